@@ -1,0 +1,12 @@
+"""What satisfies the protocol: the reference hub, and adapters for training loops.
+
+Each adapter is a module of its own, and loads its framework: `runtimeinfo_adapters.pytorch`,
+`runtimeinfo_adapters.mmengine`.
+"""
+
+from runtimeinfo_adapters._message_hub import MessageHub, UnsavedInfoWarning
+from runtimeinfo_adapters._publisher import Counters, Publisher
+from runtimeinfo_adapters._scalar_history import ScalarHistory
+from runtimeinfo_adapters._text_config import TextConfig
+
+__all__ = ["Counters", "MessageHub", "Publisher", "ScalarHistory", "TextConfig", "UnsavedInfoWarning"]

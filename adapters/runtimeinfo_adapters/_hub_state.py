@@ -1,0 +1,146 @@
+"""The saved form of a hub: written, and read with every field checked before anything is changed.
+
+    {"version": 1,
+     "log_scalars": {key: {"values": (n,), "counts": (n,) or None, "max_length": int}},
+     "runtime_info": {key: plain data},
+     "resumed_keys": {key: True}}
+
+The names are those of mmengine's state, which has no version, and whose histories are `HistoryBuffer` objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from runtimeinfo import HubError, StateError, describe
+
+from runtimeinfo_adapters._plain import NotPlainError, from_plain, numbers_to_plain
+from runtimeinfo_adapters._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
+
+STATE_VERSION = 1
+
+_FIELDS = ("log_scalars", "runtime_info", "resumed_keys")
+
+_logger = logging.getLogger("runtimeinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class HubState:
+    """What a state holds, checked."""
+
+    log_scalars: dict[str, ScalarHistory]
+    runtime_info: dict[str, Any]
+    resumed_keys: dict[str, bool]
+
+
+def history_to_state(history: ScalarHistory) -> dict[str, Any]:
+    """Return a history as plain data."""
+    values, counts = history.data
+    all_one = bool((counts == 1).all())
+    return {
+        "values": numbers_to_plain(values),
+        "counts": None if all_one else numbers_to_plain(counts),
+        "max_length": history.max_length,
+    }
+
+
+def read_state(state: Any) -> HubState:
+    """Read a state of this hub, or of mmengine's.
+
+    Raises:
+        StateError: Naming the first field that is missing or wrong.
+
+    Source: HUB-11, HUB-13.
+    """
+    fields = _mapping(state, "state_dict")
+    for field in _FIELDS:
+        if field not in fields:
+            raise _wrong(field, "is missing: a state has " + ", ".join(_FIELDS))
+    version = fields.get("version")
+    if version is not None and (type(version) is not int or version != STATE_VERSION):
+        raise _wrong("version", f"is {version!r}; this release reads version {STATE_VERSION} and mmengine's states")
+    resumed_keys: dict[str, bool] = {}
+    for key, resumed in _mapping(fields["resumed_keys"], "resumed_keys").items():
+        if not isinstance(resumed, bool):
+            raise _wrong(f"resumed_keys[{key!r}]", f"must be True or False, but is {describe(resumed)}")
+        resumed_keys[key] = resumed
+    log_scalars: dict[str, ScalarHistory] = {}
+    for key, entry in _mapping(fields["log_scalars"], "log_scalars").items():
+        history = _read_history(f"log_scalars[{key!r}]", entry, from_mmengine=version is None)
+        if history is not None:
+            log_scalars[key] = history
+    runtime_info = {
+        key: _read_info(f"runtime_info[{key!r}]", value, from_mmengine=version is None)
+        for key, value in _mapping(fields["runtime_info"], "runtime_info").items()
+    }
+    published = log_scalars.keys() | runtime_info.keys()
+    if version is not None and published != resumed_keys.keys():
+        odd = min(published ^ resumed_keys.keys())
+        raise _wrong(f"resumed_keys[{odd!r}]", "must be there for each published key, and for no other")
+    return HubState(log_scalars, runtime_info, {key: flag for key, flag in resumed_keys.items() if key in published})
+
+
+def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHistory | None:
+    if from_mmengine:
+        values, counts = getattr(entry, "_log_history", None), getattr(entry, "_count_history", None)
+        max_length = getattr(entry, "max_length", DEFAULT_MAX_LENGTH)
+        if values is None or counts is None:
+            # As the seed does: early releases of mmengine saved other things here.
+            _logger.warning("%s is no HistoryBuffer, but %s: it is not resumed", field, describe(entry))
+            return None
+    else:
+        saved = _mapping(entry, field)
+        for name in ("values", "counts", "max_length"):
+            if name not in saved:
+                raise _wrong(f"{field}.{name}", "is missing")
+        values, counts, max_length = saved["values"], saved["counts"], saved["max_length"]
+    numbers = _read_numbers(f"{field}.values", values)
+    weights = None if counts is None else _read_numbers(f"{field}.counts", counts)
+    if weights is not None and len(weights) != len(numbers):
+        raise _wrong(f"{field}.counts", f"has {len(weights)} entries for {len(numbers)} values")
+    try:
+        return ScalarHistory(numbers, weights, max_length)
+    except HubError as error:
+        raise _wrong(f"{field}.max_length", error.message) from None
+
+
+def _read_numbers(field: str, values: Any) -> np.ndarray[Any, Any]:
+    if not isinstance(values, np.ndarray):
+        numpy = getattr(values, "numpy", None)  # a tensor
+        if numpy is None and not isinstance(values, list | tuple):
+            raise _wrong(field, f"must be numbers in one dimension, but is {describe(values)}")
+        try:
+            values = np.asarray(values) if numpy is None else numpy()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise _wrong(field, f"cannot be read: {error}") from None
+    array = cast("np.ndarray[Any, Any]", values)
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise _wrong(field, f"must be numbers in one dimension, but is {describe(array)}")
+    return array
+
+
+def _read_info(field: str, value: Any, *, from_mmengine: bool) -> Any:
+    try:
+        return from_plain(value)
+    except NotPlainError as error:
+        if from_mmengine:  # it pickles any object, and whoever unpickled this one has decided to trust it
+            return value
+        raise _wrong(field, f"is not plain data: {error}") from None
+
+
+def _mapping(value: Any, field: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(field, f"must be a mapping, but is {describe(value)}")
+    mapping: Mapping[Any, Any] = value
+    for key in mapping:
+        if not isinstance(key, str):
+            raise _wrong(field, f"must have strings as keys, but has {key!r}")
+    return mapping
+
+
+def _wrong(field: str, problem: str) -> StateError:
+    return StateError(f"{field} {problem}. The hub is unchanged", field=field, requirement="HUB-13")

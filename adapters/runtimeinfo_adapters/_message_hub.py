@@ -1,0 +1,357 @@
+"""The reference hub."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, cast
+
+from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError, describe, is_scalar, scalar_value
+
+from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
+from runtimeinfo_adapters._named_instances import NamedInstances
+from runtimeinfo_adapters._plain import NotPlainError, to_plain
+from runtimeinfo_adapters._scalar_history import ScalarHistory
+
+
+class UnsavedInfoWarning(UserWarning):
+    """An info was left out of a saved state, since it is not plain data."""
+
+
+class MessageHub(NamedInstances):
+    """Holds what a run publishes: the latest value of each info, the history of each scalar.
+
+    It does all that mmengine's hub does, and can take its place. Any number of threads may write and read.
+
+    Args:
+        name: The name of the hub.
+        log_scalars: Histories to begin with.
+        runtime_info: Infos to begin with.
+        resumed_keys: Which of these go into `state_dict`.
+
+    Raises:
+        HubError: If an argument is of the wrong type, or `resumed_keys` has a key that nothing else has.
+
+    Example:
+        >>> hub = MessageHub("doc-hub")
+        >>> hub.update_info("epoch", 2)
+        >>> hub.update_scalar("train/loss", 0.5)
+        >>> hub.get_info("epoch"), float(hub.get_scalar("train/loss").current())
+        (2, 0.5)
+
+    Source: HUB-01 to HUB-15.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log_scalars: Mapping[str, ScalarHistory] | None = None,
+        runtime_info: Mapping[str, Any] | None = None,
+        resumed_keys: Mapping[str, bool] | None = None,
+    ) -> None:
+        super().__init__(name)
+        self._log_scalars = _as_dict("log_scalars", log_scalars)
+        self._runtime_info = _as_dict("runtime_info", runtime_info)
+        self._resumed_keys = _as_dict("resumed_keys", resumed_keys)
+        self._unsaved: set[str] = set()
+        # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
+        # is atomic, and a history takes care of itself.
+        self._lock = threading.RLock()
+        for key, history in self._log_scalars.items():
+            if not isinstance(history, ScalarHistory):
+                raise HubError(f"log_scalars[{key!r}] must be a ScalarHistory, but is {describe(history)}", key=key)
+        for key in self._resumed_keys:
+            if key not in self._log_scalars and key not in self._runtime_info:
+                raise HubError(
+                    f"resumed_keys has {key!r}, which is neither in log_scalars nor in runtime_info", key=key
+                )
+
+    # -- infos
+
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        """Publish an info; the last write wins.
+
+        Args:
+            key: Its key.
+            value: Anything. Only plain data can go into `state_dict`.
+            resumed: Whether it goes into `state_dict`.
+
+        Raises:
+            HubError: If the key is no string, or `resumed` differs from earlier.
+
+        Source: HUB-01, HUB-08.
+        """
+        if self._resumed_keys.get(key) is not resumed:
+            self._set_resumed(key, resumed)
+        self._runtime_info[key] = value
+
+    def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        """Publish several infos.
+
+        Raises:
+            HubError: As `update_info`, or if it is no mapping; then none of them is published.
+
+        Source: HUB-09.
+        """
+        infos = _as_dict("info_dict", info_dict)
+        with self._lock:
+            for key in infos:
+                self._check_resumed(key, resumed)
+            for key, value in infos.items():
+                self.update_info(key, value, resumed)
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        """Return the info last published under a key, or the default.
+
+        Source: HUB-01, HUB-02.
+        """
+        return self._runtime_info.get(key, default)
+
+    def pop_info(self, key: str, default: Any = None) -> Any:
+        """Remove an info and return it, or the default.
+
+        Source: HUB-03.
+        """
+        return self._runtime_info.pop(key, default)
+
+    @property
+    def runtime_info(self) -> Mapping[str, Any]:
+        """Every info by its key: as it is now, and read-only.
+
+        Source: HUB-14.
+        """
+        return MappingProxyType(self._runtime_info.copy())
+
+    # -- scalars
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        """Append a value to the history of a scalar.
+
+        Args:
+            key: Its key.
+            value: A scalar; see `runtimeinfo.is_scalar`.
+            count: How many samples the value is the sum of.
+            resumed: Whether the history goes into `state_dict`.
+
+        Raises:
+            ScalarTypeError: If the value is no scalar, or the count no int.
+            HubError: If the key is no string, or `resumed` differs from earlier.
+
+        Source: HUB-04, HUB-08, SCALAR-01.
+        """
+        history = self._log_scalars.get(key)
+        if history is None or count != 1 or self._resumed_keys.get(key) is not resumed:
+            history = self._checked_history(key, value, count, resumed)
+        try:
+            history.update(value, count)
+        except ScalarTypeError:
+            _check_scalar(key, value, count)  # says it with the key
+            raise
+
+    def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        """Append to several scalars.
+
+        Args:
+            log_dict: Values by key; a value may be ``dict(value=..., count=...)``.
+            resumed: Whether the histories go into `state_dict`.
+
+        Raises:
+            HubError: As `update_scalar`, or if it is no mapping; then none of them is published.
+
+        Source: HUB-15.
+        """
+        entries = {key: _value_and_count(key, entry) for key, entry in _as_dict("log_dict", log_dict).items()}
+        with self._lock:
+            for key, (value, count) in entries.items():
+                self._check_resumed(key, resumed)
+                _check_scalar(key, value, count)
+            for key, (value, count) in entries.items():
+                self.update_scalar(key, value, count, resumed)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        """Return the history of a scalar: the one that goes on growing, no copy.
+
+        Raises:
+            MissingScalarError: If nobody has published it.
+
+        Source: HUB-07.
+        """
+        try:
+            return self._log_scalars[key]
+        except KeyError:
+            known = ", ".join(sorted(self._log_scalars)) or "none"
+            raise MissingScalarError(
+                f"hub {self.instance_name!r} has no scalar {key!r}; it has {known}", key=key, requirement="HUB-07"
+            ) from None
+
+    def pop_scalar(self, key: str) -> None:
+        """Remove the history of a scalar, if there is one.
+
+        Source: SCALAR-08.
+        """
+        self._log_scalars.pop(key, None)
+
+    @property
+    def log_scalars(self) -> Mapping[str, ScalarHistory]:
+        """The history of every scalar by its key: those there are now, and read-only.
+
+        Source: HUB-14.
+        """
+        return MappingProxyType(self._log_scalars.copy())
+
+    # -- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is resumable, as tensors and plain values.
+
+        ``torch.load`` reads it with ``weights_only=True``. Where PyTorch is not loaded, lists take the place of
+        tensors; JSON can hold it with ``json.dumps(state, default=lambda tensor: tensor.tolist())``. An info
+        that is not plain data is left out, with one `UnsavedInfoWarning` a key.
+
+        Source: HUB-11, HUB-12.
+        """
+        log_scalars: dict[str, Any] = {}
+        runtime_info: dict[str, Any] = {}
+        with self._lock:
+            resumed = {key for key, flag in self._resumed_keys.items() if flag}
+            histories = self._log_scalars.copy()
+            infos = self._runtime_info.copy()
+        for key, history in histories.items():
+            if key in resumed:
+                log_scalars[key] = history_to_state(history)
+        for key, value in infos.items():
+            if key in resumed:
+                try:
+                    runtime_info[key] = to_plain(value)
+                except NotPlainError as error:
+                    self._warn_unsaved(key, error)
+        saved = log_scalars.keys() | runtime_info.keys()
+        return {
+            "version": STATE_VERSION,
+            "log_scalars": log_scalars,
+            "runtime_info": runtime_info,
+            "resumed_keys": {key: True for key in self._resumed_keys.copy() if key in saved},
+        }
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Take over a saved state; a key that the state does not have stays as it is.
+
+        Args:
+            state_dict: What `state_dict` of this hub or of mmengine's returned, before or after JSON; or, as in
+                early checkpoints of mmengine, a whole hub. A hub replaces everything.
+
+        Raises:
+            StateError: Naming the field that is missing or wrong; the hub is unchanged.
+
+        Source: HUB-11, HUB-13.
+        """
+        if hasattr(state_dict, "_log_scalars"):
+            self._replace_by(state_dict)
+            return
+        state = read_state(state_dict)
+        with self._lock:
+            self._take(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        published = f"{len(self._runtime_info)} infos, {len(self._log_scalars)} scalars"
+        return f"<{type(self).__name__} {self.instance_name!r}: {published}>"
+
+    # -- how
+
+    def _check_resumed(self, key: str, resumed: bool) -> None:
+        if not isinstance(key, str):
+            raise HubError(f"a key must be a string, but is {key!r}", requirement="HUB-08")
+        before = self._resumed_keys.get(key)
+        if before is not None and before != resumed:
+            raise HubError(
+                f"{key!r} was published with resumed={before}, and now with resumed={resumed}: a key keeps its flag",
+                key=key,
+                requirement="HUB-08",
+            )
+
+    def _set_resumed(self, key: str, resumed: bool) -> None:
+        with self._lock:
+            self._check_resumed(key, resumed)
+            self._resumed_keys[key] = bool(resumed)
+
+    def _checked_history(self, key: str, value: Any, count: Any, resumed: bool) -> ScalarHistory:
+        """Return the history to append to, made if need be, once the update is known to be right."""
+        _check_scalar(key, value, count)
+        with self._lock:
+            self._set_resumed(key, resumed)
+            history = self._log_scalars.get(key)
+            if history is None:
+                history = self._log_scalars[key] = ScalarHistory()
+            return history
+
+    def _warn_unsaved(self, key: str, error: NotPlainError) -> None:
+        if key not in self._unsaved:
+            self._unsaved.add(key)
+            warnings.warn(
+                f"info {key!r} is not saved: {error}, and only plain data is. "
+                "Publish it with resumed=False, or as numbers, strings, lists, dicts or arrays",
+                UnsavedInfoWarning,
+                stacklevel=3,
+            )
+
+    def _take(self, state: HubState) -> None:
+        self._log_scalars.update(state.log_scalars)
+        self._runtime_info.update(state.runtime_info)
+        self._resumed_keys.update(state.resumed_keys)
+
+    def _replace_by(self, hub: Any) -> None:
+        """Take over a whole hub: one of ours, or one that mmengine pickled."""
+        try:
+            fields = {name: dict(getattr(hub, f"_{name}")) for name in ("log_scalars", "runtime_info", "resumed_keys")}
+        except (AttributeError, TypeError, ValueError) as error:
+            raise StateError(
+                f"state_dict is {describe(hub)}, and no hub: {error}", field="state_dict", requirement="HUB-13"
+            ) from None
+        if isinstance(hub, MessageHub):
+            histories = {
+                key: ScalarHistory(*history.data, history.max_length) for key, history in hub.log_scalars.items()
+            }
+            state = HubState(histories, fields["runtime_info"], fields["resumed_keys"])
+        else:
+            state = read_state(fields)
+        with self._lock:
+            for mine in (self._log_scalars, self._runtime_info, self._resumed_keys):
+                mine.clear()
+            self._take(state)
+
+
+def _as_dict(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise HubError(f"{name} must be a mapping, but is {describe(value)}")
+    return dict(value)
+
+
+def _check_scalar(key: str, value: Any, count: Any) -> None:
+    if not is_scalar(value):
+        scalar_value(value, key=key)  # raises
+    if not isinstance(count, int):
+        raise ScalarTypeError(f"the count of {key!r} must be an int, but is {describe(count)}", key=key)
+
+
+def _value_and_count(key: str, entry: Any) -> tuple[Any, Any]:
+    if not isinstance(entry, Mapping):
+        return entry, 1
+    fields = cast("Mapping[str, Any]", entry)
+    if "value" not in fields:
+        raise HubError(f"{key!r}: a dict must have 'value', and may have 'count', but has {sorted(fields)}", key=key)
+    count = fields.get("count", 1)
+    # As in the seed, a count may come as an array of one.
+    return fields["value"], scalar_value(count, key=f"{key}.count") if hasattr(count, "item") else count

@@ -1,0 +1,115 @@
+"""Plain data: what a checkpoint can hold without pickling a class.
+
+None, bool, int, float, str, bytes, PyTorch tensors, and dict, list and tuple of these. NumPy's scalars and arrays
+are written as plain data too, and come back as what they were. Everything else is not plain.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+# In this order: a bool is an int.
+_ATOMS: tuple[Callable[[Any], Any], ...] = (bool, int, float, str, bytes)
+_ARRAY_TAG = "__ndarray__"
+
+
+class NotPlainError(Exception):
+    """A value is not plain; the message tells where it lies in the whole, and what it is."""
+
+
+def to_plain(value: Any) -> Any:
+    """Return a deep copy as plain data.
+
+    Raises:
+        NotPlainError: If any part is not plain.
+
+    Example:
+        >>> to_plain({"classes": ("cat", "dog"), "scale": np.float32(0.5)})
+        {'classes': ('cat', 'dog'), 'scale': 0.5}
+
+    Source: HUB-11.
+    """
+    return _to_plain(value, "")
+
+
+def from_plain(value: Any) -> Any:
+    """Return what `to_plain` was given, as a deep copy.
+
+    Raises:
+        NotPlainError: If it is not plain data.
+
+    Source: HUB-11.
+    """
+    if isinstance(value, dict):
+        mapping: dict[Any, Any] = value
+        if _ARRAY_TAG in mapping:
+            return _array_from_plain(mapping)
+        return {key: from_plain(item) for key, item in mapping.items()}
+    if isinstance(value, list | tuple):
+        items = [from_plain(item) for item in cast("list[Any]", value)]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, np.generic | np.ndarray):  # a state of mmengine's has them as they are
+        return cast("Any", value).copy()
+    return _to_plain(value, "")
+
+
+def numbers_to_plain(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array as a tensor where PyTorch is loaded, otherwise as a list.
+
+    A process without PyTorch cannot `torch.save` anyway; and JSON, which can hold no tensor, takes its `tolist()`.
+    """
+    torch = sys.modules.get("torch")
+    return array.tolist() if torch is None else torch.from_numpy(np.array(array))
+
+
+def _to_plain(value: Any, path: str) -> Any:
+    if value is None:
+        return None
+    for atom in _ATOMS:
+        if isinstance(value, cast("type", atom)):
+            # A subclass (an enum, numpy.float64) is written as what it is at heart.
+            return atom(value)
+    if isinstance(value, Mapping):
+        mapping: Mapping[Any, Any] = value
+        return {_key(key, path): _to_plain(item, f"{path}[{key!r}]") for key, item in mapping.items()}
+    if isinstance(value, list | tuple):
+        items = [_to_plain(item, f"{path}[{index}]") for index, item in enumerate(cast("list[Any]", value))]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, np.generic | np.ndarray):
+        return _array_to_plain(cast("Any", value), path)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return value.detach().cpu().clone()
+    raise NotPlainError(f"{path or 'it'} is {_article(type(value).__qualname__)}")
+
+
+def _key(key: Any, path: str) -> Any:
+    if key == _ARRAY_TAG:
+        raise NotPlainError(f"{path or 'it'} has the key {key!r}, which marks an array")
+    if key is None or isinstance(key, cast("tuple[type, ...]", _ATOMS)):
+        return key
+    raise NotPlainError(f"a key of {path or 'it'} is {_article(type(key).__qualname__)}")
+
+
+def _array_to_plain(value: Any, path: str) -> Any:
+    if value.dtype.kind not in "biufcUS":
+        raise NotPlainError(f"{path or 'it'} is an array of dtype {value.dtype}")
+    if isinstance(value, np.generic):
+        return _to_plain(value.item(), path)
+    data = value.tolist() if value.dtype.kind in "US" else numbers_to_plain(value)
+    return {_ARRAY_TAG: data, "dtype": str(value.dtype)}
+
+
+def _array_from_plain(mapping: dict[Any, Any]) -> Any:
+    try:
+        return np.array(mapping[_ARRAY_TAG], dtype=mapping["dtype"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotPlainError(f"an array that cannot be read: {error}") from None
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

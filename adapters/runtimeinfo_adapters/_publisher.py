@@ -1,0 +1,127 @@
+"""The one way by which adapters turn a framework's events into the protocol's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from runtimeinfo import OPENS, Dispatcher, Lifecycle, Origin, RunnerError, RuntimeInfoHook, describe
+
+_logger = logging.getLogger("runtimeinfo")
+
+_ITERATIONS = frozenset({"train_iter", "val_iter", "test_iter"})
+
+
+@dataclass(slots=True)
+class Counters:
+    """Completed epochs and iterations, for an adapter whose framework has no honest ones.
+
+    Source: COUNT-01 to COUNT-04, FAIL-04.
+    """
+
+    epoch: int = 0
+    iter: int = 0
+
+    def count(self, event: str, origin: Origin) -> None:
+        """Count an event, after everybody has heard of it; nothing is counted on an abnormal end."""
+        if origin is Origin.ABORT:
+            return
+        if event == "after_train_iter":
+            self.iter += 1
+        elif event == "after_train_epoch":
+            self.epoch += 1
+
+
+class Publisher:
+    """Takes a framework's events, makes a legal stream of them, and calls the hooks.
+
+    Args:
+        runner: What the hooks get as their runner.
+        hooks: The hooks; a `RuntimeInfoHook` is added if there is none among them.
+        counters: Counters to keep up, for an adapter that owns them.
+
+    Raises:
+        HookError: If one of the hooks cannot be registered.
+
+    Source: LIFE-01, LIFE-05, FAIL-02 to FAIL-05.
+    """
+
+    def __init__(self, runner: object, hooks: Iterable[object] = (), counters: Counters | None = None) -> None:
+        given = tuple(hooks)
+        own = () if any(isinstance(hook, RuntimeInfoHook) for hook in given) else (RuntimeInfoHook(),)
+        self.dispatcher = Dispatcher((*own, *given))
+        self.lifecycle = Lifecycle()
+        self._runner = runner
+        self._counters = counters
+        # For each kind of iteration: the batch_idx and data_batch of the open one, or of the last one.
+        self._batch: dict[str, tuple[int, Any]] = {}
+        self._announced: BaseException | None = None
+
+    def emit(self, event: str, **arguments: Any) -> None:
+        """Publish an event of the framework, and before it what the framework left out.
+
+        Args:
+            event: The event.
+            arguments: Its arguments, as in `HOOK_POINTS`. The close of an iteration gets its batch from the open.
+
+        Raises:
+            RunnerError: If outputs or metrics are no mapping.
+
+        Source: LIFE-01.
+        """
+        for event_now, origin in self.lifecycle.plan(event):
+            self.lifecycle.advance(event_now)
+            self._announced = None
+            self._dispatch(event_now, origin, arguments if event_now == event and origin is Origin.RAW else {})
+
+    def abort(self, exception: BaseException, keep: int = 0) -> None:
+        """End abnormally all scopes but the outermost `keep`, since an exception leaves them.
+
+        The exception that is under way has the right of way: what a hook raises meanwhile is logged with its
+        traceback, and the other scopes close all the same.
+
+        Source: FAIL-01 to FAIL-05.
+        """
+        announce = self._announced is not exception
+        self._announced = exception
+        for event, origin in self.lifecycle.abort(keep, announce=announce):
+            arguments = {"exception": exception} if origin is Origin.RAW else {}
+            try:
+                self._dispatch(event, origin, arguments)
+            except Exception:
+                _logger.exception("a hook failed at %s, while the run was ending with %r", event, exception)
+        if not self.lifecycle.open_scopes:
+            self._announced = None  # do not keep the traceback's frames alive
+
+    def _dispatch(self, event: str, origin: Origin, arguments: dict[str, Any]) -> None:
+        scope = event.partition("_")[2]
+        if scope in _ITERATIONS:
+            arguments = self._with_batch(event, scope, arguments)
+        elif event in {"before_train_epoch", "before_val_epoch", "before_test_epoch"}:
+            self._batch.pop(f"{scope.removesuffix('epoch')}iter", None)
+        elif event in {"after_val_epoch", "after_test_epoch"}:
+            arguments = {"metrics": _mapping_or_none(event, "metrics", arguments.get("metrics"))}
+        self.dispatcher.dispatch(event, self._runner, **arguments)
+        if self._counters is not None:
+            self._counters.count(event, origin)
+
+    def _with_batch(self, event: str, scope: str, given: dict[str, Any]) -> dict[str, Any]:
+        if event in OPENS:
+            last, _ = self._batch.get(scope, (-1, None))
+            batch = given.get("batch_idx", last + 1), given.get("data_batch")
+            self._batch[scope] = batch
+            return {"batch_idx": batch[0], "data_batch": batch[1]}
+        batch_idx, data_batch = self._batch[scope]
+        self._batch[scope] = (batch_idx, None)  # do not keep the data alive
+        return {"batch_idx": batch_idx, "data_batch": data_batch, "outputs": given.get("outputs")}
+
+
+def _mapping_or_none(event: str, argument: str, value: Any) -> Any:
+    if value is None or hasattr(value, "items"):
+        return value
+    raise RunnerError(
+        f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(value)}",
+        requirement="SCALAR-06",
+    )

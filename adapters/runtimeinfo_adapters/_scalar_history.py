@@ -1,0 +1,284 @@
+"""The history of one scalar."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar, cast
+
+import numpy as np
+from runtimeinfo import (
+    EmptyHistoryError,
+    HubError,
+    ScalarTypeError,
+    UnknownStatisticError,
+    describe,
+    is_scalar,
+    scalar_value,
+)
+
+from runtimeinfo_adapters._device_value import Pending, copy_on_device, lies_on_device, read_all
+from runtimeinfo_adapters._ring import Array, Ring
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_MAX_LENGTH = 1_000_000
+"""As many values as the seed keeps."""
+
+# How many values wait in a list before they go into an array at once. A list takes an append in 20 ns, an
+# array in 1,000; and an append to a list is atomic, so that a writer needs no lock.
+_BLOCK = 4096
+
+_Counted = tuple[Pending, int | float]
+
+_INT64_MAX = 2**63 - 1
+
+
+class ScalarHistory:
+    """The latest values of one scalar, each with a count.
+
+    `update` costs amortised O(1), at any length, and takes no lock; reading takes one. Counts take memory only
+    from the first one on that is not 1.
+
+    Args:
+        log_history: Values to begin with.
+        count_history: A count for each of them; all 1 if left out.
+        max_length: How many values are kept; the oldest ones go.
+
+    Raises:
+        HubError: If there are more or fewer counts than values, or `max_length` is no positive int.
+        ScalarTypeError: If a value or a count is no scalar.
+
+    Example:
+        >>> history = ScalarHistory()
+        >>> for loss in (4.0, 2.0, 0.0):
+        ...     history.update(loss)
+        >>> float(history.current()), float(history.mean(2)), float(history.max())
+        (0.0, 1.0, 4.0)
+
+    Source: HUB-04 to HUB-06, HUB-10.
+    """
+
+    statistics_methods: ClassVar[dict[str, Callable[..., Any]]] = {}
+    """The statistics by their names; see `register_statistics`."""
+
+    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_pending", "_values")
+
+    def __init__(
+        self,
+        log_history: Sequence[Any] | Array = (),
+        count_history: Sequence[Any] | Array | None = None,
+        max_length: int = DEFAULT_MAX_LENGTH,
+    ) -> None:
+        if not isinstance(max_length, int) or isinstance(max_length, bool) or max_length < 1:
+            raise HubError(f"max_length must be a positive int, but is {max_length!r}")
+        if count_history is not None and len(log_history) != len(count_history):
+            raise HubError(f"a history of {len(log_history)} values cannot have {len(count_history)} counts")
+        self._max_length = max_length
+        self._values = Ring(max_length)
+        self._counts: Ring | None = None
+        self._pending: list[Pending | _Counted] = []
+        # False for good once something else than a plain number has waited: a value with a count, a tensor.
+        self._all_numbers = True
+        self._lock = threading.Lock()
+        counts = np.ones(len(log_history), dtype=np.int64) if count_history is None else _array(count_history)
+        self._extend(_array(log_history), counts)
+
+    @classmethod
+    def register_statistics(cls, method: F) -> F:
+        """Register a function as a statistic under its own name; it gets the history, then the arguments.
+
+        Raises:
+            HubError: If the name is taken.
+
+        Example:
+            >>> @ScalarHistory.register_statistics
+            ... def spread(history, window_size=None):
+            ...     return history.max(window_size) - history.min(window_size)
+            >>> float(ScalarHistory([1.0, 5.0]).statistics("spread"))
+            4.0
+
+        Source: HUB-06.
+        """
+        name = method.__name__
+        if name in cls.statistics_methods:
+            raise HubError(f"a statistic named {name!r} is registered already")
+        cls.statistics_methods[name] = method
+        return method
+
+    @property
+    def max_length(self) -> int:
+        """How many values are kept."""
+        return self._max_length
+
+    @property
+    def data(self) -> tuple[Array, Array]:
+        """The values and their counts: copies, each of shape ``(n,)``, oldest first."""
+        with self._lock:
+            self._settle()
+            return self._values.tail(len(self._values)).copy(), self._tail_counts(len(self._values)).copy()
+
+    def update(self, log_val: Any, count: float = 1) -> None:
+        """Append a value.
+
+        A tensor on an accelerator is copied there, and read later. Its value is that of now, also if the caller
+        overwrites it at once.
+
+        Args:
+            log_val: A scalar. Integers beyond 64 bits become floats.
+            count: How many samples the value is the sum of.
+
+        Raises:
+            ScalarTypeError: If either is no scalar; the history is unchanged.
+
+        Source: HUB-04, SCALAR-01, SCALAR-10.
+        """
+        if type(log_val) is not float:
+            log_val = self._storable(log_val)
+        if count != 1:
+            if not is_scalar(count):
+                raise ScalarTypeError(f"a count must be a number, but is {describe(count)}", requirement="SCALAR-01")
+            self._all_numbers = False
+            log_val = (log_val, scalar_value(count))
+        pending = self._pending
+        pending.append(log_val)
+        if len(pending) >= _BLOCK:
+            with self._lock:
+                self._settle()
+
+    def current(self) -> Any:
+        """Return the latest value, as a NumPy scalar.
+
+        Raises:
+            EmptyHistoryError: If there is none.
+
+        Source: HUB-04.
+        """
+        latest = self._pending[-1:]
+        if latest and type(latest[0]) is float:
+            return np.float64(latest[0])
+        return self._tail(1)[0][-1]
+
+    def mean(self, window_size: int | None = None) -> Any:
+        """Return the sum of the last values over the sum of their counts.
+
+        Args:
+            window_size: How many values; None, or more than there are, means all of them.
+
+        Raises:
+            EmptyHistoryError: If there is no value.
+            HubError: If the window is no positive int.
+
+        Source: HUB-05.
+        """
+        values, counts = self._tail(window_size)
+        return values.sum() / counts.sum()
+
+    def min(self, window_size: int | None = None) -> Any:
+        """Return the smallest of the last values; arguments and errors as for `mean`.
+
+        Source: HUB-06.
+        """
+        return self._tail(window_size)[0].min()
+
+    def max(self, window_size: int | None = None) -> Any:
+        """Return the largest of the last values; arguments and errors as for `mean`.
+
+        Source: HUB-06.
+        """
+        return self._tail(window_size)[0].max()
+
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
+        """Return a statistic by its name.
+
+        Raises:
+            UnknownStatisticError: If no such statistic is registered.
+
+        Source: HUB-06.
+        """
+        method = self.statistics_methods.get(method_name)
+        if method is None:
+            known = ", ".join(sorted(self.statistics_methods))
+            raise UnknownStatisticError(
+                f"no statistic named {method_name!r} is registered; there are {known}. "
+                "Add it with ScalarHistory.register_statistics"
+            )
+        return method(self, *args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.data, self._max_length)
+
+    def __repr__(self) -> str:
+        values, _ = self.data
+        latest = f", current={values[-1]!s}" if len(values) else ""
+        return f"{type(self).__name__}(n={len(values)}{latest})"
+
+    def _storable(self, value: Any) -> Pending:
+        if lies_on_device(value) and is_scalar(value):
+            self._all_numbers = False
+            on_device: Pending = copy_on_device(value)
+            return on_device
+        number = scalar_value(value)
+        return float(number) if isinstance(number, int) and not -_INT64_MAX <= number <= _INT64_MAX else number
+
+    def _tail(self, window_size: int | None) -> tuple[Array, Array]:
+        """Return the last values and their counts, which must not be written to."""
+        if window_size is not None and (not isinstance(window_size, int) or window_size < 1):
+            raise HubError(f"window_size must be a positive int, or None for all values, but is {window_size!r}")
+        with self._lock:
+            self._settle()
+            length = len(self._values)
+            count = length if window_size is None else min(window_size, length)
+            # Copies: a view would change under the caller once the ring has come round.
+            values, counts = self._values.tail(count).copy(), self._tail_counts(count)
+        if not count:
+            raise EmptyHistoryError("the history holds no value yet: update it first")
+        return values, counts
+
+    def _tail_counts(self, count: int) -> Array:
+        if self._counts is None:
+            return np.ones(count, dtype=np.int64)
+        return self._counts.tail(count).copy()
+
+    def _settle(self) -> None:
+        """Move what waits into the arrays. The caller holds the lock; writers go on appending meanwhile."""
+        waiting = self._pending[:]
+        if not waiting:
+            return
+        if self._all_numbers:
+            block, counts = np.asarray(waiting), None
+        else:
+            split = [cast("_Counted", entry) if isinstance(entry, tuple) else (entry, 1) for entry in waiting]
+            block = np.asarray(read_all([value for value, _ in split]))
+            counts = np.asarray([count for _, count in split])
+        self._extend(block, counts)
+        # Only now: should reading from the device fail, nothing is lost. What came in meanwhile stays.
+        del self._pending[: len(waiting)]
+
+    def _extend(self, block: Array, counts: Array | None) -> None:
+        if self._counts is None and counts is not None and (counts != 1).any():
+            self._counts = Ring(self._max_length)
+            self._counts.extend(np.ones(len(self._values), dtype=np.int64))
+        self._values.extend(block)
+        if self._counts is not None:
+            self._counts.extend(np.ones(len(block), dtype=np.int64) if counts is None else counts)
+
+
+def _array(values: Sequence[Any] | Array) -> Array:
+    """Make an array of int64 or float64 out of scalars."""
+    array: Array = (
+        cast("Array", values)
+        if isinstance(values, np.ndarray)
+        else np.asarray([scalar_value(value) for value in values])
+    )
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise ScalarTypeError(f"a history is made of scalars, but got {describe(array)}", requirement="SCALAR-01")
+    return array.astype(np.int64 if array.dtype.kind in "bi" or not len(array) else np.float64, copy=False)
+
+
+ScalarHistory.statistics_methods.update(
+    min=ScalarHistory.min,
+    max=ScalarHistory.max,
+    current=ScalarHistory.current,
+    mean=ScalarHistory.mean,
+)

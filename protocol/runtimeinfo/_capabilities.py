@@ -1,0 +1,21 @@
+"""What a runner may be able to do, beyond training."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+CAPABILITIES = MappingProxyType(
+    {
+        "val": "It validates during training, and emits the events of a validation.",
+        "test": "It tests after the training, and emits the events of a test.",
+        "outputs": "It hands what a training step returns to after_train_iter.",
+        "metrics": "It hands the metrics of a validation or test to after_val_epoch and after_test_epoch.",
+        "metainfo": "Its train_dataloader has the user's own dataset, with metainfo if that has any.",
+        "unsized": "It trains on a loader without a length.",
+        "scheduler": "It changes the learning rate between iterations.",
+        "optimizers": "It trains with several named optimizers.",
+        "accumulation": "It makes one optimizer step for several batches.",
+        "resume": "It saves a checkpoint at the end of an epoch, the hub's state included, and goes on from it.",
+    }
+)
+"""Every capability that a subject can declare, and what declaring it promises."""

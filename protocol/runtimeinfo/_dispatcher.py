@@ -1,0 +1,92 @@
+"""Who calls the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from runtimeinfo._errors import HookError, LifecycleError
+from runtimeinfo._hook import HOOK_POINTS, hook_methods
+from runtimeinfo._priority import Priority, PriorityLike, get_priority
+
+
+class Dispatcher:
+    """Calls each hook at the hook points that it implements: by priority, then as registered.
+
+    An event that nobody listens to costs a dictionary look-up.
+
+    Args:
+        hooks: Hooks to register.
+
+    Example:
+        >>> class Say:
+        ...     def __init__(self, word, priority):
+        ...         self.word, self.priority = word, priority
+        ...     def before_run(self, runner):
+        ...         print(self.word)
+        >>> dispatcher = Dispatcher([Say("world", "LOW"), Say("hello", "HIGH")])
+        >>> dispatcher.dispatch("before_run", None)
+        hello
+        world
+
+    Source: ORDER-01, ORDER-03.
+    """
+
+    def __init__(self, hooks: Iterable[object] = ()) -> None:
+        self._hooks: list[tuple[int, object]] = []
+        self._methods: dict[str, tuple[Callable[..., object], ...]] = {}
+        for hook in hooks:
+            self.register(hook)
+
+    @property
+    def hooks(self) -> tuple[object, ...]:
+        """The hooks in the order in which they run."""
+        return tuple(hook for _, hook in self._hooks)
+
+    def register(self, hook: object, /, priority: PriorityLike | None = None) -> None:
+        """Add a hook.
+
+        Args:
+            hook: An object with at least one hook point.
+            priority: Instead of the hook's own `priority`, or NORMAL if it has none.
+
+        Raises:
+            HookError: If it has no hook point, one of the wrong signature, or a priority that is none. The
+                hooks stay as they were.
+
+        Source: ORDER-01, ORDER-03.
+        """
+        hook_methods(hook)  # a wrong hook raises before anything has changed
+        wanted = getattr(hook, "priority", Priority.NORMAL) if priority is None else priority
+        try:
+            rank = get_priority(wanted)
+        except (TypeError, ValueError) as error:
+            raise HookError(f"{type(hook).__name__}.priority: {error}", hook=hook, requirement="ORDER-01") from None
+        place = next((at for at, (other, _) in enumerate(self._hooks) if other > rank), len(self._hooks))
+        self._hooks.insert(place, (rank, hook))
+        methods_of = [hook_methods(hook) for hook in self.hooks]
+        self._methods = {
+            point: tuple(methods[point] for methods in methods_of if point in methods) for point in HOOK_POINTS
+        }
+
+    def dispatch(self, event: str, runner: object, /, **arguments: Any) -> None:
+        """Call one hook point of every hook; an exception of a hook comes out unchanged.
+
+        Args:
+            event: The hook point.
+            runner: What the hooks get as their runner.
+            arguments: The keyword arguments of `HOOK_POINTS` for this event.
+
+        Raises:
+            LifecycleError: If there is no such event.
+
+        Source: ORDER-01.
+        """
+        # The tuple is never changed, only replaced: a hook may register another one while it runs.
+        methods = self._methods.get(event)
+        if methods is None:
+            if event not in HOOK_POINTS:
+                raise LifecycleError(f"there is no event {event!r}", event=event, open_scopes=())
+            return
+        for method in methods:
+            method(runner, **arguments)

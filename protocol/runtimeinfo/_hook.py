@@ -1,0 +1,116 @@
+"""What a hook is: the hook points, and how each one is called."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+from runtimeinfo._errors import HookError
+from runtimeinfo._grammar import EVENTS
+from runtimeinfo._priority import PriorityLike
+
+
+@runtime_checkable
+class Hook(Protocol):
+    """Anything with a priority and any of the hook points as methods; nobody has to inherit.
+
+    Each hook point takes the runner first, then the keyword arguments of `HOOK_POINTS`.
+
+    Example:
+        >>> class PrintEpoch:
+        ...     priority = "LOW"
+        ...     def before_train_epoch(self, runner) -> None:
+        ...         print("epoch", runner.epoch)
+        >>> sorted(hook_methods(PrintEpoch()))
+        ['before_train_epoch']
+
+    Source: ORDER-01, ORDER-02.
+    """
+
+    @property
+    def priority(self) -> PriorityLike:
+        """When it runs among the others."""
+        ...
+
+
+def _arguments(event: str) -> tuple[str, ...]:
+    if event.endswith("_iter"):
+        return ("batch_idx", "data_batch") if event.startswith("before") else ("batch_idx", "data_batch", "outputs")
+    if event in {"after_val_epoch", "after_test_epoch"}:
+        return ("metrics",)
+    if event.endswith("_checkpoint"):
+        return ("checkpoint",)
+    return ("exception",) if event == "on_exception" else ()
+
+
+HOOK_POINTS = MappingProxyType({event: _arguments(event) for event in EVENTS})
+"""Every hook point, and the keyword arguments that it is called with, after the runner."""
+
+
+def hook_methods(hook: object, /) -> dict[str, Callable[..., object]]:
+    """Return the hook points that a hook implements, each checked to be callable as it will be called.
+
+    Raises:
+        HookError: If it implements none (a misspelt name is pointed out), or one of them cannot be called.
+
+    Example:
+        >>> class Misspelt:
+        ...     def before_train_epochs(self, runner): ...
+        >>> hook_methods(Misspelt())
+        Traceback (most recent call last):
+        ...
+        runtimeinfo._errors.HookError: Misspelt has no hook point; did you mean before_train_epoch for \
+before_train_epochs? [ORDER-03]
+
+    Source: ORDER-03.
+    """
+    methods: dict[str, Callable[..., object]] = {}
+    for point, arguments in HOOK_POINTS.items():
+        method = getattr(hook, point, None)
+        if method is None:
+            continue
+        _check_callable(hook, point, method, arguments)
+        methods[point] = method
+    if not methods:
+        raise HookError(f"{_name(hook)} has no hook point{_suggestion(hook)}", hook=hook, requirement="ORDER-03")
+    return methods
+
+
+def _check_callable(hook: object, point: str, method: object, arguments: tuple[str, ...]) -> None:
+    call = f"{point}(runner{''.join(f', {name}=...' for name in arguments)})"
+    if not callable(method):
+        raise HookError(
+            f"{_name(hook)}.{point} must be a method, called as {call}; it is {method!r}",
+            hook=hook,
+            point=point,
+            requirement="ORDER-03",
+        )
+    try:
+        signature = inspect.signature(method)
+    except ValueError:  # some builtins have none to show: they will speak for themselves
+        return
+    try:
+        signature.bind(None, **dict.fromkeys(arguments))
+    except TypeError as error:
+        raise HookError(
+            f"{_name(hook)}.{point}{signature} cannot be called as {call}: {error}",
+            hook=hook,
+            point=point,
+            requirement="ORDER-03",
+        ) from None
+
+
+def _suggestion(hook: object) -> str:
+    for name in dir(hook):
+        if name.startswith(("before_", "after_", "on_")):
+            close = difflib.get_close_matches(name, HOOK_POINTS, n=1)
+            if close:
+                return f"; did you mean {close[0]} for {name}?"
+    return f"; it needs at least one of {', '.join(HOOK_POINTS)}"
+
+
+def _name(hook: object) -> str:
+    return getattr(hook, "__name__", None) or type(hook).__name__

@@ -1,0 +1,256 @@
+"""The hook that this project is about: it publishes where the run is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, MutableMapping
+from typing import Any, cast
+
+from runtimeinfo._contract import check_runner, check_train_runner
+from runtimeinfo._errors import RunnerError
+from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
+from runtimeinfo._runner import Runner, TrainRunner
+from runtimeinfo._scalar import describe, is_scalar
+from runtimeinfo._version import __version__
+
+
+class SkippedOutputWarning(UserWarning):
+    """A training output that is no scalar was not published."""
+
+
+class _TrainKeys(dict[str, str]):
+    """Caches ``train/<name>``: the same few names come back each iteration."""
+
+    def __missing__(self, name: str) -> str:
+        key = self[name] = f"train/{name}"
+        return key
+
+
+class RuntimeInfoHook:
+    """Publishes to the runner's hub where the run is: stage, counters, learning rates, losses, metrics.
+
+    It touches nothing but the members of `Runner` and `TrainRunner`. One hook serves any number of runs, one
+    after the other.
+
+    Example:
+        >>> from runtimeinfo import Dispatcher, RuntimeInfoHook
+        >>> Dispatcher([RuntimeInfoHook()]).hooks[0].priority
+        'VERY_HIGH'
+
+    Source: STAGE-01 to STAGE-06, COUNT-05 to COUNT-08, META-01 to META-08, SCALAR-01 to SCALAR-08.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        # What loop_stage was outside of each open stage, outermost first.
+        self._outer_stages: list[str | None] = []
+        self._train_keys = _TrainKeys()
+        self._skipped: set[str] = set()
+
+    # -- the run
+
+    def before_run(self, runner: Runner) -> None:
+        """Publish what identifies the run (META-01 to META-05), and forget a stage that a crash left behind."""
+        check_runner(runner)
+        self._outer_stages.clear()
+        runner.message_hub.pop_info("loop_stage")
+        self._publish_metadata(runner)
+
+    def after_run(self, runner: Runner) -> None:
+        """Leave no stage behind (STAGE-06)."""
+        self._outer_stages.clear()
+        runner.message_hub.pop_info("loop_stage")
+        self._publish_counters(runner)
+
+    def on_exception(self, runner: Runner, exception: BaseException) -> None:  # noqa: ARG002
+        """Publish how far the run came.
+
+        The stage stays for now: a hook which reports the crash wants to know it. The closes that follow
+        (FAIL-03) take it back scope by scope, as far out as the exception goes.
+        """
+        self._publish_counters(runner)
+
+    # -- training
+
+    def before_train(self, runner: TrainRunner) -> None:
+        """Publish the stage, the counters, the totals and the dataset's metainfo.
+
+        The metadata comes once more: between `before_run` and here, a resume may have loaded a checkpoint's
+        into the hub, and this run's own has to win (META-08).
+        """
+        check_train_runner(runner)
+        hub = runner.message_hub
+        self._publish_metadata(runner)
+        # A resumed hub holds the stage in which it was saved: outside of this training there is none.
+        self._outer_stages.clear()
+        self._outer_stages.append(None)
+        hub.update_info("loop_stage", "train")
+        self._publish_counters(runner)
+        hub.update_info("max_epochs", runner.max_epochs)
+        hub.update_info("max_iters", runner.max_iters)
+        dataset = runner.train_dataloader.dataset
+        if hasattr(dataset, "metainfo"):
+            hub.update_info("dataset_meta", dataset.metainfo)
+
+    def after_train(self, runner: TrainRunner) -> None:
+        """Take the stage back."""
+        self._leave_stage(runner)
+
+    def before_train_epoch(self, runner: TrainRunner) -> None:
+        """Publish the counters."""
+        self._publish_counters(runner)
+
+    def after_train_epoch(self, runner: TrainRunner) -> None:
+        """Publish the counters: the last iteration is complete by now."""
+        self._publish_counters(runner)
+
+    def before_train_iter(self, runner: TrainRunner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+        """Publish the iteration, and each learning rate as it is before the iteration."""
+        hub = runner.message_hub
+        hub.update_info("iter", runner.iter)
+        rates = runner.optim_wrapper.get_lr()
+        train_keys = self._train_keys
+        try:
+            for name, values in rates.items():
+                hub.update_scalar(train_keys[name], values[0])
+        except (AttributeError, IndexError, KeyError, TypeError):
+            _check_learning_rates(rates)
+            raise
+
+    def after_train_iter(
+        self,
+        runner: TrainRunner,
+        batch_idx: int,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Publish each output that is a scalar; the others are skipped, with one warning a key."""
+        if outputs is None:
+            return
+        update_scalar = runner.message_hub.update_scalar
+        train_keys = self._train_keys
+        for key, value in _items(outputs, "after_train_iter", "outputs"):
+            if type(value) is float or is_scalar(value):
+                update_scalar(train_keys[key], value)
+            elif key not in self._skipped:
+                self._skipped.add(key)
+                warnings.warn(
+                    f"output {key!r} is not published: only scalars are, and this is {describe(value)} [SCALAR-05]",
+                    SkippedOutputWarning,
+                    stacklevel=2,
+                )
+
+    # -- validation and test
+
+    def before_val(self, runner: Runner) -> None:
+        """Enter the stage ``val``."""
+        self._enter_stage(runner, "val")
+
+    def after_val(self, runner: Runner) -> None:
+        """Restore the stage before it, or none."""
+        self._leave_stage(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
+        """Publish each metric under ``val/<key>``: a scalar if it is one, otherwise an info."""
+        self._publish_metrics(runner, "val", metrics)
+
+    def before_test(self, runner: Runner) -> None:
+        """Enter the stage ``test``."""
+        self._enter_stage(runner, "test")
+
+    def after_test(self, runner: Runner) -> None:
+        """Restore the stage before it, or none."""
+        self._leave_stage(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
+        """Publish each metric under ``test/<key>``: a scalar if it is one, otherwise an info."""
+        self._publish_metrics(runner, "test", metrics)
+
+    # -- how
+
+    def _publish_metadata(self, runner: Runner) -> None:
+        runner.message_hub.update_info_dict(
+            {
+                "cfg": runner.cfg.pretty_text,
+                "seed": runner.seed,
+                "experiment_name": runner.experiment_name,
+                f"{runner.framework_name}_version": runner.framework_version,
+                "runtimeinfo_version": __version__,
+            }
+        )
+
+    def _publish_counters(self, runner: Runner) -> None:
+        """Publish `epoch` and `iter`, if there is anything to count: who only validates has no training."""
+        hub = runner.message_hub
+        for counter in ("epoch", "iter"):
+            completed = getattr(runner, counter, None)
+            if completed is not None:
+                hub.update_info(counter, completed)
+
+    def _enter_stage(self, runner: Runner, stage: str) -> None:
+        hub = runner.message_hub
+        self._outer_stages.append(hub.get_info("loop_stage"))
+        hub.update_info("loop_stage", stage)
+        self._publish_counters(runner)
+
+    def _leave_stage(self, runner: Runner) -> None:
+        # Nothing is on the stack if this hook was registered inside the scope: then there is no stage to restore.
+        outer = self._outer_stages.pop() if self._outer_stages else None
+        if outer is None:
+            runner.message_hub.pop_info("loop_stage")
+        else:
+            runner.message_hub.update_info("loop_stage", outer)
+        self._publish_counters(runner)
+
+    def _publish_metrics(self, runner: Runner, stage: str, metrics: Mapping[str, Any] | None) -> None:
+        if metrics is None:
+            return
+        hub = runner.message_hub
+        for name, value in _items(metrics, f"after_{stage}_epoch", "metrics"):
+            key = f"{stage}/{name}"
+            if is_scalar(value):
+                # The last write wins: what was an info in the last validation would be stale beside it.
+                hub.pop_info(key)
+                hub.update_scalar(key, value)
+            else:
+                _pop_scalar(hub, key)
+                hub.update_info(key, value)
+
+
+def _pop_scalar(hub: MessageHub, key: str) -> None:
+    """Forget a scalar. The seed's hub has no method for it, but hands out the dictionary itself."""
+    if isinstance(hub, SupportsPopScalar):
+        hub.pop_scalar(key)
+    elif isinstance(hub.log_scalars, MutableMapping):
+        hub.log_scalars.pop(key, None)
+
+
+def _items(values: Mapping[str, Any], event: str, argument: str) -> Any:
+    try:
+        return values.items()
+    except AttributeError:
+        raise RunnerError(
+            f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(values)}",
+            requirement="SCALAR-04" if argument == "outputs" else "SCALAR-06",
+        ) from None
+
+
+def _check_learning_rates(rates: object) -> None:
+    """Raise if `get_lr()` broke its contract; otherwise the error came from elsewhere."""
+    if not isinstance(rates, Mapping):
+        raise RunnerError(
+            "optim_wrapper.get_lr() must return a mapping from names to a rate for each param group, "
+            f"but returned {describe(rates)}",
+            requirement="SCALAR-02",
+        )
+    for name, values in cast("Mapping[object, Any]", rates).items():
+        try:
+            first = values[0]
+        except (IndexError, KeyError, TypeError):
+            first = None
+        if not is_scalar(first):
+            raise RunnerError(
+                f"optim_wrapper.get_lr()[{name!r}] must be a sequence whose first entry is a number, but is {values!r}",
+                requirement="SCALAR-02",
+            )

@@ -1,0 +1,126 @@
+"""What a scalar is, said once, without importing NumPy or PyTorch.
+
+A scalar is a real number, or an array of exactly one:
+
+- Python `int`, `float`, `bool` and any other `numbers.Real` (`fractions.Fraction`), if a float can hold it;
+- anything with an ``item()`` and exactly one element of a real dtype: NumPy, PyTorch, JAX and CuPy arrays
+  and NumPy's scalars, of any shape and of any bool, integer or floating dtype (bfloat16 too).
+
+Complex numbers, strings, size-1 arrays of strings or objects, None and containers are not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, SupportsFloat, cast
+
+from runtimeinfo._errors import ScalarTypeError
+
+_REAL_KINDS = frozenset("biuf")
+_real_dtypes: dict[object, bool] = {}
+
+
+def is_scalar(value: object, /) -> bool:
+    """Tell whether a value is a scalar, without reading it from the device it lies on.
+
+    Example:
+        >>> is_scalar(0.5), is_scalar(True), is_scalar("0.5"), is_scalar([0.5]), is_scalar(10**400)
+        (True, True, False, False, False)
+
+    Source: SCALAR-01.
+    """
+    if isinstance(value, float):
+        return True
+    if isinstance(value, int):
+        # 1,023 bits always fit into a float; beyond that the conversion itself has to tell.
+        return value.bit_length() <= 1023 or _fits_float(value)
+    item = getattr(value, "item", None)
+    if item is None:
+        return isinstance(value, Real) and _fits_float(cast("SupportsFloat", value))
+    return callable(item) and _element_count(value) == 1 and _is_real(value, cast("Callable[[], object]", item))
+
+
+def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
+    """Return a scalar as a Python number: an int where it is integral by type, a float otherwise.
+
+    Args:
+        value: A scalar, in the sense of `is_scalar`.
+        key: What to call it in the error message.
+
+    Raises:
+        ScalarTypeError: If the value is no scalar.
+
+    Example:
+        >>> scalar_value(True), scalar_value(0.25)
+        (1, 0.25)
+
+    Source: SCALAR-01.
+    """
+    if not is_scalar(value):
+        name = "a value" if key is None else f"the value of {key!r}"
+        raise ScalarTypeError(
+            f"{name} must be a scalar (a real number, or an array of exactly one), "
+            f"but got {describe(value)}; publish other data with update_info",
+            key=key,
+            requirement="SCALAR-01",
+        )
+    item = getattr(value, "item", None)
+    number = value if item is None else item()
+    if isinstance(number, int):
+        return int(number)  # a bool becomes 0 or 1
+    return float(cast("Any", number))
+
+
+def describe(value: object, /) -> str:
+    """Describe a value in an error message: its type, and its shape and dtype if it has them."""
+    parts = [type(value).__name__]
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        parts.append(f"of shape {tuple(shape)}")
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None:
+        parts.append(f"and dtype {dtype}")
+    return " ".join(parts)
+
+
+def _fits_float(value: SupportsFloat) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _element_count(value: object) -> int | None:
+    """Count the elements: PyTorch's `numel()`, everybody else's `size`, or else the shape's product."""
+    numel = getattr(value, "numel", None)
+    if callable(numel):
+        return cast("int", numel())
+    size = getattr(value, "size", None)
+    if isinstance(size, int):
+        return size
+    shape = getattr(value, "shape", None)
+    return None if shape is None else math.prod(shape)
+
+
+def _is_real(value: object, item: Callable[[], object]) -> bool:
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        number = item()
+        return isinstance(number, Real) and _fits_float(cast("SupportsFloat", number))
+    known = _real_dtypes.get(dtype)
+    if known is None:
+        known = _real_dtypes[dtype] = _is_real_dtype(dtype)
+    return known
+
+
+def _is_real_dtype(dtype: object) -> bool:
+    is_complex = getattr(dtype, "is_complex", None)
+    if isinstance(is_complex, bool):  # PyTorch: everything that is not complex is real
+        return not is_complex
+    kind = getattr(dtype, "kind", None)
+    if kind == "V":  # ml_dtypes' bfloat16 and float8 call themselves void
+        return str(dtype).startswith(("bfloat", "float", "int", "uint"))
+    return kind in _REAL_KINDS
