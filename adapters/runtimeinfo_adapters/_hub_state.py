@@ -109,15 +109,12 @@ def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHisto
 
 
 def _read_numbers(field: str, values: Any) -> np.ndarray[Any, Any]:
-    if not isinstance(values, np.ndarray):
-        numpy = getattr(values, "numpy", None)  # a tensor
-        if numpy is None and not isinstance(values, list | tuple):
-            raise _wrong(field, f"must be numbers in one dimension, but is {describe(values)}")
-        try:
-            values = np.asarray(values) if numpy is None else numpy()
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise _wrong(field, f"cannot be read: {error}") from None
-    array = cast("np.ndarray[Any, Any]", values)
+    if not isinstance(values, list | tuple) and not hasattr(values, "__array__"):  # arrays and tensors have that
+        raise _wrong(field, f"must be numbers in one dimension, but is {describe(values)}")
+    try:
+        array = np.asarray(cast("Any", values))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _wrong(field, f"cannot be read: {error}") from None
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         raise _wrong(field, f"must be numbers in one dimension, but is {describe(array)}")
     return array
@@ -135,7 +132,7 @@ def _read_info(field: str, value: Any, *, from_mmengine: bool) -> Any:
 def _mapping(value: Any, field: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong(field, f"must be a mapping, but is {describe(value)}")
-    mapping: Mapping[Any, Any] = value
+    mapping = cast("Mapping[Any, Any]", value)
     for key in mapping:
         if not isinstance(key, str):
             raise _wrong(field, f"must have strings as keys, but has {key!r}")

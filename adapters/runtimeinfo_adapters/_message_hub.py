@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -52,9 +53,9 @@ class MessageHub(NamedInstances):
         resumed_keys: Mapping[str, bool] | None = None,
     ) -> None:
         super().__init__(name)
-        self._log_scalars = _as_dict("log_scalars", log_scalars)
-        self._runtime_info = _as_dict("runtime_info", runtime_info)
-        self._resumed_keys = _as_dict("resumed_keys", resumed_keys)
+        self._log_scalars: dict[str, ScalarHistory] = _as_dict("log_scalars", log_scalars)
+        self._runtime_info: dict[str, Any] = _as_dict("runtime_info", runtime_info)
+        self._resumed_keys: dict[str, bool] = _as_dict("resumed_keys", resumed_keys)
         self._unsaved: set[str] = set()
         # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
         # is atomic, and a history takes care of itself.
@@ -319,9 +320,7 @@ class MessageHub(NamedInstances):
                 f"state_dict is {describe(hub)}, and no hub: {error}", field="state_dict", requirement="HUB-13"
             ) from None
         if isinstance(hub, MessageHub):
-            histories = {
-                key: ScalarHistory(*history.data, history.max_length) for key, history in hub.log_scalars.items()
-            }
+            histories = {key: copy(history) for key, history in hub.log_scalars.items()}
             state = HubState(histories, fields["runtime_info"], fields["resumed_keys"])
         else:
             state = read_state(fields)

@@ -45,7 +45,7 @@ def from_plain(value: Any) -> Any:
     Source: HUB-11.
     """
     if isinstance(value, dict):
-        mapping: dict[Any, Any] = value
+        mapping = cast("dict[Any, Any]", value)
         if _ARRAY_TAG in mapping:
             return _array_from_plain(mapping)
         return {key: from_plain(item) for key, item in mapping.items()}
@@ -74,7 +74,7 @@ def _to_plain(value: Any, path: str) -> Any:
             # A subclass (an enum, numpy.float64) is written as what it is at heart.
             return atom(value)
     if isinstance(value, Mapping):
-        mapping: Mapping[Any, Any] = value
+        mapping = cast("Mapping[Any, Any]", value)
         return {_key(key, path): _to_plain(item, f"{path}[{key!r}]") for key, item in mapping.items()}
     if isinstance(value, list | tuple):
         items = [_to_plain(item, f"{path}[{index}]") for index, item in enumerate(cast("list[Any]", value))]

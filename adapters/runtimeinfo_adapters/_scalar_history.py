@@ -266,11 +266,7 @@ class ScalarHistory:
 
 def _array(values: Sequence[Any] | Array) -> Array:
     """Make an array of int64 or float64 out of scalars."""
-    array: Array = (
-        cast("Array", values)
-        if isinstance(values, np.ndarray)
-        else np.asarray([scalar_value(value) for value in values])
-    )
+    array = values if isinstance(values, np.ndarray) else np.asarray([scalar_value(value) for value in values])
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         raise ScalarTypeError(f"a history is made of scalars, but got {describe(array)}", requirement="SCALAR-01")
     return array.astype(np.int64 if array.dtype.kind in "bi" or not len(array) else np.float64, copy=False)

@@ -19,7 +19,6 @@ from typing import Any, SupportsFloat, cast
 from runtimeinfo._errors import ScalarTypeError
 
 _REAL_KINDS = frozenset("biuf")
-_real_dtypes: dict[object, bool] = {}
 
 
 def is_scalar(value: object, /) -> bool:
@@ -31,15 +30,11 @@ def is_scalar(value: object, /) -> bool:
 
     Source: SCALAR-01.
     """
-    if isinstance(value, float):
-        return True
-    if isinstance(value, int):
-        # 1,023 bits always fit into a float; beyond that the conversion itself has to tell.
-        return value.bit_length() <= 1023 or _fits_float(value)
-    item = getattr(value, "item", None)
-    if item is None:
-        return isinstance(value, Real) and _fits_float(cast("SupportsFloat", value))
-    return callable(item) and _element_count(value) == 1 and _is_real(value, cast("Callable[[], object]", item))
+    kind = type(value)
+    check = _checks.get(kind)
+    if check is None:
+        check = _checks[kind] = _check_for(kind)
+    return check(value)
 
 
 def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
@@ -85,6 +80,29 @@ def describe(value: object, /) -> str:
     return " ".join(parts)
 
 
+# -- How to tell, for each type. An iteration asks for every value that it publishes, and the types are few.
+
+_Check = Callable[[Any], bool]
+
+_checks: dict[type, _Check] = {}
+_real_dtypes: dict[object, bool] = {}
+
+
+def _check_for(kind: type) -> _Check:
+    if issubclass(kind, float):
+        return lambda _: True
+    if issubclass(kind, int):
+        # 1,023 bits always fit into a float; beyond that the conversion itself has to tell.
+        return lambda value: value.bit_length() <= 1023 or _fits_float(value)
+    if not callable(getattr(kind, "item", None)):
+        return _fits_float if issubclass(kind, Real) else lambda _: False
+    if not hasattr(kind, "dtype"):
+        return lambda value: _element_count(value) == 1 and isinstance(value.item(), Real) and _fits_float(value.item())
+    if callable(getattr(kind, "numel", None)):  # PyTorch
+        return lambda value: value.numel() == 1 and _is_real_dtype(value.dtype)
+    return lambda value: _element_count(value) == 1 and _is_real_dtype(value.dtype)
+
+
 def _fits_float(value: SupportsFloat) -> bool:
     try:
         float(value)
@@ -93,11 +111,8 @@ def _fits_float(value: SupportsFloat) -> bool:
     return True
 
 
-def _element_count(value: object) -> int | None:
-    """Count the elements: PyTorch's `numel()`, everybody else's `size`, or else the shape's product."""
-    numel = getattr(value, "numel", None)
-    if callable(numel):
-        return cast("int", numel())
+def _element_count(value: Any) -> int | None:
+    """Count the elements: NumPy's, JAX's and CuPy's `size`, or else the shape's product."""
     size = getattr(value, "size", None)
     if isinstance(size, int):
         return size
@@ -105,18 +120,14 @@ def _element_count(value: object) -> int | None:
     return None if shape is None else math.prod(shape)
 
 
-def _is_real(value: object, item: Callable[[], object]) -> bool:
-    dtype = getattr(value, "dtype", None)
-    if dtype is None:
-        number = item()
-        return isinstance(number, Real) and _fits_float(cast("SupportsFloat", number))
+def _is_real_dtype(dtype: object) -> bool:
     known = _real_dtypes.get(dtype)
     if known is None:
-        known = _real_dtypes[dtype] = _is_real_dtype(dtype)
+        known = _real_dtypes[dtype] = _examine_dtype(dtype)
     return known
 
 
-def _is_real_dtype(dtype: object) -> bool:
+def _examine_dtype(dtype: object) -> bool:
     is_complex = getattr(dtype, "is_complex", None)
     if isinstance(is_complex, bool):  # PyTorch: everything that is not complex is real
         return not is_complex
