@@ -88,7 +88,7 @@ _checks: dict[type, _Check] = {}
 _real_dtypes: dict[object, bool] = {}
 
 
-def _check_for(kind: type) -> _Check:
+def _check_for(kind: type[Any]) -> _Check:
     if issubclass(kind, float):
         return lambda _: True
     if issubclass(kind, int):
