@@ -60,8 +60,9 @@ def read_state(state: Any) -> HubState:
     for field in _FIELDS:
         if field not in fields:
             raise _wrong(field, "is missing: a state has " + ", ".join(_FIELDS))
+    from_mmengine = "version" not in fields
     version = fields.get("version")
-    if version is not None and (type(version) is not int or version != STATE_VERSION):
+    if not from_mmengine and (type(version) is not int or version != STATE_VERSION):
         raise _wrong("version", f"is {version!r}; this release reads version {STATE_VERSION} and mmengine's states")
     resumed_keys: dict[str, bool] = {}
     for key, resumed in _mapping(fields["resumed_keys"], "resumed_keys").items():
@@ -70,15 +71,15 @@ def read_state(state: Any) -> HubState:
         resumed_keys[key] = resumed
     log_scalars: dict[str, ScalarHistory] = {}
     for key, entry in _mapping(fields["log_scalars"], "log_scalars").items():
-        history = _read_history(f"log_scalars[{key!r}]", entry, from_mmengine=version is None)
+        history = _read_history(f"log_scalars[{key!r}]", entry, from_mmengine=from_mmengine)
         if history is not None:
             log_scalars[key] = history
     runtime_info = {
-        key: _read_info(f"runtime_info[{key!r}]", value, from_mmengine=version is None)
+        key: _read_info(f"runtime_info[{key!r}]", value, from_mmengine=from_mmengine)
         for key, value in _mapping(fields["runtime_info"], "runtime_info").items()
     }
     published = log_scalars.keys() | runtime_info.keys()
-    if version is not None and published != resumed_keys.keys():
+    if not from_mmengine and published != resumed_keys.keys():
         odd = min(published ^ resumed_keys.keys())
         raise _wrong(f"resumed_keys[{odd!r}]", "must be there for each published key, and for no other")
     return HubState(log_scalars, runtime_info, {key: flag for key, flag in resumed_keys.items() if key in published})
@@ -86,6 +87,8 @@ def read_state(state: Any) -> HubState:
 
 def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHistory | None:
     if from_mmengine:
+        if isinstance(entry, Mapping) and "values" in entry:
+            raise _wrong("version", f"is missing, though {field} is not as mmengine saves it")
         values, counts = getattr(entry, "_log_history", None), getattr(entry, "_count_history", None)
         max_length = getattr(entry, "max_length", DEFAULT_MAX_LENGTH)
         if values is None or counts is None:

@@ -16,6 +16,9 @@ from runtimeinfo_adapters._named_instances import NamedInstances
 from runtimeinfo_adapters._plain import NotPlainError, to_plain
 from runtimeinfo_adapters._scalar_history import ScalarHistory
 
+_ONE = 1
+"""The default count, told from an equal one (1.0, True) by identity, which costs nothing."""
+
 
 class UnsavedInfoWarning(UserWarning):
     """An info was left out of a saved state, since it is not plain data."""
@@ -53,9 +56,11 @@ class MessageHub(NamedInstances):
         resumed_keys: Mapping[str, bool] | None = None,
     ) -> None:
         super().__init__(name)
-        self._log_scalars: dict[str, ScalarHistory] = _as_dict("log_scalars", log_scalars)
-        self._runtime_info: dict[str, Any] = _as_dict("runtime_info", runtime_info)
-        self._resumed_keys: dict[str, bool] = _as_dict("resumed_keys", resumed_keys)
+        self._log_scalars: dict[str, ScalarHistory] = _as_dict(
+            "log_scalars", {} if log_scalars is None else log_scalars
+        )
+        self._runtime_info: dict[str, Any] = _as_dict("runtime_info", {} if runtime_info is None else runtime_info)
+        self._resumed_keys: dict[str, bool] = _as_dict("resumed_keys", {} if resumed_keys is None else resumed_keys)
         self._unsaved: set[str] = set()
         # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
         # is atomic, and a history takes care of itself.
@@ -143,8 +148,9 @@ class MessageHub(NamedInstances):
         Source: HUB-04, HUB-08, SCALAR-01.
         """
         history = self._log_scalars.get(key)
-        if history is None or count != 1 or self._resumed_keys.get(key) is not resumed:
-            history = self._checked_history(key, value, count, resumed)
+        if history is None or count is not _ONE or self._resumed_keys.get(key) is not resumed:
+            self._update_checked(key, value, count, resumed)
+            return
         try:
             history.update(value, count)
         except ScalarTypeError:
@@ -286,15 +292,18 @@ class MessageHub(NamedInstances):
             self._check_resumed(key, resumed)
             self._resumed_keys[key] = bool(resumed)
 
-    def _checked_history(self, key: str, value: Any, count: Any, resumed: bool) -> ScalarHistory:
-        """Return the history to append to, made if need be, once the update is known to be right."""
+    def _update_checked(self, key: str, value: Any, count: Any, resumed: bool) -> None:
+        """Append to a history, made if need be, once the update is known to be right."""
         _check_scalar(key, value, count)
         with self._lock:
             self._set_resumed(key, resumed)
             history = self._log_scalars.get(key)
-            if history is None:
-                history = self._log_scalars[key] = ScalarHistory()
-            return history
+            if history is not None:
+                history.update(value, count)
+            else:
+                history = ScalarHistory()
+                history.update(value, count)
+                self._log_scalars[key] = history  # only now: nobody shall find one without a value
 
     def _warn_unsaved(self, key: str, error: NotPlainError) -> None:
         if key not in self._unsaved:
@@ -330,9 +339,7 @@ class MessageHub(NamedInstances):
             self._take(state)
 
 
-def _as_dict(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
-    if value is None:
-        return {}
+def _as_dict(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise HubError(f"{name} must be a mapping, but is {describe(value)}")
     return dict(value)

@@ -12,8 +12,10 @@ from typing import Any, cast
 
 import numpy as np
 
+# Each with what makes exactly it out of an instance of a subclass: `str()` of an enum would be its name.
 # In this order: a bool is an int.
-_ATOMS: tuple[Callable[[Any], Any], ...] = (bool, int, float, str, bytes)
+_ATOMS: dict[type, Callable[[Any], Any]] = {bool: bool, int: int, float: float, str: str.__str__, bytes: bytes}
+_ARRAY_KINDS = "biufcUS"
 _ARRAY_TAG = "__ndarray__"
 
 
@@ -33,7 +35,10 @@ def to_plain(value: Any) -> Any:
 
     Source: HUB-11.
     """
-    return _to_plain(value, "")
+    try:
+        return _to_plain(value, "")
+    except RecursionError:
+        raise NotPlainError("it is nested too deeply, or holds itself") from None
 
 
 def from_plain(value: Any) -> Any:
@@ -44,17 +49,10 @@ def from_plain(value: Any) -> Any:
 
     Source: HUB-11.
     """
-    if isinstance(value, dict):
-        mapping = cast("dict[Any, Any]", value)
-        if _ARRAY_TAG in mapping:
-            return _array_from_plain(mapping)
-        return {key: from_plain(item) for key, item in mapping.items()}
-    if isinstance(value, list | tuple):
-        items = [from_plain(item) for item in cast("list[Any]", value)]
-        return items if isinstance(value, list) else tuple(items)
-    if isinstance(value, np.generic | np.ndarray):  # a state of mmengine's has them as they are
-        return cast("Any", value).copy()
-    return _to_plain(value, "")
+    try:
+        return _from_plain(value)
+    except RecursionError:
+        raise NotPlainError("it is nested too deeply, or holds itself") from None
 
 
 def numbers_to_plain(array: np.ndarray[Any, Any]) -> Any:
@@ -63,16 +61,31 @@ def numbers_to_plain(array: np.ndarray[Any, Any]) -> Any:
     A process without PyTorch cannot `torch.save` anyway; and JSON, which can hold no tensor, takes its `tolist()`.
     """
     torch = sys.modules.get("torch")
-    return array.tolist() if torch is None else torch.from_numpy(np.array(array))
+    native = array.astype(array.dtype.newbyteorder("="))
+    return native.tolist() if torch is None else torch.from_numpy(native)
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        mapping = cast("dict[Any, Any]", value)
+        if _ARRAY_TAG in mapping:
+            return _array_from_plain(mapping)
+        return {key: _from_plain(item) for key, item in mapping.items()}
+    if isinstance(value, list | tuple):
+        items = [_from_plain(item) for item in cast("list[Any]", value)]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, np.generic | np.ndarray):  # a state of mmengine's has them as they are
+        return cast("Any", value).copy()
+    return _to_plain(value, "")
 
 
 def _to_plain(value: Any, path: str) -> Any:
     if value is None:
         return None
-    for atom in _ATOMS:
-        if isinstance(value, cast("type", atom)):
+    for atom, exactly in _ATOMS.items():
+        if isinstance(value, atom):
             # A subclass (an enum, numpy.float64) is written as what it is at heart.
-            return atom(value)
+            return exactly(value)
     if isinstance(value, Mapping):
         mapping = cast("Mapping[Any, Any]", value)
         return {_key(key, path): _to_plain(item, f"{path}[{key!r}]") for key, item in mapping.items()}
@@ -82,21 +95,24 @@ def _to_plain(value: Any, path: str) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return _array_to_plain(cast("Any", value), path)
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return value.detach().cpu().clone()
+    if torch is not None and isinstance(value, torch.Tensor) and not value.is_meta:
+        detached = value.detach()
+        if type(detached) is torch.Tensor:  # a Parameter is one by now; any other subclass is a class to pickle
+            return detached.cpu().clone()
     raise NotPlainError(f"{path or 'it'} is {_article(type(value).__qualname__)}")
 
 
 def _key(key: Any, path: str) -> Any:
     if key == _ARRAY_TAG:
         raise NotPlainError(f"{path or 'it'} has the key {key!r}, which marks an array")
-    if key is None or isinstance(key, cast("tuple[type, ...]", _ATOMS)):
-        return key
+    if key is None or isinstance(key, tuple(_ATOMS)):
+        return _to_plain(key, path)
     raise NotPlainError(f"a key of {path or 'it'} is {_article(type(key).__qualname__)}")
 
 
 def _array_to_plain(value: Any, path: str) -> Any:
-    if value.dtype.kind not in "biufcUS":
+    # No dtype of PyTorch's holds a long double, and its `item()` is itself.
+    if value.dtype.kind not in _ARRAY_KINDS or value.dtype.char in "gG":
         raise NotPlainError(f"{path or 'it'} is an array of dtype {value.dtype}")
     if isinstance(value, np.generic):
         return _to_plain(value.item(), path)
@@ -106,9 +122,13 @@ def _array_to_plain(value: Any, path: str) -> Any:
 
 def _array_from_plain(mapping: dict[Any, Any]) -> Any:
     try:
-        return np.array(mapping[_ARRAY_TAG], dtype=mapping["dtype"])
-    except (KeyError, TypeError, ValueError) as error:
+        dtype = np.dtype(cast("str", mapping["dtype"]))
+        array = np.array(mapping[_ARRAY_TAG], dtype=dtype)
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, SyntaxError) as error:
         raise NotPlainError(f"an array that cannot be read: {error}") from None
+    if array.dtype.kind not in _ARRAY_KINDS:
+        raise NotPlainError(f"an array of dtype {array.dtype}")
+    return array
 
 
 def _article(name: str) -> str:

@@ -71,6 +71,8 @@ class Publisher:
 
         Source: LIFE-01.
         """
+        # Before anything moves: a hook shall not miss an event because its arguments are wrong.
+        _check_mapping(event, arguments)
         for event_now, origin in self.lifecycle.plan(event):
             self.lifecycle.advance(event_now)
             self._announced = None
@@ -84,9 +86,10 @@ class Publisher:
 
         Source: FAIL-01 to FAIL-05.
         """
-        announce = self._announced is not exception
-        self._announced = exception
-        for event, origin in self.lifecycle.abort(keep, announce=announce):
+        steps = self.lifecycle.abort(keep, announce=self._announced is not exception)
+        if steps:  # an exception that ends no scope yet is announced by the abort that does
+            self._announced = exception
+        for event, origin in steps:
             arguments = {"exception": exception} if origin is Origin.RAW else {}
             try:
                 self._dispatch(event, origin, arguments)
@@ -102,7 +105,7 @@ class Publisher:
         elif event in {"before_train_epoch", "before_val_epoch", "before_test_epoch"}:
             self._batch.pop(f"{scope.removesuffix('epoch')}iter", None)
         elif event in {"after_val_epoch", "after_test_epoch"}:
-            arguments = {"metrics": _mapping_or_none(event, "metrics", arguments.get("metrics"))}
+            arguments = {"metrics": arguments.get("metrics")}
         self.dispatcher.dispatch(event, self._runner, **arguments)
         if self._counters is not None:
             self._counters.count(event, origin)
@@ -118,10 +121,18 @@ class Publisher:
         return {"batch_idx": batch_idx, "data_batch": data_batch, "outputs": given.get("outputs")}
 
 
-def _mapping_or_none(event: str, argument: str, value: Any) -> Any:
-    if value is None or hasattr(value, "items"):
-        return value
-    raise RunnerError(
-        f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(value)}",
-        requirement="SCALAR-06",
-    )
+_MAPPINGS = {
+    "after_train_iter": ("outputs", "SCALAR-04"),
+    "after_val_epoch": ("metrics", "SCALAR-06"),
+    "after_test_epoch": ("metrics", "SCALAR-09"),
+}
+
+
+def _check_mapping(event: str, arguments: dict[str, Any]) -> None:
+    argument, requirement = _MAPPINGS.get(event, ("", ""))
+    value = arguments.get(argument)
+    if value is not None and not hasattr(value, "items"):
+        raise RunnerError(
+            f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(value)}",
+            requirement=requirement,
+        )

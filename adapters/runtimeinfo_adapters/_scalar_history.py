@@ -139,7 +139,7 @@ class ScalarHistory:
             if not is_scalar(count):
                 raise ScalarTypeError(f"a count must be a number, but is {describe(count)}", requirement="SCALAR-01")
             self._all_numbers = False
-            log_val = (log_val, scalar_value(count))
+            log_val = (log_val, _within_64_bits(scalar_value(count)))
         pending = self._pending
         pending.append(log_val)
         if len(pending) >= _BLOCK:
@@ -218,8 +218,7 @@ class ScalarHistory:
             self._all_numbers = False
             on_device: Pending = copy_on_device(value)
             return on_device
-        number = scalar_value(value)
-        return float(number) if isinstance(number, int) and not -_INT64_MAX <= number <= _INT64_MAX else number
+        return _within_64_bits(scalar_value(value))
 
     def _tail(self, window_size: int | None) -> tuple[Array, Array]:
         """Return the last values and their counts, which must not be written to."""
@@ -264,9 +263,17 @@ class ScalarHistory:
             self._counts.extend(np.ones(len(block), dtype=np.int64) if counts is None else counts)
 
 
+def _within_64_bits(number: float) -> int | float:
+    return float(number) if isinstance(number, int) and not -_INT64_MAX <= number <= _INT64_MAX else number
+
+
 def _array(values: Sequence[Any] | Array) -> Array:
     """Make an array of int64 or float64 out of scalars."""
-    array = values if isinstance(values, np.ndarray) else np.asarray([scalar_value(value) for value in values])
+    array = (
+        values
+        if isinstance(values, np.ndarray)
+        else np.asarray([_within_64_bits(scalar_value(value)) for value in values])
+    )
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         raise ScalarTypeError(f"a history is made of scalars, but got {describe(array)}", requirement="SCALAR-01")
     return array.astype(np.int64 if array.dtype.kind in "bi" or not len(array) else np.float64, copy=False)

@@ -1,0 +1,240 @@
+"""The training part of an instrumented loop: epochs, passes over the loader, iterations."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from runtimeinfo import LoopError
+
+from runtimeinfo_adapters._publisher import Counters, Publisher
+
+B = TypeVar("B")
+
+
+class Training:
+    """What is open of the training, and how it closes.
+
+    A ``for`` statement that is left by `break` or `return` tells its iterator nothing. It does let go of it, so
+    the iterators are held weakly: one that is gone was left. What it had open closes at the next call.
+
+    Source: LIFE-03 to LIFE-05, LIFE-08.
+    """
+
+    def __init__(self, publisher: Publisher, counters: Counters) -> None:
+        self.publisher = publisher
+        self.counters = counters
+        self.batches_done = 0  # of this epoch
+        self.batches_to_skip = 0  # of this epoch, since the run that was resumed has had them
+        self._pass_is_over = False  # of this epoch
+        self._outputs: dict[str, Any] = {}
+        self._epochs: weakref.ref[EpochIterator] | None = None
+        self._batches: weakref.ref[BatchIterator[Any]] | None = None
+        self._batches_own_the_epoch = False
+
+    def is_open(self, scope: str) -> bool:
+        """Tell whether a scope is open."""
+        return scope in self.publisher.lifecycle.open_scopes
+
+    def settle(self) -> None:
+        """Close what was left by `break` or `return` since the last call."""
+        if self._batches is not None and self._batches() is None:
+            self.end_pass()
+        if self._epochs is not None and self._epochs() is None:
+            self._epochs = None
+            self.end()
+
+    def end(self) -> None:
+        """Close the training, if it is open."""
+        self.end_epoch()
+        if self.is_open("train"):
+            self.publisher.emit("after_train")
+        self._epochs = None
+
+    def forget(self) -> None:
+        """Let go of what belonged to a run that is over."""
+        self._epochs = self._batches = None
+        self._batches_own_the_epoch = self._pass_is_over = False
+        self._outputs.clear()
+        # Should the same loop run again after an exception, it goes on where it stopped.
+        self.batches_to_skip = max(self.batches_to_skip, self.batches_done)
+
+    # -- epochs
+
+    def enter_epochs(self, iterator: EpochIterator) -> None:
+        """Begin the training, with an iterator over its epochs."""
+        if self._epochs is not None:
+            raise LoopError("epochs() is running already; leave the first for statement before you start another")
+        self._epochs = weakref.ref(iterator)
+        if not self.is_open("train"):
+            self.publisher.emit("before_train")
+
+    def begin_epoch(self) -> None:
+        """Open an epoch."""
+        self.publisher.emit("before_train_epoch")
+        self.batches_done = 0
+        self._pass_is_over = False
+
+    def end_epoch(self) -> None:
+        """Close the epoch, if one is open."""
+        self.end_iteration()
+        self._batches = None
+        if self.is_open("train_epoch"):
+            self.publisher.emit("after_train_epoch")
+            self.batches_done = self.batches_to_skip = 0
+
+    # -- passes over the loader
+
+    def enter_pass(self, iterator: BatchIterator[Any]) -> None:
+        """Begin a pass over the loader."""
+        self.end_iteration()
+        self._batches_own_the_epoch = not self.is_open("train_epoch")
+        if self._batches_own_the_epoch:
+            if not self.is_open("train"):
+                self.publisher.emit("before_train")
+            self.begin_epoch()
+        self._batches = weakref.ref(iterator)
+        self._pass_is_over = False
+
+    def skip_batch(self) -> bool:
+        """Say whether a batch was had before the resume, and count it."""
+        if self.batches_done >= self.batches_to_skip:
+            return False
+        self.batches_done += 1
+        return True
+
+    def is_current(self, iterator: EpochIterator | BatchIterator[Any]) -> bool:
+        """Tell whether an iterator is the one under way."""
+        current = self._epochs if isinstance(iterator, EpochIterator) else self._batches
+        return current is not None and current() is iterator
+
+    def end_pass(self) -> None:
+        """Close a pass that has come to its end, or was left."""
+        self.end_iteration()
+        self._batches = None
+        self._pass_is_over = True
+        if self._batches_own_the_epoch:
+            self.end_epoch()
+
+    # -- iterations
+
+    def begin_iteration(self, batch: Any) -> None:
+        """Open an iteration."""
+        self.publisher.emit("before_train_iter", batch_idx=self.batches_done, data_batch=batch)
+
+    def log(self, values: Mapping[str, Any]) -> None:
+        """Add to what the iteration hands out when it closes."""
+        self.settle()
+        if not self.is_open("train_iter"):
+            raise LoopError("log() belongs inside an iteration: inside `for batch in loop.train()`")
+        twice = [name for name in values if name in self._outputs]
+        if twice:
+            raise LoopError(f"{twice[0]!r} was logged already in this iteration")
+        self._outputs.update(values)
+
+    def end_iteration(self) -> None:
+        """Close the iteration, if one is open."""
+        if self.is_open("train_iter"):
+            outputs, self._outputs = self._outputs, {}
+            self.publisher.emit("after_train_iter", outputs=outputs or None)
+            self.batches_done += 1
+
+    # -- state
+
+    def progress(self) -> tuple[int, int, int]:
+        """Return the epoch, the iteration, and the batch of the epoch with which a resumed run has to begin.
+
+        An iteration that is open counts as done, since a checkpoint is saved when its step has been made.
+        An epoch counts as done once its pass over the loader is over.
+        """
+        self.settle()
+        inside = self.is_open("train_iter")
+        completed = self.counters.iter + inside
+        if self._pass_is_over and self.is_open("train_epoch"):
+            return self.counters.epoch + 1, completed, 0
+        return self.counters.epoch, completed, max(self.batches_done + inside, self.batches_to_skip)
+
+
+class EpochIterator(Iterator[int]):
+    """Opens and closes an epoch with each step."""
+
+    def __init__(self, training: Training, max_epochs: int | None, max_iters: int | None) -> None:
+        self._training = training
+        self._max_epochs = max_epochs
+        self._max_iters = max_iters
+        self._is_over = False
+        training.settle()
+        training.enter_epochs(self)
+
+    def __next__(self) -> int:
+        training = self._training
+        if self._is_over:
+            raise StopIteration
+        if not training.is_current(self):
+            raise LoopError("this iteration over the epochs is over: its run has ended")
+        training.settle()
+        training.end_epoch()
+        counters = training.counters
+        if is_reached(counters.epoch, self._max_epochs) or is_reached(counters.iter, self._max_iters):
+            self._is_over = True
+            training.end()
+            raise StopIteration
+        training.begin_epoch()
+        return counters.epoch
+
+
+class BatchIterator(Iterator[B]):
+    """Opens and closes an iteration with each batch."""
+
+    def __init__(self, training: Training, loader: Iterable[B], max_iters: int | None) -> None:
+        self._training = training
+        self._max_iters = max_iters
+        self._is_over = False
+        training.settle()
+        training.enter_pass(self)
+        # Only now: the workers that this may start shall find the epoch in the hub.
+        self._batches = iter(loader)
+
+    def __next__(self) -> B:
+        training = self._training
+        if self._is_over:
+            raise StopIteration
+        if not training.is_current(self):
+            raise LoopError("this pass over the loader is over: its epoch has ended, or another train() has begun")
+        training.end_iteration()
+        try:
+            batch = self._draw()
+        except StopIteration:
+            self._is_over = True
+            training.end_pass()
+            raise
+        training.begin_iteration(batch)
+        return batch
+
+    def _draw(self) -> B:
+        if is_reached(self._training.counters.iter, self._max_iters):
+            raise StopIteration
+        while self._training.skip_batch():
+            next(self._batches)
+        return next(self._batches)
+
+
+class TrainPass(Generic[B]):
+    """An iterable over the batches of one pass; it has a length if the loader has."""
+
+    def __init__(self, training: Training, loader: Iterable[B], max_iters: int | None) -> None:
+        self._training = training
+        self._loader = loader
+        self._max_iters = max_iters
+
+    def __iter__(self) -> BatchIterator[B]:
+        return BatchIterator(self._training, self._loader, self._max_iters)
+
+    def __len__(self) -> int:
+        return len(self._loader)  # type: ignore[arg-type]  # a TypeError is right where the loader has none
+
+
+def is_reached(count: int, bound: int | None) -> bool:
+    """Tell whether a bound is reached; None is none."""
+    return bound is not None and count >= bound
