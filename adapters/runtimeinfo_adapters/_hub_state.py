@@ -87,7 +87,7 @@ def read_state(state: Any) -> HubState:
 
 def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHistory | None:
     if from_mmengine:
-        if isinstance(entry, Mapping) and "values" in entry:
+        if type(entry) is dict and "values" in entry:
             raise _wrong("version", f"is missing, though {field} is not as mmengine saves it")
         values, counts = getattr(entry, "_log_history", None), getattr(entry, "_count_history", None)
         max_length = getattr(entry, "max_length", DEFAULT_MAX_LENGTH)

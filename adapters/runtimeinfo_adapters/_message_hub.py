@@ -56,11 +56,9 @@ class MessageHub(NamedInstances):
         resumed_keys: Mapping[str, bool] | None = None,
     ) -> None:
         super().__init__(name)
-        self._log_scalars: dict[str, ScalarHistory] = _as_dict(
-            "log_scalars", {} if log_scalars is None else log_scalars
-        )
-        self._runtime_info: dict[str, Any] = _as_dict("runtime_info", {} if runtime_info is None else runtime_info)
-        self._resumed_keys: dict[str, bool] = _as_dict("resumed_keys", {} if resumed_keys is None else resumed_keys)
+        self._log_scalars: dict[str, ScalarHistory] = _as_dict("log_scalars", _or_empty(log_scalars))
+        self._runtime_info: dict[str, Any] = _as_dict("runtime_info", _or_empty(runtime_info))
+        self._resumed_keys: dict[str, bool] = _as_dict("resumed_keys", _or_empty(resumed_keys))
         self._unsaved: set[str] = set()
         # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
         # is atomic, and a history takes care of itself.
@@ -337,6 +335,10 @@ class MessageHub(NamedInstances):
             for mine in (self._log_scalars, self._runtime_info, self._resumed_keys):
                 mine.clear()
             self._take(state)
+
+
+def _or_empty(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {} if value is None else value
 
 
 def _as_dict(name: str, value: Mapping[str, Any]) -> dict[str, Any]:

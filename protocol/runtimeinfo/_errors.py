@@ -18,6 +18,8 @@ mmengine's hub goes on working with any other.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RuntimeInfoError(Exception):
     """Base of every error that this project raises on purpose.
@@ -35,6 +37,11 @@ class RuntimeInfoError(Exception):
     def __str__(self) -> str:
         # Not `super().__str__()`: a KeyError would show the repr of the message.
         return f"{self.message} [{self.requirement}]" if self.requirement else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with `args` alone, and fails where a keyword is required: then the error of
+        # a worker process would never arrive.
+        return _without_init, (type(self), self.message), self.__dict__
 
 
 class RunnerError(RuntimeInfoError):
@@ -121,3 +128,7 @@ class EmptyHistoryError(HubError, ValueError):
 
 class UnknownStatisticError(HubError, KeyError):
     """No statistic is registered under this name."""
+
+
+def _without_init(kind: type[RuntimeInfoError], message: str) -> RuntimeInfoError:
+    return kind.__new__(kind, message)

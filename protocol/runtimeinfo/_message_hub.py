@@ -71,7 +71,7 @@ class MessageHub(InfoReader, Protocol):
 
     ``resumed`` says of a key whether it goes into `state_dict`. It cannot change for a key.
 
-    Source: HUB-01 to HUB-16.
+    Source: HUB-01 to HUB-15.
     """
 
     def update_info(self, key: str, value: Any, resumed: bool = True) -> None:

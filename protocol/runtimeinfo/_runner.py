@@ -93,7 +93,7 @@ class TrainDataLoader(Protocol):
 
     @property
     def dataset(self) -> Any:
-        """The dataset; if it has `metainfo`, that is published as ``dataset_meta`` (META-06)."""
+        """The dataset; if it has `metainfo`, that is published as ``dataset_meta`` (META-07)."""
         ...
 
 

@@ -12,7 +12,7 @@ Complex numbers, strings, size-1 arrays of strings or objects, None and containe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import Any, SupportsFloat, cast
 
@@ -72,8 +72,9 @@ def describe(value: object, /) -> str:
     """Describe a value in an error message: its type, and its shape and dtype if it has them."""
     parts = [type(value).__name__]
     shape = getattr(value, "shape", None)
-    if shape is not None:
-        parts.append(f"of shape {tuple(shape)}")
+    # Anything may come here, and what is called `shape` may be anything: a number, a method.
+    if isinstance(shape, Iterable):
+        parts.append(f"of shape {tuple(cast('Any', shape))}")
     dtype = getattr(value, "dtype", None)
     if dtype is not None:
         parts.append(f"and dtype {dtype}")
