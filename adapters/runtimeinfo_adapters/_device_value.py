@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from typing import Any, cast
 
 Pending = int | float | object
 """A Python number, or a tensor on a device that holds one."""
-
-
-def lies_on_device(value: Any) -> bool:
-    """Tell whether reading a value would wait for an accelerator (PyTorch tensors only).
-
-    Not so for a subclass: reading a DTensor may take all ranks, and it is now that all of them are here. Nor for
-    a meta tensor, which can never be read: its error belongs to whoever publishes it.
-    """
-    torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
-    return torch is not None and type(value) is torch.Tensor and not (value.is_cpu or value.is_meta)
 
 
 def copy_on_device(tensor: Any) -> Any:

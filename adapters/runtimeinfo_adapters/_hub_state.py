@@ -87,7 +87,7 @@ def read_state(state: Any) -> HubState:
 
 def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHistory | None:
     if from_mmengine:
-        if type(entry) is dict and "values" in entry:
+        if _is_ours(entry):
             raise _wrong("version", f"is missing, though {field} is not as mmengine saves it")
         values, counts = getattr(entry, "_log_history", None), getattr(entry, "_count_history", None)
         max_length = getattr(entry, "max_length", DEFAULT_MAX_LENGTH)
@@ -109,6 +109,10 @@ def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHisto
         return ScalarHistory(numbers, weights, max_length)
     except HubError as error:
         raise _wrong(f"{field}.max_length", error.message) from None
+
+
+def _is_ours(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and "values" in entry
 
 
 def _read_numbers(field: str, values: Any) -> np.ndarray[Any, Any]:

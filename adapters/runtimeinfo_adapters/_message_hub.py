@@ -14,10 +14,7 @@ from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateErro
 from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
 from runtimeinfo_adapters._named_instances import NamedInstances
 from runtimeinfo_adapters._plain import NotPlainError, to_plain
-from runtimeinfo_adapters._scalar_history import ScalarHistory
-
-_ONE = 1
-"""The default count, told from an equal one (1.0, True) by identity, which costs nothing."""
+from runtimeinfo_adapters._scalar_history import ONE, ScalarHistory
 
 
 class UnsavedInfoWarning(UserWarning):
@@ -146,7 +143,7 @@ class MessageHub(NamedInstances):
         Source: HUB-04, HUB-08, SCALAR-01.
         """
         history = self._log_scalars.get(key)
-        if history is None or count is not _ONE or self._resumed_keys.get(key) is not resumed:
+        if history is None or count is not ONE or self._resumed_keys.get(key) is not resumed:
             self._update_checked(key, value, count, resumed)
             return
         try:

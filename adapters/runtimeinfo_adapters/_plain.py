@@ -1,7 +1,8 @@
 """Plain data: what a checkpoint can hold without pickling a class.
 
-None, bool, int, float, str, bytes, PyTorch tensors, and dict, list and tuple of these. NumPy's scalars and arrays
-are written as plain data too, and come back as what they were. Everything else is not plain.
+None, bool, int, float, str, PyTorch tensors, and dict, list and tuple of these. NumPy's arrays are written as
+plain data too, and come back as arrays; its scalars come back as Python's. Everything else is not plain. Bytes
+neither: `torch.load` refuses b"" when it loads weights only, and JSON refuses them all.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 
 # Each with what makes exactly it out of an instance of a subclass: `str()` of an enum would be its name.
 # In this order: a bool is an int.
-_ATOMS: dict[type, Callable[[Any], Any]] = {bool: bool, int: int, float: float, str: str.__str__, bytes: bytes}
-_ARRAY_KINDS = "biufcUS"
+_ATOMS: dict[type, Callable[[Any], Any]] = {bool: bool, int: int, float: float, str: str.__str__}
+_ARRAY_KINDS = "biufcU"
 _ARRAY_TAG = "__ndarray__"
 
 
@@ -116,14 +117,16 @@ def _array_to_plain(value: Any, path: str) -> Any:
         raise NotPlainError(f"{path or 'it'} is an array of dtype {value.dtype}")
     if isinstance(value, np.generic):
         return _to_plain(value.item(), path)
-    data = value.tolist() if value.dtype.kind in "US" else numbers_to_plain(value)
+    data = value.tolist() if value.dtype.kind == "U" else numbers_to_plain(value)
     return {_ARRAY_TAG: data, "dtype": str(value.dtype)}
 
 
 def _array_from_plain(mapping: dict[Any, Any]) -> Any:
     try:
         dtype = np.dtype(cast("str", mapping["dtype"]))
-        array = np.array(mapping[_ARRAY_TAG], dtype=dtype)
+        data = mapping[_ARRAY_TAG]
+        # Not `np.array` of a tensor: NumPy 2 warns that PyTorch's `__array__` knows no `copy`.
+        array = np.array(np.asarray(data) if hasattr(data, "__array__") else data, dtype=dtype)
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, SyntaxError) as error:
         raise NotPlainError(f"an array that cannot be read: {error}") from None
     if array.dtype.kind not in _ARRAY_KINDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -82,21 +83,34 @@ class Publisher:
         """End abnormally all scopes but the outermost `keep`, since an exception leaves them.
 
         The exception that is under way has the right of way: what a hook raises meanwhile is logged with its
-        traceback, and the other scopes close all the same.
+        traceback, and the other scopes close all the same. Only another interrupt comes out, once they have.
 
         Source: FAIL-01 to FAIL-05.
         """
         steps = self.lifecycle.abort(keep, announce=self._announced is not exception)
         if steps:  # an exception that ends no scope yet is announced by the abort that does
             self._announced = exception
+        interrupt: BaseException | None = None
         for event, origin in steps:
             arguments = {"exception": exception} if origin is Origin.RAW else {}
             try:
                 self._dispatch(event, origin, arguments)
             except Exception:
                 _logger.exception("a hook failed at %s, while the run was ending with %r", event, exception)
+            except BaseException as another:  # noqa: BLE001  # raised below: a second Ctrl-C leaves no scope open either
+                interrupt = interrupt or another
         if not self.lifecycle.open_scopes:
             self._announced = None  # do not keep the traceback's frames alive
+        if interrupt is not None:
+            raise interrupt
+
+    def forget_handled(self) -> None:
+        """Let go of an announced exception that somebody has handled.
+
+        Its traceback holds the frames that it left, with all iterators in their variables.
+        """
+        if self._announced is not None and sys.exception() is None:
+            self._announced = None
 
     def _dispatch(self, event: str, origin: Origin, arguments: dict[str, Any]) -> None:
         scope = event.partition("_")[2]

@@ -14,16 +14,20 @@ from runtimeinfo import (
     UnknownStatisticError,
     describe,
     is_scalar,
+    lies_on_device,
     scalar_value,
 )
 
-from runtimeinfo_adapters._device_value import Pending, copy_on_device, lies_on_device, read_all
+from runtimeinfo_adapters._device_value import Pending, copy_on_device, read_all
 from runtimeinfo_adapters._ring import Array, Ring
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_MAX_LENGTH = 1_000_000
 """As many values as the seed keeps."""
+
+ONE = 1
+"""The usual count, told by identity: that costs nothing, and asks nothing of what may be an array."""
 
 # How many values wait in a list before they go into an array at once. A list takes an append in 20 ns, an
 # array in 1,000; and an append to a list is atomic, so that a writer needs no lock.
@@ -135,7 +139,7 @@ class ScalarHistory:
         """
         if type(log_val) is not float:
             log_val = self._storable(log_val)
-        if count != 1:
+        if count is not ONE:
             if not is_scalar(count):
                 raise ScalarTypeError(f"a count must be a number, but is {describe(count)}", requirement="SCALAR-01")
             self._all_numbers = False

@@ -142,9 +142,10 @@ class RuntimeInfoHook(_Hook):
     def publish(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
         """Take an event of the runner."""
         publisher = self.publisher_of(runner)
+        # A FlexibleRunner resumes before before_run, and the state shall find the hub that can read it.
+        if self._replace_hub and event in {"before_run", "after_load_checkpoint"}:
+            _replace_hub(runner)
         if event == "before_run":
-            if self._replace_hub:
-                _replace_hub(runner)
             for name in _LOOPS:
                 # From the instance: mmengine's properties of these names would build a loop that is not needed.
                 for attribute in (f"_{name}_loop", f"{name}_loop"):
@@ -198,8 +199,8 @@ for _event in HOOK_POINTS:
 def attach(runner: Any, *, hub: str = "mmengine", hooks: Iterable[object] = ()) -> RuntimeInfoHook:
     """Make a runner that was built already publish through this protocol.
 
-    A seed's hook that it has is taken out. The runner's ``train``, ``val`` and ``test`` are wrapped, so that an
-    exception from anywhere inside them closes all scopes.
+    A seed's hook that it has is taken out, or one of this class: two would publish everything twice. The runner's
+    ``train``, ``val`` and ``test`` are wrapped, so that an exception from anywhere inside them closes all scopes.
 
     Args:
         runner: A runner of mmengine, or of that shape: with `register_hook`.
@@ -220,14 +221,18 @@ def attach(runner: Any, *, hub: str = "mmengine", hooks: Iterable[object] = ()) 
     hook = RuntimeInfoHook(hub, hooks)
     hook.publisher_of(runner)
     registered = getattr(runner, "_hooks", None)
-    if _hooks is not None and isinstance(registered, list):
-        registered[:] = [other for other in cast("list[Any]", registered) if type(other) is not _hooks.RuntimeInfoHook]
+    if isinstance(registered, list):
+        registered[:] = [other for other in cast("list[Any]", registered) if not _publishes_this(other)]
     runner.register_hook(hook)
     for name in _LOOPS:
         entry = getattr(runner, name, None)
         if callable(entry):
             setattr(runner, name, hook.guard(runner, entry))
     return hook
+
+
+def _publishes_this(hook: object) -> bool:
+    return isinstance(hook, RuntimeInfoHook) or (_hooks is not None and type(hook) is _hooks.RuntimeInfoHook)
 
 
 def _framework_of(runner: Any) -> tuple[str, str]:

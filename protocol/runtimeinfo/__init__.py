@@ -34,7 +34,7 @@ from runtimeinfo._runner import (
     TrainState,
 )
 from runtimeinfo._runtime_info_hook import RuntimeInfoHook, SkippedOutputWarning
-from runtimeinfo._scalar import describe, is_scalar, scalar_value
+from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value
 from runtimeinfo._version import SPEC_VERSION, __version__
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "get_priority",
     "hook_methods",
     "is_scalar",
+    "lies_on_device",
     "scalar_value",
     "use_hub",
 ]

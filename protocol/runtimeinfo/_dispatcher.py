@@ -33,7 +33,7 @@ class Dispatcher:
     """
 
     def __init__(self, hooks: Iterable[object] = ()) -> None:
-        self._hooks: list[tuple[int, object]] = []
+        self._hooks: list[tuple[int, object, dict[str, Callable[..., object]]]] = []
         self._methods: dict[str, tuple[Callable[..., object], ...]] = {}
         for hook in hooks:
             self.register(hook)
@@ -41,7 +41,7 @@ class Dispatcher:
     @property
     def hooks(self) -> tuple[object, ...]:
         """The hooks in the order in which they run."""
-        return tuple(hook for _, hook in self._hooks)
+        return tuple(hook for _, hook, _ in self._hooks)
 
     def register(self, hook: object, /, priority: PriorityLike | None = None) -> None:
         """Add a hook.
@@ -56,17 +56,16 @@ class Dispatcher:
 
         Source: ORDER-01, ORDER-03.
         """
-        hook_methods(hook)  # a wrong hook raises before anything has changed
+        methods = hook_methods(hook)  # a wrong hook raises before anything has changed
         wanted = getattr(hook, "priority", Priority.NORMAL) if priority is None else priority
         try:
             rank = get_priority(wanted)
         except (TypeError, ValueError) as error:
             raise HookError(f"{type(hook).__name__}.priority: {error}", hook=hook, requirement="ORDER-01") from None
-        place = next((at for at, (other, _) in enumerate(self._hooks) if other > rank), len(self._hooks))
-        self._hooks.insert(place, (rank, hook))
-        methods_of = [hook_methods(hook) for hook in self.hooks]
+        place = next((at for at, (other, _, _) in enumerate(self._hooks) if other > rank), len(self._hooks))
+        self._hooks.insert(place, (rank, hook, methods))
         self._methods = {
-            point: tuple(methods[point] for methods in methods_of if point in methods) for point in HOOK_POINTS
+            point: tuple(each[point] for _, _, each in self._hooks if point in each) for point in HOOK_POINTS
         }
 
     def dispatch(self, event: str, runner: object, /, **arguments: Any) -> None:

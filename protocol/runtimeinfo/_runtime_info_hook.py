@@ -10,7 +10,7 @@ from runtimeinfo._contract import check_runner, check_train_runner
 from runtimeinfo._errors import RunnerError
 from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
 from runtimeinfo._runner import Runner, TrainRunner
-from runtimeinfo._scalar import describe, is_scalar
+from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value
 from runtimeinfo._version import __version__
 
 
@@ -43,8 +43,8 @@ class RuntimeInfoHook:
     priority = "VERY_HIGH"
 
     def __init__(self) -> None:
-        # What loop_stage was outside of each open stage, outermost first.
-        self._outer_stages: list[str | None] = []
+        # The open stages, outermost first. The hub is not asked: what it holds may come from a checkpoint.
+        self._stages: list[str] = []
         self._train_keys = _TrainKeys()
         self._skipped: set[str] = set()
 
@@ -53,13 +53,13 @@ class RuntimeInfoHook:
     def before_run(self, runner: Runner) -> None:
         """Publish what identifies the run (META-01 to META-05), and forget a stage that a crash left behind."""
         check_runner(runner)
-        self._outer_stages.clear()
+        self._stages.clear()
         runner.message_hub.pop_info("loop_stage")
         self._publish_metadata(runner)
 
     def after_run(self, runner: Runner) -> None:
         """Leave no stage behind (STAGE-06)."""
-        self._outer_stages.clear()
+        self._stages.clear()
         runner.message_hub.pop_info("loop_stage")
         self._publish_counters(runner)
 
@@ -83,10 +83,8 @@ class RuntimeInfoHook:
         hub = runner.message_hub
         self._publish_metadata(runner)
         # A resumed hub holds the stage in which it was saved: outside of this training there is none.
-        self._outer_stages.clear()
-        self._outer_stages.append(None)
-        hub.update_info("loop_stage", "train")
-        self._publish_counters(runner)
+        self._stages.clear()
+        self._enter_stage(runner, "train")
         hub.update_info("max_epochs", runner.max_epochs)
         hub.update_info("max_iters", runner.max_iters)
         dataset = runner.train_dataloader.dataset
@@ -114,7 +112,7 @@ class RuntimeInfoHook:
         try:
             for name, values in rates.items():
                 hub.update_scalar(train_keys[name], values[0])
-        except (AttributeError, IndexError, KeyError, TypeError):
+        except Exception:  # each hub refuses in its own way: mmengine's asserts
             _check_learning_rates(rates)
             raise
 
@@ -131,8 +129,10 @@ class RuntimeInfoHook:
         update_scalar = runner.message_hub.update_scalar
         train_keys = self._train_keys
         for key, value in _items(outputs, "after_train_iter", "outputs"):
-            if type(value) is float or is_scalar(value):
+            if type(value) is float:
                 update_scalar(train_keys[key], value)
+            elif is_scalar(value):
+                update_scalar(train_keys[key], _readable(value))
             elif key not in self._skipped:
                 self._skipped.add(key)
                 warnings.warn(
@@ -189,18 +189,16 @@ class RuntimeInfoHook:
                 hub.update_info(counter, completed)
 
     def _enter_stage(self, runner: Runner, stage: str) -> None:
-        hub = runner.message_hub
-        self._outer_stages.append(hub.get_info("loop_stage"))
-        hub.update_info("loop_stage", stage)
+        self._stages.append(stage)
+        runner.message_hub.update_info("loop_stage", stage)
         self._publish_counters(runner)
 
     def _leave_stage(self, runner: Runner) -> None:
-        # Nothing is on the stack if this hook was registered inside the scope: then there is no stage to restore.
-        outer = self._outer_stages.pop() if self._outer_stages else None
-        if outer is None:
-            runner.message_hub.pop_info("loop_stage")
+        del self._stages[-1:]  # none is there if this hook was registered inside the scope
+        if self._stages:
+            runner.message_hub.update_info("loop_stage", self._stages[-1])
         else:
-            runner.message_hub.update_info("loop_stage", outer)
+            runner.message_hub.pop_info("loop_stage")
         self._publish_counters(runner)
 
     def _publish_metrics(self, runner: Runner, stage: str, metrics: Mapping[str, Any] | None) -> None:
@@ -212,10 +210,15 @@ class RuntimeInfoHook:
             if is_scalar(value):
                 # The last write wins: what was an info in the last validation would be stale beside it.
                 hub.pop_info(key)
-                hub.update_scalar(key, value)
+                hub.update_scalar(key, _readable(value))
             else:
                 _pop_scalar(hub, key)
                 hub.update_info(key, value)
+
+
+def _readable(scalar: Any) -> Any:
+    """Return a scalar as a Python number, which every hub takes; one on an accelerator as it is, to be read later."""
+    return scalar if lies_on_device(scalar) else scalar_value(scalar)
 
 
 def _pop_scalar(hub: MessageHub, key: str) -> None:

@@ -12,6 +12,7 @@ Complex numbers, strings, size-1 arrays of strings or objects, None and containe
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import Any, SupportsFloat, cast
@@ -68,6 +69,18 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
     return float(cast("Any", number))
 
 
+def lies_on_device(value: Any, /) -> bool:
+    """Tell whether to read a value is to wait for an accelerator (PyTorch tensors only).
+
+    Not so for a subclass: reading a DTensor may take all ranks, and it is now that all of them are here. Nor for
+    a meta tensor, which can never be read: its error belongs to whoever publishes it.
+
+    Source: SCALAR-10.
+    """
+    torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
+    return torch is not None and type(value) is torch.Tensor and not (value.is_cpu or value.is_meta)
+
+
 def describe(value: object, /) -> str:
     """Describe a value in an error message: its type, and its shape and dtype if it has them."""
     parts = [type(value).__name__]
@@ -99,8 +112,9 @@ def _check_for(kind: type[Any]) -> _Check:
         return _fits_float if issubclass(kind, Real) else lambda _: False
     if not hasattr(kind, "dtype"):
         return lambda value: _element_count(value) == 1 and isinstance(value.item(), Real) and _fits_float(value.item())
-    if callable(getattr(kind, "numel", None)):  # PyTorch
-        return lambda value: value.numel() == 1 and _is_real_dtype(value.dtype)
+    if callable(getattr(kind, "numel", None)) and hasattr(kind, "is_meta"):  # PyTorch
+        # A meta tensor has no value to read.
+        return lambda value: value.numel() == 1 and _is_real_dtype(value.dtype) and not value.is_meta
     return lambda value: _element_count(value) == 1 and _is_real_dtype(value.dtype)
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, Self, TypeVar
 
 from runtimeinfo import LoopError
 
-from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo_adapters.pytorch._named_values import named_values
+from runtimeinfo_adapters.pytorch._training import Training
 
 B = TypeVar("B")
 
@@ -21,34 +22,35 @@ class Evaluation:
     Source: STAGE-02 to STAGE-05, LIFE-06, LIFE-07, SCALAR-06, SCALAR-09.
     """
 
-    def __init__(self, publisher: Publisher, stage: Literal["val", "test"]) -> None:
-        self._publisher = publisher
+    def __init__(self, training: Training, stage: Literal["val", "test"]) -> None:
+        self._training = training
+        self._publisher = training.publisher
         self._stage = stage
         self._was_entered = False
-        self._outside: int | None = None  # how many scopes are open around it; None while it is not
+        self._outside = 0  # how many scopes are open around it
         self._pass: object = None  # identifies the pass over a loader that is under way
         self._has_metrics = False
 
     def __enter__(self) -> Self:
         if self._was_entered:
             raise LoopError(f"this {self._stage} was entered already; call loop.{self._stage}() for each one")
+        self._training.check_running(self._stage)  # it may be entered elsewhere than it was made
+        self._training.settle()
         self._was_entered = True
+        self._training.evaluation = self
         self._outside = len(self._publisher.lifecycle.open_scopes)
-        try:
-            self._publisher.emit(f"before_{self._stage}")
-        except BaseException as error:
-            self._publisher.abort(error, keep=self._outside)
-            raise
+        self._emit_or_abort(f"before_{self._stage}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        outside, self._outside, self._pass = self._outside, None, None
+        if not self._is_open():  # held by a generator, it has outlived what was around it
+            return
         if error is not None and not isinstance(error, GeneratorExit):
-            self._publisher.abort(error, keep=outside or 0)
+            self._publisher.abort(error, keep=0)
         else:
-            self._publisher.emit(f"after_{self._stage}")
+            self._emit_or_abort(f"after_{self._stage}")
 
     def batches(self, loader: Iterable[B]) -> Generator[B]:
         """Iterate over a loader; each batch is an iteration, and the whole an epoch.
@@ -72,11 +74,13 @@ class Evaluation:
             more: Further ones.
 
         Raises:
-            LoopError: If this epoch has its metrics already, or outside of the ``with`` block.
+            LoopError: If this epoch has its metrics already, if a name is given twice, or outside of the
+                ``with`` block.
 
         Source: SCALAR-06, SCALAR-07, SCALAR-09.
         """
         self._check_open("metrics")
+        named = named_values("metrics", values, more)
         if self._has_metrics:
             raise LoopError(
                 f"metrics() was called already for this {self._stage}: give all metrics in one call, "
@@ -86,7 +90,7 @@ class Evaluation:
             self._publisher.emit(f"before_{self._stage}_epoch")
         self._has_metrics = True
         self._pass = None
-        self._publisher.emit(f"after_{self._stage}_epoch", metrics={**(values or {}), **more})
+        self._publisher.emit(f"after_{self._stage}_epoch", metrics=named)
 
     def _iterate(self, loader: Iterable[B], this_pass: object) -> Generator[B]:
         for batch_idx, batch in enumerate(loader):
@@ -96,12 +100,23 @@ class Evaluation:
             self._check_current(this_pass)
             self._publisher.emit(f"after_{self._stage}_iter")
 
+    def _emit_or_abort(self, event: str) -> None:
+        """Publish an event; should a hook raise, whoever handles that is outside of this evaluation."""
+        try:
+            self._publisher.emit(event)
+        except BaseException as error:
+            self._publisher.abort(error, keep=self._outside)
+            raise
+
+    def _is_open(self) -> bool:
+        return self._training.evaluation is self and self._training.is_open(self._stage)
+
     def _check_open(self, method: str) -> None:
-        if self._outside is None:
+        if not self._is_open():
             raise LoopError(f"{method}() belongs inside `with loop.{self._stage}() as {self._stage}:`")
 
     def _check_current(self, this_pass: object) -> None:
-        if this_pass is not self._pass:
+        if this_pass is not self._pass or not self._is_open():
             raise LoopError(
                 f"this pass over the {self._stage} batches is over: its metrics were given, or it has been left"
             )

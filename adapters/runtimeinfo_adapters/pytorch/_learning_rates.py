@@ -39,7 +39,7 @@ class LearningRates:
         for name, optimizer in named.items():
             if not hasattr(optimizer, "param_groups"):
                 raise LoopError(
-                    f"{name.removesuffix('.lr') or 'optimizer'}: an optimizer has param_groups, "
+                    f"optimizer{'' if name == 'lr' else f' {name[:-3]!r}'}: an optimizer has param_groups, "
                     f"but this is {describe(optimizer)}; give one optimizer, a dict of them by name, or None"
                 )
         self._named = named

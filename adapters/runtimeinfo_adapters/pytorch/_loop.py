@@ -8,7 +8,17 @@ from types import SimpleNamespace
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import torch
-from runtimeinfo import Config, LoopError, MessageHub, StateError, TrainDataLoader, describe, use_hub
+from runtimeinfo import (
+    Config,
+    LoopError,
+    MessageHub,
+    RuntimeInfoHook,
+    StateError,
+    TrainDataLoader,
+    describe,
+    is_scalar,
+    use_hub,
+)
 from torch.optim import Optimizer
 
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
@@ -16,6 +26,7 @@ from runtimeinfo_adapters._publisher import Counters, Publisher
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters.pytorch._evaluation import Evaluation
 from runtimeinfo_adapters.pytorch._learning_rates import LearningRates
+from runtimeinfo_adapters.pytorch._named_values import named_values
 from runtimeinfo_adapters.pytorch._training import EpochIterator, Training, TrainPass
 
 B = TypeVar("B")
@@ -120,7 +131,7 @@ class Loop(Generic[B]):
         if self.max_epochs is not None:
             try:
                 by_epochs = self.max_epochs * len(cast("Any", self._loader))
-            except TypeError:  # no length
+            except (TypeError, NotImplementedError):  # no length
                 by_epochs = None
         bounds = [bound for bound in (self._bound, by_epochs) if bound is not None]
         return min(bounds, default=None)
@@ -187,7 +198,7 @@ class Loop(Generic[B]):
 
         Source: LIFE-04, COUNT-03.
         """
-        self._check_running("epochs")
+        self._training.check_running("epochs")
         return EpochIterator(self._training, self.max_epochs, self._bound)
 
     def train(self) -> TrainPass[B]:
@@ -200,7 +211,7 @@ class Loop(Generic[B]):
 
         Source: LIFE-03, COUNT-01.
         """
-        self._check_running("train")
+        self._training.check_running("train")
         if self._loader is None:
             raise LoopError("train() needs a train_loader: give one to Loop")
         return TrainPass(self._training, self._loader, self._bound)
@@ -217,8 +228,8 @@ class Loop(Generic[B]):
 
         Source: SCALAR-04.
         """
-        self._check_running("log")
-        self._training.log({**(values or {}), **more})
+        self._training.check_running("log")
+        self._training.log(named_values("log", values, more))
 
     def val(self) -> Evaluation:
         """Frame a validation: ``with loop.val() as val:``, anywhere in the run.
@@ -241,9 +252,8 @@ class Loop(Generic[B]):
         return self._evaluation("test")
 
     def _evaluation(self, stage: Literal["val", "test"]) -> Evaluation:
-        self._check_running(stage)
-        self._training.settle()
-        return Evaluation(self._publisher, stage)
+        self._training.check_running(stage)
+        return Evaluation(self._training, stage)
 
     # -- state
 
@@ -261,6 +271,7 @@ class Loop(Generic[B]):
             "epoch": epoch,
             "iter": completed,
             "batches": batches,
+            "outputs": self._training.unpublished_outputs(),
             "message_hub": self.message_hub.state_dict(),
         }
 
@@ -280,27 +291,47 @@ class Loop(Generic[B]):
         """
         if self._training.is_open("train"):
             raise LoopError("load_state_dict() comes before the training: it has begun already")
-        if not isinstance(state_dict, Mapping):
-            raise StateError(f"a state must be a mapping, but is {describe(state_dict)}", field="state_dict")
-        for field in ("version", "epoch", "iter", "batches"):
-            value = state_dict.get(field)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise StateError(f"{field} must be an int from 0, but is {value!r}", field=field)
-        if state_dict["version"] != STATE_VERSION:
+        _check_state(state_dict)
+        try:
+            self.message_hub.load_state_dict(state_dict["message_hub"])
+        except StateError as error:
             raise StateError(
-                f"version is {state_dict['version']}, and this release reads {STATE_VERSION}", field="version"
-            )
-        if "message_hub" not in state_dict:
-            raise StateError("message_hub is missing", field="message_hub")
-        self.message_hub.load_state_dict(state_dict["message_hub"])
+                f"message_hub: {error.message}", field=f"message_hub.{error.field}", requirement=error.requirement
+            ) from None
+        # What its last iteration had handed out was not in the hub yet.
+        RuntimeInfoHook().after_train_iter(self, 0, outputs=state_dict["outputs"])
         self._counters.epoch, self._counters.iter = state_dict["epoch"], state_dict["iter"]
         self._training.batches_done = 0
         self._training.batches_to_skip = state_dict["batches"] if skip_batches else 0
+        self._publish_position()
 
-    def _check_running(self, method: str) -> None:
-        scopes = self._publisher.lifecycle.open_scopes
-        if not scopes:
-            raise LoopError(f"{method}() belongs inside `with loop.run():`")
-        for stage in ("val", "test"):
-            if stage in scopes:
-                raise LoopError(f"{method}() cannot be used inside a {stage}: leave `with loop.{stage}()` first")
+    def _publish_position(self) -> None:
+        """Say where this run is: the hub has the stage in which the state was saved, and the counters then."""
+        self.message_hub.update_info_dict({"epoch": self.epoch, "iter": self.iter})
+        stage = self._publisher.lifecycle.stage
+        if stage is None:
+            self.message_hub.pop_info("loop_stage")
+        else:
+            self.message_hub.update_info("loop_stage", stage)
+
+
+def _check_state(state_dict: Any) -> None:
+    """Raise if a field is missing or wrong; the hub checks its own."""
+    if not isinstance(state_dict, Mapping):
+        raise StateError(f"a state must be a mapping, but is {describe(state_dict)}", field="state_dict")
+    state = cast("Mapping[str, Any]", state_dict)
+    for field in ("version", "epoch", "iter", "batches"):
+        value = state.get(field)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise StateError(f"{field} must be an int from 0, but is {value!r}", field=field)
+    if state["version"] != STATE_VERSION:
+        raise StateError(f"version is {state['version']}, and this release reads {STATE_VERSION}", field="version")
+    outputs = state.get("outputs")
+    if not isinstance(outputs, Mapping):
+        raise StateError(f"outputs must be a mapping, but is {describe(outputs)}", field="outputs")
+    for name, value in cast("Mapping[Any, Any]", outputs).items():
+        if not is_scalar(value):
+            field = f"outputs[{name!r}]"
+            raise StateError(f"{field} must be a scalar, but is {describe(value)}", field=field)
+    if "message_hub" not in state:
+        raise StateError("message_hub is missing", field="message_hub")

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from runtimeinfo import LoopError
+from runtimeinfo import LoopError, is_scalar, scalar_value
 
 from runtimeinfo_adapters._publisher import Counters, Publisher
 
@@ -27,7 +27,9 @@ class Training:
         self.counters = counters
         self.batches_done = 0  # of this epoch
         self.batches_to_skip = 0  # of this epoch, since the run that was resumed has had them
+        self.evaluation: object = None  # the one that was entered last
         self._pass_is_over = False  # of this epoch
+        self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
         self._outputs: dict[str, Any] = {}
         self._epochs: weakref.ref[EpochIterator] | None = None
         self._batches: weakref.ref[BatchIterator[Any]] | None = None
@@ -37,8 +39,27 @@ class Training:
         """Tell whether a scope is open."""
         return scope in self.publisher.lifecycle.open_scopes
 
+    @property
+    def open_evaluation(self) -> str | None:
+        """The stage of the validation or test that is open, or None."""
+        return next((stage for stage in ("val", "test") if self.is_open(stage)), None)
+
+    def check_running(self, method: str) -> None:
+        """Raise unless a run is open, and neither a validation nor a test is."""
+        if not self.publisher.lifecycle.open_scopes:
+            raise LoopError(f"{method}() belongs inside `with loop.run():`")
+        stage = self.open_evaluation
+        if stage is not None:
+            raise LoopError(f"{method}() cannot be used inside a {stage}: leave `with loop.{stage}()` first")
+
     def settle(self) -> None:
-        """Close what was left by `break` or `return` since the last call."""
+        """Close what was left by `break` or `return` since the last call.
+
+        Not for a hook, which hears of that very close; nor inside an evaluation, which would be closed with it.
+        """
+        if self._ending is not None or self.open_evaluation is not None:
+            return
+        self.publisher.forget_handled()
         if self._batches is not None and self._batches() is None:
             self.end_pass()
         if self._epochs is not None and self._epochs() is None:
@@ -72,23 +93,24 @@ class Training:
 
     def begin_epoch(self) -> None:
         """Open an epoch."""
-        self.publisher.emit("before_train_epoch")
         self.batches_done = 0
         self._pass_is_over = False
+        self.publisher.emit("before_train_epoch")
 
     def end_epoch(self) -> None:
         """Close the epoch, if one is open."""
         self.end_iteration()
         self._batches = None
         if self.is_open("train_epoch"):
-            self.publisher.emit("after_train_epoch")
+            self._emit_end("train_epoch")
             self.batches_done = self.batches_to_skip = 0
 
     # -- passes over the loader
 
     def enter_pass(self, iterator: BatchIterator[Any]) -> None:
         """Begin a pass over the loader."""
-        self.end_iteration()
+        if self._batches is not None:  # somebody holds the last pass still, but this one takes its place
+            self.end_pass()
         self._batches_own_the_epoch = not self.is_open("train_epoch")
         if self._batches_own_the_epoch:
             if not self.is_open("train"):
@@ -96,13 +118,6 @@ class Training:
             self.begin_epoch()
         self._batches = weakref.ref(iterator)
         self._pass_is_over = False
-
-    def skip_batch(self) -> bool:
-        """Say whether a batch was had before the resume, and count it."""
-        if self.batches_done >= self.batches_to_skip:
-            return False
-        self.batches_done += 1
-        return True
 
     def is_current(self, iterator: EpochIterator | BatchIterator[Any]) -> bool:
         """Tell whether an iterator is the one under way."""
@@ -137,8 +152,15 @@ class Training:
         """Close the iteration, if one is open."""
         if self.is_open("train_iter"):
             outputs, self._outputs = self._outputs, {}
-            self.publisher.emit("after_train_iter", outputs=outputs or None)
+            self._emit_end("train_iter", outputs=outputs or None)
             self.batches_done += 1
+
+    def _emit_end(self, scope: str, **arguments: Any) -> None:
+        self._ending = scope
+        try:
+            self.publisher.emit(f"after_{scope}", **arguments)
+        finally:
+            self._ending = None
 
     # -- state
 
@@ -146,14 +168,22 @@ class Training:
         """Return the epoch, the iteration, and the batch of the epoch with which a resumed run has to begin.
 
         An iteration that is open counts as done, since a checkpoint is saved when its step has been made.
-        An epoch counts as done once its pass over the loader is over.
+        An epoch counts as done once its pass over the loader is over. So does either for a hook that saves
+        when it ends.
         """
         self.settle()
-        inside = self.is_open("train_iter")
+        inside = self.is_open("train_iter") or self._ending == "train_iter"
         completed = self.counters.iter + inside
-        if self._pass_is_over and self.is_open("train_epoch"):
+        if self._ending == "train_epoch" or (self._pass_is_over and self.is_open("train_epoch")):
             return self.counters.epoch + 1, completed, 0
         return self.counters.epoch, completed, max(self.batches_done + inside, self.batches_to_skip)
+
+    def unpublished_outputs(self) -> dict[str, int | float]:
+        """Return the scalars that the open iteration has handed out: a state that counts it as done has to have them.
+
+        Source: RESUME-02.
+        """
+        return {name: scalar_value(value) for name, value in self._outputs.items() if is_scalar(value)}
 
 
 class EpochIterator(Iterator[int]):
@@ -215,8 +245,9 @@ class BatchIterator(Iterator[B]):
     def _draw(self) -> B:
         if is_reached(self._training.counters.iter, self._max_iters):
             raise StopIteration
-        while self._training.skip_batch():
+        while self._training.batches_done < self._training.batches_to_skip:
             next(self._batches)
+            self._training.batches_done += 1
         return next(self._batches)
 
 
@@ -229,6 +260,7 @@ class TrainPass(Generic[B]):
         self._max_iters = max_iters
 
     def __iter__(self) -> BatchIterator[B]:
+        self._training.check_running("train")  # it may be iterated over elsewhere than it was made
         return BatchIterator(self._training, self._loader, self._max_iters)
 
     def __len__(self) -> int:

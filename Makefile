@@ -1,0 +1,62 @@
+# Everything runs in a virtual environment of its own. `make check` and `make test` need nothing but Python >= 3.11.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help check test lint types unit bench docs nightly clean
+
+help:                                  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip check
+	touch $@
+
+check: $(STAMP)                        ## train on real data under two runners, then put them to the test
+	$(BIN)/python docs/examples/digits/train_pytorch.py
+	$(BIN)/python docs/examples/digits/train_mmengine.py
+	$(BIN)/runtimeinfo check \
+	    runtimeinfo_conformance.subjects.pytorch:subject \
+	    runtimeinfo_conformance.subjects.mmengine:subject \
+	    runtimeinfo_conformance.subjects.reference_hub:subject
+
+test: lint types unit                  ## everything that has to hold before a commit
+
+lint: $(STAMP)                         ## ruff, and which package may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)                        ## mypy strict, pyright strict, and complete public types
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pyright --ignoreexternal --verifytypes runtimeinfo
+	$(BIN)/pyright --ignoreexternal --verifytypes runtimeinfo_adapters
+	$(BIN)/pyright --ignoreexternal --verifytypes runtimeinfo_conformance
+
+unit: $(STAMP)                         ## the tests, and the examples in the docstrings
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --doctest-modules protocol/runtimeinfo adapters/runtimeinfo_adapters \
+	    conformance_tests/runtimeinfo_conformance
+
+bench: $(STAMP)                        ## us and the peers in one run; writes the figures into README.md
+	$(BIN)/python benchmarks/run.py --write
+
+docs: $(STAMP)                         ## write what is generated: the spec, and the figures of the lifecycle
+	$(BIN)/python docs/generate.py
+
+nightly: $(STAMP)                      ## the long searches
+	$(BIN)/runtimeinfo check --profile nightly \
+	    runtimeinfo_conformance.subjects.pytorch:subject \
+	    runtimeinfo_conformance.subjects.mmengine:subject \
+	    runtimeinfo_conformance.subjects.mmengine:subject_with_reference_hub \
+	    runtimeinfo_conformance.subjects.reference_hub:subject
+
+clean:                                 ## remove the environment and what tools leave behind
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

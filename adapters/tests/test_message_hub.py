@@ -1,0 +1,258 @@
+import copy
+import pickle
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import numpy as np
+import pytest
+import runtimeinfo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runtimeinfo import HubError, MissingScalarError, ScalarTypeError
+from runtimeinfo_adapters import MessageHub, ScalarHistory
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated
+    from mmengine.logging import MessageHub as SeedHub
+
+LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=150)
+
+keys = st.sampled_from(["a", "b", "train/loss"])
+infos = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
+scalars = st.integers(-(2**40), 2**40) | st.floats(width=32) | st.booleans()
+scalars |= st.floats(width=32).map(np.float32) | st.integers(0, 9).map(lambda number: np.array([number]))
+entries = scalars | st.builds(dict, value=scalars) | st.builds(dict, value=scalars, count=st.integers(1, 9))
+
+operations = st.one_of(
+    st.tuples(st.just("update_info"), keys, infos, st.booleans()),
+    st.tuples(st.just("update_info_dict"), st.dictionaries(keys, infos)),
+    st.tuples(st.just("get_info"), keys, infos),
+    st.tuples(st.just("pop_info"), keys, infos),
+    st.tuples(st.just("update_scalar"), keys, scalars, st.integers(1, 9), st.booleans()),
+    st.tuples(st.just("update_scalars"), st.dictionaries(keys, entries, max_size=1)),
+    st.tuples(st.just("get_scalar"), keys),
+)
+
+
+def call(hub, name, *arguments):
+    """Return what the call returned, or that it was refused."""
+    try:
+        result = getattr(hub, name)(*arguments)
+    except KeyError:
+        return "no such key"
+    except (AssertionError, HubError):  # the seed's, ours
+        return "refused"
+    return hub_history(result) if name == "get_scalar" else result
+
+
+def hub_history(history):
+    return [np.asarray(array, dtype=np.float64).tolist() for array in history.data]
+
+
+def contents(hub):
+    return dict(hub.runtime_info), {key: hub_history(history) for key, history in hub.log_scalars.items()}
+
+
+@LENIENT
+@given(operations=st.lists(operations, max_size=25))
+def test_agrees_with_the_seeds_hub(operations):
+    ours, seeds = MessageHub("model"), SeedHub("model")
+    for name, *arguments in operations:
+        if name == "update_info_dict" and len({seeds._resumed_keys.get(key, True) for key in arguments[0]}) > 1:
+            continue  # the seed publishes half of it: differences.md
+        assert repr(call(ours, name, *arguments)) == repr(call(seeds, name, *arguments))
+        assert repr(contents(ours)) == repr(contents(seeds))
+        assert ours._resumed_keys == seeds._resumed_keys
+        assert set(ours.state_dict()["runtime_info"]) == set(seeds.state_dict()["runtime_info"])
+        assert set(ours.state_dict()["log_scalars"]) == set(seeds.state_dict()["log_scalars"])
+
+
+def test_satisfies_the_protocols():
+    hub = MessageHub("protocol")
+    assert isinstance(hub, runtimeinfo.MessageHub)
+    assert isinstance(hub, runtimeinfo.SupportsPopScalar)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"log_scalars": [1]}, "log_scalars must be a mapping, but is list"),
+        ({"runtime_info": 1}, "runtime_info must be a mapping, but is int"),
+        ({"log_scalars": {"a": [1.0]}}, r"log_scalars\['a'\] must be a ScalarHistory, but is list"),
+        ({"resumed_keys": {"a": True}}, "resumed_keys has 'a', which is neither"),
+    ],
+)
+def test_what_it_begins_with_is_checked(arguments, message):
+    with pytest.raises(HubError, match=message):
+        MessageHub("begin", **arguments)
+
+
+def test_begins_with_what_it_is_given():
+    hub = MessageHub("begin", {"a": ScalarHistory([1.0])}, {"b": 2}, {"a": True, "b": False})
+    assert hub.get_scalar("a").current() == 1.0
+    assert hub.get_info("b") == 2
+    assert hub.state_dict()["runtime_info"] == {}
+    with pytest.raises(HubError, match="resumed=False"):
+        hub.update_info("b", 3)
+
+
+@pytest.mark.parametrize("key", [1, None, ("a",), b"a"])
+@pytest.mark.parametrize("name", ["update_info", "update_scalar"])
+def test_a_key_is_a_string(name, key):
+    hub = MessageHub("keys")
+    with pytest.raises(HubError, match="a key must be a string"):
+        getattr(hub, name)(key, 1.0)
+    assert contents(hub) == ({}, {})
+
+
+def test_a_key_keeps_its_resumed_flag():
+    hub = MessageHub("flags")
+    hub.update_info("a", 1, resumed=False)
+    hub.update_scalar("b", 1.0)
+    for publish in (
+        lambda: hub.update_info("a", 2),
+        lambda: hub.update_scalar("a", 2.0),
+        lambda: hub.update_scalar("b", 2.0, resumed=False),
+        lambda: hub.update_info_dict({"c": 1, "a": 2}),
+        lambda: hub.update_scalars({"c": 1.0, "a": 2.0}),
+    ):
+        with pytest.raises(HubError, match="a key keeps its flag") as caught:
+            publish()
+        assert caught.value.key in {"a", "b"}
+    assert contents(hub) == ({"a": 1}, {"b": [[1.0], [1.0]]})
+
+
+@pytest.mark.parametrize("count", [1.0, "1", None, np.int64(1), np.ones(2)])
+def test_a_count_is_an_int_at_each_update(count):
+    hub = MessageHub("counts")
+    for _ in range(2):  # the first update makes the history, the second finds it
+        with pytest.raises(ScalarTypeError, match="the count of 'a' must be an int"):
+            hub.update_scalar("a", 1.0, count)
+        hub.update_scalar("a", 1.0)
+    assert hub.get_scalar("a").data[0].tolist() == [1.0, 1.0]
+
+
+def test_a_refused_scalar_names_the_key_and_changes_nothing():
+    hub = MessageHub("refused")
+    with pytest.raises(ScalarTypeError, match="the value of 'a' must be a scalar"):
+        hub.update_scalar("a", "x")
+    with pytest.raises(MissingScalarError):
+        hub.get_scalar("a")
+    hub.update_scalar("a", 1.0)
+    with pytest.raises(TypeError, match="the value of 'a' must be a scalar"):
+        hub.update_scalar("a", np.ones(2))
+    assert contents(hub) == ({}, {"a": [[1.0], [1.0]]})
+
+
+@pytest.mark.parametrize("wrong", [{"b": "x"}, {"b": {"count": 1}}, {"b": {"value": 1.0, "count": 1.5}}, {2: 1.0}])
+def test_update_scalars_is_all_or_nothing(wrong):
+    hub = MessageHub("atomic")
+    with pytest.raises(HubError):
+        hub.update_scalars({"a": 1.0, **wrong})
+    assert contents(hub) == ({}, {})
+
+
+def test_update_info_dict_is_all_or_nothing():
+    hub = MessageHub("atomic")
+    with pytest.raises(HubError):
+        hub.update_info_dict({"a": 1, 2: 2})
+    assert contents(hub) == ({}, {})
+
+
+@pytest.mark.parametrize("wrong", [None, [("a", 1)], 1])
+def test_several_at_once_come_as_a_mapping(wrong):
+    hub = MessageHub("mapping")
+    with pytest.raises(HubError, match="info_dict must be a mapping"):
+        hub.update_info_dict(wrong)
+    with pytest.raises(HubError, match="log_dict must be a mapping"):
+        hub.update_scalars(wrong)
+
+
+def test_a_missing_scalar_names_those_there_are():
+    hub = MessageHub("missing")
+    with pytest.raises(MissingScalarError, match="hub 'missing' has no scalar 'los'; it has none"):
+        hub.get_scalar("los")
+    hub.update_scalar("loss", 1.0)
+    with pytest.raises(KeyError, match="it has loss"):
+        hub.get_scalar("los")
+
+
+def test_the_views_are_snapshots_and_read_only():
+    hub = MessageHub("views")
+    hub.update_info("a", 1)
+    hub.update_scalar("b", 1.0)
+    infos, histories = hub.runtime_info, hub.log_scalars
+    hub.update_info("c", 2)
+    hub.update_scalar("d", 1.0)
+    assert set(infos) == {"a"}
+    assert set(histories) == {"b"}
+    for view in (infos, histories):
+        with pytest.raises(TypeError):
+            view["e"] = 1
+    assert histories["b"] is hub.get_scalar("b")
+
+
+def test_pop_scalar_forgets_the_history():
+    hub = MessageHub("pop")
+    hub.update_scalar("a", 1.0)
+    hub.pop_scalar("a")
+    hub.pop_scalar("a")
+    hub.update_scalar("a", 2.0)
+    assert contents(hub) == ({}, {"a": [[2.0], [1.0]]})
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda hub: pickle.loads(pickle.dumps(hub))])
+def test_a_copy_holds_the_same_and_is_independent(duplicate):
+    hub = MessageHub("copied")
+    hub.update_info("a", [1])
+    hub.update_scalar("b", 1.0)
+    twin = duplicate(hub)
+    hub.get_info("a").append(2)
+    hub.update_scalar("b", 2.0)
+    assert contents(twin) == ({"a": [1]}, {"b": [[1.0], [1.0]]})
+    twin.update_scalar("c", 1.0)
+    assert repr(twin) == "<MessageHub 'copied': 1 infos, 2 scalars>"
+
+
+WRITERS, READERS, UPDATES = 8, 4, 4_000
+
+
+def write(hub, writer):
+    for number in range(UPDATES):
+        hub.update_scalar("shared", writer * UPDATES + number)
+        hub.update_scalar(f"own/{writer}", float(number), count=1 + number % 2)
+        if number % 50 == 0:
+            hub.update_info("latest", (writer, number))
+            hub.update_scalar(f"new/{writer}/{number}", 1.0)
+
+
+def read(hub, done):
+    while not done.is_set():
+        for history in hub.log_scalars.values():
+            history.current()  # a key that is there has a value
+            values, counts = history.data
+            assert len(values) == len(counts)
+        hub.get_info("latest")
+        hub.state_dict()
+
+
+def test_many_threads_lose_nothing():
+    hub, done = MessageHub("threads"), threading.Event()
+    with ThreadPoolExecutor(WRITERS + READERS) as pool:
+        readers = [pool.submit(read, hub, done) for _ in range(READERS)]
+        writers = [pool.submit(write, hub, writer) for writer in range(WRITERS)]
+        wait(writers)
+        done.set()
+    for future in (*writers, *readers):
+        future.result()  # raises what the thread raised
+
+    shared = hub.get_scalar("shared").data[0]
+    assert len(shared) == WRITERS * UPDATES
+    for writer in range(WRITERS):
+        mine = shared[(shared >= writer * UPDATES) & (shared < (writer + 1) * UPDATES)]
+        assert mine.tolist() == list(range(writer * UPDATES, (writer + 1) * UPDATES))
+        values, counts = hub.get_scalar(f"own/{writer}").data
+        assert values.tolist() == list(map(float, range(UPDATES)))
+        assert counts.tolist() == [1, 2] * (UPDATES // 2)
+    assert len(hub.log_scalars) == 1 + WRITERS + WRITERS * UPDATES // 50

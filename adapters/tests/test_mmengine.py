@@ -1,0 +1,783 @@
+"""The adapter on mmengine's real runners, and on one of their shape."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
+from mmengine.hooks import RuntimeInfoHook as SeedHook
+from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.logging import MessageHub as SeedHub
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import DefaultScope
+from mmengine.runner import FlexibleRunner, Runner
+from mmengine.visualization import Visualizer
+from runtimeinfo import HookError, HubError, Lifecycle, RunnerError, current_hub
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach
+from torch.utils.data import Dataset
+
+pytestmark = [
+    # mmengine 0.10.7 on torch 2.13, each where it builds its loops or resumes
+    pytest.mark.filterwarnings("ignore:Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD detected:UserWarning"),
+]
+
+BOTH = pytest.mark.parametrize("hub", ["mmengine", "runtimeinfo"])
+OURS = "runtimeinfo_adapters.mmengine.RuntimeInfoHook"
+
+
+class Data(Dataset[Any]):
+    metainfo = {"classes": ["cat", "dog"]}  # noqa: RUF012
+
+    def __init__(self, length: int = 4) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.full((2,), float(index)), torch.tensor([float(index)])
+
+
+class NotBuilt(Data):
+    def __init__(self) -> None:
+        raise AssertionError("the training data set was built")
+
+
+class Model(BaseModel):
+    """Notes what a component sees inside, and raises where it is told to."""
+
+    def __init__(self, error: BaseException | None = None, where: str = "") -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+        self.error, self.where = error, where
+        self.seen: list[Any] = []
+
+    def forward(self, inputs: Any, targets: Any, mode: str = "tensor") -> Any:
+        hub = current_hub()
+        self.seen.append((mode, *(hub.get_info(key) for key in ("loop_stage", "epoch", "iter"))))
+        if mode == self.where:
+            raise self.error or AssertionError
+        out = self.layer(inputs)
+        return {"loss": ((out - targets) ** 2).mean()} if mode == "loss" else [out]
+
+
+class TwoOptimizers(Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = torch.nn.Linear(2, 1)
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> Any:
+        inputs, targets = self.data_preprocessor(data, True)
+        for name, layer in (("first", self.layer), ("second", self.second)):
+            loss = ((layer(inputs) - targets) ** 2).mean()
+            optim_wrapper[name].update_params(loss)
+        return {"loss": loss.detach()}
+
+
+class Metric(BaseMetric):
+    default_prefix = ""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        super().__init__()
+        self.error = error
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.results.append(len(data_samples))
+
+    def compute_metrics(self, results: Any) -> dict[str, Any]:
+        if self.error is not None:
+            raise self.error
+        return {"acc": float(len(results)), "confusion": [1, 2]}
+
+
+class Recorder:
+    """Notes each event, and the stage in the hub."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.notes: list[tuple[Any, ...]] = []
+        self.exceptions: list[BaseException] = []
+
+    def judge(self) -> None:
+        lifecycle = Lifecycle()
+        for event, stage, counters, published in self.notes:
+            lifecycle.advance(event)
+            assert stage == lifecycle.stage, event
+            assert counters == published or published == (None, None), event
+        assert lifecycle.open_scopes == ()
+
+
+def _noting(event: str) -> Any:
+    def method(self: Recorder, runner: Any, **arguments: Any) -> None:
+        hub = runner.message_hub
+        self.events.append(event)
+        published = hub.get_info("epoch"), hub.get_info("iter")
+        if event == "before_run":
+            published = None, None  # what is left of an earlier run
+        self.notes.append((event, hub.get_info("loop_stage"), (runner.epoch, runner.iter), published))
+        if "exception" in arguments:
+            self.exceptions.append(arguments["exception"])
+
+    return method
+
+
+for _scope in ("run", "train", "train_epoch", "train_iter", "val", "val_epoch", "val_iter", "test", "test_epoch"):
+    for _event in (f"before_{_scope}", f"after_{_scope}"):
+        setattr(Recorder, _event, _noting(_event))
+for _event in ("before_test_iter", "after_test_iter", "on_exception"):
+    setattr(Recorder, _event, _noting(_event))
+
+
+@pytest.fixture(autouse=True)
+def fresh_mmengine() -> Iterator[None]:
+    """Give each test mmengine's registries of named instances empty, and close the log files."""
+    managers = (SeedHub, MMLogger, Visualizer, DefaultScope)
+    yield
+    for logger in MMLogger._instance_dict.values():
+        for handler in list(logger.handlers):
+            handler.close()
+            logger.removeHandler(handler)
+    for manager in managers:
+        manager._instance_dict.clear()
+    MessageHub._instances.clear()
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def trust_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load mmengine's own checkpoints, which pickle their hub."""
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
+
+def loader(dataset: Any = None, *, shuffle: bool = False) -> dict[str, Any]:
+    return {
+        "batch_size": 2,
+        "num_workers": 0,
+        "collate_fn": {"type": "default_collate"},
+        "dataset": dataset or Data(),
+        "sampler": {"type": "DefaultSampler", "shuffle": shuffle},
+    }
+
+
+def config(work_dir: Path, hub: str | None = None, *, kind: type = Runner, **changes: Any) -> dict[str, Any]:
+    """Return a runner's arguments; without a hub, the seed's hook publishes."""
+    hooks: dict[str, Any] = {"logger": {"type": "LoggerHook", "interval": 1}}
+    hooks["checkpoint"] = {"type": "CheckpointHook", "interval": 1}
+    if hub is not None:
+        hooks["runtime_info"] = {"type": OURS, "hub": hub}
+    whole = {
+        "model": Model(),
+        "work_dir": str(work_dir),
+        "experiment_name": "adapter",
+        "train_dataloader": loader(),
+        "val_dataloader": loader(),
+        "test_dataloader": loader(),
+        "train_cfg": {"by_epoch": True, "max_epochs": 2},
+        "val_cfg": {},
+        "test_cfg": {},
+        "val_evaluator": Evaluator([Metric()]),
+        "test_evaluator": Evaluator([Metric()]),
+        "optim_wrapper": {"optimizer": {"type": "SGD", "lr": 0.01}, "clip_grad": {"max_norm": 9.0}},
+        "param_scheduler": {"type": "ExponentialLR", "gamma": 0.5, "by_epoch": False},
+        "default_hooks": hooks,
+        "randomness": {"seed": 3},
+    } | changes
+    return {key: value for key, value in whole.items() if value is not ...}
+
+
+def build(work_dir: Path, hub: str | None = None, *, kind: Any = Runner, **changes: Any) -> Any:
+    return kind(**config(work_dir, hub, **changes))
+
+
+def with_recorder(work_dir: Path, hub: str, **changes: Any) -> tuple[Any, Recorder]:
+    recorder = Recorder()
+    built = config(work_dir, hub, **changes)
+    built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
+    return Runner(**built), recorder
+
+
+def values(hub: Any, key: str) -> list[float]:
+    return [float(value) for value in hub.get_scalar(key).data[0]]
+
+
+# -- training
+
+
+@BOTH
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+def test_training_by_epochs(tmp_path: Path, hub: str, kind: Any) -> None:
+    runner = build(tmp_path, hub, kind=kind)
+    runner.train()
+    published = runner.message_hub
+    assert isinstance(published, MessageHub) == (hub == "runtimeinfo")
+    assert values(published, "train/lr") == pytest.approx([0.01, 0.005, 0.0025, 0.00125])
+    assert len(values(published, "train/loss")) == 4
+    assert values(published, "val/acc") == [2, 2]
+    assert published.get_info("val/confusion") == [1, 2]
+    info = {key: published.get_info(key) for key in ("epoch", "iter", "max_epochs", "max_iters", "seed", "loop_stage")}
+    assert info == {"epoch": 2, "iter": 4, "max_epochs": 2, "max_iters": 4, "seed": 3, "loop_stage": None}
+    assert published.get_info("dataset_meta") == Data.metainfo
+    assert published.get_info("experiment_name") == runner.experiment_name
+    assert published.get_info("cfg") == runner.cfg.pretty_text
+    assert published.get_info("mmengine_version").startswith("0.10.7")
+    assert published.get_info("runtimeinfo_version")
+
+
+@BOTH
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+def test_what_a_component_sees(tmp_path: Path, hub: str, kind: Any) -> None:
+    model = Model()
+    nobody = current_hub()
+    runner = build(tmp_path, hub, kind=kind, model=model)
+    runner.train()
+    runner.test()
+    assert model.seen == [
+        ("loss", "train", 0, 0),
+        ("loss", "train", 0, 1),
+        ("predict", "val", 1, 2),
+        ("predict", "val", 1, 2),
+        ("loss", "train", 1, 2),
+        ("loss", "train", 1, 3),
+        ("predict", "val", 2, 4),
+        ("predict", "val", 2, 4),
+        ("predict", "test", 2, 4),
+        ("predict", "test", 2, 4),
+    ]
+    assert current_hub() is nobody
+
+
+@BOTH
+def test_training_by_iterations(tmp_path: Path, hub: str) -> None:
+    model = Model()
+    cfg = {"by_epoch": False, "max_iters": 5, "val_interval": 2}
+    data = loader(Data(4)) | {"sampler": {"type": "InfiniteSampler", "shuffle": False}}
+    runner, recorder = with_recorder(tmp_path, hub, model=model, train_cfg=cfg, train_dataloader=data)
+    runner.train()
+    recorder.judge()
+    assert [seen for seen in model.seen if seen[0] == "loss"] == [("loss", "train", 0, i) for i in range(5)]
+    assert [seen[1:] for seen in model.seen if seen[0] == "predict"] == [("val", 0, i) for i in (2, 2, 4, 4, 5, 5)]
+    info = runner.message_hub
+    assert [info.get_info(key) for key in ("epoch", "iter", "max_epochs", "max_iters")] == [0, 5, 1, 5]
+    assert len(values(info, "train/loss")) == 5
+    assert recorder.events.count("before_train_epoch") == recorder.events.count("after_train_epoch") == 1
+    assert recorder.events.count("before_val") == 3
+
+
+@BOTH
+def test_the_events_are_in_the_grammar(tmp_path: Path, hub: str) -> None:
+    runner, recorder = with_recorder(tmp_path, hub)
+    runner.train()
+    val = ["before_val", "before_val_epoch", *["before_val_iter", "after_val_iter"] * 2]
+    val += ["after_val_epoch", "after_val"]
+    epoch = ["before_train_epoch", *["before_train_iter", "after_train_iter"] * 2, "after_train_epoch"]
+    assert recorder.events == ["before_run", "before_train", *(epoch + val) * 2, "after_train", "after_run"]
+    runner.val()
+    runner.test()
+    recorder.judge()
+
+
+@BOTH
+def test_mmengines_own_hooks_work_over_the_hub(tmp_path: Path, hub: str) -> None:
+    runner = build(tmp_path, hub)
+    runner.train()
+    lines = [
+        json.loads(line) for path in tmp_path.rglob("vis_data/scalars.json") for line in path.read_text().splitlines()
+    ]
+    trained = [line for line in lines if "loss" in line]
+    assert [line["iter"] for line in trained] == [1, 2, 3, 4]
+    assert [line["lr"] for line in trained] == pytest.approx([0.01, 0.005, 0.0025, 0.00125])
+    assert [line["loss"] for line in trained] == pytest.approx(
+        [sum(values(runner.message_hub, "train/loss")[max(0, end - 10) : end]) / end for end in range(1, 5)], rel=1e-3
+    )
+    assert all({"time", "data_time", "grad_norm"} <= line.keys() for line in trained)
+    assert [line["acc"] for line in lines if "acc" in line] == [2, 2]
+    (log,) = (path.read_text() for path in tmp_path.rglob("*.log"))
+    assert "Epoch(train) [2][2/2]" in log
+    assert "loss: " in log
+    assert "lr: 1.2500e-03" in log
+    assert "eta: 0:00:00" in log
+    assert values(runner.message_hub, "train/grad_norm")[0] > 0
+    assert len(values(runner.message_hub, "train/time")) == 4
+    assert runner.message_hub.get_info("last_ckpt").endswith("epoch_2.pth")
+    assert (tmp_path / "epoch_2.pth").exists()
+
+
+@BOTH
+def test_two_optimizers(tmp_path: Path, hub: str) -> None:
+    model = TwoOptimizers()
+    wrappers = OptimWrapperDict(
+        first=OptimWrapper(torch.optim.SGD(model.layer.parameters(), lr=0.01), clip_grad={"max_norm": 9.0}),
+        second=OptimWrapper(torch.optim.SGD(model.second.parameters(), lr=0.02)),
+    )
+    runner = build(tmp_path, hub, model=model, optim_wrapper=wrappers, param_scheduler=...)
+    # They were built before the runner: as in mmengine, they publish to the hub that was the current one then.
+    early = wrappers["first"].message_hub
+    runner.train()
+    assert values(runner.message_hub, "train/first.lr") == pytest.approx([0.01] * 4)
+    assert values(runner.message_hub, "train/second.lr") == pytest.approx([0.02] * 4)
+    assert wrappers["first"].message_hub is early
+
+
+@BOTH
+def test_two_optimizers_that_the_runner_builds(tmp_path: Path, hub: str) -> None:
+    from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+    @OPTIM_WRAPPER_CONSTRUCTORS.register_module(name="TwoOptimizersConstructor", force=True)
+    class Constructor:
+        def __init__(self, optim_wrapper_cfg: Any, paramwise_cfg: Any = None) -> None:
+            pass
+
+        def __call__(self, model: Any) -> OptimWrapperDict:
+            sgd = torch.optim.SGD
+            return OptimWrapperDict(
+                first=OptimWrapper(sgd(model.layer.parameters(), lr=0.01), clip_grad={"max_norm": 9.0}),
+                second=OptimWrapper(sgd(model.second.parameters(), lr=0.02)),
+            )
+
+    wrapper = {"constructor": "TwoOptimizersConstructor", "optimizer": {"type": "SGD", "lr": 0.1}}
+    runner = build(tmp_path, hub, model=TwoOptimizers(), optim_wrapper=wrapper, param_scheduler=...)
+    runner.train()
+    assert values(runner.message_hub, "train/second.lr") == pytest.approx([0.02] * 4)
+    assert len(values(runner.message_hub, "train/grad_norm")) == 4
+    assert runner.optim_wrapper["first"].message_hub is runner.message_hub
+
+
+def test_whoever_asks_mmengine_for_the_hub_gets_ours(tmp_path: Path) -> None:
+    runner = build(tmp_path, "runtimeinfo")
+    theirs = runner.message_hub
+    theirs.update_info("kept", 5)
+    theirs.update_scalar("kept/too", 0.5)
+    runner.train()
+    assert runner.message_hub is not theirs
+    assert SeedHub.get_current_instance() is runner.message_hub
+    assert SeedHub.get_instance(runner.experiment_name) is runner.message_hub
+    assert MessageHub.get_instance(runner.experiment_name) is runner.message_hub
+    assert runner.message_hub.get_info("kept") == 5
+    assert values(runner.message_hub, "kept/too") == [0.5]
+
+
+@BOTH
+def test_hooks_run_by_their_priority(tmp_path: Path, hub: str) -> None:
+    called = []
+
+    class Say:
+        def __init__(self, priority: str) -> None:
+            self.priority = priority
+
+        def before_train(self, runner: Any) -> None:
+            assert isinstance(runner, MMEngineRunner)
+            called.append((self.priority, current_hub().get_info("loop_stage")))
+
+    built = config(tmp_path, hub)
+    built["default_hooks"]["runtime_info"]["hooks"] = [Say("LOW"), Say("HIGH")]
+    Runner(**built).train()
+    assert called == [("HIGH", "train"), ("LOW", "train")]
+
+
+# -- val and test alone
+
+
+@BOTH
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_an_evaluation_alone_does_not_build_the_training_data(tmp_path: Path, hub: str, kind: Any, stage: str) -> None:
+    from mmengine.registry import DATASETS
+
+    DATASETS.register_module(name="NotBuilt", module=NotBuilt, force=True)
+    model = Model()
+    runner = build(tmp_path, hub, kind=kind, model=model, train_dataloader=loader({"type": "NotBuilt"}))
+    assert getattr(runner, stage)()["acc"] == 2
+    assert model.seen == [("predict", stage, 0, 0)] * 2
+    assert runner.message_hub.get_info("loop_stage") is None
+    assert values(runner.message_hub, f"{stage}/acc") == [2]
+    assert isinstance(runner._train_loop, dict)
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_an_evaluation_without_any_training(tmp_path: Path, stage: str) -> None:
+    none = dict.fromkeys(("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"), ...)
+    runner = build(tmp_path, "runtimeinfo", **none)
+    getattr(runner, stage)()
+    assert values(runner.message_hub, f"{stage}/acc") == [2]
+    adapted = MMEngineRunner(runner)
+    assert (adapted.epoch, adapted.iter, adapted.max_epochs, adapted.max_iters) == (0, 0, None, None)
+
+
+# -- abnormal ends
+
+
+class RaiseAt(Hook):
+    priority = "LOW"
+
+    def __init__(self, event: str, error: BaseException) -> None:
+        def raise_it(*_: Any, **__: Any) -> None:
+            raise error
+
+        setattr(self, event, raise_it)
+
+
+PLACES = ["loss", "predict", "evaluator", "before_train_iter", "after_val_epoch", "after_train_epoch", "after_train"]
+
+
+@BOTH
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+@pytest.mark.parametrize("error", [ValueError("user"), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", PLACES)
+def test_an_abnormal_end_closes_everything(
+    tmp_path: Path, hub: str, kind: Any, attached: bool, error: BaseException, where: str
+) -> None:
+    nobody = current_hub()
+    recorder = Recorder()
+    built = config(tmp_path, hub, model=Model(error, where))
+    built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
+    built["default_hooks"]["checkpoint"] = None
+    if where == "evaluator":
+        built["val_evaluator"] = Evaluator([Metric(error)])
+    elif where not in {"loss", "predict"}:
+        built["custom_hooks"] = [RaiseAt(where, error)]
+    if attached:
+        built["default_hooks"]["runtime_info"] = None
+    runner = kind(**built)
+    if attached:
+        attach(runner, hub=hub, hooks=[recorder])
+    with pytest.raises(type(error)) as caught:
+        runner.train()
+    assert caught.value is error
+    assert recorder.exceptions == [error]
+    recorder.judge()
+    assert recorder.events[-1] == "after_run"
+    assert runner.message_hub.get_info("loop_stage") is None
+    assert current_hub() is nobody
+    assert runner.message_hub.get_info("iter") == runner.iter
+    assert runner.message_hub.get_info("epoch") == runner.epoch
+
+
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_an_abnormal_end_of_an_evaluation_alone(tmp_path: Path, stage: str, attached: bool) -> None:
+    recorder = Recorder()
+    error = ValueError("user")
+    built = config(tmp_path, "mmengine", model=Model(error, "predict"))
+    built["default_hooks"]["runtime_info"] = None if attached else {"type": OURS, "hooks": [recorder]}
+    runner = Runner(**built)
+    if attached:
+        attach(runner, hooks=[recorder])
+    with pytest.raises(ValueError, match="user"):
+        getattr(runner, stage)()
+    names = [stage, f"{stage}_epoch", f"{stage}_iter"]
+    closes = [f"after_{name}" for name in reversed(names)]
+    opens = [f"before_{name}" for name in names]
+    assert recorder.events == ["before_run", *opens, "on_exception", *closes, "after_run"]
+    assert recorder.exceptions == [error]
+    assert runner.message_hub.get_info("loop_stage") is None
+
+
+def test_the_seed_leaves_its_stage_after_an_exception(tmp_path: Path) -> None:
+    """The difference that the adapter makes: without it the stage stays."""
+    runner = build(tmp_path, model=Model(ValueError("user"), "loss"))
+    with pytest.raises(ValueError, match="user"):
+        runner.train()
+    assert runner.message_hub.get_info("loop_stage") == "train"
+
+
+@BOTH
+def test_the_same_runner_after_an_interrupt(tmp_path: Path, hub: str) -> None:
+    model = Model(KeyboardInterrupt(), "predict")
+    runner, recorder = with_recorder(tmp_path, hub, model=model)
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    model.where = ""
+    runner.train()
+    recorder.judge()
+    assert (runner.epoch, runner.iter) == (2, 4)
+    assert len(values(runner.message_hub, "train/loss")) == 4
+    assert recorder.events.count("before_run") == recorder.events.count("after_run") == 2
+
+
+@BOTH
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+def test_an_exception_before_the_loop(tmp_path: Path, hub: str, attached: bool) -> None:
+    error, recorder = ValueError("user"), Recorder()
+    built = config(tmp_path, hub, custom_hooks=[RaiseAt("before_run", error)])
+    built["default_hooks"]["runtime_info"] = None if attached else {"type": OURS, "hub": hub, "hooks": [recorder]}
+    runner = Runner(**built)
+    if attached:
+        attach(runner, hub=hub, hooks=[recorder])
+    with pytest.raises(ValueError, match="user"):
+        runner.train()
+    assert runner.message_hub.get_info("loop_stage") is None
+    assert recorder.events == ["before_run", *(["on_exception", "after_run"] if attached else [])]
+    runner._hooks = [hook for hook in runner.hooks if not isinstance(hook, RaiseAt)]
+    runner.train()
+    recorder.judge()
+
+
+def test_an_exception_that_a_hook_handles_leaves_the_training_open(tmp_path: Path) -> None:
+    seen = []
+
+    class Validate(Hook):
+        priority = "LOW"
+
+        def after_train_epoch(self, runner: Any) -> None:
+            try:
+                runner.val_loop.run()
+            except ValueError:
+                seen.append(runner.message_hub.get_info("loop_stage"))
+
+    recorder = Recorder()
+    built = config(tmp_path, "mmengine", model=Model(ValueError("user"), "predict"), custom_hooks=[Validate()])
+    built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
+    built["train_cfg"]["val_interval"] = 100
+    built["train_cfg"]["max_epochs"] = 1
+    built["train_cfg"]["val_begin"] = 100
+    Runner(**built).train()
+    assert seen == ["train"]
+    recorder.judge()
+    assert recorder.events.count("on_exception") == 1
+    assert recorder.events[-2:] == ["after_train", "after_run"]
+
+
+# -- resume
+
+
+def train_one_epoch(work_dir: Path, hub: str | None, **changes: Any) -> Any:
+    runner = build(work_dir, hub, train_cfg={"by_epoch": True, "max_epochs": 1}, **changes)
+    runner.train()
+    SeedHub._instance_dict.clear()
+    MessageHub._instances.clear()
+    return runner
+
+
+def check_resumed(first: Any, resumed: Any) -> None:
+    resumed.train()
+    hub = resumed.message_hub
+    losses = values(hub, "train/loss")
+    assert losses[:2] == values(first.message_hub, "train/loss")
+    assert len(losses) == len(values(hub, "train/lr")) == 4
+    assert values(hub, "val/acc") == [2]  # the checkpoint was written before the first validation
+    assert (hub.get_info("epoch"), hub.get_info("iter"), hub.get_info("loop_stage")) == (2, 4, None)
+    assert hub.get_info("experiment_name") == resumed.experiment_name != first.experiment_name
+
+
+@pytest.mark.usefixtures("trust_checkpoints")
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+@pytest.mark.parametrize("saved_by", [None, "mmengine", "runtimeinfo"])
+@pytest.mark.parametrize("hub", ["mmengine", "runtimeinfo"])
+def test_resuming(tmp_path: Path, hub: str, saved_by: str | None, kind: Any) -> None:
+    if (saved_by, hub) == ("runtimeinfo", "mmengine"):
+        pytest.skip("mmengine's hub does not read another one's state")
+    first = train_one_epoch(tmp_path, saved_by, kind=kind)
+    resumed = build(tmp_path, hub, kind=kind, resume=True, experiment_name="second")
+    check_resumed(first, resumed)
+
+
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+def test_resuming_with_our_hub_needs_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", raising=False)
+    first = train_one_epoch(tmp_path, "runtimeinfo", kind=kind)
+    state = torch.load(tmp_path / "epoch_1.pth", weights_only=True)["message_hub"]
+    assert state["version"] == 1
+    check_resumed(first, build(tmp_path, "runtimeinfo", kind=kind, resume=True, experiment_name="second"))
+
+
+# -- attach
+
+
+@BOTH
+def test_attach(tmp_path: Path, hub: str) -> None:
+    runner = build(tmp_path)
+    assert any(type(hook) is SeedHook for hook in runner.hooks)
+    recorder = Recorder()
+    hook = attach(runner, hub=hub, hooks=[recorder])
+    assert isinstance(hook, RuntimeInfoHook)
+    assert [type(other) for other in runner.hooks if "RuntimeInfo" in type(other).__name__] == [RuntimeInfoHook]
+    runner.train()
+    assert runner.test()["acc"] == 2
+    recorder.judge()
+    assert len(values(runner.message_hub, "train/loss")) == len(values(runner.message_hub, "train/lr")) == 4
+    assert isinstance(runner.message_hub, MessageHub) == (hub == "runtimeinfo")
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_attaching_twice_publishes_once(tmp_path: Path, configured: bool) -> None:
+    runner = build(tmp_path, "mmengine" if configured else None)
+    attach(runner)
+    last = attach(runner)
+    runner.train()
+    assert [hook for hook in runner.hooks if isinstance(hook, RuntimeInfoHook)] == [last]
+    assert len(values(runner.message_hub, "train/loss")) == 4
+
+
+def test_what_cannot_be_attached(tmp_path: Path) -> None:
+    with pytest.raises(RunnerError, match="object has no register_hook\\(\\), which mmengine's runners have"):
+        attach(object())
+    runner = build(tmp_path)
+    before = list(runner.hooks)
+    with pytest.raises(HubError, match="hub must be 'mmengine' or 'runtimeinfo', but is 'ours'"):
+        attach(runner, hub="ours")
+    with pytest.raises(HookError, match="object has no hook point"):
+        attach(runner, hooks=[object()])
+    assert runner.hooks == before
+
+
+# -- several runners
+
+
+@BOTH
+@pytest.mark.filterwarnings(r"ignore:<class 'mmengine\..*'> instance named of same_now has been created:UserWarning")
+@pytest.mark.parametrize("names", [("one", "two"), ("same", "same")])
+def test_two_runners_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: str, names: tuple[str, str]
+) -> None:
+    # mmengine appends the time in seconds; runners of one name have one hub.
+    clock = SimpleNamespace(time=time.time, localtime=time.localtime, strftime=lambda *_: "now")
+    monkeypatch.setattr("mmengine.runner.runner.time", clock)
+    runners = []
+    for name in names:
+        runner, recorder = with_recorder(tmp_path / str(len(runners)), hub, experiment_name=name)
+        runner.train()
+        recorder.judge()
+        runners.append(runner)
+    one, two = runners
+    shared = names == ("same", "same")
+    assert (one.message_hub is two.message_hub) == shared
+    assert len(values(two.message_hub, "train/loss")) == (8 if shared else 4)
+    assert isinstance(two.message_hub, MessageHub) == (hub == "runtimeinfo")
+    assert two.message_hub.get_info("iter") == 4
+
+
+def test_one_hook_serves_two_runners(tmp_path: Path) -> None:
+    hook = RuntimeInfoHook("runtimeinfo")
+    for name in ("one", "two"):
+        built = config(tmp_path / name, experiment_name=name)
+        built["default_hooks"]["runtime_info"] = None
+        runner = Runner(**built, custom_hooks=[hook])
+        runner.train()
+        assert len(values(runner.message_hub, "train/loss")) == 4
+
+
+def test_a_subclass_of_the_runner_is_mmengine(tmp_path: Path) -> None:
+    class MyRunner(Runner):
+        pass
+
+    runner = build(tmp_path, "mmengine", kind=MyRunner)
+    adapted = MMEngineRunner(runner)
+    assert adapted.framework_name == "mmengine"
+    assert adapted.framework_version.startswith("0.10.7")
+    assert isinstance(runner.message_hub.log_scalars.get("train/loss", HistoryBuffer()), HistoryBuffer)
+
+
+# -- without mmengine
+
+OF_THAT_SHAPE = """
+import sys
+sys.modules["mmengine"] = None
+from types import SimpleNamespace
+from runtimeinfo import Lifecycle, current_hub
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach
+assert RuntimeInfoHook.__mro__[1:] == (object,)
+
+class Loop:
+    def __init__(self, runner):
+        self.runner = runner
+        self.dataloader = SimpleNamespace(dataset=SimpleNamespace(metainfo={"classes": ["a"]}))
+
+    def run(self):
+        runner = self.runner
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        for idx in range(2):
+            runner.call_hook("before_train_iter", batch_idx=idx, data_batch=idx)
+            seen.append((current_hub().get_info("loop_stage"), current_hub().get_info("iter")))
+            if idx == runner.fail_at:
+                raise KeyError("user")
+            runner.call_hook("after_train_iter", batch_idx=idx, data_batch=idx, outputs={"loss": 0.5})
+            runner.iter += 1
+        runner.call_hook("after_train_epoch")
+        runner.epoch += 1
+        runner.call_hook("after_train")
+
+class LikeMMEngine:
+    def __init__(self, fail_at=None):
+        self.cfg = SimpleNamespace(pretty_text="a = 1")
+        self.seed, self.experiment_name = 3, "like"
+        self.epoch = self.iter = 0
+        self.max_epochs, self.max_iters = 1, 2
+        self.message_hub = MessageHub("like")
+        self.optim_wrapper = SimpleNamespace(get_lr=lambda: {"lr": [0.1]})
+        self.train_loop = Loop(self)
+        self.train_dataloader = self.train_loop.dataloader
+        self._hooks = []
+        self.fail_at = fail_at
+
+    def register_hook(self, hook):
+        self._hooks.append(hook)
+
+    def call_hook(self, name, **arguments):
+        for hook in self._hooks:
+            getattr(hook, name)(self, **arguments)
+
+    def train(self):
+        self.call_hook("before_run")
+        self.train_loop.run()
+        self.call_hook("after_run")
+        return "trained"
+
+for attached in (True, False):
+    for fail_at in (None, 1):
+        seen = []
+        runner = LikeMMEngine(fail_at)
+        if attached:
+            attach(runner)
+            attach(runner)
+        else:
+            runner.register_hook(RuntimeInfoHook("runtimeinfo"))
+        try:
+            assert runner.train() == "trained"
+        except KeyError as error:
+            assert fail_at == 1 and error.args == ("user",)
+        else:
+            assert fail_at is None
+        hub = runner.message_hub
+        assert seen == [("train", 0), ("train", 1)], seen
+        done = 2 if fail_at is None else 1
+        assert hub.get_scalar("train/loss").data[0].tolist() == [0.5] * done
+        assert hub.get_info("loop_stage") is None
+        assert hub.get_info("iter") == done
+        assert hub.get_info("dataset_meta") == {"classes": ["a"]}
+        assert hub.get_info("__main___version") == "unknown"
+        assert hub.runtime_info["cfg"] == "a = 1"
+
+named = SimpleNamespace(framework_name="mine", framework_version="1.2")
+assert MMEngineRunner(named).framework_name == "mine"
+assert MMEngineRunner(named).framework_version == "1.2"
+assert "torch" not in sys.modules
+print("done")
+"""
+
+
+def test_a_runner_of_that_shape_without_mmengine() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(OF_THAT_SHAPE)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")

@@ -1,0 +1,107 @@
+"""mmengine's own hub, runner, hooks and priorities have the structure that the protocol took from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import runtimeinfo
+import torch
+from runtimeinfo import ABORT, HOOK_POINTS, Priority, RunnerError, check_runner, check_train_runner, get_priority
+
+pytest.importorskip("mmengine", reason="mmengine is not installed")
+
+# Importing mmengine.runner compiles with it.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.*is deprecated:DeprecationWarning")
+
+WHAT_AN_ADAPTER_ADDS = {"framework_name", "framework_version"}
+
+
+def members(protocol: type) -> set[str]:
+    """Return the names of the properties that a protocol and its bases ask for."""
+    return {name for base in protocol.__mro__ for name, member in vars(base).items() if isinstance(member, property)}
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Any:
+    from mmengine.model import BaseModel
+    from mmengine.optim import OptimWrapper
+    from mmengine.runner import Runner
+
+    class Model(BaseModel):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, inputs: torch.Tensor, mode: str) -> dict[str, torch.Tensor]:
+            return {"loss": (self.weight * inputs).sum()}
+
+    model = Model()
+    return Runner(
+        model=model,
+        work_dir=str(tmp_path),
+        train_dataloader=torch.utils.data.DataLoader([{"inputs": torch.ones(1)}] * 4, batch_size=2),
+        train_cfg={"by_epoch": True, "max_epochs": 1},
+        optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)),
+        experiment_name=tmp_path.name,
+        log_level="ERROR",
+    )
+
+
+def test_its_hub_is_a_hub() -> None:
+    from mmengine.logging import MessageHub
+
+    hub = MessageHub("structure")
+    assert isinstance(hub, runtimeinfo.MessageHub)
+    assert isinstance(hub, runtimeinfo.InfoReader)
+    assert not isinstance(hub, runtimeinfo.SupportsPopScalar)
+    hub.update_scalar("train/loss", 1.0)
+    assert isinstance(hub.get_scalar("train/loss"), runtimeinfo.ScalarHistory)
+
+
+def test_its_runner_has_all_but_the_frameworks_name_and_version(runner: Any) -> None:
+    assert members(runtimeinfo.TrainRunner) > WHAT_AN_ADAPTER_ADDS
+    assert {name for name in members(runtimeinfo.TrainRunner) if not hasattr(runner, name)} == WHAT_AN_ADAPTER_ADDS
+    assert isinstance(runner, runtimeinfo.TrainState)
+    assert isinstance(runner.cfg, runtimeinfo.Config)
+    assert isinstance(runner.message_hub, runtimeinfo.MessageHub)
+    assert isinstance(runner.optim_wrapper, runtimeinfo.OptimWrapper)
+    assert isinstance(runner.train_dataloader, runtimeinfo.TrainDataLoader)
+
+
+def test_its_members_are_of_the_right_types_when_it_trains(runner: Any) -> None:
+    from mmengine.hooks import Hook
+
+    problems: list[str] = []
+
+    class Checks(Hook):  # type: ignore[misc]
+        def before_train(self, runner: Any) -> None:
+            check_train_runner(runner)
+            with pytest.raises(RunnerError) as caught:
+                check_runner(runner)
+            problems.extend(caught.value.problems)
+
+    runner.register_hook(Checks())
+    runner.train()
+    assert {problem.partition(":")[0] for problem in problems} == WHAT_AN_ADAPTER_ADDS
+    assert (runner.epoch, runner.iter, runner.max_epochs, runner.max_iters) == (1, 2, 1, 2)
+
+
+def test_the_hook_points_are_its_own_and_on_exception() -> None:
+    from mmengine.hooks import Hook
+
+    generic = {"before_epoch", "after_epoch", "before_iter", "after_iter"}
+    points = {name for name in dir(Hook) if name.startswith(("before_", "after_"))} - generic
+    assert points == HOOK_POINTS.keys() - {ABORT}
+    assert len(points) == 22
+    assert runtimeinfo.hook_methods(Hook()).keys() == points
+
+
+def test_the_priorities_are_its_own() -> None:
+    from mmengine.runner import Priority as TheirPriority
+    from mmengine.runner import get_priority as their_get_priority
+
+    assert {level.name: level.value for level in TheirPriority} == {level.name: level.value for level in Priority}
+    for priority in (*TheirPriority, *(level.name for level in TheirPriority), 0, 33, 100):
+        assert get_priority(priority) == their_get_priority(priority)

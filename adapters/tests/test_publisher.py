@@ -1,0 +1,402 @@
+import gc
+import weakref
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle, Origin, RunnerError, RuntimeInfoHook
+from runtimeinfo_adapters import Counters, MessageHub, Publisher, TextConfig
+
+LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=200)
+
+
+class Loader:
+    dataset = ()
+
+
+class Optimizer:
+    def get_lr(self):
+        return {"lr": [0.1]}
+
+
+class Run:
+    """The least that satisfies TrainRunner."""
+
+    cfg, seed, experiment_name = TextConfig("cfg"), 1, "test"
+    framework_name, framework_version = "plain", "1.0"
+    max_epochs = max_iters = None
+    train_dataloader, optim_wrapper = Loader(), Optimizer()
+
+    def __init__(self):
+        self.counters = Counters()
+        self.message_hub = MessageHub("publisher")
+
+    epoch = property(lambda self: self.counters.epoch)
+    iter = property(lambda self: self.counters.iter)
+
+
+class FailureError(Exception):
+    pass
+
+
+class Recorder:
+    """Hears everything; raises at chosen calls."""
+
+    priority = "LOWEST"
+
+    def __init__(self, fail_at=()):
+        self.heard, self.arguments, self.fail_at = [], [], set(fail_at)
+        for event in EVENTS:
+            setattr(self, event, self._listen(event))
+
+    def _listen(self, event):
+        def listen(runner, **arguments):
+            assert tuple(arguments) == HOOK_POINTS[event]
+            self.heard.append(event)
+            self.arguments.append((event, arguments))
+            if event in self.fail_at or len(self.heard) - 1 in self.fail_at:
+                raise FailureError(f"hook at {event}")
+
+        if not HOOK_POINTS[event]:
+            return lambda runner: listen(runner)
+        names = ", ".join(HOOK_POINTS[event])
+        scope = {"listen": listen}
+        exec(f"def hook(runner, {names}): listen(runner, {', '.join(f'{n}={n}' for n in HOOK_POINTS[event])})", scope)
+        return scope["hook"]
+
+    def of(self, event):
+        return [arguments for name, arguments in self.arguments if name == event]
+
+
+def publisher_of(*hooks, run=None):
+    run = run or Run()
+    return Publisher(run, hooks, run.counters), run
+
+
+def assert_legal(events):
+    lifecycle = Lifecycle()
+    for event in events:
+        lifecycle.advance(event)
+    return lifecycle
+
+
+def arguments_of(event):
+    return {"checkpoint": {}} if event.endswith("checkpoint") else {}
+
+
+ABORT_KEEPING = st.integers(0, 3).map(lambda keep: ("abort", keep))
+
+
+@LENIENT
+@given(
+    feed=st.lists(st.sampled_from(EVENTS) | ABORT_KEEPING, max_size=15),
+    failures=st.sets(st.integers(0, 40), max_size=3),
+)
+def test_whatever_comes_the_hooks_hear_a_legal_stream(feed, failures):
+    recorder = Recorder(failures)
+    publisher, run = publisher_of(recorder)
+    for event in [*feed, ("abort", 0)]:
+        try:
+            if isinstance(event, tuple):
+                publisher.abort(FailureError("loop"), keep=event[1])
+            elif event == "on_exception":
+                publisher.emit(event, exception=FailureError("raw"))
+            else:
+                publisher.emit(event, **arguments_of(event))
+        except FailureError:
+            pass  # a hook's, in the middle of the steps that one event amounts to
+        assert_legal(recorder.heard)
+    assert assert_legal(recorder.heard).open_scopes == ()
+    assert publisher.lifecycle.open_scopes == ()
+    assert run.message_hub.get_info("loop_stage") is None
+    completed = recorder.heard.count("after_train_iter")
+    assert run.counters.iter <= completed
+
+
+def test_what_the_framework_leaves_out_is_filled_in():
+    recorder = Recorder()
+    publisher, run = publisher_of(recorder)
+    publisher.emit("before_train_iter", batch_idx=0, data_batch="data")
+    assert recorder.heard == ["before_run", "before_train", "before_train_epoch", "before_train_iter"]
+    assert run.message_hub.get_info("loop_stage") == "train"
+    publisher.emit("after_train")
+    assert recorder.heard[4:] == ["after_train_iter", "after_train_epoch", "after_train"]
+    publisher.emit("after_val")  # there is nothing to close
+    assert len(recorder.heard) == 7
+    publisher.emit("before_val")
+    publisher.emit("after_val")
+    assert recorder.heard[7:] == ["before_val", "before_val_epoch", "after_val_epoch", "after_val"]
+
+
+def test_arguments_go_with_the_raw_event_only():
+    recorder = Recorder()
+    publisher, _ = publisher_of(recorder)
+    publisher.emit("before_val_iter", batch_idx=5, data_batch="data")
+    publisher.emit("after_val_iter", outputs="anything")
+    publisher.emit("after_val_epoch", metrics={"acc": 0.5})
+    publisher.emit("before_val_epoch")
+    publisher.emit("after_val")
+    assert recorder.of("before_val_iter") == [{"batch_idx": 5, "data_batch": "data"}]
+    assert recorder.of("after_val_iter") == [{"batch_idx": 5, "data_batch": "data", "outputs": "anything"}]
+    assert recorder.of("after_val_epoch") == [{"metrics": {"acc": 0.5}}, {"metrics": None}]
+
+
+def test_completed_epochs_and_iterations_are_counted_after_everybody_has_heard():
+    seen = []
+
+    class Look:
+        def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+            seen.append(("iter", runner.iter))
+
+        def after_train_epoch(self, runner):
+            seen.append(("epoch", runner.epoch, runner.iter))
+
+    publisher, run = publisher_of(Look())
+    for _ in range(2):
+        publisher.emit("before_train_epoch")
+        for _ in range(2):
+            publisher.emit("before_train_iter")
+            publisher.emit("after_train_iter", outputs={"loss": 0.5})
+        publisher.emit("before_val_epoch")
+        publisher.emit("after_train_epoch")
+    assert seen == [("iter", 0), ("iter", 1), ("epoch", 0, 2), ("iter", 2), ("iter", 3), ("epoch", 1, 4)]
+    assert run.counters == Counters(epoch=2, iter=4)
+    publisher.emit("after_run")
+    assert run.message_hub.get_info("epoch") == 2
+    assert run.message_hub.get_info("iter") == 4
+
+
+def test_a_synthesised_close_counts_and_an_aborted_one_does_not():
+    publisher, run = publisher_of()
+    publisher.emit("before_train_iter")
+    publisher.emit("before_train_iter")  # the framework has no after_train_iter
+    assert run.counters == Counters(epoch=0, iter=1)
+    publisher.abort(FailureError())
+    assert run.counters == Counters(epoch=0, iter=1)
+
+
+@pytest.mark.parametrize("event", ["after_train_iter", "after_train_epoch"])
+def test_counters_count_only_these(event):
+    counters = Counters()
+    for other in EVENTS:
+        if other != event:
+            counters.count(other, Origin.ABORT)
+    counters.count(event, Origin.SYNTHESIZED)
+    counters.count(event, Origin.ABORT)
+    assert counters.epoch + counters.iter == 1
+
+
+def test_batch_idx_goes_up_by_itself_and_starts_again_with_the_epoch():
+    recorder = Recorder()
+    publisher, _ = publisher_of(recorder)
+    for _ in range(2):
+        publisher.emit("before_train_epoch")
+        for _ in range(3):
+            publisher.emit("before_train_iter")
+            publisher.emit("before_val_iter")  # a validation within does not disturb it
+            publisher.emit("after_val")
+            publisher.emit("after_train_iter")
+        publisher.emit("after_train_epoch")
+    assert [arguments["batch_idx"] for arguments in recorder.of("before_train_iter")] == [0, 1, 2] * 2
+    assert [arguments["batch_idx"] for arguments in recorder.of("after_train_iter")] == [0, 1, 2] * 2
+    assert [arguments["batch_idx"] for arguments in recorder.of("after_val_iter")] == [0] * 6
+
+
+def test_the_close_gets_the_batch_of_the_open_and_then_lets_it_go():
+    class Batch:
+        pass
+
+    batches, given = [], []
+
+    class Look:
+        def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+            given.append((batch_idx, type(data_batch)))
+
+    publisher, _ = publisher_of(Look())
+    for close in (lambda: publisher.emit("after_train_iter"), lambda: publisher.abort(FailureError())):
+        batch = Batch()
+        batches.append(weakref.ref(batch))
+        publisher.emit("before_train_iter", batch_idx=4, data_batch=batch)
+        del batch
+        close()
+        gc.collect()
+        assert batches[-1]() is None
+    assert given == [(4, Batch), (4, Batch)]
+
+
+def test_an_abort_announces_and_closes_from_the_inside():
+    recorder, error = Recorder(), FailureError("loop")
+    publisher, run = publisher_of(recorder)
+    publisher.emit("before_train_iter", batch_idx=2, data_batch="data")
+    publisher.emit("before_val_iter", batch_idx=0)
+    publisher.abort(error)
+    assert recorder.heard[-8:] == [
+        "on_exception",
+        *(f"after_{scope}" for scope in ("val_iter", "val_epoch", "val", "train_iter", "train_epoch", "train", "run")),
+    ]
+    assert recorder.of("on_exception") == [{"exception": error}]
+    assert recorder.of("after_val_epoch") == [{"metrics": None}]
+    assert recorder.of("after_train_iter") == [{"batch_idx": 2, "data_batch": "data", "outputs": None}]
+    assert run.message_hub.get_info("loop_stage") is None
+
+
+def test_an_exception_is_announced_once_however_many_scopes_it_leaves():
+    recorder, error = Recorder(), FailureError("loop")
+    publisher, run = publisher_of(recorder)
+    publisher.emit("before_train_iter")
+    publisher.abort(error, keep=4)  # leaves no scope yet: nothing to hear
+    assert recorder.heard[-1] == "before_train_iter"
+    publisher.abort(error, keep=3)
+    assert recorder.heard[-2:] == ["on_exception", "after_train_iter"]
+    publisher.abort(error, keep=2)
+    assert run.message_hub.get_info("loop_stage") == "train"
+    publisher.abort(error, keep=0)
+    assert recorder.heard[-3:] == ["after_train_epoch", "after_train", "after_run"]
+    assert recorder.heard.count("on_exception") == 1
+
+
+def test_an_exception_that_was_handled_and_comes_again_is_announced_again():
+    recorder, error = Recorder(), FailureError("loop")
+    publisher, _ = publisher_of(recorder)
+    publisher.emit("before_train_iter")
+    publisher.abort(error, keep=3)
+    publisher.emit("before_train_iter")  # the loop went on
+    publisher.abort(error, keep=3)
+    publisher.abort(FailureError("another"), keep=0)
+    assert recorder.heard.count("on_exception") == 3
+    assert_legal(recorder.heard)
+
+
+def test_after_the_last_scope_the_exception_is_let_go():
+    publisher, _ = publisher_of()
+    publisher.emit("before_train")
+    error = FailureError("loop")
+    held = weakref.ref(error)
+    publisher.abort(error)
+    del error
+    gc.collect()
+    assert held() is None
+
+
+def test_a_hook_that_fails_in_an_abort_is_logged_and_the_other_scopes_still_close(caplog):
+    recorder = Recorder(fail_at={"on_exception", "after_train_iter", "after_train"})
+    publisher, run = publisher_of(recorder)
+    publisher.emit("before_train_iter")
+    error = FailureError("the user's")
+
+    def loop():
+        try:
+            raise error
+        except FailureError as under_way:
+            publisher.abort(under_way)
+            raise
+
+    with pytest.raises(FailureError) as caught:
+        loop()
+    assert caught.value is error
+    assert error.__context__ is None
+    assert recorder.heard[-5:] == [
+        "on_exception",
+        *(f"after_train{part}" for part in ("_iter", "_epoch", "")),
+        "after_run",
+    ]
+    assert run.message_hub.get_info("loop_stage") is None
+    logged = [record.getMessage() for record in caplog.records]
+    assert [message.partition(",")[0] for message in logged] == [
+        "a hook failed at on_exception",
+        "a hook failed at after_train_iter",
+        "a hook failed at after_train",
+    ]
+    assert all("the user's" in message for message in logged)
+    assert all(record.exc_info and "hook at" in str(record.exc_info[1]) for record in caplog.records)
+
+
+@pytest.mark.parametrize("fail_at", range(4))
+def test_a_hook_that_fails_among_synthesised_steps_stops_there(fail_at):
+    recorder = Recorder(fail_at={fail_at})
+    publisher, run = publisher_of(recorder)
+    with pytest.raises(FailureError) as caught:
+        publisher.emit("before_train_iter")
+    opened = ["before_run", "before_train", "before_train_epoch", "before_train_iter"][: fail_at + 1]
+    assert recorder.heard == opened
+    publisher.abort(caught.value)
+    closes = [event.replace("before", "after") for event in reversed(opened)]
+    assert recorder.heard == [*opened, "on_exception", *closes]
+    assert run.counters == Counters()
+
+
+@pytest.mark.parametrize(
+    ("event", "argument"),
+    [("after_train_iter", "outputs"), ("after_val_epoch", "metrics"), ("after_test_epoch", "metrics")],
+)
+def test_what_is_no_mapping_is_refused_before_anything_moves(event, argument):
+    recorder = Recorder()
+    publisher, _ = publisher_of(recorder)
+    publisher.emit(event.replace("after", "before"))
+    heard = list(recorder.heard)
+    with pytest.raises(RunnerError, match=f"{event} must be given {argument} as a mapping.*but got float"):
+        publisher.emit(event, **{argument: 0.5})
+    assert recorder.heard == heard
+    publisher.abort(FailureError())
+    assert assert_legal(recorder.heard).open_scopes == ()
+    assert recorder.heard.count(event) == 1
+
+
+def test_a_runtime_info_hook_is_added_only_if_there_is_none():
+    class Mine(RuntimeInfoHook):
+        pass
+
+    mine, recorder = Mine(), Recorder()
+    assert [type(hook) for hook in publisher_of(recorder)[0].dispatcher.hooks] == [RuntimeInfoHook, Recorder]
+    assert publisher_of(recorder, mine)[0].dispatcher.hooks == (mine, recorder)
+
+
+def test_an_unknown_event_raises():
+    publisher, _ = publisher_of()
+    with pytest.raises(Exception, match="there is no such event"):
+        publisher.emit("before_training")
+    assert publisher.lifecycle.open_scopes == ()
+
+
+def test_every_close_can_be_emitted_with_nothing_open():
+    recorder = Recorder()
+    publisher, _ = publisher_of(recorder)
+    for event in CLOSES:
+        publisher.emit(event)
+    publisher.emit("on_exception", exception=FailureError())
+    publisher.abort(FailureError())
+    assert recorder.heard == []
+
+
+def test_a_second_interrupt_comes_out_once_every_scope_is_closed():
+    class Interrupted:
+        def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+            raise KeyboardInterrupt
+
+    recorder = Recorder()
+    publisher, run = publisher_of(recorder, Interrupted())
+    publisher.emit("before_train_iter")
+    with pytest.raises(KeyboardInterrupt):
+        publisher.abort(FailureError())
+    assert recorder.heard[-1] == "after_run"
+    assert run.message_hub.get_info("loop_stage") is None
+
+
+def test_an_exception_that_was_handled_can_be_forgotten():
+    recorder = Recorder()
+    publisher, _ = publisher_of(recorder)
+    publisher.emit("before_train_iter")
+    try:
+        raise FailureError
+    except FailureError as error:
+        held = weakref.ref(error)
+        publisher.abort(error, keep=3)
+        publisher.forget_handled()  # not yet: it is under way
+        publisher.abort(error, keep=2)  # so it is not announced again
+    assert recorder.heard.count("on_exception") == 1
+    recorder.arguments.clear()
+    gc.collect()
+    assert held() is not None
+    publisher.forget_handled()
+    gc.collect()
+    assert held() is None

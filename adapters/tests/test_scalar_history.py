@@ -1,0 +1,210 @@
+import copy
+import fractions
+import itertools
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import runtimeinfo
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
+from runtimeinfo_adapters import ScalarHistory
+from runtimeinfo_adapters._scalar_history import _BLOCK
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated
+    from mmengine.logging import HistoryBuffer
+
+LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=100)
+
+numbers = st.integers(-(2**53), 2**53) | st.floats(width=32) | st.booleans()
+counts = st.integers(1, 9) | st.just(1)
+
+
+def same(ours, seeds):
+    np.testing.assert_array_equal(np.asarray(ours, dtype=np.float64), np.asarray(seeds, dtype=np.float64))
+
+
+def close(ours, seeds):
+    # The seed sums integers as integers only as long as no float has come; the last bits may differ after that.
+    np.testing.assert_allclose(float(ours), float(seeds), rtol=1e-12)
+
+
+@LENIENT
+@given(
+    start=st.lists(st.tuples(numbers, counts), max_size=6),
+    updates=st.lists(st.tuples(numbers, counts), max_size=20),
+    max_length=st.integers(1, 12),
+    windows=st.lists(st.none() | st.integers(1, 15), min_size=4, max_size=4),
+    readings=st.sets(st.integers(0, 20)),
+)
+def test_agrees_with_the_seeds_history_buffer(start, updates, max_length, windows, readings):
+    start = start[:max_length]
+    values, weights = [value for value, _ in start], [count for _, count in start]
+    ours = ScalarHistory(values, weights, max_length=max_length)
+    seeds = HistoryBuffer(values, weights, max_length=max_length)
+    with np.errstate(all="ignore"):
+        for index, (value, count) in enumerate(updates):
+            ours.update(value, count)
+            seeds.update(value, count)
+            if index in readings:  # reading in between moves what waits
+                same(ours.current(), seeds.current())
+                same(ours.data[0], seeds.data[0])
+        for mine, its in zip(ours.data, seeds.data, strict=True):
+            same(mine, its)
+        if not len(seeds.data[0]):
+            return
+        same(ours.current(), seeds.current())
+        same(ours.statistics("current"), seeds.statistics("current"))
+        for window in windows:
+            close(ours.mean(window), seeds.mean(window))
+            same(ours.min(window), seeds.min(window))
+            same(ours.max(window), seeds.max(window))
+            for name in ("mean", "min", "max"):
+                close(ours.statistics(name, window), seeds.statistics(name, window_size=window))
+
+
+@pytest.mark.parametrize("read", ["current", "mean", "min", "max"])
+def test_an_empty_history_says_so(read):
+    for history in (ScalarHistory(), ScalarHistory([], [], max_length=3)):
+        with pytest.raises(EmptyHistoryError, match="holds no value yet"):
+            getattr(history, read)()
+        with pytest.raises(ValueError):  # as in the seed
+            history.statistics(read)
+
+
+@pytest.mark.parametrize("window", [0, -1, 1.0, "2"])
+@pytest.mark.parametrize("read", ["mean", "min", "max"])
+def test_a_window_is_a_positive_int(read, window):
+    with pytest.raises(HubError, match="window_size must be a positive int"):
+        getattr(ScalarHistory([1.0]), read)(window)
+
+
+@pytest.mark.parametrize("max_length", [0, -1, 1.5, True, None])
+def test_max_length_is_a_positive_int(max_length):
+    with pytest.raises(HubError, match="max_length"):
+        ScalarHistory(max_length=max_length)
+
+
+def test_counts_match_values():
+    with pytest.raises(HubError, match="2 values cannot have 1 counts"):
+        ScalarHistory([1, 2], [1])
+
+
+@pytest.mark.parametrize("value", ["0.5", None, [0.5], 1j, np.array(["a"]), np.ones(2), torch.ones(2), {}, 10**400])
+def test_what_is_no_scalar_is_refused_and_changes_nothing(value):
+    history = ScalarHistory([1.0])
+    with pytest.raises(ScalarTypeError):
+        history.update(value)
+    with pytest.raises(ScalarTypeError):
+        history.update(1.0, value)
+    assert history.data[0].tolist() == [1.0]
+    assert history.data[1].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (True, 1),
+        (np.bool_(True), 1),
+        (np.float16(0.5), 0.5),
+        (np.array([[2]]), 2),
+        (fractions.Fraction(1, 4), 0.25),
+        (torch.tensor([[0.5]], dtype=torch.bfloat16), 0.5),
+        (torch.tensor(3), 3),
+        (torch.tensor(True), 1),
+        (torch.tensor(0.5, requires_grad=True), 0.5),
+        (2**63 - 1, 2**63 - 1),
+        (10**30, 1e30),
+        (float("inf"), float("inf")),
+    ],
+)
+def test_every_scalar_becomes_a_number(value, number):
+    history = ScalarHistory()
+    history.update(value)
+    assert history.current() == number
+    assert history.current().dtype in (np.int64, np.float64)
+
+
+def test_a_count_beyond_64_bits_becomes_a_float():
+    history = ScalarHistory()
+    history.update(1.0, 10**30)
+    assert history.data[1].tolist() == [1e30]
+    assert history.data[1].dtype == np.float64
+
+
+def test_data_is_a_copy():
+    history = ScalarHistory([1.0, 2.0], [1, 2])
+    for array in history.data:
+        array[:] = -1
+    assert [array.tolist() for array in history.data] == [[1.0, 2.0], [1, 2]]
+
+
+def test_an_update_moves_nothing_until_a_block_is_full():
+    history, buffers = ScalarHistory(), []
+    for number in range(200_000):
+        history.update(float(number))
+        assert len(history._pending) < _BLOCK
+        if not buffers or history._values._buffer is not buffers[-1]:
+            buffers.append(history._values._buffer)
+    assert len(buffers) <= 9  # none, then 4,096 * 2**k
+    assert history.data[0].tolist() == list(map(float, range(200_000)))
+
+
+def test_memory_is_eight_bytes_a_value_and_bounded():
+    history = ScalarHistory(max_length=10_000)
+    for number in range(50_000):
+        history.update(float(number))
+    assert history.current() == 49_999.0
+    assert history._values._buffer.nbytes == 8 * 10_000
+    assert history._counts is None
+    history.update(1.0, count=2)
+    assert history.mean(1) == 0.5
+    assert history._counts._buffer.nbytes <= 8 * 10_000
+    assert history.data[1].tolist() == [1] * 9_999 + [2]
+
+
+def test_the_current_value_is_the_last_one_also_around_a_full_block():
+    history = ScalarHistory()
+    for number in itertools.chain(range(_BLOCK - 2, _BLOCK + 2)):
+        history.update(float(number))
+        assert history.current() == number
+    for number in range(_BLOCK + 2):
+        history.update(float(number))
+    assert history.current() == _BLOCK + 1
+
+
+def test_statistics_can_be_registered_once():
+    def range_of(history, window_size=None):
+        return history.max(window_size) - history.min(window_size)
+
+    assert ScalarHistory.register_statistics(range_of) is range_of
+    try:
+        assert ScalarHistory([1.0, 5.0, 2.0]).statistics("range_of", 2) == 3.0
+        with pytest.raises(HubError, match="'range_of' is registered already"):
+            ScalarHistory.register_statistics(range_of)
+    finally:
+        del ScalarHistory.statistics_methods["range_of"]
+
+
+def test_an_unknown_statistic_names_those_there_are():
+    with pytest.raises(UnknownStatisticError, match=r"'median'.*current, max, mean, min"):
+        ScalarHistory([1.0]).statistics("median")
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda history: pickle.loads(pickle.dumps(history))])
+def test_a_copy_holds_the_same_and_is_independent(duplicate):
+    history = ScalarHistory([1.0, 2.0], [1, 3], max_length=5)
+    history.update(4.0)
+    twin = duplicate(history)
+    history.update(8.0)
+    assert [array.tolist() for array in twin.data] == [[1.0, 2.0, 4.0], [1, 3, 1]]
+    assert twin.max_length == 5
+    assert repr(twin) == "ScalarHistory(n=3, current=4.0)"
+
+
+def test_satisfies_the_protocol():
+    assert isinstance(ScalarHistory(), runtimeinfo.ScalarHistory)

@@ -1,0 +1,227 @@
+"""What is observed of a run: around the runner, never inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
+
+from runtimeinfo_conformance._plan import Fault, Plan, PlannedError
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event, and what the runner and the hub said at it.
+
+    Attributes:
+        event: The event.
+        arguments: Its arguments.
+        epoch: The runner's epoch; None if it has none.
+        iter: The runner's iter; None if it has none.
+        info: The hub's infos.
+        scalars: The values of the hub's scalars.
+        rates: What get_lr() returned, at before_train_iter.
+        identity: The runner's metadata, at before_run and before_train.
+        seen: What each probe saw at this event, in the order in which they were called.
+    """
+
+    event: str
+    arguments: Mapping[str, Any]
+    epoch: int | None
+    iter: int | None
+    info: Mapping[str, Any]
+    scalars: Mapping[str, tuple[float, ...]]
+    rates: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    seen: tuple[Sighting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a probe saw: which one it was, and the iteration by the runner and by the hub."""
+
+    probe: str
+    runner_iter: int | None
+    hub_iter: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the model says of a record.
+
+    Attributes:
+        objection: Why the event is illegal here; None if it is not.
+        outside: The scopes that were open before the event.
+        inside: The scopes that are open after it.
+        stage: What loop_stage has to be after it.
+        epoch: How many epochs are completed at it.
+        iter: How many iterations are completed at it.
+        aborting: Whether it belongs to an abnormal end.
+    """
+
+    objection: str | None
+    outside: tuple[str, ...]
+    inside: tuple[str, ...]
+    stage: str | None
+    epoch: int
+    iter: int
+    aborting: bool
+
+
+@dataclass
+class Leg:
+    """One call of a subject's `run`, as it was observed.
+
+    Attributes:
+        plan: What it was asked to do.
+        records: The events.
+        planned: The exception of the plan's fault, once it was raised.
+        fault_at: The index of the record at which it was raised.
+        raised: The exception that came out.
+        final_info: The hub's infos after the run.
+        previous: The leg that this one resumes.
+        hub: The hub that the runner showed last.
+    """
+
+    plan: Plan
+    records: list[Record] = field(default_factory=list[Record])
+    planned: BaseException | None = None
+    fault_at: int | None = None
+    raised: BaseException | None = None
+    final_info: Mapping[str, Any] | None = None
+    previous: Leg | None = None
+    hub: Any = None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether nothing was raised, on purpose or not."""
+        return self.raised is None and self.planned is None
+
+    def expectations(self) -> list[Expectation]:
+        """Follow the records with the model: the lifecycle, and two counters."""
+        lifecycle = Lifecycle()
+        epoch, iteration = self.plan.start_epoch, self.plan.start_iteration
+        expectations: list[Expectation] = []
+        for index, record in enumerate(self.records):
+            outside = lifecycle.open_scopes
+            objection = lifecycle.objection(record.event)
+            if objection is None:
+                lifecycle.advance(record.event)
+            else:
+                lifecycle.feed(record.event)
+            # The last close of an abnormal end leaves nothing that could be aborting, yet belongs to it.
+            aborting = lifecycle.aborting or (
+                record.event in CLOSES and bool(expectations) and expectations[-1].aborting
+            )
+            expectations.append(
+                Expectation(objection, outside, lifecycle.open_scopes, lifecycle.stage, epoch, iteration, aborting)
+            )
+            if not aborting and index != self.fault_at:
+                iteration += record.event == "after_train_iter"
+                epoch += record.event == "after_train_epoch"
+        return expectations
+
+
+class Recorder:
+    """The last hook of all: notes every event, and raises the plan's fault.
+
+    Args:
+        leg: Where to note.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, leg: Leg) -> None:
+        self.leg = leg
+        self.sightings: list[Sighting] = []
+        self._occurrences: dict[str, int] = {}
+
+    def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
+        """Note an event."""
+        self.leg.hub = hub = runner.message_hub
+        seen, self.sightings[:] = tuple(self.sightings), []
+        self.leg.records.append(
+            Record(
+                event=event,
+                arguments=dict(arguments),
+                epoch=getattr(runner, "epoch", None),
+                iter=getattr(runner, "iter", None),
+                info=dict(hub.runtime_info),
+                scalars={key: tuple(history.data[0].tolist()) for key, history in hub.log_scalars.items()},
+                rates=_first_rates(runner) if event == "before_train_iter" else {},
+                identity=_identity(runner) if event in {"before_run", "before_train"} else {},
+                seen=seen,
+            )
+        )
+        fault = self.leg.plan.fault
+        if fault is not None and fault.event == event:
+            self._maybe_raise(fault)
+
+    def finish(self) -> None:
+        """Note what the hub holds when everything is over."""
+        if self.leg.hub is not None:
+            self.leg.final_info = dict(self.leg.hub.runtime_info)
+
+    def _maybe_raise(self, fault: Fault) -> None:
+        occurrence = self._occurrences[fault.event] = self._occurrences.get(fault.event, -1) + 1
+        if occurrence == fault.occurrence and self.leg.planned is None:
+            message = f"planned at {fault.event}, occurrence {fault.occurrence}"
+            self.leg.planned = KeyboardInterrupt(message) if fault.kind == "interrupt" else PlannedError(message)
+            self.leg.fault_at = len(self.leg.records) - 1
+            raise self.leg.planned
+
+
+class Probe:
+    """A hook that notes when it was called, and what it saw.
+
+    Args:
+        name: Its name.
+        priority: Its priority.
+        sightings: Where to note.
+    """
+
+    def __init__(self, name: str, priority: str, sightings: list[Sighting]) -> None:
+        self.name = name
+        self.priority = priority
+        self.sightings = sightings
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Note."""
+        self._note(runner)
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+        """Note."""
+        self._note(runner)
+
+    def _note(self, runner: Any) -> None:
+        self.sightings.append(Sighting(self.name, getattr(runner, "iter", None), runner.message_hub.get_info("iter")))
+
+
+def _noting(event: str) -> Any:
+    names = HOOK_POINTS[event]
+
+    def method(self: Recorder, runner: Any, *args: Any, **kwargs: Any) -> None:
+        self.note(event, runner, {**dict(zip(names, args, strict=False)), **kwargs})
+
+    method.__name__ = event
+    method.__doc__ = f"Note {event}."
+    return method
+
+
+for _event in EVENTS:
+    setattr(Recorder, _event, _noting(_event))
+
+
+def _first_rates(runner: Any) -> dict[str, Any]:
+    return {name: float(values[0]) for name, values in runner.optim_wrapper.get_lr().items()}
+
+
+def _identity(runner: Any) -> dict[str, Any]:
+    return {
+        "cfg": runner.cfg.pretty_text,
+        "seed": runner.seed,
+        "experiment_name": runner.experiment_name,
+        f"{runner.framework_name}_version": runner.framework_version,
+    }

@@ -1,0 +1,83 @@
+"""Finding the subjects that a command line names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject
+
+
+class TargetError(Exception):
+    """What the command line names is not there, or is no subject."""
+
+
+def find_subjects(target: str) -> list[AnySubject]:
+    """Return the subjects of ``FILE.py``, ``FILE.py:NAME``, ``package.module`` or ``package.module:NAME``.
+
+    A name may be a subject, a function that returns one, or a test made by `conformance`. Without a name it is
+    every subject and every such test in the module.
+
+    Raises:
+        TargetError: If the module cannot be found, or holds no such thing.
+    """
+    place, _, name = target.partition(":")
+    module = _load(place)
+    if name:
+        if not hasattr(module, name):
+            raise TargetError(f"{place} has no {name!r}; it has {', '.join(_names(module)) or 'no subject at all'}")
+        subject = _subject_of(getattr(module, name), call=True)
+        if subject is None:
+            raise TargetError(f"{target} is no Subject or HubSubject, and no function that returns one")
+        return [subject]
+    found: list[AnySubject] = []
+    for each in _names(module):
+        subject = _subject_of(getattr(module, each), call=False)
+        if subject is not None and subject not in found:
+            found.append(subject)
+    if not found:
+        raise TargetError(f"{place} has no Subject; make one there, or name a function that returns one")
+    return found
+
+
+def _load(place: str) -> ModuleType:
+    path = Path(place)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise TargetError(f"there is no file {place}")
+        sys.path.insert(0, str(path.resolve().parent))
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            raise TargetError(f"{place} cannot be loaded")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+        return module
+    try:
+        found = importlib.util.find_spec(place)
+    except (ImportError, ValueError) as error:
+        raise TargetError(f"there is no module {place}: {error}") from None
+    if found is None:
+        raise TargetError(f"there is no module {place}; a file needs its .py")
+    return importlib.import_module(place)
+
+
+def _names(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if _subject_of(value, call=False) is not None]
+
+
+def _subject_of(value: Any, *, call: bool) -> AnySubject | None:
+    if isinstance(value, Subject | HubSubject):
+        return value
+    subject = getattr(value, "runtimeinfo_subject", None)
+    if isinstance(subject, Subject | HubSubject):
+        return subject
+    if call and callable(value):
+        returned = value()
+        if isinstance(returned, Subject | HubSubject):
+            return returned
+    return None

@@ -1,0 +1,52 @@
+"""A run as lines of text, with the event in question marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runtimeinfo_conformance._observation import Leg, Record
+from runtimeinfo_conformance._verdict import Failure
+
+_CONTEXT = 6  # events shown on either side of the marked one
+
+
+def describe_failure(failure: Failure) -> list[str]:
+    """Return the plan, what was expected and observed, and the run around it."""
+    lines = [
+        f"plan:     {failure.plan!r}",
+        f"expected: {failure.finding.expected}",
+        f"observed: {failure.finding.observed}",
+    ]
+    if failure.leg is not None:
+        lines += ["", *_timeline(failure.leg, failure.finding.at)]
+    elif failure.finding.at is not None:
+        lines.append(f"          after operation {failure.finding.at}")
+    return lines
+
+
+def _timeline(leg: Leg, at: int | None) -> Iterator[str]:
+    records = leg.records
+    first = 0 if at is None else max(at - _CONTEXT, 0)
+    last = len(records) if at is None else min(at + _CONTEXT + 1, len(records))
+    if at is None and len(records) > 4 * _CONTEXT:
+        first = len(records) - 4 * _CONTEXT
+    if first:
+        yield f"     ... {first} events before"
+    depth = 0
+    for index in range(first, last):
+        record = records[index]
+        depth -= record.event.startswith("after_")
+        yield f"{'  -> ' if index == at else '     '}{'  ' * max(depth, 0)}{_describe(record)}"
+        depth += record.event.startswith("before_")
+    if last < len(records):
+        yield f"     ... {len(records) - last} events after"
+    if leg.raised is not None:
+        yield f"     raised {leg.raised!r}"
+
+
+def _describe(record: Record) -> str:
+    stage = record.info.get("loop_stage", "-")
+    counters = (
+        f"runner {record.epoch}/{record.iter}, hub {record.info.get('epoch', '-')}/{record.info.get('iter', '-')}"
+    )
+    return f"{record.event:<20} stage {stage:<6} epoch/iter: {counters}"

@@ -1,0 +1,170 @@
+"""What came out, for each requirement and as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any
+
+from runtimeinfo import REQUIREMENTS, SPEC_VERSION, Requirement
+
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._observation import Leg
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance._subject import AnySubject, Subject
+from runtimeinfo_conformance.judges import Finding
+
+
+class Verdict(Enum):
+    """What is said of one requirement."""
+
+    PASS = "pass"  # noqa: S105  # no password
+    FAIL = "fail"
+    WARN = "warn"
+    """A SHOULD that does not hold."""
+
+    NOT_APPLICABLE = "not applicable"
+    NOT_EXECUTED = "not executed"
+    """It applies, and no plan made it matter."""
+
+    UNTESTABLE = "untestable"
+
+
+class ExitCode(IntEnum):
+    """What is said of a subject as a whole."""
+
+    CONFORMANT = 0
+    VIOLATED = 1
+    WAIVER_TROUBLE = 2
+    VACUOUS = 3
+    SUBJECT_BROKE = 4
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a requirement was broken.
+
+    Attributes:
+        plan: The plan, as small as was found.
+        finding: What was expected, and what was observed.
+        leg: The run that it was observed in; None for a hub.
+    """
+
+    plan: Plan | HubPlan
+    finding: Finding
+    leg: Leg | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on one requirement.
+
+    Attributes:
+        requirement: The requirement.
+        verdict: The verdict.
+        occurrences: How often it mattered.
+        failure: How it was broken, if it was.
+        reason: Why it was not judged, if it was not.
+    """
+
+    requirement: Requirement
+    verdict: Verdict
+    occurrences: int = 0
+    failure: Failure | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """An exception that nobody had planned, in a run that broke no requirement by it."""
+
+    plan: Plan | HubPlan
+    error: BaseException
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is said of a subject.
+
+    Attributes:
+        subject: The subject.
+        profile: The name of the profile.
+        plans: How many plans were run.
+        seconds: How long it took.
+        results: A result for each requirement, in the order of the spec.
+        crash: The first crash, if there was one.
+        survivors: The faults put into the subject on purpose which the kit did not notice.
+        spec: The version of the spec.
+    """
+
+    subject: AnySubject
+    profile: str
+    plans: int
+    seconds: float
+    results: tuple[Result, ...]
+    crash: Crash | None = None
+    survivors: tuple[str, ...] = ()
+    spec: str = SPEC_VERSION
+
+    def of(self, *verdicts: Verdict) -> list[Result]:
+        """Return the results with one of these verdicts."""
+        return [result for result in self.results if result.verdict in verdicts]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The verdict as a whole."""
+        if self.of(Verdict.FAIL):
+            return ExitCode.VIOLATED
+        if self.crash is not None:
+            return ExitCode.SUBJECT_BROKE
+        if self.survivors or any(result.requirement.level == "MUST" for result in self.of(Verdict.NOT_EXECUTED)):
+            return ExitCode.VACUOUS
+        return ExitCode.CONFORMANT
+
+
+@dataclass
+class _Count:
+    occurrences: int = 0
+    failure: Failure | None = None
+
+
+@dataclass
+class Tally:
+    """Collects findings while plans are run."""
+
+    counts: dict[str, _Count] = field(default_factory=lambda: {id: _Count() for id in REQUIREMENTS})
+    plans: int = 0
+    crash: Crash | None = None
+
+    def add(self, requirement: str, finding: Finding, plan: Plan | HubPlan, leg: Leg | None = None) -> bool:
+        """Count a finding; return whether the requirement holds in it."""
+        count = self.counts[requirement]
+        count.occurrences += 1
+        if finding.holds:
+            return True
+        if count.failure is None:
+            count.failure = Failure(plan, finding, leg)
+        return False
+
+    def broken(self) -> list[str]:
+        """Return the ids of the requirements that were broken."""
+        return [id for id, count in self.counts.items() if count.failure is not None]
+
+    def results(self, subject: AnySubject) -> tuple[Result, ...]:
+        """Return the results for a subject."""
+        return tuple(self._result(rule, subject) for rule in REQUIREMENTS.values())
+
+    def _result(self, rule: Requirement, subject: AnySubject) -> Result:
+        count = self.counts[rule.id]
+        if not subject.applies(rule):
+            missing: Any = sorted(rule.capabilities - subject.capabilities) if isinstance(subject, Subject) else ()
+            reason = f"not declared: {', '.join(missing)}" if missing else f"it is for a {rule.party}"
+            return Result(rule, Verdict.NOT_APPLICABLE, reason=reason)
+        if rule.untestable is not None:
+            return Result(rule, Verdict.UNTESTABLE, reason=rule.untestable)
+        if count.failure is not None:
+            verdict = Verdict.FAIL if rule.level == "MUST" else Verdict.WARN
+            return Result(rule, verdict, count.occurrences, count.failure)
+        if not count.occurrences:
+            return Result(rule, Verdict.NOT_EXECUTED, reason="no plan made it matter")
+        return Result(rule, Verdict.PASS, count.occurrences)

@@ -1,0 +1,86 @@
+"""What a judge is, and where they are registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from runtimeinfo import REQUIREMENTS
+
+from runtimeinfo_conformance._observation import Expectation, Leg, Record
+from runtimeinfo_conformance._values import is_same
+
+
+class Finding(NamedTuple):
+    """One occurrence of what a requirement speaks about.
+
+    Attributes:
+        at: The index of the record that it is about; None for the run as a whole.
+        expected: What the requirement demands.
+        observed: What was observed. The requirement holds here if it is the same.
+    """
+
+    at: int | None
+    expected: Any
+    observed: Any
+
+    @property
+    def holds(self) -> bool:
+        """Whether the requirement holds here."""
+        return is_same(self.expected, self.observed)
+
+
+class Case:
+    """A leg together with what the model says of it; the same one for every judge.
+
+    Args:
+        leg: What was observed.
+    """
+
+    def __init__(self, leg: Leg) -> None:
+        self.leg = leg
+        self.plan = leg.plan
+        self.records = leg.records
+        self.expectations = leg.expectations()
+
+    def each(self, *events: str) -> Iterator[tuple[int, Record, Expectation]]:
+        """Iterate over the records of some events, or of all, with the model's word on each."""
+        for at, record in enumerate(self.records):
+            if not events or record.event in events:
+                yield at, record, self.expectations[at]
+
+    def before(self, at: int) -> Record:
+        """Return the record before one; the first one has none."""
+        return self.records[at - 1]
+
+    def appended(self, at: int, key: str) -> list[float]:
+        """Return what was appended to a scalar since the record before, or since the beginning."""
+        now = self.records[at].scalars.get(key, ())
+        then = self.before(at).scalars.get(key, ()) if at else ()
+        return list(now[len(then) :])
+
+    def opening_of(self, at: int) -> Record | None:
+        """Return the record at which the scope that a record closes was opened."""
+        scope = self.records[at].event.removeprefix("after_")
+        for index in range(at - 1, -1, -1):
+            if self.records[index].event == f"before_{scope}":
+                return self.records[index]
+        return None
+
+
+Judge = Callable[[Case], Iterator[Finding]]
+
+JUDGES: dict[str, Judge] = {}
+"""The judge of each requirement on runners, by its id."""
+
+
+def judge(requirement: str) -> Callable[[Judge], Judge]:
+    """Register the judge of a requirement."""
+    if requirement not in REQUIREMENTS or requirement in JUDGES:
+        raise ValueError(f"{requirement} is no requirement, or has a judge already")
+
+    def register(function: Judge) -> Judge:
+        JUDGES[requirement] = function
+        return function
+
+    return register

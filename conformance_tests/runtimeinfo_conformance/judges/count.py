@@ -1,0 +1,120 @@
+"""COUNT: iterations and epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from runtimeinfo import FREE_EVENTS, RunnerError
+
+from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+
+
+@judge("COUNT-01")
+def completed_iterations(case: Case) -> Iterator[Finding]:
+    """Iter is the number of completed iterations."""
+    if case.plan.accumulation == 1:  # otherwise it is COUNT-10's
+        for at, record, model in case.each("before_train_iter"):
+            yield Finding(at, f"iter {model.iter}", f"iter {record.iter}")
+
+
+@judge("COUNT-02")
+def iter_during_iteration(case: Case) -> Iterator[Finding]:
+    """Iter does not change within an iteration."""
+    yield from _unchanged(case, "after_train_iter", "iter")
+
+
+@judge("COUNT-03")
+def completed_epochs(case: Case) -> Iterator[Finding]:
+    """Epoch is the number of completed epochs."""
+    for at, record, model in case.each("before_train_epoch"):
+        yield Finding(at, f"epoch {model.epoch}", f"epoch {record.epoch}")
+
+
+@judge("COUNT-04")
+def epoch_during_epoch(case: Case) -> Iterator[Finding]:
+    """Epoch does not change within an epoch."""
+    yield from _unchanged(case, "after_train_epoch", "epoch")
+
+
+@judge("COUNT-05")
+def hub_iter(case: Case) -> Iterator[Finding]:
+    """The hub's iter is the runner's."""
+    yield from _hub_equals_runner(case, "iter")
+
+
+@judge("COUNT-06")
+def hub_epoch(case: Case) -> Iterator[Finding]:
+    """The hub's epoch is the runner's."""
+    yield from _hub_equals_runner(case, "epoch")
+
+
+@judge("COUNT-07")
+def max_epochs(case: Case) -> Iterator[Finding]:
+    """The hub's max_epochs is what was asked for."""
+    for at, record, _ in case.each("before_train", "before_train_epoch"):
+        yield Finding(at, case.plan.max_epochs, record.info.get("max_epochs", "nothing published"))
+
+
+@judge("COUNT-08")
+def max_iters(case: Case) -> Iterator[Finding]:
+    """The hub's max_iters is the total, or None."""
+    expected = case.plan.max_iters if case.plan.sized else None
+    for at, record, _ in case.each("before_train", "before_train_epoch"):
+        yield Finding(at, expected, record.info.get("max_iters", "nothing published"))
+
+
+@judge("COUNT-09")
+def train_runner(case: Case) -> Iterator[Finding]:
+    """The runner has all that TrainRunner demands."""
+    yield from contract(case, "COUNT-09", "before_train")
+
+
+@judge("COUNT-10")
+def accumulation(case: Case) -> Iterator[Finding]:
+    """Iter counts batches, whatever the optimizer does."""
+    if case.plan.accumulation > 1:
+        for at, record, model in case.each("before_train_iter"):
+            yield Finding(at, f"iter {model.iter}", f"iter {record.iter}")
+
+
+@judge("COUNT-11")
+def validation_counts_nothing(case: Case) -> Iterator[Finding]:
+    """A validation leaves both counters as they were."""
+    for at, record, model in case.each("after_val"):
+        opening = case.opening_of(at)
+        if opening is not None and not model.aborting:
+            yield Finding(
+                at, f"iter {opening.iter}, epoch {opening.epoch}", f"iter {record.iter}, epoch {record.epoch}"
+            )
+
+
+def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:
+    """Find whether the hook refused the runner, at the event at which it looks."""
+    error = case.leg.raised
+    if isinstance(error, RunnerError) and error.requirement == requirement:
+        yield Finding(None, "all members", str(error))
+    elif any(record.event == event for record in case.records):
+        yield Finding(None, "all members", "all members")
+
+
+def _unchanged(case: Case, event: str, counter: str) -> Iterator[Finding]:
+    for at, record, model in case.each(event):
+        opening = case.opening_of(at)
+        if opening is not None and not model.aborting:
+            before, now = _counter(opening, counter), _counter(record, counter)
+            yield Finding(at, f"{counter} {before}", f"{counter} {now}")
+
+
+def _hub_equals_runner(case: Case, counter: str) -> Iterator[Finding]:
+    has_begun = False
+    for at, record, _ in case.each():
+        has_begun = has_begun or record.event == "before_train"
+        if has_begun and record.event != "before_run" and record.event not in FREE_EVENTS:
+            yield Finding(
+                at, f"{counter} {_counter(record, counter)}", f"{counter} {record.info.get(counter, 'not published')}"
+            )
+
+
+def _counter(record: Any, counter: str) -> Any:
+    return record.iter if counter == "iter" else record.epoch

@@ -1,0 +1,78 @@
+"""FAIL: abnormal ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runtimeinfo import ABORT, CLOSES, FREE_EVENTS
+
+from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+
+
+@judge("FAIL-01")
+def same_exception(case: Case) -> Iterator[Finding]:
+    """What was raised comes out."""
+    planned, raised = case.leg.planned, case.leg.raised
+    if planned is not None:
+        observed = "the very exception" if raised is planned else f"{raised!r}" if raised else "no exception"
+        yield Finding(case.leg.fault_at, "the very exception", observed)
+
+
+@judge("FAIL-02")
+def announced_once(case: Case) -> Iterator[Finding]:
+    """on_exception comes once, with it."""
+    if _ends_inside(case):
+        announced = [record.arguments.get("exception") for _, record, _ in case.each(ABORT)]
+        yield Finding(case.leg.fault_at, "announced 1 times", f"announced {len(announced)} times")
+        if announced:
+            same = announced[0] is case.leg.planned
+            yield Finding(
+                case.leg.fault_at, "with that exception", "with that exception" if same else f"with {announced[0]!r}"
+            )
+
+
+@judge("FAIL-03")
+def unwinding(case: Case) -> Iterator[Finding]:
+    """After it the scopes close, innermost first, and nothing else happens."""
+    if not _ends_inside(case):
+        return
+    after_fault = range((case.leg.fault_at or 0) + 1, len(case.records))
+    for at in after_fault:
+        record, model = case.records[at], case.expectations[at]
+        if record.event in FREE_EVENTS:
+            continue
+        expected = ABORT if at == after_fault.start else f"after_{model.outside[-1]}" if model.outside else "nothing"
+        yield Finding(at, expected, record.event)
+    yield Finding(None, "left open: ", f"left open: {', '.join(case.expectations[-1].inside)}")
+
+
+@judge("FAIL-04")
+def not_counted(case: Case) -> Iterator[Finding]:
+    """What was not completed is not counted."""
+    if _ends_inside(case) and any(record.event == "before_train" for record in case.records):
+        last, model = case.records[-1], case.expectations[-1]
+        yield Finding(len(case.records) - 1, f"iter {model.iter}", f"iter {last.iter}")
+
+
+@judge("FAIL-05")
+def no_results(case: Case) -> Iterator[Finding]:
+    """What was not completed has no result."""
+    if case.leg.planned is not None:
+        for at, record, model in case.each():
+            if model.aborting and record.event in CLOSES:
+                for argument in ("outputs", "metrics"):
+                    if argument in record.arguments:
+                        yield Finding(at, f"{argument}=None", f"{argument}={record.arguments[argument]!r}")
+
+
+@judge("FAIL-06")
+def no_stage(case: Case) -> Iterator[Finding]:
+    """No stage is left."""
+    if case.leg.planned is not None and case.leg.final_info is not None:
+        yield Finding(None, None, case.leg.final_info.get("loop_stage"))
+
+
+def _ends_inside(case: Case) -> bool:
+    """Whether the planned exception was raised while a scope was open: at the last after_run there is none."""
+    at = case.leg.fault_at
+    return at is not None and bool(case.expectations[at].inside)

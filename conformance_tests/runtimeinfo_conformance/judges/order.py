@@ -1,0 +1,26 @@
+"""ORDER: the order of hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runtimeinfo_conformance._execution import PROBES
+from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+
+
+@judge("ORDER-01")
+def by_priority(case: Case) -> Iterator[Finding]:
+    """By priority, then as given."""
+    expected = [name for name, _ in PROBES]
+    for at, record, _ in case.each("before_train_epoch", "before_train_iter"):
+        yield Finding(at, expected, [sighting.probe for sighting in record.seen])
+
+
+@judge("ORDER-02")
+def information_first(case: Case) -> Iterator[Finding]:
+    """A later hook finds the information there."""
+    for at, record, _ in case.each("before_train_iter"):
+        for sighting in record.seen:
+            yield Finding(
+                at, f"{sighting.probe}: iter {sighting.runner_iter}", f"{sighting.probe}: iter {sighting.hub_iter}"
+            )

@@ -1,0 +1,64 @@
+"""STAGE: the value of loop_stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runtimeinfo import FREE_EVENTS
+
+from runtimeinfo_conformance._observation import Expectation, Record
+from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+
+_CLOSES = {"after_val": "STAGE-03", "after_test": "STAGE-05"}
+_STAGES = {"train": "STAGE-01", "val": "STAGE-02", "test": "STAGE-04", None: "STAGE-06"}
+
+
+def _responsible(record: Record, model: Expectation) -> str | None:
+    """Return the requirement that speaks about the stage at a record."""
+    if record.event in FREE_EVENTS or model.aborting or model.objection is not None:
+        return None
+    return _CLOSES.get(record.event) or _STAGES[model.stage]
+
+
+def _findings(case: Case, requirement: str) -> Iterator[Finding]:
+    for at, record, model in case.each():
+        if _responsible(record, model) == requirement:
+            yield Finding(at, model.stage, record.info.get("loop_stage"))
+
+
+@judge("STAGE-01")
+def train(case: Case) -> Iterator[Finding]:
+    """In training it is 'train'."""
+    yield from _findings(case, "STAGE-01")
+
+
+@judge("STAGE-02")
+def val(case: Case) -> Iterator[Finding]:
+    """In a validation it is 'val'."""
+    yield from _findings(case, "STAGE-02")
+
+
+@judge("STAGE-03")
+def after_val(case: Case) -> Iterator[Finding]:
+    """After a validation it is what it was."""
+    yield from _findings(case, "STAGE-03")
+
+
+@judge("STAGE-04")
+def test(case: Case) -> Iterator[Finding]:
+    """In a test it is 'test'."""
+    yield from _findings(case, "STAGE-04")
+
+
+@judge("STAGE-05")
+def after_test(case: Case) -> Iterator[Finding]:
+    """After a test it is what it was."""
+    yield from _findings(case, "STAGE-05")
+
+
+@judge("STAGE-06")
+def outside(case: Case) -> Iterator[Finding]:
+    """Outside of all of them there is none."""
+    yield from _findings(case, "STAGE-06")
+    if case.leg.ended_well and case.leg.final_info is not None:
+        yield Finding(None, None, case.leg.final_info.get("loop_stage"))

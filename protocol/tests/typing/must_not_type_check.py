@@ -1,0 +1,130 @@
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+"""Lines which must not type-check: an ignore that is not needed is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import runtimeinfo
+import runtimeinfo_adapters
+from runtimeinfo import (
+    Dispatcher,
+    Hook,
+    InfoReader,
+    Lifecycle,
+    OptimWrapper,
+    PriorityLike,
+    Requirement,
+    RunMetadata,
+    Runner,
+    RuntimeInfoHook,
+    TrainRunner,
+    TrainState,
+    current_hub,
+    scalar_value,
+    use_hub,
+)
+
+
+class NoIterations:
+    epoch: int
+    max_epochs: int | None
+    max_iters: int | None
+
+
+class EndlessTotal:
+    epoch: int
+    iter: int
+    max_epochs: int
+    max_iters: float
+
+
+class CounterMethods:
+    max_epochs: int
+    max_iters: int
+
+    def epoch(self) -> int:
+        return 0
+
+    def iter(self) -> int:
+        return 0
+
+
+class TextConfiguration:
+    cfg: str
+    seed: int
+    experiment_name: str
+    framework_name: str
+    framework_version: str
+
+
+class OneRate:
+    def get_lr(self) -> float:
+        return 0.1
+
+
+class BareRates:
+    def get_lr(self) -> dict[str, float]:
+        return {"lr": 0.1}
+
+
+class ReaderWithoutDefault:
+    def get_info(self, key: str) -> Any: ...
+
+    def get_scalar(self, key: str) -> Any: ...
+
+
+class HookWithoutPriority:
+    def before_run(self, runner: object) -> None: ...
+
+
+class HookWithFloat:
+    priority = 0.5
+
+
+def only_validates(runner: Runner) -> None:
+    RuntimeInfoHook().before_run(runner)
+    RuntimeInfoHook().before_train(runner)  # type: ignore[arg-type]
+    print(runner.epoch)  # type: ignore[attr-defined]
+    runner.seed = 1  # type: ignore[misc]
+
+
+def trains(runner: TrainRunner) -> float:
+    runner.iter += 1  # type: ignore[misc]
+    runner.message_hub = runtimeinfo_adapters.MessageHub("another")  # type: ignore[misc]
+    return runner.iter / runner.max_iters  # type: ignore[operator]
+
+
+def depends_on_a_reader(reader: InfoReader) -> None:
+    reader.update_info("epoch", 1)  # type: ignore[attr-defined]
+
+
+no_iterations: TrainState = NoIterations()  # type: ignore[assignment]
+endless_total: TrainState = EndlessTotal()  # type: ignore[assignment]
+counter_methods: TrainState = CounterMethods()  # type: ignore[assignment]
+text_configuration: RunMetadata = TextConfiguration()  # type: ignore[assignment]
+one_rate: OptimWrapper = OneRate()  # type: ignore[assignment]
+bare_rates: OptimWrapper = BareRates()  # type: ignore[assignment]
+reader_without_default: InfoReader = ReaderWithoutDefault()  # type: ignore[assignment]
+reader_is_no_hub: runtimeinfo.MessageHub = current_hub()  # type: ignore[assignment]
+dictionary_is_no_hub: InfoReader = {"epoch": 1}  # type: ignore[assignment]
+hook_without_priority: Hook = HookWithoutPriority()  # type: ignore[assignment]
+hook_with_float: Hook = HookWithFloat()  # type: ignore[assignment]
+float_priority: PriorityLike = 0.5  # type: ignore[assignment]
+
+current_hub().update_info("epoch", 1)  # type: ignore[attr-defined]
+use_hub("hub")  # type: ignore[arg-type]
+scalar_value(1.0, "train/loss")  # type: ignore[call-arg]
+text: str = scalar_value(1.0)  # type: ignore[assignment]
+Dispatcher(1)  # type: ignore[arg-type]
+Dispatcher().dispatch("before_run")  # type: ignore[call-arg]
+Dispatcher().register(RuntimeInfoHook(), priority=0.5)  # type: ignore[arg-type]
+Lifecycle().feed(None)  # type: ignore[arg-type]
+Lifecycle().stage = "train"  # type: ignore[misc]
+Lifecycle().abort(0, False)  # type: ignore[call-arg]
+Requirement(id="LIFE-99", level="OUGHT", party="runner", text="", intent="")  # type: ignore[arg-type]
+Requirement("LIFE-99", "MUST", "runner", "", "")  # type: ignore[call-arg]
+runtimeinfo.REQUIREMENTS["LIFE-01"].level = "MAY"  # type: ignore[misc]
+runtimeinfo.GRAMMAR["run"] = runtimeinfo.Scope(inside=(None,))  # type: ignore[index]
+hooks: Iterable[Hook] = [1]  # type: ignore[list-item]

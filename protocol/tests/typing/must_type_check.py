@@ -1,0 +1,158 @@
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+"""Implementations which inherit from nothing: each one must be taken for the protocol it satisfies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import runtimeinfo
+import runtimeinfo_adapters
+from runtimeinfo import Dispatcher, InfoReader, Priority, PriorityLike, Runner, ScalarHistory, TrainRunner, TrainState
+
+
+class PlainHistory:
+    @property
+    def data(self) -> tuple[list[float], list[int]]:
+        return [], []
+
+    def current(self) -> float:
+        return 0.0
+
+    def mean(self, window_size: int | None = None) -> float:
+        return 0.0
+
+    def min(self, window_size: int | None = None) -> float:
+        return 0.0
+
+    def max(self, window_size: int | None = None) -> float:
+        return 0.0
+
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> float:
+        return 0.0
+
+
+class PlainReader:
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return default
+
+    def get_scalar(self, key: str) -> PlainHistory:
+        return PlainHistory()
+
+
+class PlainHub(PlainReader):
+    log_scalars: dict[str, PlainHistory]
+    runtime_info: dict[str, Any]
+
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None: ...
+
+    def update_info_dict(self, info_dict: dict[str, Any], resumed: bool = True) -> None: ...
+
+    def pop_info(self, key: str, default: Any = None) -> Any: ...
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None: ...
+
+    def update_scalars(self, log_dict: dict[str, Any], resumed: bool = True) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: Any) -> None: ...
+
+
+class PlainConfig:
+    pretty_text = "lr = 0.1"
+
+
+@dataclass
+class PlainValidator:
+    """Plain attributes do for the read-only members."""
+
+    message_hub: PlainHub
+    cfg: PlainConfig
+    seed: int = 0
+    experiment_name: str | None = None
+    framework_name: str = "plain"
+    framework_version: str = "1"
+
+
+class PlainOptimizer:
+    def get_lr(self) -> dict[str, list[float]]:
+        return {"lr": [0.1]}
+
+
+class PlainOptimizers:
+    def get_lr(self) -> Mapping[str, Sequence[float]]:
+        return {"generator.lr": (0.1,), "critic.lr": (0.2,)}
+
+
+@dataclass
+class PlainLoader:
+    dataset: list[int] = field(default_factory=list[int])
+
+
+@dataclass
+class PlainTrainer(PlainValidator):
+    epoch: int = 0
+    iter: int = 0
+    max_epochs: int = 1
+    train_dataloader: PlainLoader = field(default_factory=PlainLoader)
+    optim_wrapper: PlainOptimizer | PlainOptimizers = field(default_factory=PlainOptimizer)
+
+    @property
+    def max_iters(self) -> int | None:
+        return None
+
+
+class HookWithName:
+    priority = "LOW"
+
+
+class HookWithNumber:
+    priority: int = 30
+
+
+class HookWithLevel:
+    @property
+    def priority(self) -> Priority:
+        return Priority.HIGH
+
+
+def publish(runner: Runner) -> None:
+    runner.message_hub.update_info("seed", runner.seed)
+
+
+def train(runner: TrainRunner) -> float:
+    state: TrainState = runner
+    validator: Runner = runner
+    publish(validator)
+    return runner.optim_wrapper.get_lr()["lr"][0] * state.iter / (state.max_iters or 1)
+
+
+def read(reader: InfoReader) -> float:
+    history: ScalarHistory = reader.get_scalar("train/loss")
+    return float(history.mean(10))
+
+
+hub = PlainHub()
+validator = PlainValidator(hub, PlainConfig())
+trainer = PlainTrainer(hub, PlainConfig())
+reference = runtimeinfo_adapters.MessageHub("reference")
+
+hubs: list[runtimeinfo.MessageHub] = [hub, reference]
+readers: list[InfoReader] = [hub, reference, PlainReader(), runtimeinfo.current_hub()]
+histories: list[ScalarHistory] = [PlainHistory(), runtimeinfo_adapters.ScalarHistory()]
+forgetful: runtimeinfo.SupportsPopScalar = reference
+hooks: list[runtimeinfo.Hook] = [HookWithName(), HookWithNumber(), HookWithLevel(), runtimeinfo.RuntimeInfoHook()]
+priorities: list[PriorityLike] = [Priority.LOW, "low", 70]
+
+publish(validator)
+publish(trainer)
+train(trainer)
+read(reference)
+runtimeinfo.RuntimeInfoHook().before_run(validator)
+runtimeinfo.RuntimeInfoHook().before_train(trainer)
+Dispatcher(hooks).register(HookWithName(), 5)
+with runtimeinfo.use_hub(PlainReader()):
+    pass
