@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from runtimeinfo import HubError, StateError, describe
 
+from runtimeinfo import HubError, StateError, describe
 from runtimeinfo_adapters._plain import NotPlainError, from_plain, numbers_to_plain
 from runtimeinfo_adapters._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
 

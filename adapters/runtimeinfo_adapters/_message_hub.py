@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError, describe, is_scalar, scalar_value
-
 from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
 from runtimeinfo_adapters._named_instances import NamedInstances
 from runtimeinfo_adapters._plain import NotPlainError, to_plain

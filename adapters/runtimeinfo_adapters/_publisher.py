@@ -52,8 +52,8 @@ class Publisher:
     def __init__(self, runner: object, hooks: Iterable[object] = (), counters: Counters | None = None) -> None:
         given = tuple(hooks)
         own = () if any(isinstance(hook, RuntimeInfoHook) for hook in given) else (RuntimeInfoHook(),)
-        self.dispatcher = Dispatcher((*own, *given))
-        self.lifecycle = Lifecycle()
+        self.dispatcher: Dispatcher = Dispatcher((*own, *given))
+        self.lifecycle: Lifecycle = Lifecycle()
         self._runner = runner
         self._counters = counters
         # For each kind of iteration: the batch_idx and data_batch of the open one, or of the last one.

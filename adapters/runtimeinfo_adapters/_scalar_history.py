@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
+
 from runtimeinfo import (
     EmptyHistoryError,
     HubError,
@@ -17,7 +18,6 @@ from runtimeinfo import (
     lies_on_device,
     scalar_value,
 )
-
 from runtimeinfo_adapters._device_value import Pending, copy_on_device, read_all
 from runtimeinfo_adapters._ring import Array, Ring
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from runtimeinfo import HOOK_POINTS, HubError, MessageHub, RunnerError, use_hub
-
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 
@@ -52,7 +51,9 @@ class MMEngineRunner:
 
     def __init__(self, runner: Any) -> None:
         self.runner = runner
-        self.framework_name, self.framework_version = _framework_of(runner)
+        name, version = _framework_of(runner)
+        self.framework_name: str = name
+        self.framework_version: str = version
 
     @property
     def cfg(self) -> Any:

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
-import runtimeinfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import runtimeinfo
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 

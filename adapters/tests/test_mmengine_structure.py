@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import runtimeinfo
 import torch
+
+import runtimeinfo
 from runtimeinfo import ABORT, HOOK_POINTS, Priority, RunnerError, check_runner, check_train_runner, get_priority
 
 pytest.importorskip("mmengine", reason="mmengine is not installed")

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+
 from runtimeinfo import HubError
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters._named_instances import NamedInstances

@@ -4,6 +4,7 @@ import weakref
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle, Origin, RunnerError, RuntimeInfoHook
 from runtimeinfo_adapters import Counters, MessageHub, Publisher, TextConfig
 

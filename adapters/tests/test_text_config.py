@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from runtimeinfo import Config
 from runtimeinfo_adapters import TextConfig
 

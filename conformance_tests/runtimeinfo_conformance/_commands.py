@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from runtimeinfo import __version__
 
+from runtimeinfo import __version__
 from runtimeinfo_conformance._check import check as check_subject
 from runtimeinfo_conformance._explain import UnknownRequirementError
 from runtimeinfo_conformance._explain import explain as explain_requirement

@@ -13,7 +13,6 @@ from typing import Any
 
 from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo_adapters import UnsavedInfoWarning
-
 from runtimeinfo_conformance._observation import Leg, Probe, Recorder
 from runtimeinfo_conformance._plan import Fault, Plan
 from runtimeinfo_conformance._subject import Subject

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runtimeinfo import ABORT, CLOSES, EVENTS, RuntimeInfoHook
-
-from runtimeinfo_conformance._plan import Plan
+from runtimeinfo import ABORT, CLOSES, EVENTS, HOOK_POINTS, RuntimeInfoHook
+from runtimeinfo_conformance._plan import Plan, PlannedError
 from runtimeinfo_conformance._subject import Subject, testable
 
 Call = Callable[[Any, dict[str, Any]], object]
@@ -22,6 +21,17 @@ Call = Callable[[Any, dict[str, Any]], object]
 
 Fault = Callable[[str, Call, Any, dict[str, Any]], object]
 """Stands in the way of an event: called with the event, what passes it on, the runner and the arguments."""
+
+Around = Callable[[Callable[[], object]], object]
+"""Stands around a whole run: called with what runs it."""
+
+
+def _no_fault(_plan: Plan, _hook: object) -> Fault:
+    return lambda _event, call, runner, given: call(runner, given)
+
+
+def _just_run(run: Callable[[], object]) -> object:
+    return run()
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,14 @@ class Mutant:
         requirement: The requirement that it breaks.
         make: Makes the fault for one hook of a run on a plan.
         needs: A capability without which the fault shows nothing, beyond those of the requirement.
+        around: A fault in how the run ends, which no hook sees.
     """
 
     name: str
     requirement: str
-    make: Callable[[Plan, object], Fault]
+    make: Callable[[Plan, object], Fault] = _no_fault
     needs: str | None = None
+    around: Around = _just_run
 
     def fits(self, subject: Subject) -> bool:
         """Tell whether the fault shows in what a subject has declared."""
@@ -48,7 +60,8 @@ class Mutant:
         """Return the subject with the fault in it."""
 
         def run(plan: Plan, hooks: Sequence[Any]) -> object:
-            return subject.run(plan, [_behind(hook, self.make(plan, hook)) for hook in hooks])
+            relays = [_behind(hook, self.make(plan, hook)) for hook in hooks]
+            return self.around(lambda: subject.run(plan, relays))
 
         return Subject(f"{subject.name} ({self.name})", subject.version, run=run, capabilities=subject.capabilities)
 
@@ -204,8 +217,30 @@ def _count_it(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> ob
     return call(_Shown(runner, iter=runner.iter + 1), given)
 
 
-def _give_results(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    return call(runner, {name: value if value is not None else {"half": 0.5} for name, value in given.items()})
+def _give_results(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    results = {"outputs", "metrics"}.intersection(HOOK_POINTS[event])
+    return call(runner, {**given, **{name: {"half": 0.5} for name in results if event in CLOSES}})
+
+
+def _swallow(run: Callable[[], object]) -> object:
+    try:
+        return run()
+    except (PlannedError, KeyboardInterrupt):
+        return None
+
+
+def _swallow_interrupts(run: Callable[[], object]) -> object:
+    try:
+        return run()
+    except KeyboardInterrupt:
+        return None
+
+
+def _dress_up(run: Callable[[], object]) -> object:
+    try:
+        return run()
+    except PlannedError as error:
+        raise RuntimeError("the training failed") from error
 
 
 def _without_first(values: Any) -> Any:
@@ -300,34 +335,17 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the stage is not restored after a test", "STAGE-05", _drop("after_test", only=RuntimeInfoHook)),
     Mutant("the stage is not left", "STAGE-06", _drop("after_train", only=RuntimeInfoHook)),
     Mutant("iter is one ahead", "COUNT-01", _show(_iter_ahead)),
-    Mutant(
-        "iter starts anew in each epoch",
-        "COUNT-01",
-        _show(_iter_of_epoch),
-    ),
+    Mutant("iter starts anew in each epoch", "COUNT-01", _show(_iter_of_epoch)),
     Mutant("iter is counted too early", "COUNT-02", _show(_iter_ahead, "after_train_iter")),
     Mutant("epoch is one ahead", "COUNT-03", _show(_epoch_ahead)),
-    Mutant(
-        "epoch is counted too early",
-        "COUNT-04",
-        _show(_epoch_ahead, "after_train_epoch"),
-    ),
+    Mutant("epoch is counted too early", "COUNT-04", _show(_epoch_ahead, "after_train_epoch")),
     Mutant("iter is not published", "COUNT-05", _drop("before_train_iter", only=RuntimeInfoHook)),
     Mutant("epoch is not published", "COUNT-06", _drop("before_train_epoch", only=RuntimeInfoHook)),
     Mutant("max_epochs is one more", "COUNT-07", _show(lambda plan, _: {"max_epochs": plan.max_epochs + 1})),
-    Mutant(
-        "max_iters is huge where it is not known",
-        "COUNT-08",
-        _show(_huge_where_unknown),
-        needs="unsized",
-    ),
+    Mutant("max_iters is huge where it is not known", "COUNT-08", _show(_huge_where_unknown), needs="unsized"),
     Mutant("max_iters is that of one epoch", "COUNT-08", _show(lambda plan, _: {"max_iters": plan.batches})),
     Mutant("there is no optim_wrapper", "COUNT-09", _hide("optim_wrapper")),
-    Mutant(
-        "iter counts optimizer steps",
-        "COUNT-10",
-        _show(_iter_of_steps),
-    ),
+    Mutant("iter counts optimizer steps", "COUNT-10", _show(_iter_of_steps)),
     Mutant("a validation counts", "COUNT-11", _show(_iter_ahead, "after_val")),
     Mutant("cfg is not published", "META-01", _drop("before_run", only=RuntimeInfoHook)),
     Mutant("the seed is another one", "META-02", _show(lambda plan, _: {"seed": plan.seed + 7})),
@@ -335,18 +353,10 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the framework's version is not published", "META-04", _drop("before_run", only=RuntimeInfoHook)),
     Mutant("the hook's version is not published", "META-05", _drop("before_run", only=RuntimeInfoHook)),
     Mutant("there is no cfg", "META-06", _hide("cfg")),
-    Mutant(
-        "the dataset is wrapped, and its metainfo hidden",
-        "META-07",
-        _show(_dataset_wrapped),
-    ),
+    Mutant("the dataset is wrapped, and its metainfo hidden", "META-07", _show(_dataset_wrapped)),
     Mutant("a resumed run publishes no metadata", "META-08", _drop("before_run", "before_train", only=RuntimeInfoHook)),
     Mutant("a rate is published twice", "SCALAR-02", _double("before_train_iter")),
-    Mutant(
-        "the rate is that of the next iteration",
-        "SCALAR-03",
-        _show(_rates_to_come),
-    ),
+    Mutant("the rate is that of the next iteration", "SCALAR-03", _show(_rates_to_come)),
     Mutant("the first output is missing", "SCALAR-04", _give("after_train_iter", "outputs", _without_first)),
     Mutant("outputs are those of the iteration before", "SCALAR-04", _stale("after_train_iter", "outputs")),
     Mutant("other outputs are turned into numbers", "SCALAR-05", _give("after_train_iter", "outputs", _all_numbers)),
@@ -354,6 +364,9 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the first metric is missing", "SCALAR-07", _give("after_val_epoch", "metrics", _without_first)),
     Mutant("a metric keeps its first kind", "SCALAR-08", _stale("after_val_epoch", "metrics")),
     Mutant("there are no test metrics", "SCALAR-09", _give("after_test_epoch", "metrics", lambda _: None)),
+    Mutant("an exception is swallowed", "FAIL-01", around=_swallow),
+    Mutant("an interrupt is swallowed", "FAIL-01", around=_swallow_interrupts),
+    Mutant("an exception is dressed up", "FAIL-01", around=_dress_up),
     Mutant("on_exception does not come", "FAIL-02", _drop(ABORT)),
     Mutant("on_exception comes twice", "FAIL-02", _double(ABORT)),
     Mutant("nothing closes after on_exception", "FAIL-03", _once_aborting(_lose)),
@@ -362,11 +375,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the stage is left behind", "FAIL-06", _once_aborting(_lose, only=RuntimeInfoHook)),
     Mutant("all hooks have the same priority", "ORDER-01", _with_priorities("NORMAL")),
     Mutant("information comes last", "ORDER-02", _with_priorities("VERY_LOW", "NORMAL")),
-    Mutant(
-        "counters start anew after a resume",
-        "RESUME-01",
-        _show(_counters_since_resume),
-    ),
+    Mutant("counters start anew after a resume", "RESUME-01", _show(_counters_since_resume)),
     Mutant("histories start anew after a resume", "RESUME-02", _show(_forget_histories, "before_train")),
 )
 """The faults, each with the requirement that it breaks."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
-
 from runtimeinfo_conformance._plan import Fault, Plan, PlannedError
 
 
@@ -161,7 +160,8 @@ class Recorder:
 
     def finish(self) -> None:
         """Note what the hub holds when everything is over."""
-        if self.leg.hub is not None:
+        # A hub which cannot be read has made the run crash already, when its first event was noted.
+        if self.leg.hub is not None and self.leg.records:
             self.leg.final_info = dict(self.leg.hub.runtime_info)
 
     def _maybe_raise(self, fault: Fault) -> None:

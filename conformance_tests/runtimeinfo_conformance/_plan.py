@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo import is_scalar
-
 from runtimeinfo_conformance._values import make_value
 
 Stage = Literal["train", "val", "test"]
@@ -66,7 +65,7 @@ class PlannedDataset:
         self._length = length
         self._drawn = plan.start_iteration
         if plan.metainfo is not None and stage == "train":
-            self.metainfo = plan.metainfo
+            self.metainfo: dict[str, Any] = plan.metainfo
 
     def __len__(self) -> int:
         return self._length

@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 
 import pytest
-from runtimeinfo import REQUIREMENTS
 
+from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._subject import AnySubject, SubjectError, testable

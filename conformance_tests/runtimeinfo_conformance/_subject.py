@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, MessageHub, Requirement
-
 from runtimeinfo_conformance._plan import Plan
 
 

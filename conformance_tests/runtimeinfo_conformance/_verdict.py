@@ -7,7 +7,6 @@ from enum import Enum, IntEnum
 from typing import Any
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION, Requirement
-
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._plan import Plan

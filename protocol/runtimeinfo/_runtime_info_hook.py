@@ -93,7 +93,7 @@ class RuntimeInfoHook:
 
     def after_train(self, runner: TrainRunner) -> None:
         """Take the stage back."""
-        self._leave_stage(runner)
+        self._leave_stage(runner, "train")
 
     def before_train_epoch(self, runner: TrainRunner) -> None:
         """Publish the counters."""
@@ -149,7 +149,7 @@ class RuntimeInfoHook:
 
     def after_val(self, runner: Runner) -> None:
         """Restore the stage before it, or none."""
-        self._leave_stage(runner)
+        self._leave_stage(runner, "val")
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Publish each metric under ``val/<key>``: a scalar if it is one, otherwise an info."""
@@ -161,7 +161,7 @@ class RuntimeInfoHook:
 
     def after_test(self, runner: Runner) -> None:
         """Restore the stage before it, or none."""
-        self._leave_stage(runner)
+        self._leave_stage(runner, "test")
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Publish each metric under ``test/<key>``: a scalar if it is one, otherwise an info."""
@@ -193,8 +193,10 @@ class RuntimeInfoHook:
         runner.message_hub.update_info("loop_stage", stage)
         self._publish_counters(runner)
 
-    def _leave_stage(self, runner: Runner) -> None:
-        del self._stages[-1:]  # none is there if this hook was registered inside the scope
+    def _leave_stage(self, runner: Runner, stage: str) -> None:
+        # It is not there if this hook was registered inside the scope, or if one before it failed at the opening.
+        if self._stages[-1:] == [stage]:
+            self._stages.pop()
         if self._stages:
             runner.message_hub.update_info("loop_stage", self._stages[-1])
         else:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from runtimeinfo import RunnerError, check_runner, check_train_runner
 
 RUNNER_MEMBERS = ("cfg", "seed", "experiment_name", "framework_name", "framework_version", "message_hub")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from runtimeinfo import InfoReader, MissingScalarError, current_hub, use_hub
 from runtimeinfo_adapters import MessageHub
 

@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import pytest
+
 import runtimeinfo
 from runtimeinfo import (
     EmptyHistoryError,

@@ -9,6 +9,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+
 import runtimeinfo
 
 MODULES = [

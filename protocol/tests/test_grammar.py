@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runtimeinfo import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, OPENS, Lifecycle, LifecycleError
 from runtimeinfo._grammar import missing_between
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+
 from runtimeinfo import EVENTS, HOOK_POINTS, Hook, HookError, RuntimeInfoHook, hook_methods
 
 

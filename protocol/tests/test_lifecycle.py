@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from runtimeinfo import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, Lifecycle, LifecycleError, Origin, Step
 
 any_streams = st.lists(st.sampled_from(EVENTS), max_size=30)

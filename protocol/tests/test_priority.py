@@ -3,6 +3,7 @@ from __future__ import annotations
 from enum import Enum, IntEnum
 
 import pytest
+
 from runtimeinfo import Priority, get_priority
 
 # Those of mmengine 0.10.7; adapters/tests/test_mmengine_structure.py compares with the real ones.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, Requirement
 from runtimeinfo._requirement import Level, Party
 from runtimeinfo._requirements import _FAIL, _LIFE

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from runtimeinfo import (
     Dispatcher,
     HookError,
@@ -486,3 +487,12 @@ def test_the_hook_runs_very_early_and_can_be_registered(hook: RuntimeInfoHook) -
     assert dispatcher.hooks[0] is hook
     with pytest.raises(HookError):
         dispatcher.register(RuntimeInfoHook)
+
+
+def test_a_hook_that_fails_before_ours_does_not_cost_the_outer_stage(hub, runner):
+    # Of a validation that a hook of a higher priority broke at its opening, ours hears the close alone.
+    hook = RuntimeInfoHook()
+    hook.before_run(runner)
+    hook.before_train(runner)
+    hook.after_val(runner)
+    assert hub.get_info("loop_stage") == "train"

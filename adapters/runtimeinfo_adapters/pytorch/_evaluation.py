@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from runtimeinfo import LoopError
-
 from runtimeinfo_adapters.pytorch._named_values import named_values
 from runtimeinfo_adapters.pytorch._training import Training
 
@@ -48,7 +47,7 @@ class Evaluation:
         if not self._is_open():  # held by a generator, it has outlived what was around it
             return
         if error is not None and not isinstance(error, GeneratorExit):
-            self._publisher.abort(error, keep=0)
+            self._publisher.abort(error, keep=self._outside)
         else:
             self._emit_or_abort(f"after_{self._stage}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runtimeinfo import LoopError, describe
 from torch.optim import Optimizer
+
+from runtimeinfo import LoopError, describe
 
 
 class LearningRates:

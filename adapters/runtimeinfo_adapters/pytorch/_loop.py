@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import torch
+from torch.optim import Optimizer
+
 from runtimeinfo import (
     Config,
     LoopError,
@@ -19,8 +21,6 @@ from runtimeinfo import (
     is_scalar,
     use_hub,
 )
-from torch.optim import Optimizer
-
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Counters, Publisher
 from runtimeinfo_adapters._text_config import TextConfig
@@ -79,7 +79,7 @@ class Loop(Generic[B]):
     Source: LIFE-01 to LIFE-09, COUNT-01 to COUNT-11, FAIL-01 to FAIL-06.
     """
 
-    framework_name = "torch"
+    framework_name: str = "torch"
 
     def __init__(
         self,
@@ -99,12 +99,12 @@ class Loop(Generic[B]):
                 raise LoopError(f"{name} must be an int from 0, or None for no bound, but is {bound!r}")
         if train_loader is not None and not hasattr(train_loader, "__iter__"):
             raise LoopError(f"train_loader must be iterable, but is {describe(train_loader)}")
-        self.cfg = TextConfig.of(cfg)
-        self.seed = seed
-        self.experiment_name = experiment_name
-        self.framework_version = str(torch.__version__)
-        self.optim_wrapper = LearningRates(optimizer)
-        self.max_epochs = max_epochs
+        self.cfg: Config = TextConfig.of(cfg)
+        self.seed: int | None = seed
+        self.experiment_name: str | None = experiment_name
+        self.framework_version: str = str(torch.__version__)
+        self.optim_wrapper: LearningRates = LearningRates(optimizer)
+        self.max_epochs: int | None = max_epochs
         self.message_hub: MessageHub = ReferenceHub(experiment_name or "training") if hub is None else hub
         self._bound = max_iters
         self._loader = train_loader

@@ -23,10 +23,10 @@ class Training:
     """
 
     def __init__(self, publisher: Publisher, counters: Counters) -> None:
-        self.publisher = publisher
-        self.counters = counters
-        self.batches_done = 0  # of this epoch
-        self.batches_to_skip = 0  # of this epoch, since the run that was resumed has had them
+        self.publisher: Publisher = publisher
+        self.counters: Counters = counters
+        self.batches_done: int = 0  # of this epoch
+        self.batches_to_skip: int = 0  # of this epoch, since the run that was resumed has had them
         self.evaluation: object = None  # the one that was entered last
         self._pass_is_over = False  # of this epoch
         self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
@@ -77,7 +77,6 @@ class Training:
         """Let go of what belonged to a run that is over."""
         self._epochs = self._batches = None
         self._batches_own_the_epoch = self._pass_is_over = False
-        self._outputs.clear()
         # Should the same loop run again after an exception, it goes on where it stopped.
         self.batches_to_skip = max(self.batches_to_skip, self.batches_done)
 

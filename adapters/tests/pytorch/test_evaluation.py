@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from runtimeinfo import LoopError, current_hub
 
 
@@ -234,7 +235,8 @@ def test_a_generator_that_is_dropped_closes_it(make: Any, stage: str) -> None:
     assert loop.told.story == f"run(train(epoch(iter({stage}(epoch(iter()))))))"
 
 
-def test_a_generator_that_outlives_what_was_around_it(make: Any, stage: str) -> None:
+@pytest.mark.parametrize("finish", ["close", "throw", "go on"])
+def test_a_generator_that_outlives_what_was_around_it(make: Any, stage: str, finish: str) -> None:
     loop = make(2)
 
     def evaluate() -> Any:
@@ -242,19 +244,38 @@ def test_a_generator_that_outlives_what_was_around_it(make: Any, stage: str) -> 
             yield evaluation
 
     with loop.run():
-        for _ in loop.train():
-            held = evaluate()
-            evaluation = next(held)
+        held = evaluate()
+        evaluation = next(held)
     with pytest.raises(LoopError, match="belongs inside"):
         evaluation.metrics(acc=1)
     with loop.run(), getattr(loop, stage)() as current:
-        with pytest.raises(make.Boom):
-            held.throw(make.Boom())
+        if finish == "close":
+            held.close()
+        elif finish == "throw":
+            with pytest.raises(make.Boom):
+                held.throw(make.Boom())
+        else:
+            assert list(held) == []
         assert current_hub().get_info("loop_stage") == stage
         current.metrics(acc=1)
+    assert loop.told.story == f"run({stage}(epoch()))run({stage}(epoch()))"
+    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [None, {"acc": 1}]
+
+
+def test_generators_that_are_held_are_closed_with_their_iterations(make: Any, stage: str) -> None:
+    loop = make(2)
+
+    def evaluate() -> Any:
+        with getattr(loop, stage)() as evaluation:
+            yield evaluation
+
+    held = []
+    with loop.run():
+        for _ in loop.train():
+            held.append(evaluate())
+            next(held[-1])
     once = f"iter({stage}(epoch()))"
-    assert loop.told.story == f"run(train(epoch({once}{once})))run({stage}(epoch()))"
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [None, None, {"acc": 1}]
+    assert loop.told.story == f"run(train(epoch({once}{once})))"
 
 
 def test_a_hook_that_raises_at_its_end_leaves_nothing_open(make: Any, stage: str) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from runtimeinfo import LoopError, OptimWrapper
 from runtimeinfo_adapters.pytorch import LearningRates
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from runtimeinfo import HOOK_POINTS, LoopError, current_hub
 from runtimeinfo_adapters.pytorch import Loop
 

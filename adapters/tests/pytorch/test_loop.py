@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from mmengine.logging import MessageHub as SeedHub
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
 from runtimeinfo import HookError, HubError, LoopError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Loop
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 
 class Stream(IterableDataset[int]):

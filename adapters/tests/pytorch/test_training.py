@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
 from runtimeinfo import LoopError, SkippedOutputWarning, current_hub
 from runtimeinfo_adapters.pytorch import Loop
-from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 # -- log
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from runtimeinfo import REQUIREMENTS
-
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
+from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._values import is_same
 
 
@@ -38,10 +38,10 @@ class Case:
     """
 
     def __init__(self, leg: Leg) -> None:
-        self.leg = leg
-        self.plan = leg.plan
-        self.records = leg.records
-        self.expectations = leg.expectations()
+        self.leg: Leg = leg
+        self.plan: Plan = leg.plan
+        self.records: list[Record] = leg.records
+        self.expectations: list[Expectation] = leg.expectations()
 
     def each(self, *events: str) -> Iterator[tuple[int, Record, Expectation]]:
         """Iterate over the records of some events, or of all, with the model's word on each."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtimeinfo import FREE_EVENTS, RunnerError
-
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 
 
@@ -91,11 +90,17 @@ def validation_counts_nothing(case: Case) -> Iterator[Finding]:
 
 def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:
     """Find whether the hook refused the runner, at the event at which it looks."""
+    refusals = list(refused(case, requirement))
+    yield from refusals
+    if not refusals and any(record.event == event for record in case.records):
+        yield Finding(None, "all members", "all members")
+
+
+def refused(case: Case, requirement: str) -> Iterator[Finding]:
+    """Find that the hook refused what the runner gave it, under a requirement."""
     error = case.leg.raised
     if isinstance(error, RunnerError) and error.requirement == requirement:
-        yield Finding(None, "all members", str(error))
-    elif any(record.event == event for record in case.records):
-        yield Finding(None, "all members", "all members")
+        yield Finding(None, "nothing that the hook refuses", str(error))
 
 
 def _unchanged(case: Case, event: str, counter: str) -> Iterator[Finding]:

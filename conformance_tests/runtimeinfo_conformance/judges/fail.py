@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtimeinfo import ABORT, CLOSES, FREE_EVENTS
-
+from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 
 
@@ -60,9 +59,9 @@ def no_results(case: Case) -> Iterator[Finding]:
     if case.leg.planned is not None:
         for at, record, model in case.each():
             if model.aborting and record.event in CLOSES:
-                for argument in ("outputs", "metrics"):
-                    if argument in record.arguments:
-                        yield Finding(at, f"{argument}=None", f"{argument}={record.arguments[argument]!r}")
+                # Left out is None: that is what the hook then gets.
+                for argument in {"outputs", "metrics"}.intersection(HOOK_POINTS[record.event]):
+                    yield Finding(at, f"{argument}=None", f"{argument}={record.arguments.get(argument)!r}")
 
 
 @judge("FAIL-06")

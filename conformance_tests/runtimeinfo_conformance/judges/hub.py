@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from runtimeinfo import MessageHub, scalar_value
-
 from runtimeinfo_conformance._hub_plan import HubModel, HubOp, HubPlan, is_resumed
 from runtimeinfo_conformance._subject import HubSubject
 from runtimeinfo_conformance._values import make_value

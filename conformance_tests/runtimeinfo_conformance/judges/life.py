@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from runtimeinfo import FREE_EVENTS, GRAMMAR
-
 from runtimeinfo_conformance._plan import Batch
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtimeinfo import __version__
-
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges.count import contract
 

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtimeinfo import is_scalar, scalar_value
-
 from runtimeinfo_conformance._observation import Record
 from runtimeinfo_conformance._values import CHANGING_KIND
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges.count import refused
 
 
 @judge("SCALAR-02")
 def learning_rates(case: Case) -> Iterator[Finding]:
     """Each rate is appended once an iteration."""
+    yield from refused(case, "SCALAR-02")
     for at, record, _ in case.each("before_train_iter"):
         for name, rate in record.rates.items():
             yield Finding(at, {f"train/{name}": [rate]}, {f"train/{name}": case.appended(at, f"train/{name}")})
@@ -36,6 +37,7 @@ def rate_in_force(case: Case) -> Iterator[Finding]:
 @judge("SCALAR-04")
 def outputs(case: Case) -> Iterator[Finding]:
     """Each output that is a scalar is appended once."""
+    yield from refused(case, "SCALAR-04")
     for at, _, model in case.each("after_train_iter"):
         if not model.aborting:
             for name, value in case.plan.scalar_outputs(model.iter).items():
@@ -58,6 +60,7 @@ def other_outputs(case: Case) -> Iterator[Finding]:
 @judge("SCALAR-06")
 def scalar_metrics(case: Case) -> Iterator[Finding]:
     """Each metric that is a scalar is appended once."""
+    yield from refused(case, "SCALAR-06")
     yield from _metrics(case, "val", scalar=True)
 
 

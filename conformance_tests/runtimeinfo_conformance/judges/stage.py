@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtimeinfo import FREE_EVENTS
-
 from runtimeinfo_conformance._observation import Expectation, Record
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 

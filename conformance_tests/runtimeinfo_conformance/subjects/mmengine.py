@@ -23,9 +23,9 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from runtimeinfo_adapters.mmengine import attach
 from torch.utils.data import DataLoader
 
+from runtimeinfo_adapters.mmengine import attach
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._subject import Subject
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from runtimeinfo_adapters.pytorch import Evaluation, Loop
 
+from runtimeinfo_adapters.pytorch import Evaluation, Loop
 from runtimeinfo_conformance._plan import Plan, PlannedLoader
 from runtimeinfo_conformance._subject import Subject
 

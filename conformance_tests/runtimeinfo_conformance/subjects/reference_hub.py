@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from runtimeinfo import __version__
 from runtimeinfo_adapters import MessageHub
-
 from runtimeinfo_conformance._subject import HubSubject
 
 

@@ -1,0 +1,129 @@
+"""Writes what is generated: the spec page, and the third-party file in README.md.
+
+python docs/generate.py            writes
+python docs/generate.py --check    writes nothing, and fails if something would change
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtimeinfo import CAPABILITIES, GRAMMAR, HOOK_POINTS, REQUIREMENTS, SPEC_VERSION, Requirement
+from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+GROUPS = {
+    "LIFE": "Lifecycle",
+    "STAGE": "Stage",
+    "COUNT": "Counters",
+    "META": "Metadata",
+    "SCALAR": "Scalars",
+    "HUB": "Hub",
+    "RESUME": "Resume",
+    "FAIL": "Abnormal ends",
+    "ORDER": "Hooks",
+}
+
+
+def main() -> int:
+    """Write, or check, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = []
+    for path, text in generated():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.relative_to(ROOT))
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    for path in stale:
+        print(f"{path} is stale: run `make docs`" if check else f"wrote {path}")
+    return 1 if check and stale else 0
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Yield each generated file and what it has to hold."""
+    yield ROOT / "docs" / "spec.md", "\n".join(spec_page()) + "\n"
+    readme = ROOT / "README.md"
+    example = (ROOT / "docs" / "examples" / "third_party" / "test_conformance.py").read_text(encoding="utf-8")
+    yield readme, between(readme.read_text(encoding="utf-8"), "third-party", f"```python\n{example}```")
+
+
+def between(text: str, marker: str, content: str) -> str:
+    """Replace what stands between the markers of a name."""
+    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    if begin not in text or end not in text:
+        sys.exit(f"README.md lacks {begin} or {end}")
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
+
+
+def spec_page() -> Iterator[str]:
+    """Yield the lines of the spec page."""
+    yield from (
+        f"# The spec, version {SPEC_VERSION}",
+        "",
+        "Written by `make docs` from the registry and the lifecycle table. MUST and SHOULD are those of RFC 2119.",
+        "",
+        "## Lifecycle",
+        "",
+        "```text",
+        *productions(),
+        "```",
+        "",
+        "`on_exception` may come wherever a scope is open. Then the open scopes close, innermost first, as far out as",
+        "the exception goes; these closes need no epoch inside a validation or test. `before_save_checkpoint` and",
+        "`after_load_checkpoint` may come anywhere.",
+        "",
+        "## Hook points",
+        "",
+        "Each is called with the runner, and then with these keyword arguments.",
+        "",
+        "| hook point | arguments |",
+        "|---|---|",
+        *(f"| `{point}` | {', '.join(f'`{name}`' for name in names)} |" for point, names in HOOK_POINTS.items()),
+        "",
+        "## Capabilities",
+        "",
+        "A runner declares what it can do; a requirement that needs more does not apply to it.",
+        "",
+        "| capability | promise |",
+        "|---|---|",
+        *(f"| `{name}` | {promise} |" for name, promise in CAPABILITIES.items()),
+        "",
+        "## Requirements",
+    )
+    for prefix, title in GROUPS.items():
+        yield from ("", f"### {title}")
+        for rule in REQUIREMENTS.values():
+            if rule.id.startswith(f"{prefix}-"):
+                yield from requirement(rule)
+
+
+def productions() -> Iterator[str]:
+    """Yield the grammar, a production for each scope."""
+    for name, scope in GRAMMAR.items():
+        inside = [child for child, row in GRAMMAR.items() if name in row.inside]
+        times = "+" if scope.at_least_one else "*"
+        body = f" ({' | '.join(inside)}){times}" if inside else ""
+        yield f"{name:<11} := before_{name}{body} after_{name}"
+
+
+def requirement(rule: Requirement) -> Iterator[str]:
+    """Yield the section of a requirement."""
+    yield from ("", f"#### {rule.id}", "", f"{rule.text}", "", f"*Intent.* {rule.intent}")
+    facts = [f"**{rule.level}**, kept by the {rule.party}, since {rule.since}"]
+    if rule.capabilities:
+        facts.append(f"needs {' and '.join(f'`{name}`' for name in sorted(rule.capabilities))}")
+    yield from ("", "; ".join(facts) + ".")
+    if rule.untestable:
+        yield from ("", f"*Not tested.* {rule.untestable}")
+    faults = [mutant.name for mutant in RUNNER_MUTANTS if mutant.requirement == rule.id]
+    if faults:
+        yield from ("", f"*The kit notices, for instance:* {'; '.join(faults)}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

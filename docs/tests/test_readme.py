@@ -1,0 +1,104 @@
+"""What README.md says is tried: its code runs, its commands work, and what it names is there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.strip().splitlines()[0][:40])
+def test_each_python_block_runs(code, tmp_path):
+    script = tmp_path / "block.py"
+    script.write_text(code, encoding="utf-8")
+    third_party = ROOT / "docs" / "examples" / "third_party"
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script)],
+        capture_output=True,
+        text=True,
+        cwd=third_party,
+        env={**__import__("os").environ, "PYTHONPATH": str(third_party)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_config_block_makes_mmengine_resolve_the_hook():
+    from mmengine.registry import HOOKS
+
+    block = next(code for code in blocks("python") if "default_hooks" in code)
+    scope = {}
+    exec(block, scope)
+    hook = HOOKS.build(scope["default_hooks"]["runtime_info"])
+    assert type(hook).__module__ == "runtimeinfo_adapters.mmengine"
+
+
+def commands():
+    for block in blocks("console"):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                yield line[2:].split("#")[0].strip()
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("runtimeinfo ")])
+def test_each_runtimeinfo_command_works(command):
+    words = shlex.split(command)
+    script = "from runtimeinfo_conformance._cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words[1:]], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("make ")])
+def test_each_make_target_is_there(command):
+    target = command.split()[1]
+    done = subprocess.run(["make", "--dry-run", target], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_extra_that_is_named_is_there():
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = set(re.findall(r"runtimeinfo\[(\w+)\]", README))
+    assert named
+    assert named <= extras.keys()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_link_to_a_file_has_its_file(document):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_requirement_that_is_named_exists(document):
+    from runtimeinfo import REQUIREMENTS
+
+    prefixes = "|".join(sorted({id.partition("-")[0] for id in REQUIREMENTS}))
+    for named in re.findall(rf"\b(?:{prefixes})-\d+\b", document.read_text(encoding="utf-8")):
+        assert named in REQUIREMENTS
+
+
+def test_what_is_generated_is_fresh():
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
