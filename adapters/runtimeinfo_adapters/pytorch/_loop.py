@@ -18,20 +18,19 @@ from runtimeinfo import (
     StateError,
     TrainDataLoader,
     describe,
-    is_scalar,
     use_hub,
 )
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Counters, Publisher
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters.pytorch._evaluation import Evaluation
+from runtimeinfo_adapters.pytorch._iterators import EpochIterator, TrainPass
 from runtimeinfo_adapters.pytorch._learning_rates import LearningRates
+from runtimeinfo_adapters.pytorch._loop_state import STATE_VERSION, check_state
 from runtimeinfo_adapters.pytorch._named_values import named_values
-from runtimeinfo_adapters.pytorch._training import EpochIterator, Training, TrainPass
+from runtimeinfo_adapters.pytorch._training import Training
 
 B = TypeVar("B")
-
-STATE_VERSION = 1
 
 # Which loop publishes to which hub now. Two at once would overwrite each other's counters.
 _publishing: dict[int, Loop[Any]] = {}
@@ -291,7 +290,7 @@ class Loop(Generic[B]):
         """
         if self._training.is_open("train"):
             raise LoopError("load_state_dict() comes before the training: it has begun already")
-        _check_state(state_dict)
+        check_state(state_dict)
         try:
             self.message_hub.load_state_dict(state_dict["message_hub"])
         except StateError as error:
@@ -313,25 +312,3 @@ class Loop(Generic[B]):
             self.message_hub.pop_info("loop_stage")
         else:
             self.message_hub.update_info("loop_stage", stage)
-
-
-def _check_state(state_dict: Any) -> None:
-    """Raise if a field is missing or wrong; the hub checks its own."""
-    if not isinstance(state_dict, Mapping):
-        raise StateError(f"a state must be a mapping, but is {describe(state_dict)}", field="state_dict")
-    state = cast("Mapping[str, Any]", state_dict)
-    for field in ("version", "epoch", "iter", "batches"):
-        value = state.get(field)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise StateError(f"{field} must be an int from 0, but is {value!r}", field=field)
-    if state["version"] != STATE_VERSION:
-        raise StateError(f"version is {state['version']}, and this release reads {STATE_VERSION}", field="version")
-    outputs = state.get("outputs")
-    if not isinstance(outputs, Mapping):
-        raise StateError(f"outputs must be a mapping, but is {describe(outputs)}", field="outputs")
-    for name, value in cast("Mapping[Any, Any]", outputs).items():
-        if not is_scalar(value):
-            field = f"outputs[{name!r}]"
-            raise StateError(f"{field} must be a scalar, but is {describe(value)}", field=field)
-    if "message_hub" not in state:
-        raise StateError("message_hub is missing", field="message_hub")

@@ -1,16 +1,13 @@
-"""The training part of an instrumented loop: epochs, passes over the loader, iterations."""
+"""The training part of an instrumented loop: what is open of it, and how that closes."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from runtimeinfo import LoopError, is_scalar, scalar_value
-
 from runtimeinfo_adapters._publisher import Counters, Publisher
-
-B = TypeVar("B")
 
 
 class Training:
@@ -31,8 +28,8 @@ class Training:
         self._pass_is_over = False  # of this epoch
         self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
         self._outputs: dict[str, Any] = {}
-        self._epochs: weakref.ref[EpochIterator] | None = None
-        self._batches: weakref.ref[BatchIterator[Any]] | None = None
+        self._epochs: weakref.ref[object] | None = None
+        self._batches: weakref.ref[object] | None = None
         self._batches_own_the_epoch = False
 
     def is_open(self, scope: str) -> bool:
@@ -77,12 +74,13 @@ class Training:
         """Let go of what belonged to a run that is over."""
         self._epochs = self._batches = None
         self._batches_own_the_epoch = self._pass_is_over = False
+        self._outputs.clear()
         # Should the same loop run again after an exception, it goes on where it stopped.
         self.batches_to_skip = max(self.batches_to_skip, self.batches_done)
 
     # -- epochs
 
-    def enter_epochs(self, iterator: EpochIterator) -> None:
+    def enter_epochs(self, iterator: object) -> None:
         """Begin the training, with an iterator over its epochs."""
         if self._epochs is not None:
             raise LoopError("epochs() is running already; leave the first for statement before you start another")
@@ -106,7 +104,7 @@ class Training:
 
     # -- passes over the loader
 
-    def enter_pass(self, iterator: BatchIterator[Any]) -> None:
+    def enter_pass(self, iterator: object) -> None:
         """Begin a pass over the loader."""
         if self._batches is not None:  # somebody holds the last pass still, but this one takes its place
             self.end_pass()
@@ -118,10 +116,9 @@ class Training:
         self._batches = weakref.ref(iterator)
         self._pass_is_over = False
 
-    def is_current(self, iterator: EpochIterator | BatchIterator[Any]) -> bool:
-        """Tell whether an iterator is the one under way."""
-        current = self._epochs if isinstance(iterator, EpochIterator) else self._batches
-        return current is not None and current() is iterator
+    def is_current(self, iterator: object) -> bool:
+        """Tell whether an iterator is the one under way, over epochs or over batches."""
+        return any(held is not None and held() is iterator for held in (self._epochs, self._batches))
 
     def end_pass(self) -> None:
         """Close a pass that has come to its end, or was left."""
@@ -183,89 +180,3 @@ class Training:
         Source: RESUME-02.
         """
         return {name: scalar_value(value) for name, value in self._outputs.items() if is_scalar(value)}
-
-
-class EpochIterator(Iterator[int]):
-    """Opens and closes an epoch with each step."""
-
-    def __init__(self, training: Training, max_epochs: int | None, max_iters: int | None) -> None:
-        self._training = training
-        self._max_epochs = max_epochs
-        self._max_iters = max_iters
-        self._is_over = False
-        training.settle()
-        training.enter_epochs(self)
-
-    def __next__(self) -> int:
-        training = self._training
-        if self._is_over:
-            raise StopIteration
-        if not training.is_current(self):
-            raise LoopError("this iteration over the epochs is over: its run has ended")
-        training.settle()
-        training.end_epoch()
-        counters = training.counters
-        if is_reached(counters.epoch, self._max_epochs) or is_reached(counters.iter, self._max_iters):
-            self._is_over = True
-            training.end()
-            raise StopIteration
-        training.begin_epoch()
-        return counters.epoch
-
-
-class BatchIterator(Iterator[B]):
-    """Opens and closes an iteration with each batch."""
-
-    def __init__(self, training: Training, loader: Iterable[B], max_iters: int | None) -> None:
-        self._training = training
-        self._max_iters = max_iters
-        self._is_over = False
-        training.settle()
-        training.enter_pass(self)
-        # Only now: the workers that this may start shall find the epoch in the hub.
-        self._batches = iter(loader)
-
-    def __next__(self) -> B:
-        training = self._training
-        if self._is_over:
-            raise StopIteration
-        if not training.is_current(self):
-            raise LoopError("this pass over the loader is over: its epoch has ended, or another train() has begun")
-        training.end_iteration()
-        try:
-            batch = self._draw()
-        except StopIteration:
-            self._is_over = True
-            training.end_pass()
-            raise
-        training.begin_iteration(batch)
-        return batch
-
-    def _draw(self) -> B:
-        if is_reached(self._training.counters.iter, self._max_iters):
-            raise StopIteration
-        while self._training.batches_done < self._training.batches_to_skip:
-            next(self._batches)
-            self._training.batches_done += 1
-        return next(self._batches)
-
-
-class TrainPass(Generic[B]):
-    """An iterable over the batches of one pass; it has a length if the loader has."""
-
-    def __init__(self, training: Training, loader: Iterable[B], max_iters: int | None) -> None:
-        self._training = training
-        self._loader = loader
-        self._max_iters = max_iters
-
-    def __iter__(self) -> BatchIterator[B]:
-        self._training.check_running("train")  # it may be iterated over elsewhere than it was made
-        return BatchIterator(self._training, self._loader, self._max_iters)
-
-    def __len__(self) -> int:
-        return len(self._loader)  # type: ignore[arg-type]  # a TypeError is right where the loader has none
-
-
-def is_reached(count: int, bound: int | None) -> bool:
-    """Tell whether a bound is reached; None is none."""
-    return bound is not None and count >= bound
