@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runtimeinfo import OPENS, Dispatcher, Lifecycle, Origin, RunnerError, RuntimeInfoHook, describe
+from runtimeinfo import ABORT, OPENS, Dispatcher, Lifecycle, Origin, RunnerError, RuntimeInfoHook, describe
 
 _logger = logging.getLogger("runtimeinfo")
 
@@ -25,10 +25,8 @@ class Counters:
     epoch: int = 0
     iter: int = 0
 
-    def count(self, event: str, origin: Origin) -> None:
-        """Count an event, after everybody has heard of it; nothing is counted on an abnormal end."""
-        if origin is Origin.ABORT:
-            return
+    def count(self, event: str) -> None:
+        """Count an event of a normal end, after everybody has heard of it."""
         if event == "after_train_iter":
             self.iter += 1
         elif event == "after_train_epoch":
@@ -74,35 +72,42 @@ class Publisher:
         """
         # Before anything moves: a hook shall not miss an event because its arguments are wrong.
         _check_mapping(event, arguments)
+        if event == ABORT:
+            self.abort(arguments["exception"])
+            return
         for event_now, origin in self.lifecycle.plan(event):
             self.lifecycle.advance(event_now)
             self._announced = None
-            self._dispatch(event_now, origin, arguments if event_now == event and origin is Origin.RAW else {})
+            given = arguments if event_now == event and origin is Origin.RAW else {}
+            self.dispatcher.dispatch(event_now, self._runner, **self._complete(event_now, given))
+            if self._counters is not None:
+                self._counters.count(event_now)
 
     def abort(self, exception: BaseException, keep: int = 0) -> None:
         """End abnormally all scopes but the outermost `keep`, since an exception leaves them.
 
         The exception that is under way has the right of way: what a hook raises meanwhile is logged with its
-        traceback, and the other scopes close all the same. Only another interrupt comes out, once they have.
+        traceback, and every other hook hears of every close all the same. Only another interrupt comes out, once
+        they have. Nothing is counted.
 
         Source: FAIL-01 to FAIL-05.
         """
         steps = self.lifecycle.abort(keep, announce=self._announced is not exception)
         if steps:  # an exception that ends no scope yet is announced by the abort that does
             self._announced = exception
-        interrupt: BaseException | None = None
+        interrupts: list[BaseException] = []
         for event, origin in steps:
-            arguments = {"exception": exception} if origin is Origin.RAW else {}
-            try:
-                self._dispatch(event, origin, arguments)
-            except Exception:
-                _logger.exception("a hook failed at %s, while the run was ending with %r", event, exception)
-            except BaseException as another:  # noqa: BLE001  # raised below: a second Ctrl-C leaves no scope open either
-                interrupt = interrupt or another
+            given = {"exception": exception} if origin is Origin.RAW else {}
+            for error in self.dispatcher.dispatch_to_all(event, self._runner, **self._complete(event, given)):
+                if isinstance(error, Exception):
+                    message = "a hook failed at %s, while the run was ending with %r"
+                    _logger.error(message, event, exception, exc_info=error)
+                else:
+                    interrupts.append(error)  # raised below: a second Ctrl-C leaves no scope open either
         if not self.lifecycle.open_scopes:
             self._announced = None  # do not keep the traceback's frames alive
-        if interrupt is not None:
-            raise interrupt
+        if interrupts:
+            raise interrupts[0]
 
     def forget_handled(self) -> None:
         """Let go of an announced exception that somebody has handled.
@@ -112,17 +117,16 @@ class Publisher:
         if self._announced is not None and sys.exception() is None:
             self._announced = None
 
-    def _dispatch(self, event: str, origin: Origin, arguments: dict[str, Any]) -> None:
+    def _complete(self, event: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Return all arguments of an event: those given, and what is known of the others."""
         scope = event.partition("_")[2]
         if scope in _ITERATIONS:
-            arguments = self._with_batch(event, scope, arguments)
-        elif event in {"before_train_epoch", "before_val_epoch", "before_test_epoch"}:
+            return self._with_batch(event, scope, given)
+        if event in {"after_val_epoch", "after_test_epoch"}:
+            return {"metrics": given.get("metrics")}
+        if event in {"before_train_epoch", "before_val_epoch", "before_test_epoch"}:
             self._batch.pop(f"{scope.removesuffix('epoch')}iter", None)
-        elif event in {"after_val_epoch", "after_test_epoch"}:
-            arguments = {"metrics": arguments.get("metrics")}
-        self.dispatcher.dispatch(event, self._runner, **arguments)
-        if self._counters is not None:
-            self._counters.count(event, origin)
+        return given
 
     def _with_batch(self, event: str, scope: str, given: dict[str, Any]) -> dict[str, Any]:
         if event in OPENS:

@@ -242,8 +242,7 @@ def _framework_of(runner: Any) -> tuple[str, str]:
         return str(own), str(getattr(runner, "framework_version", "unknown"))
     roots = [kind.__module__.partition(".")[0] for kind in type(runner).__mro__]
     if "mmengine" in roots:  # a subclass is a runner of mmengine's as well
-        version = importlib.import_module("mmengine").__version__
-        return "mmengine", f"{version}{importlib.import_module('mmengine.utils').get_git_hash()}"
+        return "mmengine", str(importlib.import_module("mmengine").__version__)
     return roots[0], str(getattr(sys.modules.get(roots[0]), "__version__", "unknown"))
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle, Origin, RunnerError, RuntimeInfoHook
+from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle, RunnerError, RuntimeInfoHook
 from runtimeinfo_adapters import Counters, MessageHub, Publisher, TextConfig
 
 LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=200)
@@ -180,11 +180,19 @@ def test_a_synthesised_close_counts_and_an_aborted_one_does_not():
 def test_counters_count_only_these(event):
     counters = Counters()
     for other in EVENTS:
-        if other != event:
-            counters.count(other, Origin.ABORT)
-    counters.count(event, Origin.SYNTHESIZED)
-    counters.count(event, Origin.ABORT)
-    assert counters.epoch + counters.iter == 1
+        if other not in {"after_train_iter", "after_train_epoch"}:
+            counters.count(other)
+    assert counters == Counters(epoch=0, iter=0)
+    counters.count(event)
+    assert counters == Counters(epoch=event == "after_train_epoch", iter=event == "after_train_iter")
+
+
+def test_an_announced_exception_unwinds_everything_and_counts_nothing():
+    (publisher, run), error = publisher_of(), FailureError()
+    publisher.emit("before_train_iter")
+    publisher.emit("on_exception", exception=error)
+    assert run.counters == Counters(epoch=0, iter=0)
+    assert not publisher.lifecycle.open_scopes
 
 
 def test_batch_idx_goes_up_by_itself_and_starts_again_with_the_epoch():

@@ -81,11 +81,33 @@ class Dispatcher:
 
         Source: ORDER-01.
         """
+        for method in self._listeners(event):
+            method(runner, **arguments)
+
+    def dispatch_to_all(self, event: str, runner: object, /, **arguments: Any) -> list[BaseException]:
+        """Call one hook point of every hook, also of those after one that raises: for a close that everybody needs.
+
+        Returns:
+            What the hooks raised.
+
+        Raises:
+            LifecycleError: If there is no such event.
+
+        Source: LIFE-05.
+        """
+        raised: list[BaseException] = []
+        for method in self._listeners(event):
+            try:
+                method(runner, **arguments)
+            except BaseException as error:  # noqa: BLE001  # the caller decides what becomes of it
+                raised.append(error)
+        return raised
+
+    def _listeners(self, event: str) -> tuple[Callable[..., object], ...]:
         # The tuple is never changed, only replaced: a hook may register another one while it runs.
         methods = self._methods.get(event)
         if methods is None:
             if event not in HOOK_POINTS:
                 raise LifecycleError(f"there is no event {event!r}", event=event, open_scopes=())
-            return
-        for method in methods:
-            method(runner, **arguments)
+            return ()
+        return methods

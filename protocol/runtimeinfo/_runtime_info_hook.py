@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, cast
 
 from runtimeinfo._contract import check_runner, check_train_runner
@@ -16,14 +17,6 @@ from runtimeinfo._version import __version__
 
 class SkippedOutputWarning(UserWarning):
     """A training output that is no scalar was not published."""
-
-
-class _TrainKeys(dict[str, str]):
-    """Caches ``train/<name>``: the same few names come back each iteration."""
-
-    def __missing__(self, name: str) -> str:
-        key = self[name] = f"train/{name}"
-        return key
 
 
 class RuntimeInfoHook:
@@ -45,7 +38,9 @@ class RuntimeInfoHook:
     def __init__(self) -> None:
         # The open stages, outermost first. The hub is not asked: what it holds may come from a checkpoint.
         self._stages: list[str] = []
-        self._train_keys = _TrainKeys()
+        # `train/<name>` by name: the same few come back each iteration. A plain dict, since to subscript a subclass
+        # with `__missing__` costs twice as much.
+        self._train_keys: dict[str, str] = {}
         self._skipped: set[str] = set()
 
     # -- the run
@@ -111,7 +106,11 @@ class RuntimeInfoHook:
         train_keys = self._train_keys
         try:
             for name, values in rates.items():
-                hub.update_scalar(train_keys[name], values[0])
+                try:
+                    key = train_keys[name]
+                except KeyError:
+                    key = train_keys[name] = f"train/{name}"
+                hub.update_scalar(key, values[0])
         except Exception:  # each hub refuses in its own way: mmengine's asserts
             _check_learning_rates(rates)
             raise
@@ -128,15 +127,22 @@ class RuntimeInfoHook:
             return
         update_scalar = runner.message_hub.update_scalar
         train_keys = self._train_keys
-        for key, value in _items(outputs, "after_train_iter", "outputs"):
-            if type(value) is float:
-                update_scalar(train_keys[key], value)
-            elif is_scalar(value):
-                update_scalar(train_keys[key], _readable(value))
-            elif key not in self._skipped:
-                self._skipped.add(key)
+        try:
+            items = outputs.items()
+        except AttributeError:
+            raise _no_mapping(outputs, "after_train_iter", "outputs") from None
+        for name, value in items:
+            scalar = value if type(value) is float else _readers[type(value)](value)
+            if scalar is not None:
+                try:
+                    key = train_keys[name]
+                except KeyError:
+                    key = train_keys[name] = f"train/{name}"
+                update_scalar(key, scalar)
+            elif name not in self._skipped:
+                self._skipped.add(name)
                 warnings.warn(
-                    f"output {key!r} is not published: only scalars are, and this is {describe(value)} [SCALAR-05]",
+                    f"output {name!r} is not published: only scalars are, and this is {describe(value)} [SCALAR-05]",
                     SkippedOutputWarning,
                     stacklevel=2,
                 )
@@ -207,20 +213,52 @@ class RuntimeInfoHook:
         if metrics is None:
             return
         hub = runner.message_hub
-        for name, value in _items(metrics, f"after_{stage}_epoch", "metrics"):
+        try:
+            items = metrics.items()
+        except AttributeError:
+            raise _no_mapping(metrics, f"after_{stage}_epoch", "metrics") from None
+        for name, value in items:
             key = f"{stage}/{name}"
-            if is_scalar(value):
+            scalar = _readers[type(value)](value)
+            if scalar is not None:
                 # The last write wins: what was an info in the last validation would be stale beside it.
                 hub.pop_info(key)
-                hub.update_scalar(key, _readable(value))
+                hub.update_scalar(key, scalar)
             else:
                 _pop_scalar(hub, key)
                 hub.update_info(key, value)
 
 
-def _readable(scalar: Any) -> Any:
-    """Return a scalar as a Python number, which every hub takes; one on an accelerator as it is, to be read later."""
-    return scalar if lies_on_device(scalar) else scalar_value(scalar)
+def _read_scalar(value: Any) -> Any:
+    """Return a scalar as a Python number, which every hub takes; one on an accelerator as it is, to be read later.
+
+    None for what is no scalar.
+    """
+    if not is_scalar(value):
+        return None
+    return value if lies_on_device(value) else scalar_value(value)
+
+
+def _read_tensor(tensor: Any) -> Any:
+    """Do the same for a `torch.Tensor`. Nearly every loss is one, so this takes as few calls into it as can be."""
+    if tensor.is_cpu and tensor.numel() == 1:
+        number = tensor.item()
+        if type(number) is float:  # so its dtype, which is another call, is known to be real
+            return number
+    return _read_scalar(tensor)
+
+
+class _Readers(dict[type, Callable[[Any], Any]]):
+    """How to read a value, by its type."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
+        is_tensor = torch is not None and kind is torch.Tensor
+        reader = self[kind] = _read_tensor if is_tensor else _read_scalar
+        return reader
+
+
+_readers = _Readers()
 
 
 def _pop_scalar(hub: MessageHub, key: str) -> None:
@@ -231,14 +269,11 @@ def _pop_scalar(hub: MessageHub, key: str) -> None:
         hub.log_scalars.pop(key, None)
 
 
-def _items(values: Mapping[str, Any], event: str, argument: str) -> Any:
-    try:
-        return values.items()
-    except AttributeError:
-        raise RunnerError(
-            f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(values)}",
-            requirement="SCALAR-04" if argument == "outputs" else "SCALAR-06",
-        ) from None
+def _no_mapping(values: object, event: str, argument: str) -> RunnerError:
+    return RunnerError(
+        f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(values)}",
+        requirement="SCALAR-04" if argument == "outputs" else "SCALAR-06",
+    )
 
 
 def _check_learning_rates(rates: object) -> None:

@@ -125,3 +125,24 @@ def test_what_is_no_hook_is_refused_and_the_hooks_stay_as_they_were(hook: object
     dispatcher.dispatch("before_run", None)
     assert dispatcher.hooks == (first,)
     assert calls == ["first"]
+
+
+def test_dispatch_to_all_goes_on_after_a_hook_that_raises():
+    heard = []
+
+    class Hook:
+        def __init__(self, name, error=None):
+            self.name, self.error = name, error
+
+        def after_run(self, runner):
+            heard.append((self.name, runner))
+            if self.error is not None:
+                raise self.error
+
+    errors = [ValueError("one"), KeyboardInterrupt("two")]
+    dispatcher = Dispatcher([Hook("a", errors[0]), Hook("b", errors[1]), Hook("c")])
+    assert dispatcher.dispatch_to_all("after_run", 7) == errors
+    assert heard == [("a", 7), ("b", 7), ("c", 7)]
+    assert dispatcher.dispatch_to_all("before_run", 7) == []
+    with pytest.raises(LifecycleError, match="there is no event 'before_lunch'"):
+        dispatcher.dispatch_to_all("before_lunch", 7)

@@ -319,7 +319,7 @@ def test_a_hook_that_fails_while_the_run_is_ending(
     else:
         assert caught.value is second
         assert second.__context__ is error
-    assert (heard == []) == (event == "after_run")
+    assert heard == ["after_run"]  # also from behind a hook that raised at that very event
     assert loop._publisher.lifecycle.open_scopes == ()
 
 
