@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Level = Literal["MUST", "SHOULD", "MAY"]
 Party = Literal["runner", "hub"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
+class Requirement(NamedTuple):
     """One numbered rule of the spec. Frozen with the spec version it came in.
 
     Attributes:

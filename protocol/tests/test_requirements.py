@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError, replace
 from itertools import groupby
 from pathlib import Path
 from typing import get_args
@@ -99,8 +98,8 @@ def test_every_id_that_a_source_mentions_exists(tree: str) -> None:
 
 def test_the_registry_and_a_requirement_are_frozen() -> None:
     requirement = REQUIREMENTS["LIFE-01"]
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         requirement.level = "MAY"  # type: ignore[misc]
     with pytest.raises(TypeError):
         REQUIREMENTS["LIFE-01"] = requirement  # type: ignore[index]
-    assert replace(requirement, level="MAY") != requirement
+    assert requirement._replace(level="MAY") != requirement

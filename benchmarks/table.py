@@ -1,0 +1,80 @@
+"""The table of figures, as Markdown, and its place in a file."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+BEGIN = "<!-- figures:begin -->"
+END = "<!-- figures:end -->"
+
+_HEADER = ("measured", "ours", "beside it", "ratio", "aim", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A bound for a figure. It is reported, never asserted: the machine has other users."""
+
+    text: str
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of ours, and what it is compared with."""
+
+    measured: str
+    ours: str
+    beside: str = ""
+    ratio: str = ""
+    aim: Aim | None = None
+
+    def cells(self) -> tuple[str, ...]:
+        aim, verdict = (self.aim.text, "reached" if self.aim.reached else "not reached") if self.aim else ("", "")
+        return self.measured, self.ours, self.beside, self.ratio, aim, verdict
+
+
+class MarkersMissingError(Exception):
+    """The file has no place for the figures."""
+
+
+def render(rows: Iterable[Row], remark: str = "") -> str:
+    """Return the table, under a line that tells on what it was measured."""
+    cells = [_HEADER, *(row.cells() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join((f"{_circumstances()}{remark}", "", *lines))
+
+
+def around_markers(path: Path) -> tuple[str, str]:
+    """Return what stands before the place for the figures, and what stands after it.
+
+    Raises:
+        MarkersMissingError: If the markers are not there, once each and in this order.
+    """
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or BEGIN in rest or END in before + after:
+        raise MarkersMissingError(f"{path} must have one line {BEGIN} and, after it, one line {END}")
+    return before, after
+
+
+def write_between_markers(path: Path, text: str) -> None:
+    """Replace what stands between the markers, and nothing else; errors as for `around_markers`."""
+    before, after = around_markers(path)
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def _circumstances() -> str:
+    return (
+        f"Measured on {date.today().isoformat()}: Python {platform.python_version()}, torch {version('torch')}, "  # noqa: DTZ011
+        f"mmengine {version('mmengine')}, {os.cpu_count()} cores."
+    )
