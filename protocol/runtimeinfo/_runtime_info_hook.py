@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
 from runtimeinfo._contract import check_runner, check_train_runner
 from runtimeinfo._errors import RunnerError
 from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
+from runtimeinfo._reader import READERS
 from runtimeinfo._runner import Runner, TrainRunner
-from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value
+from runtimeinfo._scalar import describe, is_scalar
 from runtimeinfo._version import __version__
 
 
@@ -132,7 +132,7 @@ class RuntimeInfoHook:
         except AttributeError:
             raise _no_mapping(outputs, "after_train_iter", "outputs") from None
         for name, value in items:
-            scalar = value if type(value) is float else _readers[type(value)](value)
+            scalar = value if type(value) is float else READERS[type(value)](value)
             if scalar is not None:
                 try:
                     key = train_keys[name]
@@ -219,7 +219,7 @@ class RuntimeInfoHook:
             raise _no_mapping(metrics, f"after_{stage}_epoch", "metrics") from None
         for name, value in items:
             key = f"{stage}/{name}"
-            scalar = _readers[type(value)](value)
+            scalar = READERS[type(value)](value)
             if scalar is not None:
                 # The last write wins: what was an info in the last validation would be stale beside it.
                 hub.pop_info(key)
@@ -227,38 +227,6 @@ class RuntimeInfoHook:
             else:
                 _pop_scalar(hub, key)
                 hub.update_info(key, value)
-
-
-def _read_scalar(value: Any) -> Any:
-    """Return a scalar as a Python number, which every hub takes; one on an accelerator as it is, to be read later.
-
-    None for what is no scalar.
-    """
-    if not is_scalar(value):
-        return None
-    return value if lies_on_device(value) else scalar_value(value)
-
-
-def _read_tensor(tensor: Any) -> Any:
-    """Do the same for a `torch.Tensor`. Nearly every loss is one, so this takes as few calls into it as can be."""
-    if tensor.is_cpu and tensor.numel() == 1:
-        number = tensor.item()
-        if type(number) is float:  # so its dtype, which is another call, is known to be real
-            return number
-    return _read_scalar(tensor)
-
-
-class _Readers(dict[type, Callable[[Any], Any]]):
-    """How to read a value, by its type."""
-
-    def __missing__(self, kind: type) -> Callable[[Any], Any]:
-        torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
-        is_tensor = torch is not None and kind is torch.Tensor
-        reader = self[kind] = _read_tensor if is_tensor else _read_scalar
-        return reader
-
-
-_readers = _Readers()
 
 
 def _pop_scalar(hub: MessageHub, key: str) -> None:

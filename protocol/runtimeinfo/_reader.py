@@ -1,0 +1,42 @@
+"""How the hook reads a scalar before it publishes it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from runtimeinfo._scalar import is_scalar, lies_on_device, scalar_value
+
+
+def _read_scalar(value: Any) -> Any:
+    """Return a scalar as a Python number, which every hub takes; one on an accelerator as it is, to be read later.
+
+    None for what is no scalar.
+    """
+    if not is_scalar(value):
+        return None
+    return value if lies_on_device(value) else scalar_value(value)
+
+
+def _read_tensor(tensor: Any) -> Any:
+    """Do the same for a `torch.Tensor`. Nearly every loss is one, so this takes as few calls into it as can be."""
+    if tensor.is_cpu and tensor.numel() == 1:
+        number = tensor.item()
+        if type(number) is float:  # so its dtype, which is another call, is known to be real
+            return number
+    return _read_scalar(tensor)
+
+
+class _Readers(dict[type, Callable[[Any], Any]]):
+    """How to read a value, by its type."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
+        is_tensor = torch is not None and kind is torch.Tensor
+        reader = self[kind] = _read_tensor if is_tensor else _read_scalar
+        return reader
+
+
+READERS = _Readers()
+"""A function for each type: it returns what to publish of a value, or None if that is no scalar."""
