@@ -8,14 +8,14 @@ from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
-from hypothesis.errors import NoSuchExample
 
 from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._profile import Profile
-from runtimeinfo_conformance._strategies import hub_plans, plans
+from runtimeinfo_conformance._shrink import shrink
+from runtimeinfo_conformance._strategies import fixed_plans, hub_plans, plans
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, testable
 from runtimeinfo_conformance._verdict import Crash, Failure, Report, Tally, Verdict
 from runtimeinfo_conformance.judges import JUDGES, Case
@@ -24,9 +24,8 @@ from runtimeinfo_conformance.judges.hub import judge_hub
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
-# How many of the broken requirements get a smaller plan searched, and how long for.
-_SHRUNK_AT_MOST = 5
-_SHRINK_PLANS = 120
+# How many plans may be run to find smaller ones for what is broken.
+_SHRINK_PLANS = 400
 
 # A run is as slow and as large as the subject makes it.
 _HEALTH_CHECKS = (
@@ -60,11 +59,9 @@ def check(subject: AnySubject, profile: Profile, progress: Progress | None = Non
         judge_plan(subject, plan, tally)
         report_progress("plans", tally.plans, profile.plans)
 
-    _search(_strategy_for(subject), run_one, profile.plans, derandomize=profile.derandomize)
-    broken = [id for id in tally.broken() if id in testable(subject)]
-    for done, requirement in enumerate(broken[:_SHRUNK_AT_MOST]):
-        report_progress(f"looking for a smaller plan for {requirement}", done, len(broken[:_SHRUNK_AT_MOST]))
-        _shrink(subject, requirement, tally)
+    _search(subject, run_one, profile.plans, derandomize=profile.derandomize)
+    if not tally.is_idle(subject):
+        _shrink_failures(subject, tally, report_progress)
     results = tally.results(subject)
     survivors: tuple[str, ...] = ()
     if isinstance(subject, Subject) and tally.crash is None and not any(r.verdict is Verdict.FAIL for r in results):
@@ -90,6 +87,7 @@ def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally) -> None:
         raise TypeError(f"a runner takes a Plan, not {plan!r}")
     ids = testable(subject)
     for leg in execute(subject, plan):
+        tally.events += len(leg.records)
         case = Case(leg)
         holds = [tally.add(id, finding, plan, leg) for id in ids if id in JUDGES for finding in JUDGES[id](case)]
         if leg.raised is not None and leg.raised is not leg.planned and all(holds):
@@ -110,7 +108,7 @@ def find_killer(subject: AnySubject, requirement: str, tried: Iterable[Plan | Hu
 def draw_plans(subject: AnySubject, most: int, *, derandomize: bool = True) -> list[Any]:
     """Return plans that use nothing but what a subject has declared."""
     drawn: list[Any] = []
-    _search(_strategy_for(subject), drawn.append, most, derandomize=derandomize)
+    _search(subject, drawn.append, most, derandomize=derandomize)
     return drawn
 
 
@@ -127,50 +125,55 @@ def _strategy_for(subject: AnySubject) -> Any:
     return hub_plans() if isinstance(subject, HubSubject) else plans(subject.capabilities)
 
 
-def _search(strategy: Any, run_one: Callable[[Any], None], most: int, *, derandomize: bool) -> None:
+def _search(subject: AnySubject, run_one: Callable[[Any], None], most: int, *, derandomize: bool) -> None:
+    """Go through the plans that are always tried, then through drawn ones."""
+    always = fixed_plans(subject.capabilities) if isinstance(subject, Subject) else []
+    for plan in always:
+        run_one(plan)
+
     # Settings of the kit's own: neither the user's profile nor their database has a say here.
     @hypothesis.settings(
-        max_examples=most,
+        max_examples=max(most - len(always), 1),
         derandomize=derandomize,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=_HEALTH_CHECKS,
     )
-    @hypothesis.given(strategy)
+    @hypothesis.given(_strategy_for(subject))
     def search(plan: Any) -> None:
         run_one(plan)
 
     search()
 
 
-def _shrink(subject: AnySubject, requirement: str, tally: Tally) -> None:
-    """Replace the failure of a requirement by one on a smaller plan, if there is one."""
+def _shrink_failures(subject: AnySubject, tally: Tally, progress: Progress) -> None:
+    """Replace the failures of broken requirements by failures on smaller plans."""
+    broken = [id for id in testable(subject) if tally.counts[id].failure is not None]
+    run: dict[str, Tally] = {}
 
-    def breaks(plan: Any) -> bool:
-        again = Tally()
-        judge_plan(subject, plan, again)
-        return again.counts[requirement].failure is not None
+    def rerun(plan: Any) -> Tally:
+        # Requirements tend to break together, and then shrink on the same plans.
+        name = repr(plan)
+        if name not in run:
+            run[name] = Tally()
+            judge_plan(subject, plan, run[name])
+        return run[name]
 
-    try:
-        smallest = hypothesis.find(
-            _strategy_for(subject),
-            breaks,
-            settings=hypothesis.settings(
-                max_examples=_SHRINK_PLANS,
-                derandomize=True,
-                database=None,
-                deadline=None,
-                suppress_health_check=_HEALTH_CHECKS,
-            ),
-        )
-    except NoSuchExample:  # the few plans of this search had none
-        return
-    again = Tally()
-    judge_plan(subject, smallest, again)
-    failure = again.counts[requirement].failure
-    if failure is not None:
-        tally.counts[requirement].failure = failure
+    for done, requirement in enumerate(broken):
+        progress("looking for smaller plans", done, len(broken))
+        _shrink(requirement, tally, rerun, max(_SHRINK_PLANS - len(run), 0))
+
+
+def _shrink(requirement: str, tally: Tally, rerun: Callable[[Any], Tally], most: int) -> None:
+    def failure_on(plan: Any) -> Failure | None:
+        return rerun(plan).counts[requirement].failure
+
+    found: Any = tally.counts[requirement].failure
+    if found is not None:
+        smallest = shrink(found.plan, lambda plan: failure_on(plan) is not None, most)
+        # A subject that is not always broken may hold now: then it stays at what was seen.
+        tally.counts[requirement].failure = failure_on(smallest) or found
 
 
 def _silent(what: str, done: int, total: int) -> None:

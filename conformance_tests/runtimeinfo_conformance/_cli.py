@@ -12,7 +12,8 @@ def main() -> None:
     try:
         from runtimeinfo_conformance._commands import app
     except ModuleNotFoundError as error:
-        if error.name in {"typer", "rich", "hypothesis", "pytest"}:
-            sys.exit(f"{_NEEDS} ({error.name} is not installed)")
+        missing = (error.name or "").partition(".")[0]
+        if missing in {"typer", "rich", "hypothesis", "pytest"}:
+            sys.exit(f"{_NEEDS} ({missing} is not installed)")
         raise
     app()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +17,8 @@ from runtimeinfo_conformance._explain import spec as spec_lines
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
-from runtimeinfo_conformance._verdict import ExitCode
+from runtimeinfo_conformance._verdict import ExitCode, Report
+from runtimeinfo_conformance.traces import run_check_trace
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help="Know where the training is, and prove it.")
 
@@ -36,6 +39,9 @@ _GRAVITY = (ExitCode.VIOLATED, ExitCode.SUBJECT_BROKE, ExitCode.WAIVER_TROUBLE, 
 def check(
     targets: Annotated[list[str], typer.Argument(metavar="FILE_OR_MODULE[:SUBJECT]...", help="What to check.")],
     profile: Annotated[ProfileName, typer.Option(help="How long to search.")] = ProfileName.CI,
+    report: Annotated[
+        Path | None, typer.Option(help="Write JSON, an HTML page, Markdown and a badge into this folder.")
+    ] = None,
 ) -> None:
     """Put runners and hubs to the test, and print a verdict for each requirement.
 
@@ -48,15 +54,30 @@ def check(
     try:
         subjects = [subject for target in targets for subject in find_subjects(target)]
     except TargetError as error:
+        if error.__cause__ is not None:
+            typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
         typer.echo(f"runtimeinfo: {error}", err=True)
         raise typer.Exit(ExitCode.SUBJECT_BROKE) from None
-    codes: list[ExitCode] = []
+    results: list[Report] = []
     for subject in subjects:
         with showing_progress(console, subject.name) as progress:
-            report = check_subject(subject, PROFILES[profile.value], progress)
-        print_report(console, report)
-        codes.append(report.exit_code)
+            results.append(check_subject(subject, PROFILES[profile.value], progress))
+        print_report(console, results[-1])
+    if report is not None:
+        _write_reports(results, report)
+    codes = {result.exit_code for result in results}
     raise typer.Exit(next(code for code in _GRAVITY if code in codes))
+
+
+@app.command()
+def check_trace(trace: Annotated[Path, typer.Argument(metavar="TRACE.jsonl", help="What a TraceHook wrote.")]) -> None:
+    """Judge a run that a TraceHook wrote down.
+
+    Exit codes: 0 nothing is violated, 1 a requirement is violated, 4 the file cannot be read, or is no trace.
+
+    Example: runtimeinfo check-trace run.jsonl
+    """
+    raise typer.Exit(run_check_trace(trace))
 
 
 @app.command()
@@ -85,3 +106,14 @@ def spec() -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+def _write_reports(results: list[Report], folder: Path) -> None:
+    from runtimeinfo_conformance.reports import ReportError, write_reports  # with Jinja: not for who wants no report
+
+    try:
+        written = write_reports(results, folder)
+    except ReportError as error:
+        typer.echo(f"runtimeinfo: {error}", err=True)
+        raise typer.Exit(ExitCode.SUBJECT_BROKE) from None
+    typer.echo(f"wrote {len(written)} files into {folder}")

@@ -39,7 +39,7 @@ class HubOp:
         name: Which one.
         key: On which key.
         value: The info, or the kind of the scalar.
-        turn: Which value of that kind; or which field of a state is lost.
+        turn: Which value of that kind; or which field of a state is lost, or which key's flag is changed.
         count: The scalar's count.
     """
 

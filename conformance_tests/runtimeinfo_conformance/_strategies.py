@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
@@ -12,6 +14,8 @@ from runtimeinfo_conformance._execution import HOOK_ORDERS
 from runtimeinfo_conformance._hub_plan import INFO_KEYS, INFO_VALUES, SCALAR_KEYS, HubOp, HubPlan
 from runtimeinfo_conformance._plan import Fault, Plan, Values
 from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
+
+_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
 
 _OUTPUT_NAMES = ("loss", "acc", "aux/κ", "text")
 
@@ -68,6 +72,16 @@ def _metrics(kinds: tuple[str, ...]) -> st.SearchStrategy[Values]:
 
 def _faults(plan: Plan) -> st.SearchStrategy[Fault]:
     """Draw a fault at an event which the plan brings about."""
+    return st.builds(
+        Fault,
+        event=st.sampled_from(_events(plan)),
+        occurrence=st.sampled_from([0, 0, 1]),
+        kind=st.sampled_from(_KINDS),
+    )
+
+
+def _events(plan: Plan) -> list[str]:
+    """Return the events which a plan brings about."""
     iterations = {"train": plan.max_iters, "val": plan.val_batches, "test": plan.test_batches}
     events = ["before_run", "after_run", "before_train", "after_train"]
     for stage, count in iterations.items():
@@ -77,12 +91,31 @@ def _faults(plan: Plan) -> st.SearchStrategy[Fault]:
             scopes = [f"{stage}_epoch"] if stage == "train" else [stage, f"{stage}_epoch"]
             scopes += [f"{stage}_iter"] if count else []
             events += [f"{when}_{scope}" for scope in scopes for when in ("before", "after")]
-    return st.builds(
-        Fault,
-        event=st.sampled_from(events),
-        occurrence=st.sampled_from([0, 0, 1]),
-        kind=st.sampled_from(["error", "interrupt"]),
-    )
+    return events
+
+
+def fixed_plans(capabilities: frozenset[str]) -> list[Plan]:
+    """Return the plans that are always tried: with nearly all that is declared, resumed, and failing everywhere.
+
+    Drawn plans alone do not get round to each event in a short search, which likes to repeat itself.
+    """
+    everything: dict[str, dict[str, Any]] = {
+        "val": {"val_batches": 1},
+        "test": {"test_batches": 2},
+        "outputs": {"outputs": (("text", "text"), ("loss", "float"))},
+        "metrics": {"metrics": (("matrix", "vector"), ("acc", "float"), ("changing", CHANGING_KIND))},
+        "metainfo": {"metainfo": {"classes": ["cat", "dog"]}},
+        "scheduler": {"schedule": True},
+    }
+    declared = {name: value for each in capabilities & everything.keys() for name, value in everything[each].items()}
+    plan = Plan(max_epochs=3, batches=2, **declared)
+    plans = [plan]
+    if "resume" in capabilities:
+        plans.append(replace(plan, resume_after=1))
+    if "accumulation" in capabilities:
+        plans.append(replace(plan, accumulation=2))
+    kinds = itertools.cycle(_KINDS)
+    return [*plans, *(replace(plan, fault=Fault(event, kind=next(kinds))) for event in _events(plan))]
 
 
 def hub_plans() -> st.SearchStrategy[HubPlan]:
@@ -99,7 +132,7 @@ def hub_plans() -> st.SearchStrategy[HubPlan]:
         st.builds(HubOp, name=st.just("update_scalar"), key=scalar, value=kind, turn=turn, count=count),
         st.builds(HubOp, name=st.just("update_scalars"), key=scalar, value=kind, turn=turn, count=count),
         st.builds(HubOp, name=st.just("refuse_scalar"), key=scalar, value=st.sampled_from(OTHER_KINDS), turn=turn),
-        st.builds(HubOp, name=st.just("flip_resumed"), key=info | scalar),
+        st.builds(HubOp, name=st.just("flip_resumed"), turn=turn),
         st.builds(HubOp, name=st.just("reload")),
         st.builds(HubOp, name=st.just("load_damaged"), turn=turn),
     )

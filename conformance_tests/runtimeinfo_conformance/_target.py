@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,14 +25,15 @@ def find_subjects(target: str) -> list[AnySubject]:
     every subject and every such test in the module.
 
     Raises:
-        TargetError: If the module cannot be found, or holds no such thing.
+        TargetError: If the module cannot be found or loaded, or holds no such thing.
     """
     place, _, name = target.partition(":")
     module = _load(place)
     if name:
         if not hasattr(module, name):
             raise TargetError(f"{place} has no {name!r}; it has {', '.join(_names(module)) or 'no subject at all'}")
-        subject = _subject_of(getattr(module, name), call=True)
+        with _own_errors(target):
+            subject = _subject_of(getattr(module, name), call=True)
         if subject is None:
             raise TargetError(f"{target} is no Subject or HubSubject, and no function that returns one")
         return [subject]
@@ -49,21 +52,46 @@ def _load(place: str) -> ModuleType:
     if path.suffix == ".py":
         if not path.is_file():
             raise TargetError(f"there is no file {place}")
-        sys.path.insert(0, str(path.resolve().parent))
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None:
-            raise TargetError(f"{place} cannot be loaded")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
-        return module
+        return _load_file(path.resolve())
     try:
         found = importlib.util.find_spec(place)
     except (ImportError, ValueError) as error:
         raise TargetError(f"there is no module {place}: {error}") from None
     if found is None:
         raise TargetError(f"there is no module {place}; a file needs its .py")
-    return importlib.import_module(place)
+    with _own_errors(place):
+        return importlib.import_module(place)
+
+
+def _load_file(path: Path) -> ModuleType:
+    # Where its name is taken, by a library say, it gets another: nobody else's module is replaced.
+    name = path.stem
+    while name in sys.modules:
+        if getattr(sys.modules[name], "__file__", None) == str(path):
+            return sys.modules[name]
+        name = f"{name}_"
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{path} cannot be loaded")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        with _own_errors(str(path)):
+            spec.loader.exec_module(module)
+    except TargetError:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def _own_errors(place: str) -> Generator[None]:
+    """Say of an error in somebody's code that it came from there."""
+    try:
+        yield
+    except Exception as error:
+        raise TargetError(f"{place} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _names(module: ModuleType) -> list[str]:

@@ -37,10 +37,15 @@ _SUMMARIES = {
 # Without a terminal there is a line every so often, so that a CI log shows that it lives.
 _LOG_SECONDS = 5.0
 
+# Wide enough for the longest requirement: a log has no width of its own.
+_LOG_COLUMNS = 220
+
 
 def make_console() -> Console:
-    """Return the console: colours on a terminal only, and the whole width of a log."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Return the console: colours on a terminal only, and a line for each requirement in a log."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True, width=_LOG_COLUMNS)
 
 
 @contextmanager

@@ -133,6 +133,7 @@ class Tally:
 
     counts: dict[str, _Count] = field(default_factory=lambda: {id: _Count() for id in REQUIREMENTS})
     plans: int = 0
+    events: int = 0
     crash: Crash | None = None
 
     def add(self, requirement: str, finding: Finding, plan: Plan | HubPlan, leg: Leg | None = None) -> bool:
@@ -145,9 +146,9 @@ class Tally:
             count.failure = Failure(plan, finding, leg)
         return False
 
-    def broken(self) -> list[str]:
-        """Return the ids of the requirements that were broken."""
-        return [id for id, count in self.counts.items() if count.failure is not None]
+    def is_idle(self, subject: AnySubject) -> bool:
+        """Tell whether a runner was run and never called a hook: then nothing was put to the test."""
+        return isinstance(subject, Subject) and self.plans > 0 and not self.events
 
     def results(self, subject: AnySubject) -> tuple[Result, ...]:
         """Return the results for a subject."""
@@ -161,6 +162,8 @@ class Tally:
             return Result(rule, Verdict.NOT_APPLICABLE, reason=reason)
         if rule.untestable is not None:
             return Result(rule, Verdict.UNTESTABLE, reason=rule.untestable)
+        if self.is_idle(subject):
+            return Result(rule, Verdict.NOT_EXECUTED, reason="no hook was ever called: does run hand them on?")
         if count.failure is not None:
             verdict = Verdict.FAIL if rule.level == "MUST" else Verdict.WARN
             return Result(rule, verdict, count.occurrences, count.failure)

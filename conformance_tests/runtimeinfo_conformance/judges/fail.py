@@ -72,6 +72,9 @@ def no_stage(case: Case) -> Iterator[Finding]:
 
 
 def _ends_inside(case: Case) -> bool:
-    """Whether the planned exception was raised while a scope was open: at the last after_run there is none."""
+    """Whether the planned exception was raised while a scope was open: at the last after_run there is none.
+
+    And while nothing else had gone wrong: then another exception was announced already.
+    """
     at = case.leg.fault_at
-    return at is not None and bool(case.expectations[at].inside)
+    return at is not None and bool(case.expectations[at].inside) and not case.expectations[at].aborting

@@ -54,13 +54,13 @@ def _update_info_dict(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp
     yield _succeeds("HUB-09", at, lambda: hub.update_info_dict(infos, is_resumed(op.key)))
     model.infos.update(infos)
     for key, value in infos.items():
-        yield HubFinding("HUB-09", Finding(at, value, hub.get_info(key, _NOTHING)))
+        yield HubFinding("HUB-09", Finding(at, value, _info_of(hub, key)))
 
 
 def _pop_info(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[HubFinding]:
     expected = model.infos.pop(op.key, _NOTHING)
-    yield HubFinding("HUB-03", Finding(at, expected, hub.pop_info(op.key, _NOTHING)))
-    yield HubFinding("HUB-03", Finding(at, _NOTHING, hub.get_info(op.key, _NOTHING)))
+    yield HubFinding("HUB-03", Finding(at, expected, _answer(lambda: hub.pop_info(op.key, _NOTHING))))
+    yield HubFinding("HUB-03", Finding(at, _NOTHING, _info_of(hub, op.key)))
 
 
 def _update_scalar(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[HubFinding]:
@@ -87,13 +87,15 @@ def _refuse_scalar(_: HubSubject, hub: MessageHub, _model: HubModel, op: HubOp, 
 
 
 def _flip_resumed(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[HubFinding]:
-    before = _snapshot(hub)
-    if op.key in model.infos:
-        yield _fails("HUB-08", at, lambda: hub.update_info(op.key, "flipped", not is_resumed(op.key)))
-    elif op.key in model.scalars:
-        yield _fails("HUB-08", at, lambda: hub.update_scalar(op.key, 0.0, 1, not is_resumed(op.key)))
-    else:
+    published = [*model.infos, *model.scalars]
+    if not published:
         return
+    key = published[op.turn % len(published)]
+    before = _snapshot(hub)
+    if key in model.infos:
+        yield _fails("HUB-08", at, lambda: hub.update_info(key, "flipped", not is_resumed(key)))
+    else:
+        yield _fails("HUB-08", at, lambda: hub.update_scalar(key, 0.0, 1, not is_resumed(key)))
     yield HubFinding("HUB-08", Finding(at, before, _snapshot(hub)))
 
 
@@ -105,7 +107,7 @@ def _reload(subject: HubSubject, hub: MessageHub, model: HubModel, _op: HubOp, a
         yield HubFinding("HUB-11", Finding(at, "loads", f"raises {error!r}"))
         return
     for key, value in expected.infos.items():
-        yield HubFinding("HUB-11", Finding(at, {key: value}, {key: fresh.get_info(key, _NOTHING)}))
+        yield HubFinding("HUB-11", Finding(at, {key: value}, {key: _info_of(fresh, key)}))
     for key in expected.scalars:
         yield HubFinding("HUB-11", Finding(at, _both(expected, key), _both_of(fresh, key)))
     for key in (model.infos.keys() | model.scalars.keys()) - (expected.infos.keys() | expected.scalars.keys()):
@@ -142,23 +144,31 @@ _APPLY: dict[str, Callable[[HubSubject, MessageHub, HubModel, HubOp, int], Itera
 
 def _compare(hub: MessageHub, model: HubModel, at: int) -> Iterator[HubFinding]:
     for key, value in model.infos.items():
-        yield HubFinding("HUB-01", Finding(at, {key: value}, {key: hub.get_info(key, _NOTHING)}))
-    yield HubFinding("HUB-02", Finding(at, _ABSENT, hub.get_info("no such key", _ABSENT)))
+        yield HubFinding("HUB-01", Finding(at, {key: value}, {key: _info_of(hub, key)}))
+    yield HubFinding("HUB-02", Finding(at, _ABSENT, _answer(lambda: hub.get_info("no such key", _ABSENT))))
     yield _fails("HUB-07", at, lambda: hub.get_scalar("no such key"), KeyError)
     for key in model.scalars:
         if key not in hub.log_scalars:
             yield HubFinding("HUB-14", Finding(at, f"{key} in log_scalars", "it is not"))
             continue
-        history = hub.get_scalar(key)
-        for window in _WINDOWS:
-            values, counts = model.window(key, window)
-            yield HubFinding("HUB-05", Finding(at, float(values.sum() / counts.sum()), float(history.mean(window))))
-            expected = (float(values.min()), float(values.max()))
-            yield HubFinding("HUB-06", Finding(at, expected, (float(history.min(window)), float(history.max(window)))))
-        yield HubFinding("HUB-04", Finding(at, model.scalars[key][-1][0], float(history.current())))
-        yield HubFinding("HUB-10", Finding(at, _both(model, key), _both_of(hub, key)))
+        yield from _compare_history(hub, model, key, at)
     yield HubFinding("HUB-14", Finding(at, sorted(model.infos), sorted(hub.runtime_info)))
     yield HubFinding("HUB-14", Finding(at, sorted(model.scalars), sorted(hub.log_scalars)))
+
+
+def _compare_history(hub: MessageHub, model: HubModel, key: str, at: int) -> Iterator[HubFinding]:
+    def ask(statistic: str, *window: int | None) -> Any:
+        return _answer(lambda: float(getattr(hub.get_scalar(key), statistic)(*window)))
+
+    for window in _WINDOWS:
+        values, counts = model.window(key, window)
+        mean = float(values.sum() / counts.sum())
+        yield HubFinding("HUB-05", Finding(at, {f"mean({window})": mean}, {f"mean({window})": ask("mean", window)}))
+        for name, extreme in (("min", float(values.min())), ("max", float(values.max()))):
+            call = f"{name}({window})"
+            yield HubFinding("HUB-06", Finding(at, {call: extreme}, {call: ask(name, window)}))
+    yield HubFinding("HUB-04", Finding(at, model.scalars[key][-1][0], ask("current")))
+    yield HubFinding("HUB-10", Finding(at, _both(model, key), _both_of(hub, key)))
 
 
 def _both(model: HubModel, key: str) -> list[list[float]]:
@@ -173,6 +183,18 @@ def _both_of(hub: MessageHub, key: str) -> list[list[float]]:
 
 def _snapshot(hub: MessageHub) -> dict[str, Any]:
     return {**dict(hub.runtime_info), "scalars": {key: _both_of(hub, key) for key in hub.log_scalars}}
+
+
+def _info_of(hub: MessageHub, key: str) -> Any:
+    return _answer(lambda: hub.get_info(key, _NOTHING))
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    """Return the hub's answer; that it raises is an answer, too."""
+    try:
+        return ask()
+    except Exception as error:  # noqa: BLE001  # it is the finding
+        return f"raises {error!r}"
 
 
 def _reloaded(subject: HubSubject, hub: MessageHub) -> MessageHub:

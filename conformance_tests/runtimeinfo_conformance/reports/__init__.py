@@ -1,0 +1,11 @@
+"""Reports of a check: JSON with a published schema, a page, a step summary and a badge.
+
+The plain data of `_json` is made once; everything else is drawn from it.
+"""
+
+from __future__ import annotations
+
+from runtimeinfo_conformance.reports._json import ReportData, report_data, schema
+from runtimeinfo_conformance.reports._write import ReportError, write_reports
+
+__all__ = ["ReportData", "ReportError", "report_data", "schema", "write_reports"]

@@ -1,0 +1,75 @@
+"""A badge: a picture drawn by us, and the data from which shields.io draws its own."""
+
+from __future__ import annotations
+
+from html import escape
+
+from runtimeinfo_conformance.reports._json import SUMMARIES, ReportData
+
+_LABEL = "runtimeinfo"
+
+# A message and a colour; the colours are dark enough for white text.
+_BADGES = {
+    "conformant": ("conformant {spec}", "#1a7f37"),
+    "violated": ("not conformant {spec}", "#c0291c"),
+    "waiver trouble": ("waiver trouble", "#8a5a00"),
+    "vacuous": ("not exercised", "#8a5a00"),
+    "subject broke": ("broken", "#5b6475"),
+}
+
+# Of the fonts below at 11 px, roughly; the text is then fitted to it exactly.
+_CHARACTER = 6.6
+_PADDING = 6
+_FONT = "Verdana,Geneva,DejaVu Sans,sans-serif"
+
+
+def badge_data(report: ReportData) -> dict[str, object]:
+    """Return the badge as a shields.io endpoint.
+
+    Source: the endpoint badge of shields.io, schema version 1.
+    """
+    message, colour = _message(report)
+    return {
+        "schemaVersion": 1,
+        "label": _LABEL,
+        "message": message,
+        "color": colour.removeprefix("#"),
+        "isError": report["verdict"] != "conformant",
+    }
+
+
+def badge_svg(report: ReportData) -> str:
+    """Return the badge as a picture."""
+    message, colour = _message(report)
+    label_width, message_width = _width(_LABEL), _width(message)
+    width = label_width + message_width
+    subject = report["subject"]
+    title = escape(f"{subject['name']} {subject['version']}: {SUMMARIES[report['verdict']]} (spec {report['spec']})")
+    return f"""\
+<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-labelledby="title">
+  <title id="title">{title}</title>
+  <clipPath id="round"><rect width="{width}" height="20" rx="3"/></clipPath>
+  <g clip-path="url(#round)">
+    <rect width="{label_width}" height="20" fill="#3c4454"/>
+    <rect x="{label_width}" width="{message_width}" height="20" fill="{colour}"/>
+  </g>
+  <g fill="#fff" font-family="{_FONT}" font-size="11" aria-hidden="true">
+    {_drawn(_LABEL, 0, label_width)}
+    {_drawn(message, label_width, message_width)}
+  </g>
+</svg>
+"""
+
+
+def _message(report: ReportData) -> tuple[str, str]:
+    message, colour = _BADGES[report["verdict"]]
+    return message.format(spec=report["spec"]), colour
+
+
+def _width(text: str) -> int:
+    return round(len(text) * _CHARACTER) + 2 * _PADDING
+
+
+def _drawn(text: str, left: int, width: int) -> str:
+    place = f'x="{left + _PADDING}" y="14" textLength="{width - 2 * _PADDING}"'
+    return f'<text {place} lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'

@@ -1,0 +1,88 @@
+"""A report as a page: one file, which loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from runtimeinfo_conformance.reports._json import SUMMARIES, ReportData, RequirementData
+from runtimeinfo_conformance.reports._picture import draw
+
+SYMBOLS = {
+    "pass": "✓",
+    "fail": "✗",
+    "warn": "!",
+    "waived": "≈",
+    "not applicable": "-",
+    "not executed": "?",
+    "untestable": "○",
+    "upcoming": "→",
+}
+"""A symbol for each verdict: colour alone would not tell everybody."""
+
+_BROKEN = ("fail", "warn")
+_OFF = "not applicable"
+
+
+def report_page(report: ReportData) -> str:
+    """Return the page of a report."""
+    broken = [each for each in report["requirements"] if each["verdict"] in _BROKEN]
+    timelines = {
+        each["id"]: each["failure"]["timeline"]
+        for each in broken
+        if each["failure"] is not None and each["failure"]["timeline"] is not None
+    }
+    groups = _groups(report["requirements"])
+    template = _environment().get_template("report.html.jinja")
+    return template.render(
+        report=report,
+        # Those in which nothing applies come last.
+        groups=dict(sorted(groups.items(), key=lambda group: all(each["verdict"] == _OFF for each in group[1]))),
+        broken=broken,
+        pictures={id: draw(timeline, id) for id, timeline in timelines.items()},
+        summary=SUMMARIES[report["verdict"]],
+        symbols=SYMBOLS,
+    )
+
+
+def index_page(reports: Sequence[tuple[str, ReportData]]) -> str:
+    """Return the page that leads to several reports.
+
+    Args:
+        reports: Each with the folder that it lies in.
+    """
+    template = _environment().get_template("index.html.jinja")
+    return template.render(
+        reports=reports,
+        groups=_groups(reports[0][1]["requirements"]),
+        verdicts=[{each["id"]: each["verdict"] for each in report["requirements"]} for _, report in reports],
+        summaries=SUMMARIES,
+        symbols=SYMBOLS,
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _source(name: str) -> str:
+    return resources.files("runtimeinfo_conformance.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _groups(requirements: Iterable[RequirementData]) -> dict[str, list[RequirementData]]:
+    """Return the requirements by the first part of their ids."""
+    groups: dict[str, list[RequirementData]] = {}
+    for each in requirements:
+        groups.setdefault(each["id"].partition("-")[0], []).append(each)
+    return groups

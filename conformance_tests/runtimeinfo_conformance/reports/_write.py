@@ -1,0 +1,102 @@
+"""Writing reports into a folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from runtimeinfo_conformance._verdict import Report
+from runtimeinfo_conformance.reports._badge import badge_data, badge_svg
+from runtimeinfo_conformance.reports._html import index_page, report_page
+from runtimeinfo_conformance.reports._json import ReportData, report_data
+from runtimeinfo_conformance.reports._markdown import markdown
+
+_LONGEST_NAME = 60
+
+# No file may bear these on Windows, whatever its extension.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+class ReportError(Exception):
+    """The reports cannot be written.
+
+    Attributes:
+        folder: Where they should have gone.
+    """
+
+    def __init__(self, message: str, *, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
+
+
+def write_reports(reports: Report | Sequence[Report], folder: str | Path, now: datetime | None = None) -> list[Path]:
+    """Write the reports of a check into a folder, which is made if it is not there.
+
+    One report goes into the folder itself: ``report.json``, ``report.html``, ``report.md``, ``badge.svg`` and
+    ``badge.json``. Of several each gets a folder of its own, and there is an ``index.html``.
+
+    Args:
+        reports: The report, or the reports.
+        folder: Where to.
+        now: The date that they shall bear; the present one by default.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ReportError: If they cannot be written there.
+        ValueError: If there is no report at all.
+    """
+    folder = Path(folder)
+    several = [reports] if isinstance(reports, Report) else list(reports)
+    if not several:
+        raise ValueError("there is no report to write")
+    data = [report_data(report, now) for report in several]
+    if len(data) == 1:
+        return [_write(folder, name, text, folder) for name, text in _files(data[0])]
+    names = list(_folder_names(data))
+    written = [_write(folder, "index.html", index_page(list(zip(names, data, strict=True))), folder)]
+    for name, each in zip(names, data, strict=True):
+        written += [_write(folder / name, file, text, folder) for file, text in _files(each)]
+    return written
+
+
+def _files(report: ReportData) -> Iterator[tuple[str, str]]:
+    yield "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    yield "report.html", report_page(report)
+    yield "report.md", markdown(report)
+    yield "badge.svg", badge_svg(report)
+    yield "badge.json", json.dumps(badge_data(report)) + "\n"
+
+
+def _write(folder: Path, name: str, text: str, root: Path) -> Path:
+    path = folder / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except (OSError, ValueError) as error:  # a ValueError: a path with a null in it
+        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            reason = "there is a file in its place, or in place of a folder above it"
+        raise ReportError(
+            f"the reports cannot be written to the folder {str(root)!r}: {path.name}: {reason}", folder=root
+        ) from error
+    return path
+
+
+def _folder_names(reports: Sequence[ReportData]) -> Iterator[str]:
+    """Yield a name for each: safe on every file system, and different also where case does not matter."""
+    taken: set[str] = set()
+    for report in reports:
+        base = re.sub(r"[^A-Za-z0-9._-]+", "-", report["subject"]["name"])[:_LONGEST_NAME].strip("-.")
+        if not base or _RESERVED.fullmatch(base):
+            base = f"subject-{base}".strip("-")
+        name, turn = base, 1
+        while name.casefold() in taken:
+            turn += 1
+            name = f"{base}-{turn}"
+        taken.add(name.casefold())
+        yield name

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+TREE = Path(__file__).resolve().parents[2]
+
+# The runners and the hub that lie beside the tests are imported as a third party's are: from its own folder.
+sys.path.insert(0, str(Path(__file__).parent))
+
+hypothesis.settings.register_profile("kit", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("kit")
+
+Ran = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def tree() -> Path:
+    return TREE
+
+
+@pytest.fixture
+def in_process(tmp_path: Path) -> Callable[..., Ran]:
+    """Run Python in another process, in a folder outside of the tree."""
+
+    def run(*arguments: str, cwd: Path = tmp_path, python: str = sys.executable) -> Ran:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))}
+        environment |= {"COLUMNS": "100", "NO_COLOR": "1", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(
+            [python, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run

@@ -1,0 +1,224 @@
+"""The page in a real browser: it needs Chromium with its driver, and selenium."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtimeinfo_conformance._verdict import Report, Verdict
+from runtimeinfo_conformance.reports import write_reports
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+try:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+except ImportError:
+    webdriver = None  # type: ignore[assignment]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="there is no chromium with its chromedriver"),
+    pytest.mark.skipif(webdriver is None, reason="selenium is not installed"),
+]
+
+FLAGS = (
+    "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+    "disable-component-update", "disable-sync", "disable-dev-shm-usage",
+)  # fmt: skip
+
+PHONE = 375
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}", "window-size=1120,1400"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(executable_path=str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(
+    tmp_path_factory: pytest.TempPathFactory, failing: Report, conformant: Report, failing_hub: Report, hostile: Report
+) -> Path:
+    folder = tmp_path_factory.mktemp("reports")
+    for name, report in (("failing", failing), ("conformant", conformant), ("hub", failing_hub), ("hostile", hostile)):
+        write_reports(report, folder / name)
+    write_reports([failing, conformant, failing_hub, hostile], folder / "several")
+    return folder
+
+
+@pytest.fixture(params=["failing", "conformant", "hub", "hostile", "several"])
+def any_page(request: pytest.FixtureRequest, pages: Path) -> str:
+    return (pages / request.param / ("index.html" if request.param == "several" else "report.html")).as_uri()
+
+
+@pytest.fixture
+def page(browser: Any, pages: Path) -> Any:
+    """The report of a subject that fails, on a desktop in daylight."""
+    emulate(browser)
+    browser.get((pages / "failing" / "report.html").as_uri())
+    return browser
+
+
+def emulate(browser: Any, width: int = 0, scheme: str = "light") -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    metrics = {"width": width, "height": 812, "deviceScaleFactor": 2, "mobile": True}
+    if width:
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    else:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def style(browser: Any, selector: str, name: str) -> str:
+    value: str = browser.execute_script(
+        "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]", selector, name
+    )
+    return value
+
+
+def requests_of(browser: Any) -> list[str]:
+    messages = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
+    return [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+
+
+def test_a_page_loads_without_a_word_and_asks_for_nothing_else(browser: Any, any_page: str) -> None:
+    emulate(browser)
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(any_page)
+    assert browser.get_log("browser") == []
+    assert {url for url in requests_of(browser) if not url.startswith("data:")} == {any_page}
+    assert browser.find_element(By.TAG_NAME, "h1").is_displayed()
+
+
+@pytest.mark.parametrize("width", [320, PHONE, 768])
+def test_nothing_is_wider_than_the_screen(browser: Any, any_page: str, width: int) -> None:
+    emulate(browser, width)
+    browser.get(any_page)
+    browser.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert browser.execute_script("return innerWidth") == width
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_there_is_a_row_for_each_requirement(page: Any, failing: Report) -> None:
+    rows = page.find_elements(By.CSS_SELECTOR, "table.requirements tr.requirement")
+    shown = {row.get_attribute("id"): row.text for row in rows}
+    assert shown.keys() == {result.requirement.id for result in failing.results}
+    for result in failing.results:
+        assert result.verdict.value in shown[result.requirement.id]
+
+
+def test_the_picture_has_the_marked_event(page: Any) -> None:
+    page.find_element(By.CSS_SELECTOR, "a[href='#failure-STAGE-05']").click()
+    marked = page.find_element(By.CSS_SELECTOR, "#failure-STAGE-05 svg.picture .marked")
+    assert marked.is_displayed()
+    assert marked.find_element(By.TAG_NAME, "text").text == "after_test"
+    boxes = page.find_elements(By.CSS_SELECTOR, "#failure-STAGE-05 svg.picture .box")
+    assert len(boxes) > 4
+    assert all(box.size["height"] > 0 and box.size["width"] > 0 for box in boxes)
+    assert page.find_element(By.CSS_SELECTOR, "#failure-STAGE-05 svg.strip").is_displayed()
+    assert page.find_elements(By.CSS_SELECTOR, "#failure-STAGE-05 svg.strip .here")
+
+
+def test_what_was_expected_stands_beside_what_was_observed(page: Any) -> None:
+    expected, observed = page.find_elements(By.CSS_SELECTOR, "details[open] .facing > div")[:2]
+    assert (expected.find_element(By.TAG_NAME, "h3").text, observed.find_element(By.TAG_NAME, "h3").text) == (
+        "Expected",
+        "Observed",
+    )
+    assert expected.location["y"] == observed.location["y"]
+    assert expected.location["x"] < observed.location["x"]
+
+
+def test_the_keyboard_reaches_and_opens_a_failure(page: Any) -> None:
+    closed = page.find_element(By.CSS_SELECTOR, "details.failure:not([open]) > summary")
+    for _ in range(40):
+        page.switch_to.active_element.send_keys(Keys.TAB)
+        if page.switch_to.active_element == closed:
+            break
+    assert page.switch_to.active_element == closed
+    assert page.execute_script("return getComputedStyle(arguments[0]).outlineStyle", closed) == "solid"
+    closed.send_keys(Keys.ENTER)
+    assert closed.find_element(By.XPATH, "..").get_attribute("open") is not None
+
+
+def test_the_first_tab_offers_to_skip_to_the_results(page: Any) -> None:
+    page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    skip = page.switch_to.active_element
+    assert skip.get_attribute("class") == "skip"
+    assert skip.location["x"] >= 0
+    skip.send_keys(Keys.ENTER)
+    assert page.switch_to.active_element.get_attribute("id") == "main"
+
+
+def test_dark_mode_is_dark(page: Any) -> None:
+    light, text = style(page, "body", "backgroundColor"), style(page, "body", "color")
+    emulate(page, scheme="dark")
+    assert style(page, "body", "backgroundColor") != light
+    assert style(page, "body", "color") != text
+    assert luminance(style(page, "body", "backgroundColor")) < 0.1 < luminance(light)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["failing", "conformant", "hostile"])
+def test_texts_can_be_told_from_what_is_behind_them(browser: Any, pages: Path, scheme: str, kind: str) -> None:
+    emulate(browser, scheme=scheme)
+    browser.get((pages / kind / "report.html").as_uri())
+    pairs = browser.execute_script(
+        """
+        return [...document.querySelectorAll('body *:not(svg *)')].filter(
+            each => [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim())
+        ).map(each => {
+            let behind = each;
+            while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)')
+                behind = behind.parentElement;
+            return [each.outerHTML.slice(0, 80), getComputedStyle(each).color,
+                    getComputedStyle(behind || document.body).backgroundColor];
+        })
+        """
+    )
+    assert len(pairs) > 50
+    for element, colour, behind in pairs:
+        lighter, darker = sorted((luminance(colour), luminance(behind)), reverse=True)
+        # WCAG 2.2, 1.4.3, level AA
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (element, colour, behind)
+
+
+@pytest.mark.parametrize("width", [0, PHONE])
+def test_the_accessibility_tree_names_what_matters(page: Any, failing: Report, width: int) -> None:
+    emulate(page, width)
+    page.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.execute_cdp_cmd("Accessibility.enable", {})
+    nodes = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    named = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]}
+    roles = {role for role, _ in named}
+    assert {"banner", "main", "contentinfo", "navigation", "rowheader", "columnheader"} <= roles
+    for result in failing.of(Verdict.FAIL):
+        pictures = {name for role, name in named if role in {"image", "img"}}
+        title = f"Timeline of the run that breaks {result.requirement.id}"
+        assert any(title in name for name in pictures)
+    assert ("table", "Each requirement of the spec and the verdict on it") in named
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of ``rgb(r, g, b)``. Source: WCAG 2.2."""
+    parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

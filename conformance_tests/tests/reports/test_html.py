@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+from runtimeinfo_conformance._verdict import Report, Verdict
+from runtimeinfo_conformance.reports import report_data
+from runtimeinfo_conformance.reports._html import SYMBOLS, index_page, report_page
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "rect", "path", "line"}
+
+
+class Page(HTMLParser):
+    """The elements of a page; what is left open or closed in the wrong order is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+
+def page_of(report: Report) -> tuple[str, Page]:
+    text = report_page(report_data(report))
+    return text, Page(text)
+
+
+def test_each_verdict_has_a_symbol_of_its_own() -> None:
+    assert {each.value for each in Verdict} <= set(SYMBOLS)
+    assert len(set(SYMBOLS.values())) == len(SYMBOLS)
+
+
+def test_a_page_loads_nothing(each_report: Report) -> None:
+    text, page = page_of(each_report)
+    assert page.all("script", "iframe", "img", "object", "embed") == []
+    assert [link["href"] for link in page.all("link")] == ["data:,"]
+    assert {a["href"] for a in page.all("a") if not (a["href"] or "").startswith("#")} == {"report.json"}
+    assert "url(" not in text
+    assert "@import" not in text
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_a_page_refers_to_no_address(conformant: Report, failing: Report, failing_hub: Report) -> None:
+    for report in (conformant, failing, failing_hub):
+        assert not re.search(r"https?:|//[a-z]", page_of(report)[0])
+
+
+def test_there_is_a_row_for_each_requirement(each_report: Report) -> None:
+    _, page = page_of(each_report)
+    rows = [row for row in page.all("tr") if "requirement" in (row.get("class") or "").split()]
+    assert {row["id"]: row["data-verdict"] for row in rows} == {
+        result.requirement.id: result.verdict.value for result in each_report.results
+    }
+
+
+def test_what_does_not_apply_comes_last(failing: Report, failing_hub: Report) -> None:
+    for report, party in ((failing, "runner"), (failing_hub, "hub")):
+        _, page = page_of(report)
+        verdicts = [row["data-verdict"] for row in page.all("tr") if "data-verdict" in row]
+        assert verdicts[0] != "not applicable", party
+        assert verdicts[-1] == "not applicable", party
+
+
+def test_every_id_is_unique_and_every_link_leads_somewhere(each_report: Report) -> None:
+    _, page = page_of(each_report)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for a in page.all("a"):
+        if (a["href"] or "").startswith("#"):
+            assert (a["href"] or "")[1:] in ids
+    for _, attributes in page.elements:
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert set((attributes.get(name) or "").split()) <= set(ids)
+
+
+def test_a_screen_reader_finds_its_way(failing: Report) -> None:
+    text, page = page_of(failing)
+    assert page.all("html")[0]["lang"] == "en"
+    for landmark in ("header", "main", "footer", "nav"):
+        assert len(page.all(landmark)) == 1
+    assert all(header.get("scope") for header in page.all("th"))
+    assert len(page.all("h1")) == 1
+    for svg in page.all("svg"):
+        assert svg["role"] == "img"
+        assert svg["aria-labelledby"]
+    assert all(f">{verdict}<" in text or f" {verdict}<" in text for verdict in ("pass", "fail"))
+
+
+def test_each_failure_has_its_picture_with_the_event_marked(failing: Report) -> None:
+    text, page = page_of(failing)
+    failed = failing.of(Verdict.FAIL, Verdict.WARN)
+    pictures = re.findall(r'<svg class="picture".*?</svg>', text, re.DOTALL)
+    assert len(pictures) == len(failed) > 1
+    for picture, result in zip(pictures, failed, strict=True):
+        root = ET.fromstring(picture)
+        assert root.findtext("title") == f"Timeline of the run that breaks {result.requirement.id}"
+        assert root.findtext("desc")
+        assert result.failure is not None
+        marked = [group for group in root.iter("g") if "marked" in (group.get("class") or "").split()]
+        assert len(marked) == (result.failure.finding.at is not None)
+    assert len(page.all("details")) >= len(failed)
+
+
+def test_a_hub_has_its_operations_with_one_marked(failing_hub: Report) -> None:
+    text, page = page_of(failing_hub)
+    assert "<svg" not in text
+    assert [item for item in page.all("li") if item.get("class") == "marked"]
+
+
+def test_a_hostile_text_is_only_text(hostile: Report, unfit: re.Pattern[str]) -> None:
+    text, page = page_of(hostile)
+    assert "&lt;script&gt;" in text
+    assert page.all("script") == []
+    assert not unfit.search(text)
+    text.encode()
+    for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(picture)
+
+
+def test_the_index_leads_to_each_subject(failing: Report, hub: Report, hostile: Report) -> None:
+    reports = [("a", report_data(failing)), ("b", report_data(hub)), ("c", report_data(hostile))]
+    text = index_page(reports)
+    page = Page(text)
+    targets = {(a["href"] or "").partition("#")[0] for a in page.all("a")}
+    assert targets == {"", "a/report.html", "b/report.html", "c/report.html"}
+    rows = [row for row in page.all("tr") if row.get("class") == "requirement"]
+    assert len(rows) == len(failing.results)
+    assert all(header.get("scope") for header in page.all("th"))
+    assert page.all("script") == []

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from runtimeinfo import EVENTS
+from runtimeinfo_conformance import Plan
+from runtimeinfo_conformance._observation import Leg, Record
+from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Verdict
+from runtimeinfo_conformance.judges import Finding
+from runtimeinfo_conformance.reports import report_data, schema
+from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES, verdict_name
+
+
+def validate(data: object) -> None:
+    Draft202012Validator(schema()).validate(data)
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(schema())
+
+
+def test_a_report_keeps_the_schema_also_behind_json(each_report: Report) -> None:
+    data = report_data(each_report)
+    validate(data)
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+def test_the_schema_is_strict_wherever_there_are_named_properties() -> None:
+    def objects(part: object) -> list[dict[str, object]]:
+        if isinstance(part, list):
+            return [each for item in part for each in objects(item)]
+        if not isinstance(part, dict):
+            return []
+        inner = [each for item in part.values() for each in objects(item)]
+        return [part, *inner] if "properties" in part and part.get("type") == "object" else inner
+
+    for each in objects(schema()):
+        assert each["additionalProperties"] is False
+        assert set(each["required"]) == set(each["properties"])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema_version": 2}, {"another": 1}, {"verdict": "fine"}, {"plans": -1}, {"exit_code": 5}, {"counts": {"x": 1}}],
+)
+def test_the_schema_refuses(conformant: Report, change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        validate({**report_data(conformant), **change})
+
+
+def test_the_schema_knows_every_verdict() -> None:
+    known = schema()
+    assert {each.value for each in Verdict} <= set(known["$defs"]["verdict"]["enum"])
+    assert [verdict_name(code) for code in ExitCode] == known["properties"]["verdict"]["enum"] == [*SUMMARIES]
+    assert [int(code) for code in ExitCode] == known["properties"]["exit_code"]["enum"]
+    assert known["properties"]["schema_version"]["const"] == SCHEMA_VERSION
+
+
+def test_what_is_said_of_the_subject(failing: Report) -> None:
+    data = report_data(failing)
+    assert data["subject"]["name"] == "Trainer (the stage is not restored after a test)"
+    assert data["subject"]["party"] == "runner"
+    assert "val" in data["subject"]["capabilities"]
+    assert (data["exit_code"], data["verdict"]) == (1, "violated")
+    assert sum(data["counts"].values()) == len(failing.results)
+
+
+def test_a_failure_has_the_run_and_its_offending_event(failing: Report) -> None:
+    data = report_data(failing)
+    (stage,) = (each for each in data["requirements"] if each["id"] == "STAGE-05")
+    failure = stage["failure"]
+    assert failure is not None
+    assert failure["timeline"] is not None
+    assert "max_epochs=3" in failure["plan"]
+    assert (failure["expected"], failure["observed"]) != ("", "")
+    at = failure["timeline"]["offending"]
+    assert at is not None
+    event = failure["timeline"]["events"][at]
+    assert (event["index"], event["event"], event["stage"]) == (at, "after_test", "test")
+    assert event["scopes"] == ["run", "test"]
+    assert event["runner_epoch"] == 3
+
+
+def test_the_fault_of_the_plan_is_in_the_run(failing: Report) -> None:
+    (announced,) = (each for each in report_data(failing)["requirements"] if each["id"] == "FAIL-02")
+    assert announced["failure"] is not None
+    timeline = announced["failure"]["timeline"]
+    assert timeline is not None
+    assert timeline["fault"] is not None
+    assert timeline["events"][timeline["fault"]]["event"] == "before_train_iter"
+    assert timeline["raised"] == "PlannedError('planned at before_train_iter, occurrence 1')"
+
+
+def test_a_hub_has_operations_and_no_run(failing_hub: Report) -> None:
+    data = report_data(failing_hub)
+    assert data["subject"] == {"name": data["subject"]["name"], "version": "1", "party": "hub", "capabilities": []}
+    failure = next(each["failure"] for each in data["requirements"] if each["id"] == "HUB-01")
+    assert failure is not None
+    assert failure["timeline"] is None
+    assert failure["operations"] is not None
+    assert failure["at"] == 1
+    assert len(failure["operations"]) == 3
+
+
+def test_a_crash_is_told_with_its_traceback(crashed: Report) -> None:
+    crash = report_data(crashed)["crash"]
+    assert crash is not None
+    assert crash["error"] == "RuntimeError('out of <memory>')"
+    assert crash["traceback"].endswith("RuntimeError: out of <memory>\n")
+    assert "Traceback" in crash["traceback"]
+
+
+@pytest.mark.parametrize("at", [0, 2500, 9999, None])
+def test_of_a_run_gone_wild_the_events_around_the_offending_one_are_kept(failing: Report, at: int | None) -> None:
+    record = Record("before_save_checkpoint", {}, 0, 0, {}, {}, {}, {}, ())
+    leg = Leg(Plan(), records=[record] * 10_000)
+    result = replace(failing.results[0], verdict=Verdict.FAIL, failure=Failure(Plan(), Finding(at, 1, 2), leg))
+    data = report_data(replace(failing, results=(result,)))
+    validate(data)
+    failure = data["requirements"][0]["failure"]
+    assert failure is not None
+    assert failure["timeline"] is not None
+    indices = [event["index"] for event in failure["timeline"]["events"]]
+    assert len(indices) == 400
+    assert (9999 if at is None else at) in indices
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(3, 3), (None, None), (True, "True"), (math.nan, "nan"), (2**60, str(2**60)), ("7", "'7'"), (2.0, "2.0")],
+)
+def test_a_counter_that_is_none_is_told_as_text(failing: Report, value: object, written: object) -> None:
+    record = Record("before_run", {}, value, 0, {"epoch": value}, {}, {}, {}, ())  # type: ignore[arg-type]
+    failure = Failure(Plan(), Finding(0, 1, 2), Leg(Plan(), records=[record]))
+    result = replace(failing.results[0], verdict=Verdict.FAIL, failure=failure)
+    data = report_data(replace(failing, results=(result,)))
+    validate(data)
+    assert data["requirements"][0]["failure"] is not None
+    timeline = data["requirements"][0]["failure"]["timeline"]
+    assert timeline is not None
+    (event,) = timeline["events"]
+    assert event["runner_epoch"] == event["hub_epoch"] == written
+    assert event["event"] in EVENTS

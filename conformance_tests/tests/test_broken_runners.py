@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+from broken_runners import BROKEN, Trainer, correct, subject_of
+
+from runtimeinfo_conformance._check import check
+from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._verdict import ExitCode, Verdict
+
+
+def test_the_correct_one_is_conformant() -> None:
+    report = check(correct(), PROFILES["ci"])
+    assert report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXECUTED) == []
+    assert report.survivors == ()
+    assert report.exit_code is ExitCode.CONFORMANT
+
+
+@pytest.mark.parametrize(("kind", "requirement"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", value))
+def test_each_broken_one_is_red_under_the_right_requirement(kind: type[Trainer], requirement: str) -> None:
+    report = check(subject_of(kind), PROFILES["quick"])
+    failures = {result.requirement.id: result.failure for result in report.of(Verdict.FAIL)}
+    assert report.exit_code is ExitCode.VIOLATED
+    assert requirement in failures
+    failure = failures[requirement]
+    assert failure is not None
+    assert failure.finding.expected != failure.finding.observed
+    assert len(repr(failure.plan)) < 130

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from broken_runners import CountsEpochsFromOne, SwallowsInterrupts, Trainer, correct, subject_of
+from simple_hub import SimpleHub
+
+from runtimeinfo_conformance import HubSubject, Plan, PlannedError, Subject, SubjectError
+from runtimeinfo_conformance import _check as kit
+from runtimeinfo_conformance._check import check, draw_plans, judge_plan
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._mutants import Mutant
+from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._verdict import ExitCode, Report, Tally, Verdict
+
+QUICK = PROFILES["quick"]
+
+
+def bare(run: Any) -> Subject:
+    return Subject("bare", "1", run=run)
+
+
+def train(plan: Plan, hooks: Any) -> None:
+    Trainer(plan, hooks).fit()
+
+
+def verdicts(report: Report) -> list[tuple[str, Verdict, int]]:
+    return [(result.requirement.id, result.verdict, result.occurrences) for result in report.results]
+
+
+def test_only_what_is_declared_applies() -> None:
+    report = check(bare(train), QUICK)
+    assert report.exit_code is ExitCode.CONFORMANT
+    result = next(result for result in report.results if result.requirement.id == "LIFE-06")
+    assert (result.verdict, result.reason) == (Verdict.NOT_APPLICABLE, "not declared: val")
+
+
+def test_a_run_that_does_nothing_is_vacuous() -> None:
+    report = check(Subject("idle", "1", run=lambda plan, hooks: None, capabilities={"val"}), QUICK)
+    assert report.exit_code is ExitCode.VACUOUS
+    assert report.of(Verdict.FAIL, Verdict.PASS) == []
+    assert "hand them on" in report.of(Verdict.NOT_EXECUTED)[0].reason
+
+
+def test_a_run_that_never_trains_is_violated() -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        trainer = Trainer(plan, hooks)
+        trainer.scope("run", lambda: None)
+
+    report = check(bare(run), QUICK)
+    assert report.exit_code is ExitCode.VIOLATED
+    assert {"LIFE-03", "LIFE-04"} <= {result.requirement.id for result in report.of(Verdict.FAIL)}
+    assert "COUNT-01" in {result.requirement.id for result in report.of(Verdict.NOT_EXECUTED)}
+
+
+def test_a_declared_capability_that_does_nothing_is_violated() -> None:
+    class IgnoresValidation(Trainer):
+        def evaluate(self, stage: str, loader: Any, turn: int) -> None:
+            pass
+
+    report = check(subject_of(IgnoresValidation), QUICK)
+    assert report.exit_code is ExitCode.VIOLATED
+    assert {result.requirement.id for result in report.of(Verdict.FAIL)} == {"LIFE-06", "LIFE-07"}
+
+
+def test_a_fault_that_nobody_notices_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit, "RUNNER_MUTANTS", (Mutant("nothing at all", "LIFE-03"),))
+    report = check(bare(train), QUICK)
+    assert report.survivors == ("LIFE-03: nothing at all",)
+    assert report.exit_code is ExitCode.VACUOUS
+
+
+def test_a_subject_that_crashes_has_broken() -> None:
+    error = ZeroDivisionError("of its own")
+
+    def run(plan: Plan, hooks: Any) -> None:
+        raise error
+
+    report = check(bare(run), QUICK)
+    assert report.exit_code is ExitCode.SUBJECT_BROKE
+    assert report.crash is not None
+    assert report.crash.error is error
+
+
+def test_a_subject_that_exits_has_broken() -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        raise SystemExit(0)
+
+    assert check(bare(run), QUICK).exit_code is ExitCode.SUBJECT_BROKE
+
+
+def test_a_crash_on_one_plan_is_not_hidden_by_the_others() -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        if plan.batches == 3:
+            raise ZeroDivisionError
+        train(plan, hooks)
+
+    report = check(bare(run), QUICK)
+    assert report.exit_code is ExitCode.SUBJECT_BROKE
+    assert report.crash is not None
+    assert isinstance(report.crash.plan, Plan)
+    assert report.crash.plan.batches == 3
+
+
+def test_a_hub_that_cannot_be_listed_breaks_the_subject_and_not_the_kit() -> None:
+    class Hub(SimpleHub):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "log_scalars" and super().__getattribute__("runtime_info"):
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    class Runner(Trainer):
+        def __init__(self, plan: Plan, hooks: Any) -> None:
+            super().__init__(plan, hooks)
+            self.message_hub = Hub()
+
+    report = check(bare(lambda plan, hooks: Runner(plan, hooks).fit()), QUICK)
+    assert report.crash is not None
+    assert "log_scalars" in str(report.crash.error)
+
+
+def test_a_hub_that_crashes_has_broken() -> None:
+    def make(name: str) -> Any:
+        raise ZeroDivisionError
+
+    assert check(HubSubject("hub", "1", make=make), QUICK).exit_code is ExitCode.SUBJECT_BROKE
+
+
+def test_the_same_plans_each_time() -> None:
+    once, again = check(correct(), QUICK), check(correct(), QUICK)
+    assert verdicts(once) == verdicts(again)
+    assert (once.plans, once.exit_code) == (again.plans, again.exit_code) == (60, ExitCode.CONFORMANT)
+
+
+def test_a_broken_requirement_comes_with_a_small_plan() -> None:
+    report = check(subject_of(CountsEpochsFromOne), QUICK)
+    failure = next(result.failure for result in report.results if result.requirement.id == "COUNT-03")
+    assert failure is not None
+    assert failure.plan == Plan()
+    assert failure.leg is not None
+    assert failure.finding.at is not None
+    assert failure.leg.records[failure.finding.at].event == "before_train_epoch"
+    assert (failure.finding.expected, failure.finding.observed) == ("epoch 0", "epoch 1")
+
+
+@pytest.mark.parametrize("answer", ["swallows", "raises another"])
+def test_the_planned_exception_has_to_come_out(answer: str) -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        try:
+            train(plan, hooks)
+        except PlannedError:
+            if answer == "raises another":
+                raise ValueError("another") from None
+
+    report = check(bare(run), QUICK)
+    (result,) = report.of(Verdict.FAIL)
+    assert result.requirement.id == "FAIL-01"
+    assert result.failure is not None
+    assert result.failure.finding.observed == {"swallows": "no exception"}.get(answer, "ValueError('another')")
+
+
+def test_an_interrupt_of_the_users_own_comes_out() -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        raise KeyboardInterrupt("the user's")
+
+    with pytest.raises(KeyboardInterrupt, match="the user's"):
+        check(bare(run), QUICK)
+
+
+def test_an_interrupt_of_the_plan_does_not() -> None:
+    assert check(subject_of(SwallowsInterrupts), QUICK).exit_code is ExitCode.VIOLATED
+    assert check(correct(), QUICK).exit_code is ExitCode.CONFORMANT
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[str, int, int]] = []
+    check(bare(train), QUICK, lambda what, done, total: told.append((what, done, total)))
+    assert ("plans", 1, 60) in told
+    assert ("plans", 60, 60) in told
+    what, done, total = told[-1]
+    assert what == "faults put in on purpose"
+    assert done == total > 0
+
+
+def test_a_plan_of_the_wrong_kind_is_refused() -> None:
+    with pytest.raises(TypeError, match="a hub takes a HubPlan"):
+        judge_plan(HubSubject("hub", "1", make=SimpleHub), Plan(), Tally())
+    with pytest.raises(TypeError, match="a runner takes a Plan"):
+        judge_plan(bare(train), HubPlan(), Tally())
+
+
+def test_other_plans_without_derandomizing() -> None:
+    fixed = [draw_plans(bare(train), 30) for _ in range(2)]
+    free = [draw_plans(bare(train), 30, derandomize=False) for _ in range(2)]
+    assert fixed[0] == fixed[1]
+    assert free[0] != free[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Subject("myfw", "1", run="run"), "myfw: run must be callable as run(plan, hooks), but is 'run'"),
+        (lambda: HubSubject("hub", "1", make=None), "hub: make must be callable as make(name), but is None"),
+        (lambda: Subject("f", "1", run=print, capabilities={"resum"}), "no capability 'resum'; did you mean 'resume'?"),
+        (lambda: Subject("f", "1", run=print, capabilities={"zzz"}), "no capability 'zzz'; there are val, test"),
+    ],
+    ids=["run", "make", "misspelt", "unknown"],
+)
+def test_a_wrong_declaration_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(SubjectError, match=re.escape(message)):
+        make()

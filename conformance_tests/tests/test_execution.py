@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from broken_runners import Trainer, correct
+
+from runtimeinfo import SkippedOutputWarning
+from runtimeinfo_conformance import Fault, Plan, Subject
+from runtimeinfo_conformance._execution import HOOK_ORDERS, execute
+
+
+def subject_of(run: Any) -> Subject:
+    return Subject("any", "1", run=run)
+
+
+def test_a_plan_gives_one_leg() -> None:
+    (leg,) = execute(correct(), Plan(batches=2))
+    assert leg.ended_well
+    assert [record.event for record in leg.records].count("before_train_iter") == 2
+    assert leg.final_info is not None
+    assert leg.final_info["max_iters"] == 2
+
+
+def test_a_resume_gives_two_legs_of_one_training() -> None:
+    first, second = execute(correct(), Plan(max_epochs=3, batches=2, seed=4, resume_after=2, test_batches=1))
+    assert second.previous is first
+    assert first.raised is first.planned
+    assert isinstance(first.planned, KeyboardInterrupt)
+    assert [record.event for record in first.records].count("after_train_iter") == 4
+    assert [record.event for record in second.records].count("after_train_iter") == 2
+    assert (second.plan.start_epoch, second.plan.seed) == (2, 5)
+    assert second.plan.experiment_name != first.plan.experiment_name
+    assert "before_test" not in {record.event for record in first.records}
+    checkpoint = first.plan.checkpoint
+    assert checkpoint == second.plan.resume_from
+    assert checkpoint is not None
+    assert not checkpoint.exists()
+
+
+def test_without_a_first_leg_there_is_no_second() -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        raise ValueError
+
+    (leg,) = execute(subject_of(run), Plan(max_epochs=2, resume_after=1))
+    assert isinstance(leg.raised, ValueError)
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3), GeneratorExit()])
+def test_what_is_raised_is_noted(error: BaseException) -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        raise error
+
+    (leg,) = execute(subject_of(run), Plan())
+    assert leg.raised is error
+    assert not leg.ended_well
+
+
+def test_a_planned_interrupt_is_noted_and_the_users_own_comes_out() -> None:
+    (leg,) = execute(correct(), Plan(fault=Fault("before_train_iter", kind="interrupt")))
+    assert leg.raised is leg.planned
+    assert isinstance(leg.raised, KeyboardInterrupt)
+
+    def run(plan: Plan, hooks: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(subject_of(run), Plan())
+
+
+def test_each_run_has_a_name_of_its_own() -> None:
+    names = {execute(correct(), Plan())[0].plan.experiment_name for _ in range(3)}
+    assert len(names) == 3
+
+
+def test_hooks_come_in_each_order_that_keeps_equals_in_place() -> None:
+    orders: set[tuple[str, ...]] = set()
+
+    def run(plan: Plan, hooks: Any) -> None:
+        orders.add(tuple(hook.name for hook in hooks if hasattr(hook, "name")))
+
+    for order in range(HOOK_ORDERS + 1):
+        execute(subject_of(run), Plan(hook_order=order))
+    assert len(orders) == HOOK_ORDERS == 12
+    assert all(order.index("second") < order.index("third") for order in orders)
+
+
+def test_the_kits_own_warnings_are_kept_back_and_others_are_not() -> None:
+    (leg,) = execute(correct(), Plan(outputs=(("text", "text"),)))
+    assert leg.raised is None
+
+    def run(plan: Plan, hooks: Any) -> None:
+        warnings.warn("the runner's own", UserWarning, stacklevel=1)
+
+    with pytest.warns(UserWarning, match="the runner's own"):
+        execute(subject_of(run), Plan())
+    with pytest.warns(SkippedOutputWarning):
+        warnings.warn("outside of a run", SkippedOutputWarning, stacklevel=1)
+
+
+def test_no_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen: list[Path] = []
+
+    def run(plan: Plan, hooks: Any) -> None:
+        assert plan.checkpoint or plan.resume_from
+        seen.append(next(tmp_path.iterdir()))
+        Trainer(plan, hooks).fit()
+
+    assert len(execute(subject_of(run), Plan(max_epochs=2, resume_after=1))) == 2
+    assert len(seen) == 2
+    assert list(tmp_path.iterdir()) == []

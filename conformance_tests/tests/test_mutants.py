@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance import Subject, _subject
+from runtimeinfo_conformance._check import draw_plans, find_killer, judge_plan
+from runtimeinfo_conformance._mutants import RUNNER_MUTANTS, Mutant
+from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._verdict import Tally
+from runtimeinfo_conformance.judges import JUDGES
+from runtimeinfo_conformance.subjects import pytorch
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return pytorch.subject()
+
+
+@pytest.fixture(scope="module")
+def drawn(subject: Subject) -> list[Any]:
+    return draw_plans(subject, PROFILES["ci"].plans)
+
+
+@pytest.mark.parametrize("mutant", RUNNER_MUTANTS, ids=lambda mutant: f"{mutant.requirement}: {mutant.name}")
+def test_each_fault_is_noticed_under_its_own_requirement(mutant: Mutant, subject: Subject, drawn: list[Any]) -> None:
+    assert mutant.fits(subject)
+    failure = find_killer(mutant.applied_to(subject), mutant.requirement, drawn)
+    assert failure is not None
+    assert not failure.finding.holds
+
+
+def test_without_a_fault_nothing_is_broken(subject: Subject, drawn: list[Any]) -> None:
+    tally = Tally()
+    for plan in drawn:
+        judge_plan(subject, plan, tally)
+    assert [(id, count.failure) for id, count in tally.counts.items() if count.failure] == []
+    assert tally.crash is None
+    assert [id for id in _subject.testable(subject) if not tally.counts[id].occurrences] == []
+
+
+def test_each_testable_must_has_a_judge_and_a_fault() -> None:
+    testable = {rule.id for rule in REQUIREMENTS.values() if rule.party == "runner" and rule.untestable is None}
+    musts = {id for id in testable if REQUIREMENTS[id].level == "MUST"}
+    assert testable == JUDGES.keys()
+    assert musts == {mutant.requirement for mutant in RUNNER_MUTANTS}
+
+
+def test_a_relay_without_a_fault_changes_nothing(subject: Subject, drawn: list[Any]) -> None:
+    assert all(
+        find_killer(Mutant("none", requirement).applied_to(subject), requirement, drawn[:60]) is None
+        for requirement in ("LIFE-01", "COUNT-05", "FAIL-01", "ORDER-01")
+    )
+
+
+def test_a_fault_does_not_fit_what_is_not_declared() -> None:
+    bare = Subject("bare", "1", run=lambda plan, hooks: None)
+    fitting = {mutant.requirement for mutant in RUNNER_MUTANTS if mutant.fits(bare)}
+    assert "LIFE-06" not in fitting
+    assert {"LIFE-03", "FAIL-01"} <= fitting
+    assert not any(mutant.fits(bare) for mutant in RUNNER_MUTANTS if mutant.needs == "unsized")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from runtimeinfo import CAPABILITIES
+from runtimeinfo_conformance import Fault, Plan
+from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
+from runtimeinfo_conformance._shrink import shrink
+from runtimeinfo_conformance._strategies import plans
+
+LARGE = Plan(
+    max_epochs=3,
+    batches=3,
+    sized=False,
+    val_batches=2,
+    outputs=(("loss", "float"), ("text", "text")),
+    optimizers=("generator", "critic"),
+    schedule=True,
+    metainfo={"classes": []},
+    seed=71,
+    hook_order=5,
+    fault=Fault("before_train_iter", 1, "interrupt"),
+)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "smallest"),
+    [
+        (lambda plan: True, Plan()),
+        (lambda plan: plan.batches > 1, Plan(batches=2)),
+        (lambda plan: plan.val_batches is not None, Plan(val_batches=0)),
+        (lambda plan: plan.val_batches == 2 and plan.schedule, Plan(val_batches=2, schedule=True)),
+        (lambda plan: dict(plan.outputs).get("text"), Plan(outputs=(("text", "text"),))),
+        (lambda plan: plan.fault is not None, Plan(fault=Fault("before_train_iter"))),
+        (
+            lambda plan: plan.fault and plan.fault.kind == "interrupt",
+            Plan(fault=Fault("before_train_iter", 0, "interrupt")),
+        ),
+        (lambda plan: plan.fault and plan.fault.occurrence, Plan(fault=Fault("before_train_iter", 1))),
+        (lambda plan: plan == LARGE, LARGE),
+    ],
+)
+def test_a_plan_loses_what_does_not_matter(breaks: Any, smallest: Plan) -> None:
+    assert shrink(LARGE, breaks, 500) == smallest
+
+
+def test_a_resumed_training_stays_one() -> None:
+    plan = Plan(max_epochs=3, batches=0, resume_after=2, seed=3)
+    assert shrink(plan, lambda plan: plan.resume_after is not None, 100) == Plan(max_epochs=2, resume_after=1)
+
+
+def test_no_more_than_so_many_are_tried() -> None:
+    tried: list[Plan] = []
+    assert shrink(LARGE, lambda plan: bool(tried.append(plan)), 3) == LARGE
+    assert len(tried) == 3
+
+
+@given(plans(frozenset(CAPABILITIES)))
+def test_it_ends_at_what_breaks(plan: Plan) -> None:
+    smaller = shrink(plan, lambda each: each.batches == plan.batches and each.fault == plan.fault, 500)
+    assert smaller == Plan(batches=plan.batches, fault=plan.fault)
+
+
+def test_a_plan_for_a_hub_loses_operations() -> None:
+    ops = tuple(HubOp("update_info", key) for key in "abcdefgh")
+    smaller = shrink(HubPlan(ops), lambda plan: {"b", "g"} <= {op.key for op in plan.ops}, 100)
+    assert [op.key for op in smaller.ops] == ["b", "g"]
