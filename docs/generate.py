@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtimeinfo import CAPABILITIES, GRAMMAR, HOOK_POINTS, REQUIREMENTS, SPEC_VERSION, Requirement
+from runtimeinfo_conformance._hub_mutants import HUB_MUTANTS
 from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,7 +121,7 @@ def requirement(rule: Requirement) -> Iterator[str]:
     yield from ("", "; ".join(facts) + ".")
     if rule.untestable:
         yield from ("", f"*Not tested.* {rule.untestable}")
-    faults = [mutant.name for mutant in RUNNER_MUTANTS if mutant.requirement == rule.id]
+    faults = [mutant.name for mutant in (*RUNNER_MUTANTS, *HUB_MUTANTS) if mutant.requirement == rule.id]
     if faults:
         yield from ("", f"*The kit notices, for instance:* {'; '.join(faults)}.")
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from runtimeinfo_conformance._check import Progress as TellProgress
 from runtimeinfo_conformance._timeline import describe_failure
-from runtimeinfo_conformance._verdict import ExitCode, Report, Result, Verdict
+from runtimeinfo_conformance._verdict import SUMMARIES, ExitCode, Report, Result, Verdict
 
 _STYLES = {
     Verdict.PASS: "green",
@@ -24,14 +24,6 @@ _STYLES = {
     Verdict.NOT_EXECUTED: "bold magenta",
     Verdict.NOT_APPLICABLE: "dim",
     Verdict.UNTESTABLE: "dim",
-}
-
-_SUMMARIES = {
-    ExitCode.CONFORMANT: "conformant",
-    ExitCode.VIOLATED: "NOT conformant",
-    ExitCode.WAIVER_TROUBLE: "NOT decided: a waiver is wrong",
-    ExitCode.VACUOUS: "NOT decided: something that applies was never exercised",
-    ExitCode.SUBJECT_BROKE: "NOT decided: the subject itself broke",
 }
 
 # Without a terminal there is a line every so often, so that a CI log shows that it lives.
@@ -128,7 +120,7 @@ def _print_verdict(console: Console, report: Report) -> None:
     not_executed = [result.requirement.id for result in report.of(Verdict.NOT_EXECUTED)]
     style = "bold green" if report.exit_code is ExitCode.CONFORMANT else "bold red"
     console.print(
-        f"\n[{style}]{escape(report.subject.name)}: {_SUMMARIES[report.exit_code]}[/]  ·  {counts}  ·  "
+        f"\n[{style}]{escape(report.subject.name)}: {SUMMARIES[report.exit_code].lower()}[/]  ·  {counts}  ·  "
         f"{report.plans} plans in {report.seconds:.1f} s"
     )
     if not_executed:

@@ -39,6 +39,16 @@ class ExitCode(IntEnum):
     SUBJECT_BROKE = 4
 
 
+SUMMARIES = {
+    ExitCode.CONFORMANT: "Conformant",
+    ExitCode.VIOLATED: "Not conformant",
+    ExitCode.WAIVER_TROUBLE: "Not decided: a waiver is wrong",
+    ExitCode.VACUOUS: "Not decided: something that applies was never exercised",
+    ExitCode.SUBJECT_BROKE: "Not decided: the subject itself broke",
+}
+"""What each verdict on a subject means, in words."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """How a requirement was broken.

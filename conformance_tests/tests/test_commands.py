@@ -32,11 +32,11 @@ def runtimeinfo(in_process: Any, tmp_path: Path) -> Any:
     ("subjects", "code", "said"),
     [
         (["good"], 0, "Trainer: conformant"),
-        (["bad"], 1, "CountsEpochsFromOne: NOT conformant"),
-        (["idle"], 3, "idle: NOT decided"),
+        (["bad"], 1, "CountsEpochsFromOne: not conformant"),
+        (["idle"], 3, "idle: not decided"),
         (["crash"], 4, "ZeroDivisionError: division by zero"),
-        (["good", "bad"], 1, "NOT conformant"),
-        (["idle", "crash"], 4, "NOT decided"),
+        (["good", "bad"], 1, "not conformant"),
+        (["idle", "crash"], 4, "not decided"),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else None,
 )

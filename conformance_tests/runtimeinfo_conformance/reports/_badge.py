@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from runtimeinfo_conformance.reports._json import SUMMARIES, ReportData
+from runtimeinfo_conformance.reports._json import SUMMARIES_BY_NAME, ReportData
 
 _LABEL = "runtimeinfo"
 
@@ -44,7 +44,8 @@ def badge_svg(report: ReportData) -> str:
     label_width, message_width = _width(_LABEL), _width(message)
     width = label_width + message_width
     subject = report["subject"]
-    title = escape(f"{subject['name']} {subject['version']}: {SUMMARIES[report['verdict']]} (spec {report['spec']})")
+    summary = SUMMARIES_BY_NAME[report["verdict"]]
+    title = escape(f"{subject['name']} {subject['version']}: {summary} (spec {report['spec']})")
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-labelledby="title">
   <title id="title">{title}</title>

@@ -8,7 +8,7 @@ from importlib import resources
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from runtimeinfo_conformance.reports._json import SUMMARIES, ReportData, RequirementData
+from runtimeinfo_conformance.reports._json import SUMMARIES_BY_NAME, ReportData, RequirementData
 from runtimeinfo_conformance.reports._picture import draw
 
 SYMBOLS = {
@@ -43,7 +43,7 @@ def report_page(report: ReportData) -> str:
         groups=dict(sorted(groups.items(), key=lambda group: all(each["verdict"] == _OFF for each in group[1]))),
         broken=broken,
         pictures={id: draw(timeline, id) for id, timeline in timelines.items()},
-        summary=SUMMARIES[report["verdict"]],
+        summary=SUMMARIES_BY_NAME[report["verdict"]],
         symbols=SYMBOLS,
     )
 
@@ -59,7 +59,7 @@ def index_page(reports: Sequence[tuple[str, ReportData]]) -> str:
         reports=reports,
         groups=_groups(reports[0][1]["requirements"]),
         verdicts=[{each["id"]: each["verdict"] for each in report["requirements"]} for _, report in reports],
-        summaries=SUMMARIES,
+        summaries=SUMMARIES_BY_NAME,
         symbols=SYMBOLS,
     )
 

@@ -13,7 +13,7 @@ from runtimeinfo import CLOSES, OPENS, __version__
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
 from runtimeinfo_conformance._subject import Subject
-from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Report, Result, Verdict
+from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Failure, Report, Result, Verdict
 from runtimeinfo_conformance.reports._text import fit, shown, shown_beside
 
 SCHEMA_VERSION = 1
@@ -28,15 +28,6 @@ _LARGEST_EXACT = 2**53
 
 Counter = int | str | None
 """A counter; as text if it is no number; None if there is none."""
-
-SUMMARIES = {
-    "conformant": "Conformant",
-    "violated": "Not conformant",
-    "waiver trouble": "Not decided: a waiver is wrong",
-    "vacuous": "Not decided: something that applies was never exercised",
-    "subject broke": "Not decided: the subject itself broke",
-}
-"""What each verdict on a subject means, in words."""
 
 
 class SubjectData(TypedDict):
@@ -159,6 +150,10 @@ def verdict_name(code: ExitCode) -> str:
         'subject broke'
     """
     return code.name.lower().replace("_", " ")
+
+
+SUMMARIES_BY_NAME = {verdict_name(code): summary for code, summary in SUMMARIES.items()}
+"""What each verdict on a subject means, by its name in the data."""
 
 
 def schema() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from runtimeinfo_conformance.reports._json import (
-    SUMMARIES,
+    SUMMARIES_BY_NAME,
     EventData,
     FailureData,
     ReportData,
@@ -38,7 +38,8 @@ def markdown(report: ReportData) -> str:
 def _lines(report: ReportData) -> Iterator[str]:
     subject = report["subject"]
     symbol = "✅" if report["verdict"] == "conformant" else "❌"
-    yield f"## {symbol} {_text(subject['name'])} {_text(subject['version'])}: {_text(SUMMARIES[report['verdict']])}"
+    summary = SUMMARIES_BY_NAME[report["verdict"]]
+    yield f"## {symbol} {_text(subject['name'])} {_text(subject['version'])}: {_text(summary)}"
     yield ""
     yield (
         f"spec {_text(report['spec'])} · profile {_text(report['profile'])} · {report['plans']} plans in "

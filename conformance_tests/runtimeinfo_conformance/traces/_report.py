@@ -163,7 +163,7 @@ class TraceReport:
     def _summary(self) -> str:
         rest = f"; {self.not_judged:,} events were not judged" if self.not_judged else ""
         if self.violated:
-            return f"NOT conformant: {', '.join(self.violated)}{rest}"
+            return f"not conformant: {', '.join(self.violated)}{rest}"
         return f"conformant, as far as a trace tells{rest}"
 
 

@@ -39,7 +39,7 @@ def test_a_bad_trace(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "    and 1 more",
         "    more: runtimeinfo explain STAGE-03",
     ]
-    assert out[-1] == f"{path}: NOT conformant: STAGE-03; 11 events were not judged"
+    assert out[-1] == f"{path}: not conformant: STAGE-03; 11 events were not judged"
 
 
 def test_a_trace_of_another_spec_is_noted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
