@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Without the path pyright would take the packages of whatever environment is active.
+PYRIGHT := $(BIN)/pyright --pythonpath $(BIN)/python
 
 .PHONY: help check test lint types unit bench docs nightly clean
 
@@ -35,10 +37,10 @@ lint: $(STAMP)                         ## ruff, and which package may import whi
 
 types: $(STAMP)                        ## mypy strict, pyright strict, and complete public types
 	$(BIN)/mypy
-	$(BIN)/pyright
-	$(BIN)/pyright --ignoreexternal --verifytypes runtimeinfo
-	$(BIN)/pyright --ignoreexternal --verifytypes runtimeinfo_adapters
-	$(BIN)/pyright --ignoreexternal --verifytypes runtimeinfo_conformance
+	$(PYRIGHT)
+	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo
+	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo_adapters
+	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo_conformance
 
 unit: $(STAMP)                         ## the tests, and the examples in the docstrings
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
