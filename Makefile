@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Without the path pyright would take the packages of whatever environment is active.
-PYRIGHT := $(BIN)/pyright --pythonpath $(BIN)/python
+# pyright takes the packages of whatever `python` comes first.
+PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
 .PHONY: help check test lint types unit bench docs nightly clean
 
