@@ -54,7 +54,7 @@ def test_a_failure_is_shown_with_its_plan_and_the_event_marked(
     (marked,) = [line for line in shown[: shown.index("  more: runtimeinfo explain COUNT-03")] if "->" in line]
     assert "before_train_epoch" in marked
     assert "runner 1/0, hub 1/0" in marked
-    assert "NOT conformant" in lines[-1]
+    assert "not conformant" in lines[-1]
 
 
 def test_on_a_terminal_there_are_colours(broken: Report) -> None:
@@ -100,13 +100,13 @@ def test_a_crash_is_shown_with_its_traceback(capsys: pytest.CaptureFixture[str])
     text = printed(check(Subject("my[fw]", "1[0]", run=run), QUICK), capsys)
     assert "ZeroDivisionError: in [bold] brackets" in text
     assert "The subject broke on Plan(" in text
-    assert "my[fw]: NOT decided: the subject itself broke" in text
+    assert "my[fw]: not decided: the subject itself broke" in text
     assert "my[fw] 1[0]" in text
 
 
 def test_what_was_never_exercised_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(check(Subject("idle", "1", run=lambda plan, hooks: None), QUICK), capsys)
-    assert "NOT decided: something that applies was never exercised" in text
+    assert "not decided: something that applies was never exercised" in text
     assert "never exercised: LIFE-01, LIFE-02" in text
 
 

@@ -17,7 +17,7 @@ MODULES = [
 ]
 
 # What only the modules of this package share.
-INTERNAL = {"Level", "Party", "missing_between"}
+INTERNAL = {"Level", "Party", "READERS", "missing_between"}
 
 EXPORTS: dict[str, Any] = {name: getattr(runtimeinfo, name) for name in runtimeinfo.__all__}
 

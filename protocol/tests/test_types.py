@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,8 +17,16 @@ PYRIGHT = ("pyright",)
 
 
 def check(*command: str) -> subprocess.CompletedProcess[str]:
+    # pyright takes the packages of whatever `python` comes first.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-m", *command],
+        cwd=REPOSITORY,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 
