@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from runtimeinfo import HOOK_POINTS, HubError, MessageHub, RunnerError, use_hub
+from runtimeinfo import HubError, MessageHub, RunnerError, hears_everything, use_hub
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 
@@ -112,6 +112,7 @@ class MMEngineRunner:
         return loop is not None and not isinstance(loop, dict)
 
 
+@hears_everything(by="publish")
 class RuntimeInfoHook(_Hook):
     """The seed's hook, replaced: mmengine's events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
 
@@ -182,19 +183,6 @@ class RuntimeInfoHook(_Hook):
         run = getattr(loop, "run", None)
         if run is not None and getattr(run, "guarded_by", None) is not self:
             loop.run = self.guard(self._runner, run)
-
-
-def _forward(event: str) -> Callable[..., None]:
-    def method(self: RuntimeInfoHook, runner: Any, *args: Any, **kwargs: Any) -> None:
-        self.publish(event, runner, dict(zip(HOOK_POINTS[event], args, strict=False)) | kwargs)
-
-    method.__name__ = event
-    method.__doc__ = f"Take mmengine's {event}."
-    return method
-
-
-for _event in HOOK_POINTS:
-    setattr(RuntimeInfoHook, _event, _forward(_event))
 
 
 def attach(runner: Any, *, hub: str = "mmengine", hooks: Iterable[object] = ()) -> RuntimeInfoHook:

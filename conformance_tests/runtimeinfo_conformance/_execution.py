@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import tempfile
 import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +37,8 @@ def execute(subject: Subject, plan: Plan) -> list[Leg]:
     plan = replace(plan, experiment_name=f"{plan.experiment_name}-{next(_run_numbers)}")
     if plan.resume_after is None:
         return [_run(subject, plan, None)]
-    with _scratch_folder() as folder:
-        checkpoint = folder / "checkpoint"
+    with tempfile.TemporaryDirectory(prefix="runtimeinfo-") as folder:
+        checkpoint = Path(folder) / "checkpoint"
         # Interrupted as the next epoch begins: that training was asked for all its epochs, too.
         interrupt = Fault("before_train_epoch", plan.resume_after, "interrupt")
         to_save = replace(plan, checkpoint=checkpoint, resume_after=None, fault=interrupt, test_batches=None)
@@ -75,9 +73,3 @@ def _run(subject: Subject, plan: Plan, previous: Leg | None) -> Leg:
                 raise  # the user's own
     recorder.finish()
     return leg
-
-
-@contextmanager
-def _scratch_folder() -> Generator[Path]:
-    with tempfile.TemporaryDirectory(prefix="runtimeinfo-") as folder:
-        yield Path(folder)

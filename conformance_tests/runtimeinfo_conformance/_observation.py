@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
+from runtimeinfo import CLOSES, Lifecycle, hears_everything
 from runtimeinfo_conformance._plan import Fault, Plan, PlannedError
 
 
@@ -123,6 +123,7 @@ class Leg:
         return expectations
 
 
+@hears_everything(by="note")
 class Recorder:
     """The last hook of all: notes every event, and raises the plan's fault.
 
@@ -197,21 +198,6 @@ class Probe:
 
     def _note(self, runner: Any) -> None:
         self.sightings.append(Sighting(self.name, getattr(runner, "iter", None), runner.message_hub.get_info("iter")))
-
-
-def _noting(event: str) -> Any:
-    names = HOOK_POINTS[event]
-
-    def method(self: Recorder, runner: Any, *args: Any, **kwargs: Any) -> None:
-        self.note(event, runner, {**dict(zip(names, args, strict=False)), **kwargs})
-
-    method.__name__ = event
-    method.__doc__ = f"Note {event}."
-    return method
-
-
-for _event in EVENTS:
-    setattr(Recorder, _event, _noting(_event))
 
 
 def _first_rates(runner: Any) -> dict[str, Any]:

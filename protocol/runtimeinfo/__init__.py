@@ -18,7 +18,7 @@ from runtimeinfo._errors import (
     UnknownStatisticError,
 )
 from runtimeinfo._grammar import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, OPENS, Scope
-from runtimeinfo._hook import HOOK_POINTS, Hook, hook_methods
+from runtimeinfo._hook import HOOK_POINTS, Hook, hears_everything, hook_methods
 from runtimeinfo._lifecycle import Lifecycle, Origin, Step
 from runtimeinfo._message_hub import InfoReader, MessageHub, ScalarHistory, SupportsPopScalar
 from runtimeinfo._priority import Priority, PriorityLike, get_priority
@@ -87,6 +87,7 @@ __all__ = [
     "current_hub",
     "describe",
     "get_priority",
+    "hears_everything",
     "hook_methods",
     "is_scalar",
     "lies_on_device",

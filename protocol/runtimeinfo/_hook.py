@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from runtimeinfo._errors import HookError
 from runtimeinfo._grammar import EVENTS
 from runtimeinfo._priority import PriorityLike
+
+_T = TypeVar("_T")
 
 
 @runtime_checkable
@@ -75,6 +77,40 @@ before_train_epochs? [ORDER-03]
     if not methods:
         raise HookError(f"{_name(hook)} has no hook point{_suggestion(hook)}", hook=hook, requirement="ORDER-03")
     return methods
+
+
+def hears_everything(by: str) -> Callable[[type[_T]], type[_T]]:
+    """Give a class every hook point, as a decorator: each passes on to one method of it.
+
+    Args:
+        by: The name of that method. It is called with the event, the runner, and the event's arguments in a dict.
+
+    Example:
+        >>> @hears_everything(by="note")
+        ... class Diary:
+        ...     def note(self, event, runner, arguments):
+        ...         print(event, arguments)
+        >>> Diary().before_train_iter(None, 0, data_batch="batch")
+        before_train_iter {'batch_idx': 0, 'data_batch': 'batch'}
+
+    Source: ORDER-03.
+    """
+
+    def decorate(kind: type[_T]) -> type[_T]:
+        for event, names in HOOK_POINTS.items():
+            setattr(kind, event, _passing_on(event, names, by))
+        return kind
+
+    return decorate
+
+
+def _passing_on(event: str, names: tuple[str, ...], by: str) -> Callable[..., None]:
+    def method(self: object, runner: object, *args: object, **kwargs: object) -> None:
+        getattr(self, by)(event, runner, {**dict(zip(names, args, strict=False)), **kwargs})
+
+    method.__name__ = event
+    method.__doc__ = f"Pass {event} on to {by}."
+    return method
 
 
 def _check_callable(hook: object, point: str, method: object, arguments: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import runtimeinfo
 from runtimeinfo import EVENTS, HOOK_POINTS, Hook, HookError, RuntimeInfoHook, hook_methods
 
 
@@ -113,3 +114,20 @@ def test_a_hook_point_that_is_no_method_is_refused(value: object) -> None:
 def test_a_class_given_instead_of_its_instance_is_refused() -> None:
     with pytest.raises(HookError, match=r"^RuntimeInfoHook\.before_run\(.*cannot be called"):
         hook_methods(RuntimeInfoHook)
+
+
+def test_a_class_that_hears_everything_passes_each_hook_point_on() -> None:
+    heard: list[tuple[str, object, dict[str, object]]] = []
+
+    @runtimeinfo.hears_everything(by="note")
+    class Diary:
+        def note(self, event: str, runner: object, arguments: dict[str, object]) -> None:
+            heard.append((event, runner, arguments))
+
+    diary = Diary()
+    assert hook_methods(diary).keys() == HOOK_POINTS.keys()
+    for point, names in HOOK_POINTS.items():
+        arguments: dict[str, object] = {name: f"{point} {name}" for name in names}
+        getattr(diary, point)(7, **arguments)
+        getattr(diary, point)(7, *arguments.values())
+        assert heard[-2:] == [(point, 7, arguments)] * 2

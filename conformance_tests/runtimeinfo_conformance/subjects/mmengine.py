@@ -92,8 +92,9 @@ def make_run(hub: str) -> Any:
     """Return the `run` of a subject that publishes to mmengine's hub, or to the reference hub in its place."""
 
     def run(plan: Plan, hooks: Sequence[Any]) -> None:
-        with _scratch_folder() as folder, _instances_forgotten(), _trusted_checkpoints(), _quiet():
-            runner = _build(plan, folder)
+        scratch = tempfile.TemporaryDirectory(prefix="runtimeinfo-")
+        with scratch as folder, _instances_forgotten(), _trusted_checkpoints(), _quiet():
+            runner = _build(plan, Path(folder))
             attach(runner, hub=hub, hooks=hooks)
             runner.train()
             if plan.test_batches is not None:
@@ -192,12 +193,6 @@ def _checkpoint_of(plan: Plan) -> str | None:
     if plan.resume_from is None:
         return None
     return str(next(plan.resume_from.glob(f"*/epoch_{plan.start_epoch}.pth")))
-
-
-@contextlib.contextmanager
-def _scratch_folder() -> Generator[Path]:
-    with tempfile.TemporaryDirectory(prefix="runtimeinfo-") as folder:
-        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runtimeinfo import ABORT, EVENTS, HOOK_POINTS
+from runtimeinfo import ABORT, hears_everything
 from runtimeinfo_conformance.traces._format import TraceHeader, encode, plain
 from runtimeinfo_conformance.traces._writer import TraceWriter
 
@@ -17,6 +16,7 @@ _NAMES_AT = frozenset({"after_train_iter", "after_train_epoch"})
 _FLUSHED_AT = frozenset({"after_run", ABORT})
 
 
+@hears_everything(by="note")
 class TraceHook:
     """Writes every event of a run into a file: to be judged later, and elsewhere, by `check_trace`.
 
@@ -91,21 +91,6 @@ class TraceHook:
             self._exception = id(exception)
             self._exceptions += 1
         return [type(exception).__name__, self._exceptions]
-
-
-def _noting(event: str) -> Callable[..., None]:
-    names = HOOK_POINTS[event]
-
-    def method(self: TraceHook, runner: Any, *args: Any, **kwargs: Any) -> None:
-        self.note(event, runner, {**dict(zip(names, args, strict=False)), **kwargs})
-
-    method.__name__ = event
-    method.__doc__ = f"Note {event}."
-    return method
-
-
-for _event in EVENTS:
-    setattr(TraceHook, _event, _noting(_event))
 
 
 def _header_of(runner: Any) -> TraceHeader:
