@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS, MessageHub, Requirement
+from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, MessageHub, Requirement
 from runtimeinfo_conformance._plan import Plan
 
 
@@ -25,9 +26,12 @@ class Subject:
         run: Called with a plan and hooks: builds a fresh runner, gives it the hooks, and lets it do what the plan
             says. Exceptions of the run come out of it.
         capabilities: What it can do beyond training: names out of `runtimeinfo.CAPABILITIES`.
+        spec: The version of the spec that it claims, and is judged by; the newest by default. What a later version
+            demands is reported as upcoming.
+        waivers: A TOML file of waivers: see `load_waivers`.
 
     Raises:
-        SubjectError: If `run` is not callable, or there is no such capability.
+        SubjectError: If `run` is not callable, or there is no such capability or version.
 
     Example:
         >>> def run(plan, hooks): ...
@@ -39,6 +43,8 @@ class Subject:
     version: str
     run: Callable[[Plan, Sequence[Any]], object]
     capabilities: frozenset[str]
+    spec: str
+    waivers: Path | None
 
     def __init__(
         self,
@@ -47,6 +53,8 @@ class Subject:
         *,
         run: Callable[[Plan, Sequence[Any]], object],
         capabilities: Iterable[str] = (),
+        spec: str = SPEC_VERSION,
+        waivers: str | Path | None = None,
     ) -> None:
         if not callable(run):
             raise SubjectError(f"{name}: run must be callable as run(plan, hooks), but is {run!r}")
@@ -55,8 +63,7 @@ class Subject:
             close = difflib.get_close_matches(unknown, CAPABILITIES, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(CAPABILITIES)}"
             raise SubjectError(f"{name}: there is no capability {unknown!r}; {hint}")
-        for field, value in (("name", name), ("version", version), ("run", run), ("capabilities", declared)):
-            object.__setattr__(self, field, value)
+        _set(self, name=name, version=version, run=run, capabilities=declared, **_claims(name, spec, waivers))
 
     def applies(self, requirement: Requirement) -> bool:
         """Tell whether a requirement applies to this runner."""
@@ -71,9 +78,11 @@ class HubSubject:
         name: Its name.
         version: Its version.
         make: Called with a name: returns a fresh, empty hub.
+        spec: As for `Subject`.
+        waivers: As for `Subject`.
 
     Raises:
-        SubjectError: If `make` is not callable.
+        SubjectError: If `make` is not callable, or there is no such version.
 
     Example:
         >>> from runtimeinfo_adapters import MessageHub
@@ -84,12 +93,21 @@ class HubSubject:
     name: str
     version: str
     make: Callable[[str], MessageHub]
+    spec: str
+    waivers: Path | None
 
-    def __init__(self, name: str, version: str, *, make: Callable[[str], MessageHub]) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        *,
+        make: Callable[[str], MessageHub],
+        spec: str = SPEC_VERSION,
+        waivers: str | Path | None = None,
+    ) -> None:
         if not callable(make):
             raise SubjectError(f"{name}: make must be callable as make(name), but is {make!r}")
-        for field, value in (("name", name), ("version", version), ("make", make)):
-            object.__setattr__(self, field, value)
+        _set(self, name=name, version=version, make=make, **_claims(name, spec, waivers))
 
     def applies(self, requirement: Requirement) -> bool:
         """Tell whether a requirement applies to this hub."""
@@ -99,6 +117,22 @@ class HubSubject:
 AnySubject = Subject | HubSubject
 
 
+def is_upcoming(subject: AnySubject, rule: Requirement) -> bool:
+    """Tell whether a requirement came in after the version of the spec that a subject claims."""
+    return SPEC_VERSIONS.index(rule.since) > SPEC_VERSIONS.index(subject.spec)
+
+
 def testable(subject: AnySubject) -> list[str]:
-    """Return the ids of the requirements that apply to a subject and can be tested."""
+    """Return the ids of the requirements that apply to a subject and can be tested, the upcoming ones included."""
     return [rule.id for rule in REQUIREMENTS.values() if subject.applies(rule) and rule.untestable is None]
+
+
+def _claims(name: str, spec: str, waivers: str | Path | None) -> dict[str, Any]:
+    if spec not in SPEC_VERSIONS:
+        raise SubjectError(f"{name}: there is no spec version {spec!r}; there are {', '.join(SPEC_VERSIONS)}")
+    return {"spec": spec, "waivers": None if waivers is None else Path(waivers)}
+
+
+def _set(subject: AnySubject, **fields: Any) -> None:
+    for field, value in fields.items():
+        object.__setattr__(subject, field, value)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION, Requirement
+from runtimeinfo import REQUIREMENTS, Requirement
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._subject import AnySubject, Subject
+from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming
 from runtimeinfo_conformance.judges import Finding
 
 
@@ -21,6 +21,12 @@ class Verdict(Enum):
     FAIL = "fail"
     WARN = "warn"
     """A SHOULD that does not hold."""
+
+    WAIVED = "waived"
+    """It does not hold, a waiver says so, and the waiver's witness shows it."""
+
+    UPCOMING = "upcoming"
+    """A later version of the spec than the one claimed demands it. The reason says whether it would hold."""
 
     NOT_APPLICABLE = "not applicable"
     NOT_EXECUTED = "not executed"
@@ -103,7 +109,10 @@ class Report:
         results: A result for each requirement, in the order of the spec.
         crash: The first crash, if there was one.
         survivors: The faults put into the subject on purpose which the kit did not notice.
-        spec: The version of the spec.
+        troubles: What is wrong with its waivers, a sentence each.
+        warnings: What its author should know, a sentence each; they do not change the verdict.
+        seed: The seed of the search; None where the same plans are tried each time.
+        target: What to name on the command line to get at this subject again, if that is known.
     """
 
     subject: AnySubject
@@ -113,7 +122,15 @@ class Report:
     results: tuple[Result, ...]
     crash: Crash | None = None
     survivors: tuple[str, ...] = ()
-    spec: str = SPEC_VERSION
+    troubles: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seed: int | None = None
+    target: str | None = None
+
+    @property
+    def spec(self) -> str:
+        """The version of the spec that the subject claims, and is judged by."""
+        return self.subject.spec
 
     def of(self, *verdicts: Verdict) -> list[Result]:
         """Return the results with one of these verdicts."""
@@ -126,6 +143,8 @@ class Report:
             return ExitCode.VIOLATED
         if self.crash is not None:
             return ExitCode.SUBJECT_BROKE
+        if self.troubles:
+            return ExitCode.WAIVER_TROUBLE
         if self.survivors or any(result.requirement.level == "MUST" for result in self.of(Verdict.NOT_EXECUTED)):
             return ExitCode.VACUOUS
         return ExitCode.CONFORMANT
@@ -172,6 +191,8 @@ class Tally:
             return Result(rule, Verdict.NOT_APPLICABLE, reason=reason)
         if rule.untestable is not None:
             return Result(rule, Verdict.UNTESTABLE, reason=rule.untestable)
+        if is_upcoming(subject, rule):
+            return Result(rule, Verdict.UPCOMING, count.occurrences, count.failure, _upcoming_reason(rule, count))
         if self.is_idle(subject):
             return Result(rule, Verdict.NOT_EXECUTED, reason="no hook was ever called: does run hand them on?")
         if count.failure is not None:
@@ -180,3 +201,8 @@ class Tally:
         if not count.occurrences:
             return Result(rule, Verdict.NOT_EXECUTED, reason="no plan made it matter")
         return Result(rule, Verdict.PASS, count.occurrences)
+
+
+def _upcoming_reason(rule: Requirement, count: _Count) -> str:
+    holds = "does not hold yet" if count.failure else "holds already" if count.occurrences else "was not exercised"
+    return f"demanded from spec {rule.since} on; it {holds}"

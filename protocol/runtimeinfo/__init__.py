@@ -35,7 +35,7 @@ from runtimeinfo._runner import (
 )
 from runtimeinfo._runtime_info_hook import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value
-from runtimeinfo._version import SPEC_VERSION, __version__
+from runtimeinfo._version import SPEC_VERSION, SPEC_VERSIONS, __version__
 
 __all__ = [
     "ABORT",
@@ -48,6 +48,7 @@ __all__ = [
     "OPENS",
     "REQUIREMENTS",
     "SPEC_VERSION",
+    "SPEC_VERSIONS",
     "Config",
     "Dispatcher",
     "EmptyHistoryError",

@@ -7,6 +7,10 @@ from types import MappingProxyType
 CAPABILITIES = MappingProxyType(
     {
         "val": "It validates during training, and emits the events of a validation.",
+        "val_before": "It can validate once more before the first epoch.",
+        "val_inside": "It can validate during an epoch, after every n-th batch.",
+        "val_after": "It can validate once more after the training.",
+        "val_loaders": "It can validate over several loaders, one after the other.",
         "test": "It tests after the training, and emits the events of a test.",
         "outputs": "It hands what a training step returns to after_train_iter.",
         "metrics": "It hands the metrics of a validation or test to after_val_epoch and after_test_epoch.",
@@ -15,7 +19,9 @@ CAPABILITIES = MappingProxyType(
         "scheduler": "It changes the learning rate between iterations.",
         "optimizers": "It trains with several named optimizers.",
         "accumulation": "It makes one optimizer step for several batches.",
+        "early_stop": "A training can be stopped before it has had all its epochs, after any iteration.",
         "resume": "It saves a checkpoint at the end of an epoch, the hub's state included, and goes on from it.",
+        "resume_mid_epoch": "It can also save after an iteration in the middle of an epoch, and goes on from there.",
     }
 )
 """Every capability that a subject can declare, and what declaring it promises."""

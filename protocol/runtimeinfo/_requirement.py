@@ -18,7 +18,8 @@ class Requirement(NamedTuple):
         text: The rule.
         intent: What it is for. It settles disputes about the text.
         capabilities: What a runner must have declared for this to apply to it; all of them.
-        since: The spec version that it came in.
+        since: The spec version that it came in: see `SPEC_VERSIONS`.
+        example: What keeps it or breaks it, in a line.
         untestable: Why no test can decide it, or None if one can.
     """
 
@@ -29,4 +30,5 @@ class Requirement(NamedTuple):
     intent: str
     capabilities: frozenset[str] = frozenset()
     since: str = "0.1"
+    example: str = ""
     untestable: str | None = None

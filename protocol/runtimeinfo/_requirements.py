@@ -19,6 +19,7 @@ def _rule(
     *,
     needs: str = "",
     party: Party = "runner",
+    since: str = "0.1",
     untestable: str | None = None,
 ) -> Requirement:
     return Requirement(
@@ -28,6 +29,7 @@ def _rule(
         text=text,
         intent=intent,
         capabilities=frozenset(needs.split()),
+        since=since,
         untestable=untestable,
     )
 
@@ -89,6 +91,39 @@ _LIFE = (
         "SHOULD",
         "The events of a training iteration SHOULD carry the batch as data_batch; None where it cannot be had.",
         "A hook can look at the data, and is never shown the wrong data.",
+    ),
+    _rule(
+        "LIFE-10",
+        "MUST",
+        "A run MUST begin as if it were the first of its process: whatever ran before, the same training emits the "
+        "same events and publishes the same information.",
+        "A notebook that trains twice, a sweep, a test suite: no run inherits from another.",
+        since="0.2",
+    ),
+    _rule(
+        "LIFE-11",
+        "MUST",
+        "A validation over several loaders MUST give each loader an epoch of its own, in their order.",
+        "Metrics belong to one data set.",
+        needs="val val_loaders",
+        since="0.2",
+    ),
+    _rule(
+        "LIFE-12",
+        "MUST",
+        "A training that is stopped early MUST end at the latest with the epoch in which it was asked to stop, close "
+        "what is open as at any other end, and announce no exception.",
+        "To stop early is not to fail.",
+        needs="early_stop",
+        since="0.2",
+    ),
+    _rule(
+        "LIFE-13",
+        "MUST",
+        "A validation that is made during an epoch MUST stand inside that epoch, and leave it open.",
+        "A hook can tell a validation during an epoch from one after it.",
+        needs="val val_inside",
+        since="0.2",
     ),
 )
 
@@ -457,6 +492,15 @@ _RESUME = (
         "A resumed training MUST continue the histories that the saved one had published.",
         "A curve has no gap, and no second start.",
         needs="resume",
+    ),
+    _rule(
+        "RESUME-03",
+        "MUST",
+        "A training that is resumed in mid-epoch MUST go on in that epoch, with the batch after the last one that was "
+        "completed.",
+        "No batch is seen twice, and none is left out.",
+        needs="resume resume_mid_epoch",
+        since="0.2",
     ),
 )
 

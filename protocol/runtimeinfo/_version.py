@@ -2,5 +2,8 @@
 
 __version__ = "0.1.0"
 
-SPEC_VERSION = "0.1"
-"""The spec's version. Requirements are frozen per spec version: see `Requirement.since`."""
+SPEC_VERSIONS = ("0.1", "0.2")
+"""The spec's versions, oldest first. The requirements of each are frozen: see `Requirement.since`."""
+
+SPEC_VERSION = SPEC_VERSIONS[-1]
+"""The newest version of the spec."""
