@@ -13,11 +13,12 @@ import pytest
 import runtimeinfo
 
 MODULES = [
-    importlib.import_module(f"runtimeinfo.{module.name}") for module in pkgutil.iter_modules(runtimeinfo.__path__)
+    importlib.import_module(module.name) for module in pkgutil.walk_packages(runtimeinfo.__path__, "runtimeinfo.")
 ]
 
 # What only the modules of this package share.
-INTERNAL = {"Level", "Party", "READERS", "missing_between"}
+GROUPS = {"LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER"}
+INTERNAL = {"Level", "Party", "READERS", "missing_between", "rule", *GROUPS}
 
 EXPORTS: dict[str, Any] = {name: getattr(runtimeinfo, name) for name in runtimeinfo.__all__}
 

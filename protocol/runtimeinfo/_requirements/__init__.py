@@ -1,0 +1,24 @@
+"""The registry: every requirement of the spec, in order, a module for each group.
+
+The spec page, ``runtimeinfo explain``, the kit's checks and its reports all come from here. A requirement is
+never renumbered and never reworded within a spec version. Its example is no part of that: it may get better.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from runtimeinfo._requirements._count import COUNT
+from runtimeinfo._requirements._fail import FAIL
+from runtimeinfo._requirements._hub import HUB
+from runtimeinfo._requirements._life import LIFE
+from runtimeinfo._requirements._meta import META
+from runtimeinfo._requirements._order import ORDER
+from runtimeinfo._requirements._resume import RESUME
+from runtimeinfo._requirements._scalar import SCALAR
+from runtimeinfo._requirements._stage import STAGE
+
+REQUIREMENTS = MappingProxyType(
+    {rule.id: rule for group in (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER) for rule in group}
+)
+"""Every requirement by its id, in the order of the spec."""
