@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION
+from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
+from runtimeinfo_conformance._hub_mutants import HUB_MUTANTS
+from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
 
 
 class UnknownRequirementError(Exception):
     """There is no such requirement."""
 
 
+class UnknownVersionError(Exception):
+    """There is no such version of the spec."""
+
+
 def explain(id: str) -> list[str]:
-    """Return all that the registry says of a requirement.
+    """Return all that the registry says of a requirement, and the faults that the kit has to notice under it.
 
     Raises:
         UnknownRequirementError: If there is none of this id.
@@ -28,18 +33,46 @@ def explain(id: str) -> list[str]:
         hint = f"did you mean {', '.join(close)}?" if close else "`runtimeinfo spec` lists them all"
         raise UnknownRequirementError(f"there is no requirement {id!r}; {hint}")
     lines = [f"{rule.id} ({rule.level}, since spec {rule.since})", "", f"  {rule.text}", f"  Intent: {rule.intent}"]
+    lines.append(f"  Example: {rule.example}")
     lines.append(f"  Kept by: a {rule.party}")
     lines += [
         f"  Applies to a runner that declares {name!r}: {CAPABILITIES[name]}" for name in sorted(rule.capabilities)
     ]
     if rule.untestable is not None:
         lines.append(f"  Not tested: {rule.untestable}")
+    faults = faults_of(rule)
+    if faults:
+        lines += ["  The kit notices, for instance:", *(f"    - {fault}" for fault in faults)]
     return lines
 
 
-def spec() -> Iterator[str]:
-    """Yield a line for each requirement."""
-    yield f"spec {SPEC_VERSION}"
-    for rule in REQUIREMENTS.values():
-        needs = f" [{', '.join(sorted(rule.capabilities))}]" if rule.capabilities else ""
-        yield f"{rule.id:<10} {rule.level:<6} {rule.text}{needs}"
+def faults_of(rule: Requirement) -> list[str]:
+    """Return the names of the faults which break a requirement, and which the kit has to notice under it."""
+    return [mutant.name for mutant in (*RUNNER_MUTANTS, *HUB_MUTANTS) if mutant.requirement == rule.id]
+
+
+def spec(version: str | None = None) -> list[str]:
+    """Return a line for each requirement of a version of the spec.
+
+    Args:
+        version: One of `SPEC_VERSIONS`; None for the newest.
+
+    Raises:
+        UnknownVersionError: If there is no such version.
+
+    Example:
+        >>> spec("0.1")[0]
+        'spec 0.1'
+    """
+    if version is None:
+        version = SPEC_VERSION
+    if version not in SPEC_VERSIONS:
+        raise UnknownVersionError(f"there is no spec version {version!r}; there are {', '.join(SPEC_VERSIONS)}")
+    here = SPEC_VERSIONS.index(version)
+    rules = [rule for rule in REQUIREMENTS.values() if SPEC_VERSIONS.index(rule.since) <= here]
+    return [f"spec {version}", *map(_in_a_line, rules)]
+
+
+def _in_a_line(rule: Requirement) -> str:
+    needs = f" [{', '.join(sorted(rule.capabilities))}]" if rule.capabilities else ""
+    return f"{rule.id:<10} {rule.level:<6} {rule.text}{needs}"
