@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import tempfile
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,9 @@ from runtimeinfo_conformance._subject import Subject
 # Plans hold outputs that are no scalars, and infos that cannot be saved.
 _EXPECTED_WARNINGS = (SkippedOutputWarning, UnsavedInfoWarning)
 
+Watching = Callable[[], AbstractContextManager[object]]
+"""Makes the context in which a subject runs."""
+
 _run_numbers = itertools.count()
 
 # Name and priority of the probes; in this order they have to be called.
@@ -29,35 +35,63 @@ _ORDERS = tuple(order for order in itertools.permutations(range(len(PROBES))) if
 HOOK_ORDERS = len(_ORDERS)
 
 
-def execute(subject: Subject, plan: Plan) -> list[Leg]:
-    """Run a subject on a plan, and return what was observed: one leg, or two if the plan resumes.
+def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> list[Leg]:
+    """Run a subject on a plan, and return what was observed: a leg for each call of its `run`.
 
     What the subject raises is noted, not raised. SystemExit is no exception to that.
+
+    Args:
+        subject: The subject.
+        plan: The plan.
+        watching: Makes a context for each call.
     """
     plan = replace(plan, experiment_name=f"{plan.experiment_name}-{next(_run_numbers)}")
-    if plan.resume_after is None:
-        return [_run(subject, plan, None)]
+    run = partial(_run, subject, watching=watching)
+    if plan.resume_after is not None:
+        return _resumed(run, plan)
+    if not plan.repeat:
+        return [run(plan)]
+    # Whatever it did in between, and also if that failed, the same training has to come out the same.
+    first = run(replace(plan, fault=None))
+    between = [run(plan)] if plan.fault is not None else []
+    return [first, *between, run(replace(plan, fault=None), first=first)]
+
+
+def _resumed(run: Callable[..., Leg], plan: Plan) -> list[Leg]:
+    epoch, batch = plan.resume_after or 0, plan.resume_batch
     with tempfile.TemporaryDirectory(prefix="runtimeinfo-") as folder:
         checkpoint = Path(folder) / "checkpoint"
-        # Interrupted as the next epoch begins: that training was asked for all its epochs, too.
-        interrupt = Fault("before_train_epoch", plan.resume_after, "interrupt")
-        to_save = replace(plan, checkpoint=checkpoint, resume_after=None, fault=interrupt, test_batches=None)
-        first = _run(subject, to_save, None)
+        # Interrupted as the next epoch or iteration begins: that training was asked for all its epochs, too.
+        where = ("before_train_iter", epoch * plan.batches + batch) if batch else ("before_train_epoch", epoch)
+        to_save = replace(
+            plan,
+            checkpoint=checkpoint,
+            checkpoint_iterations=batch > 0,
+            resume_after=None,
+            resume_batch=0,
+            fault=Fault(*where, "interrupt"),
+            test_batches=None,
+        )
+        first = run(to_save)
         if first.planned is None or first.raised is not first.planned:
             return [first]
         second = replace(
             plan,
             experiment_name=f"{plan.experiment_name}-resumed",
             seed=plan.seed + 1,
-            start_epoch=plan.resume_after,
+            start_epoch=epoch,
+            start_batch=batch,
             resume_from=checkpoint,
             resume_after=None,
+            resume_batch=0,
         )
-        return [first, _run(subject, second, first)]
+        return [first, run(second, previous=first)]
 
 
-def _run(subject: Subject, plan: Plan, previous: Leg | None) -> Leg:
-    leg = Leg(plan, previous=previous)
+def _run(
+    subject: Subject, plan: Plan, *, watching: Watching, previous: Leg | None = None, first: Leg | None = None
+) -> Leg:
+    leg = Leg(plan, previous=previous, first=first)
     recorder = Recorder(leg)
     probes = [Probe(name, priority, recorder.sightings) for name, priority in PROBES]
     given = [probes[index] for index in _ORDERS[plan.hook_order % len(_ORDERS)]]
@@ -66,7 +100,8 @@ def _run(subject: Subject, plan: Plan, previous: Leg | None) -> Leg:
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
         try:
-            subject.run(plan, hooks)
+            with watching():
+                subject.run(plan, hooks)
         except BaseException as error:  # whatever it is, it is what the run did
             leg.raised = error
             if isinstance(error, KeyboardInterrupt) and error is not leg.planned:

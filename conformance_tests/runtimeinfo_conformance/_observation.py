@@ -81,6 +81,7 @@ class Leg:
         raised: The exception that came out.
         final_info: The hub's infos after the run.
         previous: The leg that this one resumes.
+        first: The leg that this one repeats.
         hub: The hub that the runner showed last.
     """
 
@@ -91,6 +92,7 @@ class Leg:
     raised: BaseException | None = None
     final_info: Mapping[str, Any] | None = None
     previous: Leg | None = None
+    first: Leg | None = None
     hub: Any = None
 
     @property
@@ -148,7 +150,7 @@ class Recorder:
                 arguments=dict(arguments),
                 epoch=getattr(runner, "epoch", None),
                 iter=getattr(runner, "iter", None),
-                info=dict(hub.runtime_info),
+                info=_infos(hub),
                 scalars={key: tuple(history.data[0].tolist()) for key, history in hub.log_scalars.items()},
                 rates=_first_rates(runner) if event == "before_train_iter" else {},
                 identity=_identity(runner) if event in {"before_run", "before_train"} else {},
@@ -163,7 +165,7 @@ class Recorder:
         """Note what the hub holds when everything is over."""
         # A hub which cannot be read has made the run crash already, when its first event was noted.
         if self.leg.hub is not None and self.leg.records:
-            self.leg.final_info = dict(self.leg.hub.runtime_info)
+            self.leg.final_info = _infos(self.leg.hub)
 
     def _maybe_raise(self, fault: Fault) -> None:
         occurrence = self._occurrences[fault.event] = self._occurrences.get(fault.event, -1) + 1
@@ -198,6 +200,11 @@ class Probe:
 
     def _note(self, runner: Any) -> None:
         self.sightings.append(Sighting(self.name, getattr(runner, "iter", None), runner.message_hub.get_info("iter")))
+
+
+def _infos(hub: Any) -> dict[str, Any]:
+    """Return what a component reads: `get_info`, of all that is listed."""
+    return {key: hub.get_info(key) for key in hub.runtime_info}
 
 
 def _first_rates(runner: Any) -> dict[str, Any]:

@@ -35,6 +35,10 @@ class PlannedError(Exception):
     """What a plan raises on purpose."""
 
 
+class PlanError(ValueError):
+    """There is no such training."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """A batch of the kit's data.
@@ -43,11 +47,13 @@ class Batch:
         stage: Whose loader it comes from.
         index: Its place in the loader, from 0.
         outputs: What a training step on it shall return.
+        stop: Whether the user asks to stop the training after it.
     """
 
     stage: Stage
     index: int
     outputs: dict[str, Any]
+    stop: bool = False
 
 
 class PlannedDataset:
@@ -63,7 +69,9 @@ class PlannedDataset:
         self._plan = plan
         self._stage: Stage = stage
         self._length = length
-        self._drawn = plan.start_iteration
+        # Which epoch an item is drawn for: it begins anew where the index does not grow.
+        self._epoch = plan.start_epoch
+        self._last = -1
         if plan.metainfo is not None and stage == "train":
             self.metainfo: dict[str, Any] = plan.metainfo
 
@@ -75,8 +83,11 @@ class PlannedDataset:
             raise IndexError(index)
         if self._stage != "train":
             return Batch(self._stage, index, {})
-        turn, self._drawn = self._drawn, self._drawn + 1
-        return Batch("train", index, self._plan.outputs_of(turn))
+        if index <= self._last:
+            self._epoch += 1
+        self._last = index
+        turn = self._epoch * self._length + index
+        return Batch("train", index, self._plan.outputs_of(turn), stop=turn + 1 == self._plan.stop_after)
 
 
 class PlannedLoader:
@@ -97,6 +108,12 @@ class SizedPlannedLoader(PlannedLoader):
         return len(self.dataset)
 
 
+_LEAST = {
+    0: ("max_epochs", "batches", "val_batches", "test_batches", "resume_after", "resume_batch", "hook_order"),
+    1: ("val_loaders", "val_interval", "groups", "accumulation"),
+}
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """One small training. A subject's `run` shall do what it says, as far as its capabilities go.
@@ -105,7 +122,11 @@ class Plan:
         max_epochs: Epochs of the whole training.
         batches: Batches an epoch; maybe none.
         sized: Whether the training loader has a length.
-        val_batches: Batches of the validation after each epoch; None for no validation.
+        val_batches: Batches of a validation; None for no validation. It is made after each epoch.
+        val_loaders: How many validation loaders there are; each has one batch more than the one before.
+        val_interval: Validate inside the epoch instead, after every n-th batch of it; None to do so after the epoch.
+        val_before: Whether to validate once more before the first epoch.
+        val_after: Whether to validate once more after the training.
         test_batches: Batches of the test after the training; None for no test.
         outputs: Names and kinds of what a training step returns: see `Batch.outputs`.
         metrics: Names and kinds of the metrics: see `metrics_of`.
@@ -113,21 +134,33 @@ class Plan:
         groups: Param groups of each optimizer.
         schedule: Whether each iteration halves the learning rate: see `lr_of`.
         accumulation: Batches for one optimizer step.
+        stop_after: After how many iterations of the training it is asked to stop: see `Batch.stop`; None for never.
         metainfo: The metainfo of the training dataset, or None if it has none.
         seed: The seed of the run. Publish it; nothing here is random.
         experiment_name: The name of the run.
         resume_after: The kit's own: after how many epochs the training is saved, and goes on in a new runner.
+        resume_batch: The kit's own: after how many batches of the next epoch that is.
+        repeat: The kit's own: the training is run once more from the beginning, in the same process.
         fault: The kit's own: what goes wrong.
         hook_order: The kit's own: in which order the hooks are given.
         start_epoch: How many epochs a resumed training has behind it.
+        start_batch: How many batches of the next epoch it has behind it.
         checkpoint: Where to save a checkpoint after each epoch, or None.
+        checkpoint_iterations: Whether to save it after each iteration, too.
         resume_from: The checkpoint to go on from, or None.
+
+    Raises:
+        PlanError: If there is no such training.
     """
 
     max_epochs: int = 1
     batches: int = 1
     sized: bool = True
     val_batches: int | None = None
+    val_loaders: int = 1
+    val_interval: int | None = None
+    val_before: bool = False
+    val_after: bool = False
     test_batches: int | None = None
     outputs: Values = ()
     metrics: Values = ()
@@ -135,15 +168,34 @@ class Plan:
     groups: int = 1
     schedule: bool = False
     accumulation: int = 1
+    stop_after: int | None = None
     metainfo: dict[str, Any] | None = None
     seed: int = 0
     experiment_name: str = "conformance"
     resume_after: int | None = None
+    resume_batch: int = 0
+    repeat: bool = False
     fault: Fault | None = None
     hook_order: int = 0
     start_epoch: int = 0
+    start_batch: int = 0
     checkpoint: Path | None = None
+    checkpoint_iterations: bool = False
     resume_from: Path | None = None
+
+    def __post_init__(self) -> None:
+        for least, names in _LEAST.items():
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and value < least:
+                    raise PlanError(f"{name} must be at least {least}, but is {value}")
+        if self.stop_after is not None and not 1 <= self.stop_after <= self.max_iters:
+            raise PlanError(f"stop_after must be one of the {self.max_iters} iterations, but is {self.stop_after}")
+        done = (self.resume_after or 0, self.resume_batch)
+        if self.resume_after is not None and not (0, 0) < done < (self.max_epochs, 0):
+            raise PlanError(f"resume_after must lie within the training of {self.max_epochs} epochs, but is {done[0]}")
+        if self.resume_batch and (self.resume_after is None or self.resume_batch >= self.batches):
+            raise PlanError("resume_batch goes with resume_after, and must be less than batches")
 
     # -- what a subject reads
 
@@ -156,13 +208,13 @@ class Plan:
         dataset = self.train_dataset()
         return SizedPlannedLoader(dataset) if self.sized else PlannedLoader(dataset)
 
-    def val_dataset(self) -> PlannedDataset:
-        """Return the validation data."""
-        return PlannedDataset(self, "val", self.val_batches or 0)
+    def val_dataset(self, loader: int = 0) -> PlannedDataset:
+        """Return the data of a validation loader: of the only one, or of the n-th from 0."""
+        return PlannedDataset(self, "val", self.val_length(loader))
 
-    def val_dataloader(self) -> PlannedLoader:
-        """Return a loader of the validation data."""
-        return SizedPlannedLoader(self.val_dataset())
+    def val_dataloader(self, loader: int = 0) -> PlannedLoader:
+        """Return a validation loader: the only one, or the n-th from 0."""
+        return SizedPlannedLoader(self.val_dataset(loader))
 
     def test_dataset(self) -> PlannedDataset:
         """Return the test data."""
@@ -177,17 +229,29 @@ class Plan:
         return {name: make_value(kind, iteration) for name, kind in self.outputs}
 
     def metrics_of(self, turn: int) -> dict[str, Any]:
-        """Return the metrics of the validation after an epoch (from 0), or of the test (turn 0)."""
+        """Return the metrics of a validation loader; `turn` is how many this run has validated on before.
+
+        A test has those of turn 0.
+        """
         return {name: make_value(kind, turn) for name, kind in self.metrics}
 
-    def lr_of(self, iteration: int) -> float:
-        """Return the learning rate of an iteration, of every optimizer and group."""
-        return 0.5**iteration if self.schedule else 1.0
+    def lr_of(self, iteration: int, group: int = 0) -> float:
+        """Return the learning rate of an iteration, of a param group of every optimizer."""
+        return (0.5**iteration if self.schedule else 1.0) / (group + 1)
+
+    def validates_after(self, batch: int) -> bool:
+        """Tell whether to validate after a batch of an epoch, by its index; the one of `val_interval`."""
+        return self.val_batches is not None and self.val_interval is not None and (batch + 1) % self.val_interval == 0
+
+    @property
+    def validates_after_epoch(self) -> bool:
+        """Whether to validate after each epoch."""
+        return self.val_batches is not None and self.val_interval is None
 
     @property
     def start_iteration(self) -> int:
         """How many iterations a resumed training has behind it."""
-        return self.start_epoch * self.batches
+        return self.start_epoch * self.batches + self.start_batch
 
     # -- what the kit expects
 
@@ -195,6 +259,23 @@ class Plan:
     def max_iters(self) -> int:
         """Iterations of the whole training."""
         return self.max_epochs * self.batches
+
+    def val_length(self, loader: int) -> int:
+        """Return how many batches a validation loader has."""
+        return (self.val_batches or 0) + loader
+
+    @property
+    def validations(self) -> int:
+        """How many validations this run makes, unless it is stopped early."""
+        if self.val_batches is None:
+            return 0
+        epochs = range(self.start_epoch, self.max_epochs)
+        inside = sum(
+            self.validates_after(batch)
+            for epoch in epochs
+            for batch in range(self.start_batch if epoch == self.start_epoch else 0, self.batches)
+        )
+        return inside + self.validates_after_epoch * len(epochs) + self.val_before + self.val_after
 
     def scalar_outputs(self, iteration: int) -> dict[str, Any]:
         """Return the outputs of an iteration that are scalars."""

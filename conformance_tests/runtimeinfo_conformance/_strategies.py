@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,7 +16,7 @@ from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_K
 
 _KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
 
-_OUTPUT_NAMES = ("loss", "acc", "aux/κ", "text")
+_OUTPUT_NAMES = ("loss", "acc", "aux/κ", "top 5/🐈 %", "text")
 
 
 def _values(kinds: Iterable[str]) -> st.SearchStrategy[Values]:
@@ -38,9 +37,6 @@ def plans(draw: st.DrawFn, capabilities: frozenset[str]) -> Plan:
         return draw(strategy, label=capability) if capability in capabilities else otherwise
 
     max_epochs = draw(st.integers(0, 3), label="max_epochs")
-    resume_after = when("resume", st.none() | st.integers(1, max(max_epochs - 1, 1)), None)
-    if not isinstance(resume_after, int) or resume_after >= max_epochs:
-        resume_after = None
     kinds = (*_scalar_kinds(), *OTHER_KINDS)
     chosen: dict[str, object] = {
         "max_epochs": max_epochs,
@@ -56,13 +52,41 @@ def plans(draw: st.DrawFn, capabilities: frozenset[str]) -> Plan:
         "accumulation": when("accumulation", st.integers(1, 3), 1),
         "metainfo": when("metainfo", st.sampled_from([None, {"classes": ["cat", "dog"]}]), None),
         "seed": draw(st.integers(0, 99), label="seed"),
-        "resume_after": resume_after,
         "hook_order": draw(st.integers(0, HOOK_ORDERS - 1), label="hook_order"),
     }
+    if chosen["val_batches"] is not None:
+        chosen["val_loaders"] = when("val_loaders", st.integers(1, 2), 1)
+        chosen["val_interval"] = when("val_inside", st.none() | st.integers(1, 3), None)
+        chosen["val_before"] = when("val_before", st.booleans(), otherwise=False)
+        chosen["val_after"] = when("val_after", st.booleans(), otherwise=False)
     plan = Plan(**chosen)  # type: ignore[arg-type]  # each strategy draws what its field takes
-    if resume_after is None and draw(st.booleans(), label="goes wrong"):
-        return replace(plan, fault=draw(_faults(plan), label="fault"))
-    return plan
+    return draw(_courses(plan, capabilities), label="course")
+
+
+def _courses(plan: Plan, capabilities: frozenset[str]) -> st.SearchStrategy[Plan]:
+    """Draw how a training goes: smoothly, twice, wrong, stopped early, or interrupted and resumed."""
+    faults = _faults(plan)
+    courses = [
+        st.just(plan),
+        faults.map(lambda fault: replace(plan, fault=fault)),
+        (st.none() | faults).map(lambda fault: replace(plan, fault=fault, repeat=True)),
+    ]
+    if "early_stop" in capabilities and plan.max_iters:
+        courses.append(st.integers(1, plan.max_iters).map(lambda count: replace(plan, stop_after=count)))
+    if "resume" in capabilities:
+        courses += [st.builds(_resumed, st.just(plan), st.sampled_from(moments)) for moments in _moments(plan, capabilities)]
+    return st.one_of(courses)
+
+
+def _resumed(plan: Plan, moment: tuple[int, int]) -> Plan:
+    return replace(plan, resume_after=moment[0], resume_batch=moment[1])
+
+
+def _moments(plan: Plan, capabilities: frozenset[str]) -> list[list[tuple[int, int]]]:
+    """Return when a training can be saved, as epochs and batches done: between epochs, and inside of one."""
+    between = [(epoch, 0) for epoch in range(1, plan.max_epochs)]
+    inside = [(epoch, batch) for epoch in range(plan.max_epochs) for batch in range(1, plan.batches)]
+    return [moments for moments in (between, inside if "resume_mid_epoch" in capabilities else []) if moments]
 
 
 def _metrics(kinds: tuple[str, ...]) -> st.SearchStrategy[Values]:
@@ -82,16 +106,18 @@ def _faults(plan: Plan) -> st.SearchStrategy[Fault]:
 
 def _events(plan: Plan) -> list[str]:
     """Return the events which a plan brings about."""
-    iterations = {"train": plan.max_iters, "val": plan.val_batches, "test": plan.test_batches}
-    events = ["before_run", "after_run", "before_train", "after_train"]
+    epochs = {"train": plan.max_epochs, "val": plan.validations, "test": plan.test_batches is not None}
+    iterations = {
+        "train": plan.max_iters,
+        "val": sum(plan.val_length(loader) for loader in range(plan.val_loaders)),
+        "test": plan.test_batches,
+    }
+    scopes = ["run", "train"]
     for stage, count in iterations.items():
-        if stage == "train" and not plan.max_epochs:
-            continue
-        if count is not None and (stage != "val" or plan.max_epochs):
-            scopes = [f"{stage}_epoch"] if stage == "train" else [stage, f"{stage}_epoch"]
+        if epochs[stage]:
+            scopes += [f"{stage}_epoch"] if stage == "train" else [stage, f"{stage}_epoch"]
             scopes += [f"{stage}_iter"] if count else []
-            events += [f"{when}_{scope}" for scope in scopes for when in ("before", "after")]
-    return events
+    return [f"{when}_{scope}" for scope in scopes for when in ("before", "after")]
 
 
 def fixed_plans(capabilities: frozenset[str]) -> list[Plan]:
@@ -108,14 +134,20 @@ def fixed_plans(capabilities: frozenset[str]) -> list[Plan]:
         "scheduler": {"schedule": True},
     }
     declared = {name: value for each in capabilities & everything.keys() for name, value in everything[each].items()}
-    plan = Plan(max_epochs=3, batches=2, **declared)
-    plans = [plan]
-    if "resume" in capabilities:
-        plans.append(replace(plan, resume_after=1))
-    if "accumulation" in capabilities:
-        plans.append(replace(plan, accumulation=2))
-    kinds = itertools.cycle(_KINDS)
-    return [*plans, *(replace(plan, fault=Fault(event, kind=next(kinds))) for event in _events(plan))]
+    plan = Plan(max_epochs=3, batches=2, groups=2, **declared)
+    variants: dict[str, dict[str, Any]] = {
+        "resume": {"resume_after": 1},
+        "resume_mid_epoch": {"resume_after": 1, "resume_batch": 1},
+        "accumulation": {"accumulation": 2},
+        "early_stop": {"stop_after": 3},
+        "val_loaders": {"val_loaders": 2},
+        "val_inside": {"val_interval": 1},
+        "val_before": {"val_before": True},
+        "val_after": {"val_after": True},
+    }
+    plans = [plan, replace(plan, repeat=True)]
+    plans += [replace(plan, **fields) for name, fields in variants.items() if name in capabilities]
+    return [*plans, *(replace(plan, fault=Fault(event, kind=kind)) for event in _events(plan) for kind in _KINDS)]
 
 
 def hub_plans() -> st.SearchStrategy[HubPlan]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -17,6 +19,12 @@ def _torch(number: float, *, dtype: str = "float32", graph: bool = False) -> Any
     return value * 1 if graph else value
 
 
+_HUGE = 2**200
+
+_NUMPY_FLOATS = ("float16", "float32", "float64")
+_TORCH_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8")
+
 _SCALARS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     {
         "float": float,
@@ -24,18 +32,20 @@ _SCALARS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
         "bool": lambda number: int(number) % 2 == 0,
         "nan": lambda _: math.nan,
         "inf": lambda _: math.inf,
-        "float32": np.float32,
-        "int64": np.int64,
+        "minus_inf": lambda _: -math.inf,
+        "huge_int": lambda number: int(number * 2) * _HUGE,  # beyond any array's integers, yet within a float
+        "fraction": Fraction,
         "numpy_bool": lambda number: np.bool_(int(number) % 2 == 0),
         "array_of_one": lambda number: np.array([[number]]),
+        **{f"numpy_{name}": getattr(np, name) for name in (*_NUMPY_FLOATS, *_INTEGERS)},
     }
 )
 _TENSORS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     {
-        "tensor": _torch,
         "tensor_with_graph": lambda number: _torch(number, graph=True),
-        "bfloat16": lambda number: _torch(number, dtype="bfloat16"),
         "tensor_of_one": lambda number: _torch(number).reshape(1, 1),
+        "tensor_bool": lambda number: _torch(int(number) % 2 == 0, dtype="bool"),
+        **{f"tensor_{name}": partial(_torch, dtype=name) for name in (*_TORCH_FLOATS, *_INTEGERS)},
     }
 )
 _OTHERS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
@@ -45,10 +55,15 @@ _OTHERS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
         "none": lambda _: None,
         "dict": lambda number: {"value": number},
         "vector": lambda number: np.array([number, 0.0]),
+        "empty_array": lambda _: np.array([]),
+        "big_array": lambda number: np.full(100_000, number),
+        "too_huge_int": lambda _: 10**400,
         "text_array": lambda number: np.array([str(number)]),
         "complex": lambda number: complex(number, 1),
     }
 )
+
+_KINDS = MappingProxyType({**_SCALARS, **_TENSORS, **_OTHERS})
 
 SCALAR_KINDS = tuple(_SCALARS)
 TENSOR_KINDS = tuple(_TENSORS)
@@ -59,11 +74,11 @@ CHANGING_KIND = "changing"
 
 
 def make_value(kind: str, turn: int) -> Any:
-    """Make the value of a kind for the n-th time; small multiples of 0.5, exact in every dtype."""
+    """Make the value of a kind for the n-th time; small multiples of 0.5, exact in every dtype that has a half."""
     number = (turn % 100 + 1) * 0.5
     if kind == CHANGING_KIND:
         kind = "float" if turn % 2 == 0 else "text"
-    return {**_SCALARS, **_TENSORS, **_OTHERS}[kind](number)
+    return _KINDS[kind](number)
 
 
 def is_same(one: Any, other: Any) -> bool:

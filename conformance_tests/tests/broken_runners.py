@@ -6,6 +6,7 @@ import math
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,8 @@ class Optimizers:
     """Rates by name."""
 
     def __init__(self, names: Sequence[str], groups: int) -> None:
-        self.rates = {f"{name}.lr" if name else "lr": [1.0] * groups for name in names or [""]}
+        rates = [1 / (group + 1) for group in range(groups)]
+        self.rates = {f"{name}.lr" if name else "lr": rates for name in names or [""]}
 
     def get_lr(self) -> dict[str, list[float]]:
         return self.rates
@@ -46,7 +48,8 @@ class Trainer:
         self.epoch = self.iter = 0
         self.max_epochs = plan.max_epochs
         self.max_iters = self.count_iters()
-        self.has_announced = False
+        self.has_announced = self.has_stopped = False
+        self.batches_to_skip = self.validated = 0
         if plan.resume_from is not None:
             self.load(pickle.loads(plan.resume_from.read_bytes()))
 
@@ -54,39 +57,64 @@ class Trainer:
         self.scope("run", self.run)
 
     def run(self) -> None:
+        self.validate(self.plan.val_before)
         self.scope("train", self.train)
+        self.validate(self.plan.val_after)
         if self.plan.test_batches is not None:
-            self.evaluate("test", self.plan.test_dataloader(), 0)
+            self.evaluate("test", [self.plan.test_dataloader()])
 
     def train(self) -> None:
-        for _ in range(self.epoch, self.max_epochs):
+        while self.epoch < self.max_epochs and not self.has_stopped:
             self.train_epoch()
             self.epoch += 1
-            if self.plan.val_batches is not None:
-                self.evaluate("val", self.plan.val_dataloader(), self.epoch - 1)
-            if self.plan.checkpoint is not None:
-                self.plan.checkpoint.write_bytes(pickle.dumps(self.save()))
+            self.validate(self.plan.validates_after_epoch)
+            self.save_checkpoint(self.plan.checkpoint is not None)
 
     def train_epoch(self) -> None:
         self.scope("train_epoch", self.train_batches)
 
     def train_batches(self) -> None:
         for index, batch in enumerate(self.train_dataloader):
+            if index < self.batches_to_skip:
+                continue
             self.train_iter(index, batch)
             self.iter += 1
-            if self.plan.schedule:
-                self.optim_wrapper.halve()
+            self.after_iter(index)
+            if batch.stop:
+                self.has_stopped = True
+                break
+        self.batches_to_skip = 0
+
+    def after_iter(self, index: int) -> None:
+        if self.plan.schedule:
+            self.optim_wrapper.halve()
+        self.save_checkpoint(self.plan.checkpoint_iterations, index + 1)
+        self.validate(self.plan.validates_after(index))
 
     def train_iter(self, index: int, batch: Any) -> None:
         self.scope("train_iter", lambda: {"outputs": batch.outputs}, batch_idx=index, data_batch=batch)
 
-    def evaluate(self, stage: str, loader: Any, turn: int) -> None:
-        self.scope(stage, lambda: self.scope(f"{stage}_epoch", lambda: self.evaluate_batches(stage, loader, turn)))
+    def validate(self, is_due: bool) -> None:
+        if is_due and self.plan.val_batches is not None:
+            self.evaluate("val", [self.plan.val_dataloader(each) for each in range(self.plan.val_loaders)])
 
-    def evaluate_batches(self, stage: str, loader: Any, turn: int) -> dict[str, Any]:
+    def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
+        def over_each() -> None:
+            for loader in loaders:
+                self.scope(f"{stage}_epoch", lambda: self.evaluate_batches(stage, loader))
+
+        self.scope(stage, over_each)
+
+    def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
         for index, batch in enumerate(loader):
             self.scope(f"{stage}_iter", lambda: None, batch_idx=index, data_batch=batch)
-        return {"metrics": self.plan.metrics_of(turn)}
+        return {"metrics": self.metrics(stage)}
+
+    def metrics(self, stage: str) -> dict[str, Any]:
+        if stage == "test":
+            return self.plan.metrics_of(0)
+        self.validated += 1
+        return self.plan.metrics_of(self.validated - 1)
 
     def scope(self, name: str, body: Callable[[], dict[str, Any] | None], **given: Any) -> None:
         results = None
@@ -111,6 +139,10 @@ class Trainer:
         loader = self.train_dataloader
         return self.max_epochs * len(loader) if hasattr(loader, "__len__") else None
 
+    def save_checkpoint(self, is_due: bool, batches: int = 0) -> None:
+        if is_due and self.plan.checkpoint is not None:
+            self.plan.checkpoint.write_bytes(pickle.dumps({**self.save(), "batches": batches}))
+
     def save(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
@@ -121,6 +153,7 @@ class Trainer:
 
     def load(self, checkpoint: dict[str, Any]) -> None:
         self.epoch, self.iter = checkpoint["epoch"], checkpoint["iter"]
+        self.batches_to_skip = checkpoint["batches"]
         self.optim_wrapper.rates = checkpoint["rates"]
         self.message_hub.load_state_dict(checkpoint["hub"])
 
@@ -129,12 +162,9 @@ class Trainer:
 
 
 class CountsOptimizerSteps(Trainer):
-    def train_batches(self) -> None:
-        for index, batch in enumerate(self.train_dataloader):
-            self.train_iter(index, batch)
-            self.iter += (index + 1) % self.plan.accumulation == 0
-            if self.plan.schedule:
-                self.optim_wrapper.halve()
+    def after_iter(self, index: int) -> None:
+        self.iter -= (index + 1) % self.plan.accumulation != 0
+        super().after_iter(index)
 
 
 class LeavesEmptyEpochOpen(Trainer):
@@ -158,10 +188,8 @@ class LeavesScopesOpen(Trainer):
 
 class SwallowsInterrupts(Trainer):
     def fit(self) -> None:
-        try:
+        with suppress(KeyboardInterrupt):
             super().fit()
-        except KeyboardInterrupt:
-            self.has_stopped = True
 
 
 class DressesUpErrors(Trainer):
@@ -173,24 +201,22 @@ class DressesUpErrors(Trainer):
 
 
 class StepsSchedulerFirst(Trainer):
-    def train_batches(self) -> None:
-        for index, batch in enumerate(self.train_dataloader):
-            if self.plan.schedule:
-                self.optim_wrapper.halve()
-            self.train_iter(index, batch)
-            self.iter += 1
+    def train_iter(self, index: int, batch: Any) -> None:
+        if self.plan.schedule and not self.iter:
+            self.optim_wrapper.halve()
+        super().train_iter(index, batch)
 
 
 class ValidatesSilently(Trainer):
-    def evaluate_batches(self, stage: str, loader: Any, turn: int) -> dict[str, Any]:
+    def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
         for _ in loader:
             pass
-        return {"metrics": self.plan.metrics_of(turn)}
+        return {"metrics": self.metrics(stage)}
 
 
 class ValidatesWithoutEpoch(Trainer):
-    def evaluate(self, stage: str, loader: Any, turn: int) -> None:
-        self.scope(stage, lambda: self.evaluate_batches(stage, loader, turn) and None)
+    def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
+        self.scope(stage, lambda: self.evaluate_batches(stage, loaders[0]) and None)
 
 
 class TrainsInfinitely(Trainer):
@@ -248,8 +274,8 @@ class EndsValidationTwice(Trainer):
 
 
 class LogsMetricsToo(Trainer):
-    def evaluate_batches(self, stage: str, loader: Any, turn: int) -> dict[str, Any]:
-        results = super().evaluate_batches(stage, loader, turn)
+    def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
+        results = super().evaluate_batches(stage, loader)
         for name, value in results["metrics"].items():
             if isinstance(value, float):
                 self.message_hub.update_scalar(f"{stage}/{name}", value)
@@ -278,21 +304,19 @@ class CountsAheadOfEpoch(Trainer):
 
 
 class CountsValidationBatches(Trainer):
-    def evaluate_batches(self, stage: str, loader: Any, turn: int) -> dict[str, Any]:
+    def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
         if stage == "val":
             self.iter += len(loader)
-        return super().evaluate_batches(stage, loader, turn)
+        return super().evaluate_batches(stage, loader)
 
 
 class CountsWhatFailed(Trainer):
-    def train_batches(self) -> None:
-        for index, batch in enumerate(self.train_dataloader):
-            try:
-                self.train_iter(index, batch)
-            finally:
-                self.iter += 1
-            if self.plan.schedule:
-                self.optim_wrapper.halve()
+    def train_iter(self, index: int, batch: Any) -> None:
+        try:
+            super().train_iter(index, batch)
+        except BaseException:
+            self.iter += 1
+            raise
 
 
 class PublishesHalfAValidation(Trainer):
@@ -313,11 +337,8 @@ class SmoothsItsOutputs(Trainer):
 
 class DropsTheLastBatch(Trainer):
     def train_batches(self) -> None:
-        for index, batch in enumerate(list(self.train_dataloader)[:-1]):
-            self.train_iter(index, batch)
-            self.iter += 1
-            if self.plan.schedule:
-                self.optim_wrapper.halve()
+        self.train_dataloader = list(self.plan.train_dataloader())[:-1]
+        super().train_batches()
 
 
 class ForgetsItsHub(Trainer):
@@ -374,6 +395,48 @@ class ForgetsAfterRun(Trainer):
             super().emit(event, **given)
 
 
+class KeepsItsHub(Trainer):
+    """Finds the hub of the run before, as a framework does whose hub is a global by name."""
+
+    hub = SimpleHub()
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, hooks)
+        self.message_hub = self.hub
+
+
+class ValidatesInOneEpoch(Trainer):
+    def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
+        super().evaluate(stage, [[batch for loader in loaders for batch in loader]])
+
+
+class StopsByAnException(Trainer):
+    def train_iter(self, index: int, batch: Any) -> None:
+        super().train_iter(index, batch)
+        if batch.stop:
+            self.iter += 1
+            raise StopIteration
+
+    def fit(self) -> None:
+        with suppress(StopIteration):
+            super().fit()
+
+
+class ClosesTheEpochToValidate(Trainer):
+    def after_iter(self, index: int) -> None:
+        if self.plan.validates_after(index):
+            self.emit("after_train_epoch")
+            super().after_iter(index)
+            self.emit("before_train_epoch")
+        else:
+            super().after_iter(index)
+
+
+class BeginsTheEpochAnew(Trainer):
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        super().load({**checkpoint, "batches": 0})
+
+
 BROKEN: dict[type[Trainer], str] = {
     CountsOptimizerSteps: "COUNT-10",
     LeavesEmptyEpochOpen: "LIFE-04",
@@ -408,6 +471,11 @@ BROKEN: dict[type[Trainer], str] = {
     HasOneRate: "SCALAR-02",
     KeepsTestMetrics: "SCALAR-09",
     ForgetsAfterRun: "LIFE-02",
+    KeepsItsHub: "LIFE-10",
+    ValidatesInOneEpoch: "LIFE-11",
+    StopsByAnException: "LIFE-12",
+    ClosesTheEpochToValidate: "LIFE-13",
+    BeginsTheEpochAnew: "RESUME-03",
 }
 """Each broken runner, and the requirement that it breaks."""
 
@@ -419,8 +487,8 @@ def subject_of(kind: type[Trainer]) -> Subject:
         kind.framework_version,
         run=lambda plan, hooks: kind(plan, hooks).fit(),
         capabilities={
-            "val", "test", "outputs", "metrics", "metainfo", "unsized", "scheduler", "optimizers", "accumulation",
-            "resume",
+            "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
+            "unsized", "scheduler", "optimizers", "accumulation", "early_stop", "resume", "resume_mid_epoch",
         },
     )  # fmt: skip
 

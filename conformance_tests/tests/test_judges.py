@@ -15,7 +15,7 @@ from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance.judges import JUDGES, Case, Finding
 from runtimeinfo_conformance.judges._judge import judge
 from runtimeinfo_conformance.judges.hub import judge_hub
-from runtimeinfo_conformance.judges.life import _find_batch
+from runtimeinfo_conformance.judges.life import find_batch
 
 
 def findings(requirement: str, plan: Plan, kind: type[Trainer] = Trainer) -> list[Finding]:
@@ -114,8 +114,8 @@ def test_a_wrong_batch_is_only_a_should() -> None:
 
 def test_a_batch_is_found_in_what_a_loader_makes_of_it() -> None:
     batch = Batch("train", 0, {})
-    assert _find_batch([(batch,)]) is batch
-    assert _find_batch([batch, batch]) is _find_batch(None) is _find_batch("batch") is None
+    assert find_batch([(batch,)]) is batch
+    assert find_batch([batch, batch]) is find_batch(None) is find_batch("batch") is None
 
 
 def test_what_the_hook_refuses_is_put_down_to_its_requirement() -> None:

@@ -28,7 +28,7 @@ def test_others_are_not(kind: str) -> None:
     assert not is_scalar(make_value(kind, 3))
 
 
-@pytest.mark.parametrize("kind", ["float32", "tensor", "bfloat16", "array_of_one"])
+@pytest.mark.parametrize("kind", ["numpy_float32", "tensor_float32", "tensor_bfloat16", "array_of_one"])
 def test_each_turn_has_a_value_of_its_own(kind: str) -> None:
     assert len({make_value(kind, turn).item() for turn in range(20)}) == 20
 

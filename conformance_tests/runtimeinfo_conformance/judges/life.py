@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
-from runtimeinfo import FREE_EVENTS, GRAMMAR
+from runtimeinfo import ABORT, FREE_EVENTS, GRAMMAR
+from runtimeinfo_conformance._observation import Record
 from runtimeinfo_conformance._plan import Batch
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 
@@ -32,13 +33,15 @@ def frame(case: Case) -> Iterator[Finding]:
 @judge("LIFE-03")
 def training_batches(case: Case) -> Iterator[Finding]:
     """As many pairs of events as batches."""
-    yield from _counts(case, "train_iter", (case.plan.max_epochs - case.plan.start_epoch) * case.plan.batches)
+    if case.plan.stop_after is None:  # otherwise it is LIFE-12's
+        yield from _counts(case, "train_iter", case.plan.max_iters - case.plan.start_iteration)
 
 
 @judge("LIFE-04")
 def training_epochs(case: Case) -> Iterator[Finding]:
     """As many pairs of events as epochs."""
-    yield from _counts(case, "train_epoch", case.plan.max_epochs - case.plan.start_epoch)
+    if case.plan.stop_after is None:
+        yield from _counts(case, "train_epoch", case.plan.max_epochs - case.plan.start_epoch)
 
 
 @judge("LIFE-05")
@@ -56,9 +59,10 @@ def closed(case: Case) -> Iterator[Finding]:
 @judge("LIFE-06")
 def validation_batches(case: Case) -> Iterator[Finding]:
     """As many pairs of events as batches, in each validation."""
-    if case.plan.val_batches is not None:
-        validations = case.plan.max_epochs - case.plan.start_epoch
-        yield from _counts(case, "val_iter", validations * case.plan.val_batches)
+    plan = case.plan
+    if plan.val_batches is not None and plan.stop_after is None:
+        batches = sum(plan.val_length(loader) for loader in range(plan.val_loaders))
+        yield from _counts(case, "val_iter", plan.validations * batches)
 
 
 @judge("LIFE-07")
@@ -91,14 +95,86 @@ def batch_indices(case: Case) -> Iterator[Finding]:
 def data_batch(case: Case) -> Iterator[Finding]:
     """The batch that comes along is the one of this iteration."""
     place = 0
-    for at, record, _ in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
+    for at, record, model in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
         if record.event == "before_train_epoch":
-            place = 0
+            place = case.plan.start_batch if model.epoch == case.plan.start_epoch else 0
             continue
-        batch = _find_batch(record.arguments.get("data_batch"))
+        batch = find_batch(record.arguments.get("data_batch"))
         if batch is not None:
             yield Finding(at, ("train", place), (batch.stage, batch.index))
         place += record.event == "after_train_iter"
+
+
+@judge("LIFE-10")
+def as_if_the_first(case: Case) -> Iterator[Finding]:
+    """The second run is like the first."""
+    first = case.leg.first
+    if first is None or not first.ended_well:
+        return
+    for at, (then, now) in enumerate(zip(first.records, case.records, strict=False)):
+        yield Finding(at, _told(then), _told(now))
+    yield Finding(None, f"{len(first.records)} events", f"{len(case.records)} events")
+
+
+@judge("LIFE-11")
+def loaders(case: Case) -> Iterator[Finding]:
+    """Each loader has an epoch, of as many batches as it has."""
+    if case.plan.val_loaders == 1 or case.plan.val_batches is None:
+        return
+    expected = [case.plan.val_length(loader) for loader in range(case.plan.val_loaders)]
+    found: list[int] = []
+    for at, record, model in case.each("before_val", "before_val_epoch", "after_val_iter", "after_val"):
+        if record.event == "before_val":
+            found = []
+        elif record.event == "before_val_epoch":
+            found.append(0)
+        elif model.aborting:
+            return
+        elif record.event == "after_val":
+            yield Finding(at, f"epochs of {expected} batches", f"epochs of {found} batches")
+        elif found:
+            found[-1] += 1
+
+
+@judge("LIFE-12")
+def stopped_early(case: Case) -> Iterator[Finding]:
+    """It ends with the iteration that stops it, or with its epoch, and in good order."""
+    plan = case.plan
+    if plan.stop_after is None or case.leg.planned is not None:
+        return
+    epochs = -(-plan.stop_after // plan.batches)
+    events = Counter(record.event for record in case.records)
+    done = events["after_train_iter"]
+    enough = plan.stop_after <= done <= epochs * plan.batches
+    wanted = f"{plan.stop_after} iterations, or those of {epochs} epochs"
+    yield Finding(None, wanted, wanted if enough else f"{done} iterations")
+    for scope in ("train_epoch", "train"):
+        times = epochs if scope == "train_epoch" else 1
+        for event in (f"before_{scope}", f"after_{scope}"):
+            yield Finding(None, f"{times} times {event}", f"{events[event]} times {event}")
+    yield Finding(None, "no exception", "no exception" if not events[ABORT] else f"{events[ABORT]} times {ABORT}")
+    yield Finding(None, "raised None", f"raised {case.leg.raised!r}")
+
+
+@judge("LIFE-13")
+def inside_its_epoch(case: Case) -> Iterator[Finding]:
+    """As many validations inside the epoch as were due, when its next iteration begins and when it ends."""
+    if case.plan.val_interval is None or case.plan.val_batches is None:
+        return
+    batch = made = due = 0
+    for at, record, model in case.each("before_train_epoch", "before_train_iter", "before_val", "after_train_epoch"):
+        if model.aborting:
+            return
+        if record.event == "before_train_epoch":
+            batch = case.plan.start_batch if model.epoch == case.plan.start_epoch else 0
+            made = due = 0
+        elif record.event == "before_val":
+            made += "train_epoch" in model.outside
+        else:
+            yield Finding(at, f"{due} validations inside this epoch", f"{made} validations inside this epoch")
+        if record.event == "before_train_iter":
+            due += case.plan.validates_after(batch)
+            batch += 1
 
 
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:
@@ -108,11 +184,18 @@ def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:
             yield Finding(None, f"{expected} times {event}", f"{events[event]} times {event}")
 
 
-def _find_batch(data: Any) -> Batch | None:
+def _told(record: Record) -> dict[str, Any]:
+    """Return what a run tells at an event, but for what names this very run."""
+    told = {key: record.info.get(key, "nothing published") for key in ("loop_stage", "epoch", "iter", "max_iters")}
+    histories = {key: list(values) for key, values in record.scalars.items()}
+    return {"event": record.event, **told, "infos": sorted(record.info), **histories}
+
+
+def find_batch(data: Any) -> Batch | None:
     """Find the kit's batch in what a framework made of it."""
     if isinstance(data, Batch):
         return data
     if isinstance(data, list | tuple):
         items = cast("list[Any]", data)
-        return _find_batch(items[0]) if len(items) == 1 else None
+        return find_batch(items[0]) if len(items) == 1 else None
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges.life import find_batch
 
 
 @judge("RESUME-01")
@@ -20,8 +21,27 @@ def counters(case: Case) -> Iterator[Finding]:
 def histories(case: Case) -> Iterator[Finding]:
     """The histories go on."""
     previous = case.leg.previous
-    if previous is not None and previous.records:
-        saved = {key: values for key, values in previous.records[-1].scalars.items() if key.startswith("train/")}
+    if previous is not None and previous.fault_at:
+        # The iteration that was interrupted as it began has a learning rate already, which nobody has saved.
+        last = previous.records[previous.fault_at - 1]
+        saved = {key: values for key, values in last.scalars.items() if key.startswith("train/")}
         for at, record, _ in case.each("before_train"):
             for key, values in saved.items():
                 yield Finding(at, {key: list(values)}, {key: list(record.scalars.get(key, ()))})
+
+
+@judge("RESUME-03")
+def next_batch(case: Case) -> Iterator[Finding]:
+    """The epoch goes on with the batch after the last one."""
+    plan = case.plan
+    if case.leg.previous is None or not plan.start_batch:
+        return
+    events = [(at, record) for at, record, _ in case.each("before_train_iter", "after_train_epoch")]
+    rest = [at for at, record in events if record.event == "after_train_epoch"]
+    if rest and case.leg.ended_well:
+        done = sum(record.event == "before_train_iter" for at, record in events if at < rest[0])
+        yield Finding(rest[0], f"{plan.batches - plan.start_batch} batches left", f"{done} batches left")
+    for at, record in events[:1]:
+        batch = find_batch(record.arguments.get("data_batch"))
+        if batch is not None:
+            yield Finding(at, f"batch {plan.start_batch}", f"batch {batch.index}")

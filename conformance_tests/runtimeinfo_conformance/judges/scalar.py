@@ -76,7 +76,7 @@ def changing_metrics(case: Case) -> Iterator[Finding]:
     for at, record, turn in _evaluations(case, "val"):
         changing = {name for name, kind in case.plan.metrics if kind == CHANGING_KIND}
         for name, value in case.plan.metrics_of(turn).items():
-            if name in changing and turn > case.plan.start_epoch:
+            if name in changing and turn:
                 expected = "a scalar" if is_scalar(value) else "an info"
                 yield Finding(at, expected, _where(record, f"val/{name}"))
 
@@ -106,7 +106,7 @@ def _appended_metric(case: Case, at: int, key: str) -> list[float]:
 
 def _evaluations(case: Case, stage: str) -> Iterator[tuple[int, Record, int]]:
     """Iterate over the evaluations that came to their end, with the how manieth each one is."""
-    turn = case.plan.start_epoch if stage == "val" else 0
+    turn = 0
     for at, record, model in case.each(f"after_{stage}_epoch"):
         if not model.aborting:
             yield at, record, turn

@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
@@ -42,6 +43,7 @@ class _Model(BaseModel):  # type: ignore[misc]  # mmengine has no types
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        self.on_stop: Callable[[], None] | None = None  # asks the runner to stop, as EarlyStoppingHook does
         names = plan.optimizers or ("",)
         self.weights = torch.nn.ParameterDict(
             {f"w{index}{group}": torch.zeros(1) for index in range(len(names)) for group in range(plan.groups)}
@@ -58,6 +60,8 @@ class _Model(BaseModel):  # type: ignore[misc]  # mmengine has no types
             if wrapper.should_update():
                 wrapper.step()
                 wrapper.zero_grad()
+        if data.stop and self.on_stop is not None:
+            self.on_stop()
         outputs: dict[str, Any] = data.outputs
         return outputs
 
@@ -74,10 +78,10 @@ class _Model(BaseModel):  # type: ignore[misc]  # mmengine has no types
 class _PlannedEvaluator(Evaluator):  # type: ignore[misc]
     """An evaluator whose metrics are the plan's."""
 
-    def __init__(self, plan: Plan, turn: int) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__([])
         self._plan = plan
-        self._turn = turn
+        self._turn = 0
 
     def process(self, data_samples: Any, data_batch: Any = None) -> None:
         """Look at nothing."""
@@ -96,6 +100,7 @@ def make_run(hub: str) -> Any:
         with scratch as folder, _instances_forgotten(), _trusted_checkpoints(), _quiet():
             runner = _build(plan, Path(folder))
             attach(runner, hub=hub, hooks=hooks)
+            runner.model.on_stop = functools.partial(setattr, runner.train_loop, "stop_training", True)
             runner.train()
             if plan.test_batches is not None:
                 runner.test()
@@ -127,6 +132,7 @@ def _subject(name: str, hub: str) -> Subject:
             "scheduler",
             "optimizers",
             "accumulation",
+            "early_stop",
             "resume",
         },
     )
@@ -138,13 +144,13 @@ def _build(plan: Plan, folder: Path) -> Runner:
         validation |= {
             "val_dataloader": _loader(plan.val_dataset()),
             "val_cfg": {},
-            "val_evaluator": _PlannedEvaluator(plan, plan.start_epoch),
+            "val_evaluator": _PlannedEvaluator(plan),
         }
     if plan.test_batches is not None:
         validation |= {
             "test_dataloader": _loader(plan.test_dataset()),
             "test_cfg": {},
-            "test_evaluator": _PlannedEvaluator(plan, 0),
+            "test_evaluator": _PlannedEvaluator(plan),
         }
     model = _Model(plan)
     default_hooks: dict[str, Any] = dict.fromkeys(("runtime_info", "timer", "logger", "sampler_seed", "checkpoint"))
@@ -175,7 +181,9 @@ def _loader(dataset: Any) -> DataLoader[Any]:
 def _optimizers(plan: Plan, model: _Model) -> OptimWrapper | OptimWrapperDict:
     wrappers: dict[str, OptimWrapper] = {}
     for index, name in enumerate(plan.optimizers or ("",)):
-        groups = [{"params": [model.weights[f"w{index}{group}"]]} for group in range(plan.groups)]
+        groups = [
+            {"params": [model.weights[f"w{index}{group}"]], "lr": plan.lr_of(0, group)} for group in range(plan.groups)
+        ]
         optimizer = torch.optim.SGD(groups, lr=1.0)
         wrappers[name] = OptimWrapper(optimizer, accumulative_counts=plan.accumulation)
     return OptimWrapperDict(**wrappers) if plan.optimizers else wrappers[""]
@@ -198,7 +206,7 @@ def _checkpoint_of(plan: Plan) -> str | None:
 @contextlib.contextmanager
 def _instances_forgotten() -> Generator[None]:
     """Forget the global instances of a run: mmengine keeps them, open log files and all, until the process ends."""
-    managers = (MessageHub, MMLogger, Visualizer)
+    managers = (MessageHub, MMLogger, Visualizer, DefaultScope)
     before = [dict(manager._instance_dict) for manager in managers]
     try:
         yield

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from runtimeinfo_adapters.pytorch import Evaluation, Loop
-from runtimeinfo_conformance._plan import Plan, PlannedLoader
+from runtimeinfo_adapters.pytorch import Loop
+from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._subject import Subject
 
 
@@ -33,8 +33,13 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
         for part, state in zip(parts, checkpoint["parts"], strict=True):
             part.load_state_dict(state)
 
-    with loop.run():
-        for epoch in loop.epochs():
+    evaluator = _Evaluator(plan)
+
+    def save() -> None:
+        torch.save({"loop": loop.state_dict(), "parts": [part.state_dict() for part in parts]}, plan.checkpoint)
+
+    def train() -> None:
+        for _ in loop.epochs():
             for batch in loop.train():
                 for optimizer in optimizers.values():
                     if (batch.index + 1) % plan.accumulation == 0:
@@ -42,21 +47,45 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
                 loop.log(batch.outputs)
                 if plan.schedule:
                     _step(schedulers)
-            if plan.val_batches is not None:
-                with loop.val() as val:
-                    _evaluate(val, plan.val_dataloader(), plan.metrics_of(epoch))
+                if plan.checkpoint_iterations:
+                    save()
+                if plan.validates_after(batch.index):
+                    evaluator.validate(loop)
+                if batch.stop:
+                    return
+            if plan.validates_after_epoch:
+                evaluator.validate(loop)
             if plan.checkpoint is not None:
-                states = [part.state_dict() for part in parts]
-                torch.save({"loop": loop.state_dict(), "parts": states}, plan.checkpoint)
+                save()
+
+    with loop.run():
+        if plan.val_before:
+            evaluator.validate(loop)
+        train()
+        if plan.val_after:
+            evaluator.validate(loop)
         if plan.test_batches is not None:
             with loop.test() as test:
-                _evaluate(test, plan.test_dataloader(), plan.metrics_of(0))
+                for _ in test.batches(plan.test_dataloader()):
+                    pass
+                test.metrics(plan.metrics_of(0))
 
 
-def _evaluate(evaluation: Evaluation, loader: PlannedLoader, metrics: dict[str, Any]) -> None:
-    for _ in evaluation.batches(loader):
-        pass
-    evaluation.metrics(metrics)
+class _Evaluator:
+    """Validates, and knows how often it has."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._turn = 0
+
+    def validate(self, loop: Loop[Any]) -> None:
+        """Validate over each loader."""
+        with loop.val() as val:
+            for loader in range(self._plan.val_loaders):
+                for _ in val.batches(self._plan.val_dataloader(loader)):
+                    pass
+                val.metrics(self._plan.metrics_of(self._turn))
+                self._turn += 1
 
 
 def _step(schedulers: Sequence[torch.optim.lr_scheduler.LRScheduler]) -> None:
@@ -75,6 +104,10 @@ def subject() -> Subject:
         run=run,
         capabilities={
             "val",
+            "val_before",
+            "val_inside",
+            "val_after",
+            "val_loaders",
             "test",
             "outputs",
             "metrics",
@@ -83,11 +116,15 @@ def subject() -> Subject:
             "scheduler",
             "optimizers",
             "accumulation",
+            "early_stop",
             "resume",
+            "resume_mid_epoch",
         },
     )
 
 
 def _optimizer(plan: Plan) -> torch.optim.Optimizer:
-    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(plan.groups)]
+    groups = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": plan.lr_of(0, group)} for group in range(plan.groups)
+    ]
     return torch.optim.SGD(groups, lr=1.0)

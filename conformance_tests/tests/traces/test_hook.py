@@ -31,7 +31,7 @@ PLAN = Plan(
     batches=2,
     val_batches=1,
     test_batches=1,
-    outputs=(("loss", "tensor"), ("text", "text")),
+    outputs=(("loss", "tensor_float32"), ("text", "text")),
     metrics=(("acc", "nan"),),
     experiment_name="round-trip",
 )
