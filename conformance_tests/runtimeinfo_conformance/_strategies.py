@@ -5,16 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
 
 from hypothesis import strategies as st
 
 from runtimeinfo_conformance._execution import HOOK_ORDERS
+from runtimeinfo_conformance._fixed_plans import FAULT_KINDS, events_of
 from runtimeinfo_conformance._hub_plan import INFO_KEYS, INFO_VALUES, SCALAR_KEYS, HubOp, HubPlan
 from runtimeinfo_conformance._plan import Fault, Plan, Values
 from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
-
-_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
 
 _OUTPUT_NAMES = ("loss", "acc", "aux/κ", "top 5/🐈 %", "text")
 
@@ -98,56 +96,10 @@ def _faults(plan: Plan) -> st.SearchStrategy[Fault]:
     """Draw a fault at an event which the plan brings about."""
     return st.builds(
         Fault,
-        event=st.sampled_from(_events(plan)),
+        event=st.sampled_from(events_of(plan)),
         occurrence=st.sampled_from([0, 0, 1]),
-        kind=st.sampled_from(_KINDS),
+        kind=st.sampled_from(FAULT_KINDS),
     )
-
-
-def _events(plan: Plan) -> list[str]:
-    """Return the events which a plan brings about."""
-    epochs = {"train": plan.max_epochs, "val": plan.validations, "test": plan.test_batches is not None}
-    iterations = {
-        "train": plan.max_iters,
-        "val": sum(plan.val_length(loader) for loader in range(plan.val_loaders)),
-        "test": plan.test_batches,
-    }
-    scopes = ["run", "train"]
-    for stage, count in iterations.items():
-        if epochs[stage]:
-            scopes += [f"{stage}_epoch"] if stage == "train" else [stage, f"{stage}_epoch"]
-            scopes += [f"{stage}_iter"] if count else []
-    return [f"{when}_{scope}" for scope in scopes for when in ("before", "after")]
-
-
-def fixed_plans(capabilities: frozenset[str]) -> list[Plan]:
-    """Return the plans that are always tried: with nearly all that is declared, resumed, and failing everywhere.
-
-    Drawn plans alone do not get round to each event in a short search, which likes to repeat itself.
-    """
-    everything: dict[str, dict[str, Any]] = {
-        "val": {"val_batches": 1},
-        "test": {"test_batches": 2},
-        "outputs": {"outputs": (("text", "text"), ("loss", "float"))},
-        "metrics": {"metrics": (("matrix", "vector"), ("acc", "float"), ("changing", CHANGING_KIND))},
-        "metainfo": {"metainfo": {"classes": ["cat", "dog"]}},
-        "scheduler": {"schedule": True},
-    }
-    declared = {name: value for each in capabilities & everything.keys() for name, value in everything[each].items()}
-    plan = Plan(max_epochs=3, batches=2, groups=2, **declared)
-    variants: dict[str, dict[str, Any]] = {
-        "resume": {"resume_after": 1},
-        "resume_mid_epoch": {"resume_after": 1, "resume_batch": 1},
-        "accumulation": {"accumulation": 2},
-        "early_stop": {"stop_after": 3},
-        "val_loaders": {"val_loaders": 2},
-        "val_inside": {"val_interval": 1},
-        "val_before": {"val_before": True},
-        "val_after": {"val_after": True},
-    }
-    plans = [plan, replace(plan, repeat=True)]
-    plans += [replace(plan, **fields) for name, fields in variants.items() if name in capabilities]
-    return [*plans, *(replace(plan, fault=Fault(event, kind=kind)) for event in _events(plan) for kind in _KINDS)]
 
 
 def hub_plans() -> st.SearchStrategy[HubPlan]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtimeinfo import REQUIREMENTS, Requirement
 from runtimeinfo_conformance._hub_plan import HubPlan
@@ -12,6 +13,9 @@ from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming
 from runtimeinfo_conformance.judges import Finding
+
+if TYPE_CHECKING:  # a waiver is judged by a replay, and that gives a verdict
+    from runtimeinfo_conformance._waivers import WaivedFailure, Waiver
 
 
 class Verdict(Enum):
@@ -80,6 +84,7 @@ class Result:
         occurrences: How often it mattered.
         failure: How it was broken, if it was.
         reason: Why it was not judged, if it was not.
+        waiver: What allows it to be broken, if something does.
     """
 
     requirement: Requirement
@@ -87,14 +92,22 @@ class Result:
     occurrences: int = 0
     failure: Failure | None = None
     reason: str = ""
+    waiver: Waiver | None = None
 
 
 @dataclass(frozen=True)
 class Crash:
-    """An exception that nobody had planned, in a run that broke no requirement by it."""
+    """An exception that nobody had planned, in a run that broke no requirement by it; or what no run may do.
+
+    Attributes:
+        plan: The plan.
+        error: The exception, or a `SubjectMisbehaved`.
+        printed: The last of what the run had printed.
+    """
 
     plan: Plan | HubPlan
     error: BaseException
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +177,8 @@ class Tally:
     plans: int = 0
     events: int = 0
     crash: Crash | None = None
+    stopped: bool = False
+    """Whether the subject did what makes it pointless to go on: it hung, say."""
 
     def add(self, requirement: str, finding: Finding, plan: Plan | HubPlan, leg: Leg | None = None) -> bool:
         """Count a finding; return whether the requirement holds in it."""
@@ -179,11 +194,12 @@ class Tally:
         """Tell whether a runner was run and never called a hook: then nothing was put to the test."""
         return isinstance(subject, Subject) and self.plans > 0 and not self.events
 
-    def results(self, subject: AnySubject) -> tuple[Result, ...]:
-        """Return the results for a subject."""
-        return tuple(self._result(rule, subject) for rule in REQUIREMENTS.values())
+    def results(self, subject: AnySubject, waived: Mapping[str, WaivedFailure] | None = None) -> tuple[Result, ...]:
+        """Return the results for a subject, of which some may be waived."""
+        waivers = waived or {}
+        return tuple(self._result(rule, subject, waivers.get(rule.id)) for rule in REQUIREMENTS.values())
 
-    def _result(self, rule: Requirement, subject: AnySubject) -> Result:
+    def _result(self, rule: Requirement, subject: AnySubject, waived: WaivedFailure | None) -> Result:
         count = self.counts[rule.id]
         if not subject.applies(rule):
             missing: Any = sorted(rule.capabilities - subject.capabilities) if isinstance(subject, Subject) else ()
@@ -193,6 +209,9 @@ class Tally:
             return Result(rule, Verdict.UNTESTABLE, reason=rule.untestable)
         if is_upcoming(subject, rule):
             return Result(rule, Verdict.UPCOMING, count.occurrences, count.failure, _upcoming_reason(rule, count))
+        if waived is not None:
+            reason, waiver = waived.waiver.reason, waived.waiver
+            return Result(rule, Verdict.WAIVED, count.occurrences, waived.failure, reason, waiver)
         if self.is_idle(subject):
             return Result(rule, Verdict.NOT_EXECUTED, reason="no hook was ever called: does run hand them on?")
         if count.failure is not None:

@@ -1,0 +1,36 @@
+"""Faults put into a subject that came out green: the kit has to notice each one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from runtimeinfo_conformance._judging import find_killer
+from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
+from runtimeinfo_conformance._subject import Subject, is_upcoming
+from runtimeinfo import REQUIREMENTS
+
+
+def survivors(
+    subject: Subject, tried: list[Any], waived: Collection[str], progress: Callable[[str, int, int], None]
+) -> Iterator[str]:
+    """Yield the faults that none of some plans shows, under the requirement that they break.
+
+    Args:
+        subject: The subject.
+        tried: The plans.
+        waived: Requirements that the subject breaks anyway.
+        progress: Told how far it is.
+    """
+    fitting = [
+        mutant
+        for mutant in RUNNER_MUTANTS
+        if mutant.fits(subject)
+        and mutant.requirement not in waived
+        and not is_upcoming(subject, REQUIREMENTS[mutant.requirement])
+    ]
+    for done, mutant in enumerate(fitting):
+        progress(f"faults put in on purpose: {mutant.requirement}", done, len(fitting))
+        if find_killer(mutant.applied_to(subject), mutant.requirement, tried) is None:
+            yield f"{mutant.requirement}: {mutant.name}"
+    progress("faults put in on purpose", len(fitting), len(fitting))

@@ -1,0 +1,64 @@
+"""The plans that are always tried, before any is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._plan import Fault, Plan
+from runtimeinfo_conformance._subject import AnySubject, HubSubject
+from runtimeinfo_conformance._values import CHANGING_KIND
+
+FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
+
+
+def fixed_plans(subject: AnySubject) -> list[Any]:
+    """Return the plans that are always tried on a subject."""
+    return [HubPlan()] if isinstance(subject, HubSubject) else _runner_plans(subject.capabilities)
+
+
+def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
+    """Return the plans that are always tried: with nearly all that is declared, resumed, and failing everywhere.
+
+    Drawn plans alone do not get round to each event in a short search, which likes to repeat itself.
+    """
+    everything: dict[str, dict[str, Any]] = {
+        "val": {"val_batches": 1},
+        "test": {"test_batches": 2},
+        "outputs": {"outputs": (("text", "text"), ("loss", "float"))},
+        "metrics": {"metrics": (("matrix", "vector"), ("acc", "float"), ("changing", CHANGING_KIND))},
+        "metainfo": {"metainfo": {"classes": ["cat", "dog"]}},
+        "scheduler": {"schedule": True},
+    }
+    declared = {name: value for each in capabilities & everything.keys() for name, value in everything[each].items()}
+    plan = Plan(max_epochs=3, batches=2, groups=2, **declared)
+    variants: dict[str, dict[str, Any]] = {
+        "resume": {"resume_after": 1},
+        "resume_mid_epoch": {"resume_after": 1, "resume_batch": 1},
+        "accumulation": {"accumulation": 2},
+        "early_stop": {"stop_after": 3},
+        "val_loaders": {"val_loaders": 2},
+        "val_inside": {"val_interval": 1},
+        "val_before": {"val_before": True},
+        "val_after": {"val_after": True},
+    }
+    plans = [plan, replace(plan, repeat=True)]
+    plans += [replace(plan, **fields) for name, fields in variants.items() if name in capabilities]
+    return [*plans, *(replace(plan, fault=Fault(event, kind=kind)) for event in events_of(plan) for kind in FAULT_KINDS)]
+
+
+def events_of(plan: Plan) -> list[str]:
+    """Return the events which a plan brings about."""
+    epochs = {"train": plan.max_epochs, "val": plan.validations, "test": plan.test_batches is not None}
+    iterations = {
+        "train": plan.max_iters,
+        "val": sum(plan.val_length(loader) for loader in range(plan.val_loaders)),
+        "test": plan.test_batches,
+    }
+    scopes = ["run", "train"]
+    for stage, count in iterations.items():
+        if epochs[stage]:
+            scopes += [f"{stage}_epoch"] if stage == "train" else [stage, f"{stage}_epoch"]
+            scopes += [f"{stage}_iter"] if count else []
+    return [f"{when}_{scope}" for scope in scopes for when in ("before", "after")]

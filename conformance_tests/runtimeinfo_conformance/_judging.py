@@ -1,0 +1,90 @@
+"""Running one plan, and letting every judge look at the same observation."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance._execution import Watching, execute
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, is_upcoming, testable
+from runtimeinfo_conformance._verdict import Crash, Failure, Tally
+from runtimeinfo_conformance.guards import Exited, Guard, Hung, Watch
+from runtimeinfo_conformance.judges import JUDGES, Case
+from runtimeinfo_conformance.judges.hub import judge_hub
+
+
+def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: Guard | None = None) -> None:
+    """Run one plan, and let every judge look at the same observation.
+
+    Args:
+        subject: The subject.
+        plan: The plan.
+        tally: Where the findings go. It is stopped if the subject did what no subject may.
+        guard: What watches the subject; one that gives it a minute by default.
+
+    Raises:
+        TypeError: If a runner gets a plan for a hub, or the reverse.
+    """
+    tally.plans += 1
+    watches: list[Watch] = []
+    watched = guard or Guard()
+
+    @contextmanager
+    def watching() -> Generator[None]:
+        with watched.watching() as watch:
+            watches.append(watch)
+            yield
+
+    if isinstance(subject, HubSubject):
+        if not isinstance(plan, HubPlan):
+            raise TypeError(f"a hub takes a HubPlan, not {plan!r}")
+        crash = _judge_hub(subject, plan, tally, watching)
+    else:
+        if not isinstance(plan, Plan):
+            raise TypeError(f"a runner takes a Plan, not {plan!r}")
+        crash = _judge_runner(subject, plan, tally, watching)
+    problem = next((watch.problem for watch in watches if watch.problem is not None), None)
+    if problem is not None:
+        crash = problem
+        tally.stopped = True
+    if crash is not None and tally.crash is None:
+        tally.crash = Crash(plan, crash, "".join(watch.printed for watch in watches))
+
+
+def find_killer(subject: AnySubject, requirement: str, tried: Iterable[Plan | HubPlan]) -> Failure | None:
+    """Return how a requirement is broken on the first of some plans that breaks it, or None."""
+    guard = Guard()
+    for plan in tried:
+        tally = Tally()
+        judge_plan(subject, plan, tally, guard)
+        failure = tally.counts[requirement].failure
+        if failure is not None:
+            return failure
+    return None
+
+
+def _judge_hub(subject: HubSubject, plan: HubPlan, tally: Tally, watching: Watching) -> BaseException | None:
+    try:
+        with watching():
+            for requirement, finding in judge_hub(subject, plan):
+                tally.add(requirement, finding, plan)
+    except (Exception, SystemExit, Hung, Exited) as error:  # the report says it
+        return error
+    return None
+
+
+def _judge_runner(subject: Subject, plan: Plan, tally: Tally, watching: Watching) -> BaseException | None:
+    crash: BaseException | None = None
+    ids = [id for id in testable(subject) if id in JUDGES]
+    for leg in execute(subject, plan, watching):
+        tally.events += len(leg.records)
+        case = Case(leg)
+        broken = {id for id in ids for finding in JUDGES[id](case) if not tally.add(id, finding, plan, leg)}
+        # A run that raises because it breaks a rule is red already; an upcoming rule makes nothing red yet.
+        explained = any(not is_upcoming(subject, REQUIREMENTS[id]) for id in broken)
+        if leg.raised is not None and leg.raised is not leg.planned and not explained:
+            crash = crash or leg.raised
+    return crash

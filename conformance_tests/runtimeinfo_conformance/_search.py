@@ -1,0 +1,45 @@
+"""Which plans are run, in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase
+
+from runtimeinfo_conformance._fixed_plans import fixed_plans
+from runtimeinfo_conformance._strategies import hub_plans, plans
+from runtimeinfo_conformance._subject import AnySubject, HubSubject
+
+# The strategies may filter and grow as they like: nothing slow happens while plans are drawn.
+_HEALTH_CHECKS = tuple(HealthCheck)
+
+
+def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None) -> list[Any]:
+    """Return plans that use nothing but what a subject has declared.
+
+    They are drawn before the first one is run: what a subject raises, and how long it takes, is nothing that
+    Hypothesis has to know.
+
+    Args:
+        subject: The subject.
+        most: How many; the plans that are always tried come first, and all of them.
+        seed: The seed of the search; None for the same plans each time.
+    """
+    drawn: list[Any] = fixed_plans(subject)
+
+    # Settings of the kit's own: neither the user's profile nor their database has a say here.
+    @hypothesis.settings(
+        max_examples=max(most - len(drawn), 1),
+        derandomize=seed is None,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=_HEALTH_CHECKS,
+    )
+    @hypothesis.given(hub_plans() if isinstance(subject, HubSubject) else plans(subject.capabilities))
+    def draw(plan: Any) -> None:
+        drawn.append(plan)
+
+    (draw if seed is None else hypothesis.seed(seed)(draw))()
+    return drawn
