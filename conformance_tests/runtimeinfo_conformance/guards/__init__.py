@@ -1,0 +1,8 @@
+"""Guards around the code under test: it runs in the kit's own process, and may do there whatever it likes."""
+
+from runtimeinfo_conformance.guards._alarm import Hung
+from runtimeinfo_conformance.guards._exits import Exited
+from runtimeinfo_conformance.guards._guard import Guard, Watch
+from runtimeinfo_conformance.guards._misbehaviour import Misbehaviour, SubjectMisbehaved
+
+__all__ = ["Exited", "Guard", "Hung", "Misbehaviour", "SubjectMisbehaved", "Watch"]

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import abc
+import copy
+import functools
+import pickle
+from collections.abc import Callable, Generator
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import runtimeinfo
+import runtimeinfo_adapters
+from runtimeinfo_conformance import _observation, judges
+from runtimeinfo_conformance.guards import Guard, Watch
+from runtimeinfo_conformance.judges import count
+
+HUB: Any = runtimeinfo_adapters.MessageHub
+HOOK: Any = runtimeinfo.RuntimeInfoHook
+
+
+def nothing(*_: Any, **__: Any) -> Any:
+    return None
+
+
+def spread(history: Any) -> float:
+    return 0.0
+
+
+def judge_of(id: str) -> Any:
+    return judges.JUDGES[id]
+
+
+# What is patched, the name that the message has, and what is there now.
+PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
+    (
+        lambda: setattr(HUB, "update_info", nothing),
+        "replaced runtimeinfo_adapters.MessageHub.update_info ",
+        lambda: vars(HUB)["update_info"],
+    ),
+    (
+        lambda: setattr(HUB, "runtime_info", {}),
+        "replaced runtimeinfo_adapters.MessageHub.runtime_info ",
+        lambda: vars(HUB)["runtime_info"],
+    ),
+    (
+        lambda: delattr(HUB, "update_scalar"),
+        "removed runtimeinfo_adapters.MessageHub.update_scalar ",
+        lambda: vars(HUB)["update_scalar"],
+    ),
+    (
+        lambda: setattr(HUB, "__getattribute__", object.__getattribute__),
+        "added runtimeinfo_adapters.MessageHub.__getattribute__ ",
+        lambda: "__getattribute__" in vars(HUB),
+    ),
+    (lambda: setattr(HUB, "extra", 1), "added runtimeinfo_adapters.MessageHub.extra ", lambda: hasattr(HUB, "extra")),
+    (
+        lambda: setattr(HUB.__mro__[1], "get_instance", classmethod(nothing)),
+        "replaced runtimeinfo_adapters.NamedInstances.get_instance ",
+        lambda: vars(HUB.__mro__[1])["get_instance"],
+    ),
+    (
+        lambda: setattr(HOOK, "priority", "LOW"),
+        "replaced runtimeinfo.RuntimeInfoHook.priority ",
+        lambda: HOOK.priority,
+    ),
+    (
+        lambda: setattr(runtimeinfo.Dispatcher, "dispatch", nothing),
+        "replaced runtimeinfo.Dispatcher.dispatch ",
+        lambda: runtimeinfo.Dispatcher.dispatch,
+    ),
+    (
+        lambda: setattr(runtimeinfo.Lifecycle, "stage", property(nothing)),
+        "replaced runtimeinfo.Lifecycle.stage ",
+        lambda: vars(runtimeinfo.Lifecycle)["stage"],
+    ),
+    (
+        lambda: setattr(runtimeinfo_adapters.ScalarHistory, "mean", nothing),
+        "replaced runtimeinfo_adapters.ScalarHistory.mean ",
+        lambda: runtimeinfo_adapters.ScalarHistory.mean,
+    ),
+    (
+        lambda: setattr(_observation.Recorder, "note", nothing),
+        "replaced runtimeinfo_conformance.Recorder.note ",
+        lambda: _observation.Recorder.note,
+    ),
+    (
+        lambda: setattr(_observation.Probe, "before_train_iter", nothing),
+        "replaced runtimeinfo_conformance.Probe.before_train_iter ",
+        lambda: _observation.Probe.before_train_iter,
+    ),
+    (
+        lambda: setattr(judges.Finding, "holds", True),
+        "replaced runtimeinfo_conformance.Finding.holds ",
+        lambda: vars(judges.Finding)["holds"],
+    ),
+    (
+        lambda: setattr(_observation, "_first_rates", nothing),
+        "replaced runtimeinfo_conformance._observation._first_rates ",
+        lambda: vars(_observation)["_first_rates"],
+    ),
+    (
+        lambda: setattr(count, "sorted", nothing),
+        "added runtimeinfo_conformance.judges.count.sorted ",
+        lambda: hasattr(count, "sorted"),
+    ),
+    (
+        lambda: judges.JUDGES.update({"COUNT-01": nothing}),
+        "replaced runtimeinfo_conformance.judges.JUDGES['COUNT-01'] ",
+        lambda: judge_of("COUNT-01"),
+    ),
+    (
+        lambda: judges.JUDGES.pop("COUNT-02"),
+        "removed runtimeinfo_conformance.judges.JUDGES['COUNT-02'] ",
+        lambda: judge_of("COUNT-02"),
+    ),
+]
+
+
+def watched(guard: Guard, run: Callable[[], object]) -> Watch:
+    with guard.watching() as watch:
+        run()
+    return watch
+
+
+@pytest.mark.parametrize(("patch", "name", "now"), PATCHES, ids=[name.strip() for _, name, _ in PATCHES])
+def test_a_patch_is_noted_and_undone(
+    guard: Guard, patch: Callable[[], object], name: str, now: Callable[[], object]
+) -> None:
+    before = now()
+    watch = watched(guard, patch)
+    assert now() is before
+    assert watch.problem is not None
+    assert watch.problem.kind == "tampering"
+    assert f"it {name}" in str(watch.problem)
+    assert "All is put back" in str(watch.problem)
+    assert watched(guard, lambda: None).problem is None
+
+
+def test_of_many_patches_some_are_named(guard: Guard) -> None:
+    def run() -> None:
+        for name in ("update_info", "update_info_dict", "pop_info", "get_info", "get_scalar"):
+            setattr(HUB, name, nothing)
+
+    message = str(watched(guard, run).problem)
+    assert message.count("replaced runtimeinfo_adapters.MessageHub.") == 3
+    assert ", and 2 more while it ran" in message
+
+
+def test_a_patch_that_is_undone_in_the_run_is_none(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> None:
+        with mock.patch.object(HUB, "update_info", nothing), monkeypatch.context() as patch:
+            patch.delattr(HUB, "pop_info")
+            patch.setattr(HUB, "get_instance", nothing)
+
+    assert watched(guard, run).problem is None
+
+
+def test_a_patch_from_before_the_guard_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HUB, "update_info", nothing)
+    guard = Guard()
+    assert watched(guard, lambda: None).problem is None
+    assert HUB.update_info is nothing
+
+
+@pytest.fixture
+def history() -> Generator[Any]:
+    registered = dict(runtimeinfo_adapters.ScalarHistory.statistics_methods)
+    yield runtimeinfo_adapters.ScalarHistory
+    runtimeinfo_adapters.ScalarHistory.statistics_methods.clear()
+    runtimeinfo_adapters.ScalarHistory.statistics_methods.update(registered)
+
+
+def test_what_a_subject_may_do_is_no_patch(guard: Guard, history: Any) -> None:
+    def run() -> None:
+        class Mine(HUB):
+            def update_info(self, *arguments: Any, **named: Any) -> None:
+                super().update_info(*arguments, **named)
+
+        hook = HOOK()
+        hook.priority = "LOW"  # an instance is the subject's own
+        hub = Mine("guards-mine")
+        hub.update_info("epoch", 1)
+        hub.update_info = functools.partial(nothing)
+        copy.copy(HUB("guards-copied"))
+        pickle.dumps(history())
+        history.register_statistics(spread)
+        abc.update_abstractmethods(HUB)
+        isinstance(hub, runtimeinfo.MessageHub)
+        _ = HUB.__annotations__, HOOK.__annotations__
+        vars(count).setdefault("__warningregistry__", {})
+
+    assert watched(guard, run).problem is None
