@@ -5,15 +5,26 @@ python docs/generate.py --check    writes nothing, and fails if something would 
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtimeinfo import CAPABILITIES, GRAMMAR, HOOK_POINTS, REQUIREMENTS, SPEC_VERSION, Requirement
-from runtimeinfo_conformance._hub_mutants import HUB_MUTANTS
-from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
+from runtimeinfo import (
+    CAPABILITIES,
+    GRAMMAR,
+    HOOK_POINTS,
+    REQUIREMENTS,
+    SPEC_VERSION,
+    SPEC_VERSIONS,
+    Requirement,
+)
+from runtimeinfo_conformance._explain import faults_of
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A version of the spec is a draft until it has its file here: the tests hold the rules to it.
+FROZEN = ROOT / "protocol" / "tests" / "frozen"
 
 GROUPS = {
     "LIFE": "Lifecycle",
@@ -64,7 +75,7 @@ def between(text: str, marker: str, content: str) -> str:
 def spec_page() -> Iterator[str]:
     """Yield the lines of the spec page."""
     yield from (
-        f"# The spec, version {SPEC_VERSION}",
+        f"# The spec, version {with_status(SPEC_VERSION)}",
         "",
         "Written by `make docs` from the registry and the lifecycle table. MUST and SHOULD are those of RFC 2119.",
         "",
@@ -94,6 +105,12 @@ def spec_page() -> Iterator[str]:
         "|---|---|",
         *(f"| `{name}` | {promise} |" for name, promise in CAPABILITIES.items()),
         "",
+        "## Versions",
+        "",
+        "A version has the requirements that came in with it, and those of the versions before. Once it is out,",
+        "none of them changes any more. A draft may change until the first release that brings it.",
+        *versions(),
+        "",
         "## Requirements",
     )
     for prefix, title in GROUPS.items():
@@ -112,18 +129,40 @@ def productions() -> Iterator[str]:
         yield f"{name:<11} := before_{name}{body} after_{name}"
 
 
+def versions() -> Iterator[str]:
+    """Yield each version with what came in with it."""
+    for version in SPEC_VERSIONS:
+        yield from ("", f"### {with_status(version)}")
+        for prefix, title in GROUPS.items():
+            ids = [id for id, rule in REQUIREMENTS.items() if rule.since == version and id.startswith(f"{prefix}-")]
+            if ids:
+                yield from ("", f"{title}: {', '.join(f'[{id}](#{id.lower()})' for id in ids)}")
+
+
+def with_status(version: str) -> str:
+    """Return a version, and say of a draft that it is one."""
+    return version if (FROZEN / f"spec-{version}.json").exists() else f"{version} (draft)"
+
+
 def requirement(rule: Requirement) -> Iterator[str]:
     """Yield the section of a requirement."""
-    yield from ("", f"#### {rule.id}", "", f"{rule.text}", "", f"*Intent.* {rule.intent}")
+    yield from ("", f"#### {rule.id}", "", prose(rule.text), "", f"*Intent.* {prose(rule.intent)}")
+    yield from ("", f"*Example.* {prose(rule.example)}")
     facts = [f"**{rule.level}**, kept by the {rule.party}, since {rule.since}"]
     if rule.capabilities:
         facts.append(f"needs {' and '.join(f'`{name}`' for name in sorted(rule.capabilities))}")
     yield from ("", "; ".join(facts) + ".")
     if rule.untestable:
-        yield from ("", f"*Not tested.* {rule.untestable}")
-    faults = [mutant.name for mutant in (*RUNNER_MUTANTS, *HUB_MUTANTS) if mutant.requirement == rule.id]
+        yield from ("", f"*Not tested.* {prose(rule.untestable)}")
+    faults = faults_of(rule)
     if faults:
-        yield from ("", f"*The kit notices, for instance:* {'; '.join(faults)}.")
+        yield from ("", f"*The kit notices, for instance:* {prose('; '.join(faults))}.")
+
+
+def prose(text: str) -> str:
+    """Escape what Markdown would take for a tag or a link, outside of code: train/<name>, and [[5, 1], [0, 6]]."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"[<\[\]*]", r"\\\g<0>", part) for part in parts)
 
 
 if __name__ == "__main__":
