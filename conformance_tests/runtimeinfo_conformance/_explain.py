@@ -48,7 +48,9 @@ def explain(id: str) -> list[str]:
 
 def faults_of(rule: Requirement) -> list[str]:
     """Return the names of the faults which break a requirement, and which the kit has to notice under it."""
-    return [mutant.name for mutant in (*RUNNER_MUTANTS, *HUB_MUTANTS) if mutant.requirement == rule.id]
+    faults = [(mutant.requirement, mutant.name) for mutant in RUNNER_MUTANTS]
+    faults += [(mutant.requirement, mutant.name) for mutant in HUB_MUTANTS]
+    return [name for requirement, name in faults if requirement == rule.id]
 
 
 def spec(version: str | None = None) -> list[str]:
