@@ -1,0 +1,191 @@
+"""Running one plan again, for one requirement."""
+
+from __future__ import annotations
+
+import shlex
+import traceback
+from dataclasses import dataclass
+
+import typer
+
+from runtimeinfo import REQUIREMENTS, Requirement
+from runtimeinfo_conformance._explain import UnknownRequirementError, explain
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._judging import judge_plan
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance._plan_text import PlanTextError, parse_plan
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, is_upcoming
+from runtimeinfo_conformance._target import TargetError, find_subjects
+from runtimeinfo_conformance._timeline import describe_failure
+from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Tally
+from runtimeinfo_conformance.guards import Guard
+
+EX_USAGE = 64
+"""The exit code for a command line that asks for what cannot be; the name and the number are those of sysexits.h."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What one plan said of one requirement.
+
+    Attributes:
+        requirement: Its id.
+        plan: The plan.
+        failure: How it was broken; None if it was not.
+        occurrences: How often it mattered.
+        crash: An exception that nobody had planned, if there was one.
+    """
+
+    requirement: str
+    plan: Plan | HubPlan
+    failure: Failure | None
+    occurrences: int
+    crash: Crash | None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The verdict: the one that `check` would give, were there only this plan and this requirement."""
+        if self.failure is not None:
+            return ExitCode.VIOLATED
+        if self.crash is not None:
+            return ExitCode.SUBJECT_BROKE
+        return ExitCode.CONFORMANT if self.occurrences else ExitCode.VACUOUS
+
+
+class ReplayError(Exception):
+    """A requirement cannot be replayed: there is none of that name, or none for this subject or this plan."""
+
+
+def replay(subject: AnySubject, requirement: str, plan: Plan | HubPlan, *, guard: Guard | None = None) -> Replay:
+    """Run one plan on a subject, and tell whether a requirement is broken on it.
+
+    Args:
+        subject: The subject.
+        requirement: The id of a requirement.
+        plan: The plan, of the party that the subject is of.
+        guard: What watches the subject: see `judge_plan`.
+
+    Raises:
+        ReplayError: If there is no such requirement, if it cannot be judged on this subject, or if the plan is for
+            another party.
+
+    Example:
+        >>> from runtimeinfo_conformance.subjects.reference_hub import subject
+        >>> replay(subject(), "HUB-02", HubPlan()).failure is None
+        True
+    """
+    reason = _unfit(subject, requirement, plan)
+    if reason is not None:
+        raise ReplayError(reason)
+    tally = Tally()
+    judge_plan(subject, plan, tally, guard)
+    count = tally.counts[requirement]
+    return Replay(requirement, plan, count.failure, count.occurrences, tally.crash)
+
+
+def replay_line(requirement: str, plan: Plan | HubPlan, target: str | None) -> str:
+    """Return the command that replays a plan, quoted for a POSIX shell.
+
+    Args:
+        requirement: The id of a requirement.
+        plan: The plan.
+        target: What names the subject; None where it is not known, and is left to be filled in.
+
+    Example:
+        >>> replay_line("STAGE-03", Plan(val_batches=1), "tests/test_conformance.py")
+        "runtimeinfo replay STAGE-03 'Plan(val_batches=1)' tests/test_conformance.py"
+    """
+    place = "<file>" if target is None else shlex.quote(target)
+    return f"runtimeinfo replay {requirement} {shlex.quote(repr(plan))} {place}"
+
+
+def replay_command(target: str, requirement: str, plan_text: str) -> int:
+    """Replay a plan, and print what it says of a requirement.
+
+    Args:
+        target: What names one subject: see `find_subjects`.
+        requirement: The id of a requirement.
+        plan_text: The plan, as in a report.
+
+    Returns:
+        The exit code: 0 the requirement holds, 1 it is broken, 3 it did not matter on this plan, 4 the subject itself
+        broke or cannot be found, 64 something else that was asked for cannot be.
+    """
+    try:
+        plan = parse_plan(plan_text)
+        explain(requirement)
+        rule = REQUIREMENTS[requirement.upper()]
+        subject = _find_subject(target)
+        replayed = replay(subject, rule.id, plan)
+    except TargetError as error:
+        if error.__cause__ is not None:
+            typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
+        return _refuse(str(error), ExitCode.SUBJECT_BROKE)
+    except PlanTextError as error:
+        return _refuse(f"the plan cannot be read: {error}", EX_USAGE)
+    except (UnknownRequirementError, ReplayError) as error:
+        return _refuse(str(error), EX_USAGE)
+    _print_replay(subject, rule, replayed)
+    return replayed.exit_code
+
+
+def _find_subject(target: str) -> AnySubject:
+    subjects = find_subjects(target)
+    if len(subjects) > 1:
+        names = ", ".join(subject.name for subject in subjects)
+        raise ReplayError(f"{target} has {len(subjects)} subjects ({names}); name one, as in {target}:NAME")
+    return subjects[0]
+
+
+def _unfit(subject: AnySubject, requirement: str, plan: Plan | HubPlan) -> str | None:
+    """Return why a requirement cannot be judged on a subject by a plan; None if it can."""
+    rule = REQUIREMENTS.get(requirement)
+    if rule is None:
+        return f"there is no requirement {requirement!r}"
+    if not subject.applies(rule):
+        if isinstance(subject, Subject) and rule.party == "runner":
+            reason = f"it has not declared {', '.join(sorted(rule.capabilities - subject.capabilities))}"
+        else:
+            reason = f"it is for a {rule.party}"
+        return f"{rule.id} does not apply to {subject.name}: {reason}"
+    if rule.untestable is not None:
+        return f"{rule.id} cannot be tested: {rule.untestable}"
+    party, kind = ("hub", HubPlan) if isinstance(subject, HubSubject) else ("runner", Plan)
+    if not isinstance(plan, kind):
+        return f"{subject.name} is a {party} and takes a {kind.__name__}, not a {type(plan).__name__}"
+    return None
+
+
+def _print_replay(subject: AnySubject, rule: Requirement, replayed: Replay) -> None:
+    typer.echo(f"{rule.id} ({rule.level}) {rule.text}")
+    if is_upcoming(subject, rule):
+        typer.echo(f"  upcoming: demanded from spec {rule.since} on, and {subject.name} claims {subject.spec}")
+    if replayed.failure is not None:
+        for line in describe_failure(replayed.failure):
+            typer.echo(f"  {line}".rstrip())
+    else:
+        typer.echo(f"  plan:     {replayed.plan!r}")
+    if replayed.crash is not None:
+        typer.echo("".join(traceback.format_exception(replayed.crash.error)), err=True)
+        if replayed.crash.printed:
+            typer.echo(f"it had printed:\n{replayed.crash.printed}", err=True)
+        typer.echo(f"runtimeinfo: {subject.name} broke on this plan", err=True)
+    typer.echo(f"{subject.name}: {rule.id} {_verdict(replayed)}")
+
+
+def _verdict(replayed: Replay) -> str:
+    times = "once" if replayed.occurrences == 1 else f"{replayed.occurrences:,} times"
+    match replayed.exit_code:
+        case ExitCode.VIOLATED:
+            return f"is broken on this plan, where it mattered {times}"
+        case ExitCode.SUBJECT_BROKE:
+            return "is not decided: the subject itself broke on this plan"
+        case ExitCode.VACUOUS:
+            return "did not matter on this plan: nothing in it exercises the requirement"
+        case _:
+            return f"holds on this plan, where it mattered {times}"
+
+
+def _refuse(message: str, code: int) -> int:
+    typer.echo(f"runtimeinfo: {message}", err=True)
+    return code
