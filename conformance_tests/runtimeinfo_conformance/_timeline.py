@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtimeinfo_conformance._observation import Leg, Record
+from runtimeinfo_conformance._text import fit, shown, shown_beside
 from runtimeinfo_conformance._verdict import Failure
 
 _CONTEXT = 6  # events shown on either side of the marked one
@@ -12,11 +13,8 @@ _CONTEXT = 6  # events shown on either side of the marked one
 
 def describe_failure(failure: Failure) -> list[str]:
     """Return the plan, what was expected and observed, and the run around it."""
-    lines = [
-        f"plan:     {failure.plan!r}",
-        f"expected: {failure.finding.expected}",
-        f"observed: {failure.finding.observed}",
-    ]
+    expected, observed = shown_beside(failure.finding.expected, failure.finding.observed)
+    lines = [f"plan:     {failure.plan!r}", f"expected: {expected}", f"observed: {observed}"]
     if failure.leg is not None:
         lines += ["", *_timeline(failure.leg, failure.finding.at)]
     elif failure.finding.at is not None:
@@ -41,12 +39,18 @@ def _timeline(leg: Leg, at: int | None) -> Iterator[str]:
     if last < len(records):
         yield f"     ... {len(records) - last} events after"
     if leg.raised is not None:
-        yield f"     raised {leg.raised!r}"
+        yield f"     raised {shown(leg.raised)}"
 
 
 def _describe(record: Record) -> str:
-    stage = record.info.get("loop_stage", "-")
-    counters = (
-        f"runner {record.epoch}/{record.iter}, hub {record.info.get('epoch', '-')}/{record.info.get('iter', '-')}"
-    )
-    return f"{record.event:<20} stage {stage:<6} epoch/iter: {counters}"
+    stage = _short(record.info.get("loop_stage"))
+    runner = f"{_short(record.epoch)}/{_short(record.iter)}"
+    hub = f"{_short(record.info.get('epoch'))}/{_short(record.info.get('iter'))}"
+    return f"{record.event:<20} stage {stage:<6} epoch/iter: runner {runner}, hub {hub}"
+
+
+def _short(value: object) -> str:
+    """Return what is published in the place of a stage or a counter: it can be anything."""
+    if value is None:
+        return "-"
+    return fit(value if isinstance(value, str) else shown(value), 40)

@@ -6,6 +6,6 @@ The plain data of `_json` is made once; everything else is drawn from it.
 from __future__ import annotations
 
 from runtimeinfo_conformance.reports._json import ReportData, report_data, schema
-from runtimeinfo_conformance.reports._write import ReportError, write_reports
+from runtimeinfo_conformance.reports._write import ReportError, check_folder, write_reports
 
-__all__ = ["ReportData", "ReportError", "report_data", "schema", "write_reports"]
+__all__ = ["ReportData", "ReportError", "check_folder", "report_data", "schema", "write_reports"]

@@ -64,7 +64,9 @@ def badge_svg(report: ReportData) -> str:
 
 def _message(report: ReportData) -> tuple[str, str]:
     message, colour = _BADGES[report["verdict"]]
-    return message.format(spec=report["spec"]), colour
+    waived = report["counts"].get("waived", 0)
+    let_pass = f", {waived} waived" if waived and report["verdict"] == "conformant" else ""
+    return f"{message.format(spec=report['spec'])}{let_pass}", colour
 
 
 def _width(text: str) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from runtimeinfo_conformance.reports._json import SUMMARIES_BY_NAME, ReportData, RequirementData
-from runtimeinfo_conformance.reports._picture import draw
+from runtimeinfo_conformance.reports._picture import HEADS, Picture, draw
 
 SYMBOLS = {
     "pass": "✓",
@@ -23,28 +23,28 @@ SYMBOLS = {
 }
 """A symbol for each verdict: colour alone would not tell everybody."""
 
-_BROKEN = ("fail", "warn")
 _OFF = "not applicable"
 
 
 def report_page(report: ReportData) -> str:
     """Return the page of a report."""
-    broken = [each for each in report["requirements"] if each["verdict"] in _BROKEN]
-    timelines = {
-        each["id"]: each["failure"]["timeline"]
-        for each in broken
-        if each["failure"] is not None and each["failure"]["timeline"] is not None
-    }
+    cards = list(_cards(report["requirements"]))
+    shown = [each for _, _, several in cards for each in several]
     groups = _groups(report["requirements"])
     template = _environment().get_template("report.html.jinja")
     return template.render(
         report=report,
         # Those in which nothing applies come last.
         groups=dict(sorted(groups.items(), key=lambda group: all(each["verdict"] == _OFF for each in group[1]))),
-        broken=broken,
-        pictures={id: draw(timeline, id) for id, timeline in timelines.items()},
+        cards=cards,
+        linked={each["id"] for each in shown},
+        sentences=[
+            ("troubles", "What is wrong with the waivers", report["troubles"]),
+            ("warnings", "Warnings", report["warnings"]),
+            ("survivors", "Faults put in on purpose that were not noticed", report["survivors"]),
+        ],
+        pictures=dict(_pictures(shown)),
         summary=SUMMARIES_BY_NAME[report["verdict"]],
-        symbols=SYMBOLS,
     )
 
 
@@ -60,13 +60,12 @@ def index_page(reports: Sequence[tuple[str, ReportData]]) -> str:
         groups=_groups(reports[0][1]["requirements"]),
         verdicts=[{each["id"]: each["verdict"] for each in report["requirements"]} for _, report in reports],
         summaries=SUMMARIES_BY_NAME,
-        symbols=SYMBOLS,
     )
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,
         undefined=StrictUndefined,
@@ -74,6 +73,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update(symbols=SYMBOLS, heads=HEADS)
+    return environment
 
 
 def _source(name: str) -> str:
@@ -86,3 +87,20 @@ def _groups(requirements: Iterable[RequirementData]) -> dict[str, list[Requireme
     for each in requirements:
         groups.setdefault(each["id"].partition("-")[0], []).append(each)
     return groups
+
+
+def _cards(requirements: Sequence[RequirementData]) -> Iterator[tuple[str, str, list[RequirementData]]]:
+    """Yield what is told at length, in sections with an id and a title."""
+
+    def of(*verdicts: str) -> list[RequirementData]:
+        return [each for each in requirements if each["verdict"] in verdicts]
+
+    yield "broken", "What is broken", of("fail", "warn")
+    yield "waived", "What is waived", of("waived")
+    yield "upcoming", "What a later spec demands", of("upcoming")
+
+
+def _pictures(requirements: Iterable[RequirementData]) -> Iterator[tuple[str, Picture]]:
+    for each in requirements:
+        if each["failure"] is not None and each["failure"]["timeline"] is not None:
+            yield each["id"], draw(each["failure"]["timeline"], each["id"])

@@ -9,19 +9,21 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, TypedDict
 
-from runtimeinfo import CLOSES, OPENS, __version__
+from runtimeinfo import CLOSES, OPENS, SPEC_VERSION, __version__
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
+from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance._text import fit, shown, shown_beside
 from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Failure, Report, Result, Verdict
-from runtimeinfo_conformance.reports._text import fit, shown, shown_beside
 
 SCHEMA_VERSION = 1
-"""Grows by one when a reader of the version before could no longer read a report."""
+"""Grows by one when a reader of the version before could no longer read a report: not when a field is added."""
 
 # Around the event in question. A runner that went wild can emit millions.
 _MOST_EVENTS = 400
 _MOST_TRACEBACK = 20_000
+_MOST_REPLAY = 20_000
 
 # Beyond this a JSON reader may round.
 _LARGEST_EXACT = 2**53
@@ -68,11 +70,20 @@ class FailureData(TypedDict):
     """How a requirement was broken: `at` is the index of an event of a run, or of an operation on a hub."""
 
     plan: str
+    replay: str | None
     expected: str
     observed: str
     at: int | None
     timeline: TimelineData | None
     operations: list[str] | None
+
+
+class WaiverData(TypedDict):
+    """Why a broken requirement is let pass, and until when."""
+
+    reason: str
+    issue: str
+    expires: str
 
 
 class RequirementData(TypedDict):
@@ -81,11 +92,14 @@ class RequirementData(TypedDict):
     id: str
     level: str
     party: str
+    since: str
     text: str
     intent: str
+    example: str
     verdict: str
     occurrences: int
     reason: str
+    waiver: WaiverData | None
     failure: FailureData | None
 
 
@@ -104,7 +118,10 @@ class ReportData(TypedDict):
     subject: SubjectData
     versions: dict[str, str]
     spec: str
+    newest_spec: str
     profile: str
+    seed: Counter
+    target: str | None
     date: str
     plans: int
     seconds: float
@@ -112,6 +129,8 @@ class ReportData(TypedDict):
     verdict: str
     counts: dict[str, int]
     requirements: list[RequirementData]
+    warnings: list[str]
+    troubles: list[str]
     survivors: list[str]
     crash: CrashData | None
 
@@ -123,13 +142,16 @@ def report_data(report: Report, now: datetime | None = None) -> ReportData:
         report: The report.
         now: The date that it shall bear; the present one by default.
     """
-    requirements = [_requirement(result) for result in report.results]
+    requirements = [_requirement(result, report.target) for result in report.results]
     return {
         "schema_version": SCHEMA_VERSION,
         "subject": _subject(report),
         "versions": {"runtimeinfo": __version__, "python": platform.python_version()},
         "spec": report.spec,
+        "newest_spec": SPEC_VERSION,
         "profile": fit(report.profile),
+        "seed": _counter(report.seed),
+        "target": None if report.target is None else fit(report.target),
         "date": (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
         "plans": report.plans,
         "seconds": round(report.seconds, 3),
@@ -137,6 +159,8 @@ def report_data(report: Report, now: datetime | None = None) -> ReportData:
         "verdict": verdict_name(report.exit_code),
         "counts": {verdict.value: len(report.of(verdict)) for verdict in Verdict if report.of(verdict)},
         "requirements": requirements,
+        "warnings": [fit(warning) for warning in report.warnings],
+        "troubles": [fit(trouble) for trouble in report.troubles],
         "survivors": [fit(survivor) for survivor in report.survivors],
         "crash": None if report.crash is None else _crash(report.crash),
     }
@@ -173,26 +197,43 @@ def _subject(report: Report) -> SubjectData:
     }
 
 
-def _requirement(result: Result) -> RequirementData:
-    rule = result.requirement
+def _requirement(result: Result, target: str | None) -> RequirementData:
+    rule, failure = result.requirement, result.failure
     return {
         "id": rule.id,
         "level": rule.level,
         "party": rule.party,
+        "since": rule.since,
         "text": rule.text,
         "intent": rule.intent,
+        "example": rule.example,
         "verdict": result.verdict.value,
         "occurrences": result.occurrences,
         "reason": fit(result.reason),
-        "failure": None if result.failure is None else _failure(result.failure),
+        "waiver": _waiver(result),
+        "failure": None if failure is None else _failure(failure, replay=_replay(rule.id, failure, target)),
     }
 
 
-def _failure(failure: Failure) -> FailureData:
+def _waiver(result: Result) -> WaiverData | None:
+    waiver = result.waiver
+    if waiver is None:
+        return None
+    return {"reason": fit(waiver.reason), "issue": fit(waiver.issue), "expires": waiver.expires.isoformat()}
+
+
+def _replay(requirement: str, failure: Failure, target: str | None) -> str | None:
+    line = replay_line(requirement, failure.plan, target)
+    # A line to be pasted is of no use if it was cut, or if something in it had to be escaped.
+    return line if fit(line, _MOST_REPLAY) == line else None
+
+
+def _failure(failure: Failure, replay: str | None = None) -> FailureData:
     finding, plan = failure.finding, failure.plan
     expected, observed = shown_beside(finding.expected, finding.observed)
     return {
         "plan": shown(plan),
+        "replay": replay,
         "expected": expected,
         "observed": observed,
         "at": finding.at,

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
+from runtimeinfo_conformance._text import fit
 from runtimeinfo_conformance.reports._json import (
     SUMMARIES_BY_NAME,
     EventData,
@@ -14,7 +15,6 @@ from runtimeinfo_conformance.reports._json import (
     RequirementData,
     TimelineData,
 )
-from runtimeinfo_conformance.reports._text import fit
 
 # What Markdown, or a site that shows it, could take for markup, a link or a mention. An underscore within a word
 # is none.
@@ -25,9 +25,10 @@ _MOST_CHARACTERS = 600
 _MOST_FAILURES = 40
 _CONTEXT = 6  # events shown on either side of the marked one
 
-_SYMBOLS = {"pass": "✅", "fail": "❌", "warn": "⚠️", "waived": "📝", "not executed": "❓"}
+_SYMBOLS = {"pass": "✅", "fail": "❌", "warn": "⚠️", "waived": "📝", "not executed": "❓", "upcoming": "🔜"}
 _BROKEN = ("fail", "warn")
-_LISTED = (*_BROKEN, "waived", "not executed")
+_LISTED = (*_BROKEN, "waived", "not executed", "upcoming")
+_SHOWN = (*_BROKEN, "waived", "upcoming")
 
 
 def markdown(report: ReportData) -> str:
@@ -41,27 +42,41 @@ def _lines(report: ReportData) -> Iterator[str]:
     summary = SUMMARIES_BY_NAME[report["verdict"]]
     yield f"## {symbol} {_text(subject['name'])} {_text(subject['version'])}: {_text(summary)}"
     yield ""
-    yield (
-        f"spec {_text(report['spec'])} · profile {_text(report['profile'])} · {report['plans']} plans in "
-        f"{report['seconds']:.1f} s · runtimeinfo {_text(report['versions']['runtimeinfo'])}"
-    )
+    yield " · ".join(_facts(report))
     yield ""
     yield from _counts(report)
+    yield from _sentences("What is wrong with the waivers:", report["troubles"])
+    yield from _sentences("Warnings:", report["warnings"])
     yield from _listed([each for each in report["requirements"] if each["verdict"] in _LISTED])
-    failed = [each for each in report["requirements"] if each["verdict"] in _BROKEN]
+    failed = [each for each in report["requirements"] if each["verdict"] in _SHOWN and each["failure"] is not None]
+    failed.sort(key=lambda each: _SHOWN.index(each["verdict"]))
     for requirement in failed[:_MOST_FAILURES]:
         yield from _failure(requirement)
     if len(failed) > _MOST_FAILURES:
         yield f"... and {len(failed) - _MOST_FAILURES} more: see the JSON or HTML report."
         yield ""
-    if report["survivors"]:
-        yield "**Faults put in on purpose that were not noticed:**"
-        yield ""
-        yield from (f"- {_text(survivor)}" for survivor in report["survivors"])
-        yield ""
+    yield from _sentences("Faults put in on purpose that were not noticed:", report["survivors"])
     if report["crash"] is not None:
         trace = report["crash"]["traceback"][-10 * _MOST_CHARACTERS :]
         yield from _folded("The subject broke", [f"plan: {report['crash']['plan']}", "", *trace.splitlines()])
+
+
+def _facts(report: ReportData) -> Iterator[str]:
+    newest = "" if report["spec"] == report["newest_spec"] else f" (the newest is {_text(report['newest_spec'])})"
+    yield f"spec {_text(report['spec'])}{newest}"
+    yield f"profile {_text(report['profile'])}"
+    if report["seed"] is not None:
+        yield f"seed {_text(str(report['seed']))}"
+    yield f"{report['plans']} plans in {report['seconds']:.1f} s"
+    yield f"runtimeinfo {_text(report['versions']['runtimeinfo'])}"
+
+
+def _sentences(title: str, sentences: list[str]) -> Iterator[str]:
+    if sentences:
+        yield f"**{title}**"
+        yield ""
+        yield from (f"- {_text(sentence)}" for sentence in sentences)
+        yield ""
 
 
 def _counts(report: ReportData) -> Iterator[str]:
@@ -79,16 +94,28 @@ def _listed(requirements: list[RequirementData]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for each in sorted(requirements, key=lambda each: _LISTED.index(each["verdict"])):
         verdict = f"{_SYMBOLS[each['verdict']]} {each['verdict']}"
-        reason = f" ({_text(each['reason'])})" if each["reason"] else ""
-        yield f"| {each['id']} | {each['level']} | {verdict} | {_text(each['text'])}{reason} |"
+        reason = _reason(each)
+        told = f" ({_text(reason)})" if reason else ""
+        yield f"| {each['id']} | {each['level']} | {verdict} | {_text(each['text'])}{told} |"
     yield ""
+
+
+def _reason(requirement: RequirementData) -> str:
+    waiver = requirement["waiver"]
+    if waiver is None:
+        return requirement["reason"]
+    return f"{waiver['reason']}; issue: {waiver['issue']}; expires: {waiver['expires']}"
 
 
 def _failure(requirement: RequirementData) -> Iterator[str]:
     failure = requirement["failure"]
     if failure is not None:
         title = f"{_SYMBOLS[requirement['verdict']]} {requirement['id']} ({requirement['level']})"
-        yield from _folded(f"{title} {requirement['text']}", _failure_lines(failure))
+        reason = _reason(requirement)
+        lines = [*([f"{requirement['verdict']}: {reason}"] if reason else []), *_failure_lines(failure)]
+        if requirement["example"]:
+            lines.insert(0, f"example:  {requirement['example']}")
+        yield from _folded(f"{title} {requirement['text']}", lines, replay=failure["replay"])
 
 
 def _failure_lines(failure: FailureData) -> Iterator[str]:
@@ -130,7 +157,7 @@ def _counter(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _folded(title: str, lines: Iterator[str] | list[str]) -> Iterator[str]:
+def _folded(title: str, lines: list[str], replay: str | None = None) -> Iterator[str]:
     # Not a fenced block: a text with backticks in it could leave that. The blank line makes the <pre> a block of
     # its own, which blank lines do not end.
     yield f"<details><summary>{html.escape(title)}</summary>"
@@ -138,6 +165,9 @@ def _folded(title: str, lines: Iterator[str] | list[str]) -> Iterator[str]:
     yield "<pre>"
     for line in lines:
         yield from html.escape(fit(line, _MOST_CHARACTERS)).splitlines() or [""]
+    if replay is not None:
+        # In full: it is there to be pasted.
+        yield from ("", html.escape(replay))
     yield "</pre>"
     yield ""
     yield "</details>"

@@ -19,11 +19,13 @@ _LINE = 22
 _INDENT = 9
 _HEAD = 24
 _MARGIN = 18
-_NAME, _STAGE, _COUNTER = 148, 58, 62
 _CHARACTER = 7.3
 _GAP = 14
 _BEYOND = 0.25
 _LONGEST = 14  # characters of a stage or a counter; the table has all of them
+
+HEADS = ("event", "stage", "runner", "hub")
+"""What stands above the columns."""
 
 
 class Span(NamedTuple):
@@ -113,12 +115,11 @@ def draw(timeline: TimelineData, requirement: str) -> Picture:
     depth = max((len(event["scopes"]) for event in window), default=0)
     left = _MARGIN + depth * _INDENT + 6
     lines = [_line(event, timeline, top + place * _LINE) for place, event in enumerate(window)]
-    # A stage or a counter that is none can be long.
-    stage = max([_STAGE, *(len(line.stage) * _CHARACTER + _GAP for line in lines)])
-    runner = max([_COUNTER, *(len(line.runner) * _CHARACTER + _GAP for line in lines)])
-    hub = max([_COUNTER, *(len(line.hub) * _CHARACTER for line in lines)])
-    columns = (left, left + _NAME, left + _NAME + stage, left + _NAME + stage + runner)
-    width = columns[-1] + hub
+    # No wider than the texts need: on a phone the picture shrinks, and its letters with it.
+    texts = [HEADS, *((line.event, line.stage, line.runner, line.hub) for line in lines)]
+    widths = [max(len(text) for text in column) * _CHARACTER + _GAP for column in zip(*texts, strict=True)]
+    columns = tuple(round(left + sum(widths[:place]), 1) for place in range(len(widths)))
+    width = round(left + sum(widths) - _GAP / 2, 1)
     bottom = top + len(window) * _LINE
     # How far a box that goes on beyond the picture sticks out there, in lines.
     over_top, over_bottom = _BEYOND if before else 0, _BEYOND if after else 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -30,6 +32,24 @@ class ReportError(Exception):
     def __init__(self, message: str, *, folder: Path) -> None:
         super().__init__(message)
         self.folder = folder
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that reports can be written into a folder, before anything is done that takes long.
+
+    Makes the folder if it is not there, and tries a file in it, which is removed again.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        ReportError: If they could not be written there.
+    """
+    with _telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".runtimeinfo-") as trial:
+            trial.write(b"x")
+            trial.flush()
 
 
 def write_reports(reports: Report | Sequence[Report], folder: str | Path, now: datetime | None = None) -> list[Path]:
@@ -74,17 +94,23 @@ def _files(report: ReportData) -> Iterator[tuple[str, str]]:
 
 def _write(folder: Path, name: str, text: str, root: Path) -> Path:
     path = folder / name
-    try:
+    with _telling(root, name):
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+@contextmanager
+def _telling(folder: Path, file: str = "") -> Generator[None]:
+    """Turn what the file system says into a ReportError."""
+    try:
+        yield
     except (OSError, ValueError) as error:  # a ValueError: a path with a null in it
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, FileExistsError | NotADirectoryError):
             reason = "there is a file in its place, or in place of a folder above it"
-        raise ReportError(
-            f"the reports cannot be written to the folder {str(root)!r}: {path.name}: {reason}", folder=root
-        ) from error
-    return path
+        where = f"the folder {str(folder)!r}{f': {file}' if file else ''}"
+        raise ReportError(f"the reports cannot be written to {where}: {reason}", folder=folder) from error
 
 
 def _folder_names(reports: Sequence[ReportData]) -> Iterator[str]:

@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
-from broken_runners import correct
+from broken_runners import StopsByAnException, correct, subject_of
 from simple_hub import SimpleHub
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
-from runtimeinfo_conformance._check import judge_plan
 from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
+from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
 from runtimeinfo_conformance._observation import Leg, Record
 from runtimeinfo_conformance._verdict import Crash, Failure, Report, Result, Tally, Verdict
+from runtimeinfo_conformance._waivers import WaivedFailure, Waiver
 from runtimeinfo_conformance.judges import Finding
 
 HOSTILE = (
@@ -60,6 +62,37 @@ def failing() -> Report:
 
 
 @pytest.fixture(scope="session")
+def waived() -> Report:
+    """What is broken is waived or upcoming, and there is something to warn of; the search had a seed."""
+    subject = replace(broken("STAGE-05"), spec="0.1")
+    plan = Plan(max_epochs=2, batches=2, test_batches=1)
+    tally = Tally()
+    judge_plan(subject, plan, tally)
+    failure = tally.counts["STAGE-05"].failure
+    assert failure is not None
+    waiver = Waiver(
+        "STAGE-05", "the test loop is being rewritten", "https://example.org/myfw/issues/12", date(2031, 5, 17), plan
+    )
+    stopped = judged(replace(subject_of(StopsByAnException), spec="0.1"), Plan(max_epochs=2, batches=2, stop_after=1))
+    later = {result.requirement.id: result for result in stopped.of(Verdict.UPCOMING) if result.failure is not None}
+    results = [
+        later.get(result.requirement.id, result)
+        if result.verdict is not Verdict.NOT_EXECUTED
+        else replace(result, verdict=Verdict.PASS, occurrences=1, reason="")
+        for result in tally.results(subject, {"STAGE-05": WaivedFailure(waiver, failure)})
+    ]
+    return Report(
+        subject, "nightly", 1, 1.25, tuple(results), warnings=("it can do 'val', and does not declare it",),
+        seed=20_250_304, target="tests/test_conformance.py:test_conformance",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def troubled(waived: Report) -> Report:
+    return replace(waived, troubles=("waivers.toml: FAIL-01 has expired on 2024-01-01",))
+
+
+@pytest.fixture(scope="session")
 def crashed(conformant: Report) -> Report:
     try:
         raise RuntimeError("out of <memory>")
@@ -91,9 +124,13 @@ def hostile() -> Report:
     failure = Failure(Plan(experiment_name=HOSTILE), Finding(1, HOSTILE, BrokenRepr()), leg)
     results = [Result(rule, Verdict.NOT_EXECUTED, reason=HOSTILE) for rule in REQUIREMENTS.values()]
     results[0] = Result(results[0].requirement, Verdict.FAIL, 3, failure)
+    waiver = Waiver("LIFE-02", HOSTILE, f"javascript:alert() {HOSTILE}", date(2031, 5, 17), Plan())
+    results[1] = Result(results[1].requirement, Verdict.WAIVED, 3, failure, HOSTILE, waiver)
+    results[2] = Result(results[2].requirement, Verdict.UPCOMING, 3, failure, HOSTILE)
     return Report(
-        subject, HOSTILE, 3, 1.0, tuple(results), crash=Crash(Plan(), ValueError(HOSTILE)), survivors=(HOSTILE,)
-    )
+        subject, HOSTILE, 3, 1.0, tuple(results), crash=Crash(Plan(), ValueError(HOSTILE)), survivors=(HOSTILE,),
+        warnings=(HOSTILE,), troubles=(HOSTILE,), seed=2**70, target=HOSTILE,
+    )  # fmt: skip
 
 
 class FirstWriteWins(SimpleHub):
@@ -107,7 +144,7 @@ class BrokenRepr:
         raise RuntimeError("no")
 
 
-KINDS = ("conformant", "failing", "crashed", "hub", "failing_hub", "hostile")
+KINDS = ("conformant", "failing", "waived", "troubled", "crashed", "hub", "failing_hub", "hostile")
 
 
 @pytest.fixture(params=KINDS)

@@ -4,6 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from runtimeinfo import SPEC_VERSION
 from runtimeinfo_conformance._verdict import ExitCode, Report
 from runtimeinfo_conformance.reports import report_data
 from runtimeinfo_conformance.reports._badge import badge_data, badge_svg
@@ -15,12 +16,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_a_conformant_subject(conformant: Report) -> None:
     data = report_data(conformant)
     root = ET.fromstring(badge_svg(data))
-    assert [text.text for text in root.iter(f"{SVG}text")] == ["runtimeinfo", "conformant 0.1"]
-    assert root.findtext(f"{SVG}title") == "Trainer 3.2.1: Conformant (spec 0.1)"
+    assert [text.text for text in root.iter(f"{SVG}text")] == ["runtimeinfo", f"conformant {SPEC_VERSION}"]
+    assert root.findtext(f"{SVG}title") == f"Trainer 3.2.1: Conformant (spec {SPEC_VERSION})"
     assert badge_data(data) == {
         "schemaVersion": 1,
         "label": "runtimeinfo",
-        "message": "conformant 0.1",
+        "message": f"conformant {SPEC_VERSION}",
         "color": "1a7f37",
         "isError": False,
     }
@@ -32,6 +33,11 @@ def test_each_verdict_has_a_badge(conformant: Report, code: ExitCode) -> None:
     data["verdict"] = verdict_name(code)
     assert badge_data(data)["isError"] is (code is not ExitCode.CONFORMANT)
     ET.fromstring(badge_svg(data))
+
+
+def test_what_is_waived_is_said(waived: Report) -> None:
+    assert badge_data(report_data(waived))["message"] == "conformant 0.1, 1 waived"
+    assert "conformant 0.1, 1 waived" in badge_svg(report_data(waived))
 
 
 def test_the_text_lies_inside_of_the_badge(each_report: Report) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import html
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
+from runtimeinfo import SPEC_VERSION
 from runtimeinfo_conformance._verdict import Report, Verdict
 from runtimeinfo_conformance.reports import report_data
 from runtimeinfo_conformance.reports._html import SYMBOLS, index_page, report_page
 
+WAIVER_ISSUE = "https://example.org/myfw/issues/12"
 VOID = {"meta", "link", "br", "hr", "img", "input", "rect", "path", "line"}
 
 
@@ -51,7 +55,8 @@ def test_a_page_loads_nothing(each_report: Report) -> None:
     text, page = page_of(each_report)
     assert page.all("script", "iframe", "img", "object", "embed") == []
     assert [link["href"] for link in page.all("link")] == ["data:,"]
-    assert {a["href"] for a in page.all("a") if not (a["href"] or "").startswith("#")} == {"report.json"}
+    # A link loads nothing until it is followed.
+    assert {a["href"] for a in page.all("a") if not (a["href"] or "").startswith("#")} <= {"report.json", WAIVER_ISSUE}
     assert "url(" not in text
     assert "@import" not in text
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
@@ -68,6 +73,78 @@ def test_there_is_a_row_for_each_requirement(each_report: Report) -> None:
     assert {row["id"]: row["data-verdict"] for row in rows} == {
         result.requirement.id: result.verdict.value for result in each_report.results
     }
+
+
+def test_each_cell_of_the_matrix_says_its_verdict_and_leads_to_its_row(each_report: Report) -> None:
+    text, _ = page_of(each_report)
+    (matrix,) = re.findall(r"<nav.*?</nav>", text, re.DOTALL)
+    cells = {
+        href: " ".join(re.sub(r"<[^>]*>", "", inner).split())
+        for href, inner in re.findall(r'<a [^>]*href="#([^"]*)"[^>]*>(.*?)</a>', matrix, re.DOTALL)
+    }
+    groups = {id.partition("-")[0] for id in cells}
+    results = {result.requirement.id: result for result in each_report.results}
+    assert cells.keys() == {id for id in results if id.partition("-")[0] in groups}
+    for id, shown in cells.items():
+        verdict = results[id].verdict.value
+        assert shown == f"{id} {SYMBOLS[verdict]} {verdict}"
+
+
+def test_the_head_of_a_page_says_what_was_judged_by_what(waived: Report, conformant: Report) -> None:
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page_of(waived)[0]))
+    assert re.sub("<[^>]*>", "", facts["Spec"]) == "0.1 (the newest is 0.2)"
+    assert facts["Seed"] == "20250304"
+    assert facts["Profile"] == "nightly"
+    assert facts["Target"] == "<code>tests/test_conformance.py:test_conformance</code>"
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page_of(conformant)[0]))
+    assert (facts["Spec"], facts["Seed"]) == (SPEC_VERSION, "none: the same plans each time")
+
+
+def test_what_is_waived_or_upcoming_is_told_at_length(waived: Report) -> None:
+    text, page = page_of(waived)
+    (card,) = re.findall(r'<div id="failure-STAGE-05">.*?</details>', text, re.DOTALL)
+    assert "Waived: the test loop is being rewritten. Issue: " in card
+    assert f'<a href="{WAIVER_ISSUE}" rel="noreferrer">' in card
+    assert '<time datetime="2031-05-17">' in card
+    (card,) = re.findall(r'<div id="failure-LIFE-12">.*?</details>', text, re.DOTALL)
+    assert "demanded from spec 0.2 on; it does not hold yet" in card
+    assert len([svg for svg in page.all("svg") if svg["class"] == "picture"]) == 2
+    assert "it can do &#39;val&#39;, and does not declare it" in text
+    assert "What is wrong with the waivers" not in text
+
+
+def test_what_is_wrong_with_the_waivers_is_told(troubled: Report) -> None:
+    text, _ = page_of(troubled)
+    assert "Not decided: a waiver is wrong" in text
+    assert "<li>waivers.toml: FAIL-01 has expired on 2024-01-01</li>" in text
+
+
+def test_each_failure_has_the_line_that_replays_it(waived: Report, failing: Report, failing_hub: Report) -> None:
+    for report in (waived, failing, failing_hub):
+        lines = [
+            each["failure"]["replay"] for each in report_data(report)["requirements"] if each["failure"] is not None
+        ]
+        shown = re.findall(r'<pre class="replay"[^>]*>(.*?)</pre>', page_of(report)[0], re.DOTALL)
+        assert sorted(html.unescape(line) for line in shown) == sorted(str(line) for line in lines)
+        assert lines
+
+
+def test_only_an_address_of_the_web_becomes_a_link(hostile: Report) -> None:
+    text, page = page_of(hostile)
+    assert "javascript:alert()" in text
+    assert not any("javascript" in (a["href"] or "") for a in page.all("a"))
+
+
+def test_headings_come_in_order(each_report: Report) -> None:
+    _, page = page_of(each_report)
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_every_table_has_a_caption(each_report: Report) -> None:
+    _, page = page_of(each_report)
+    assert len(page.all("caption")) == len(page.all("table")) >= 1
 
 
 def test_what_does_not_apply_comes_last(failing: Report, failing_hub: Report) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from dataclasses import replace
 
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from runtimeinfo import EVENTS
+from runtimeinfo import EVENTS, REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._observation import Leg, Record
 from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Verdict
@@ -69,6 +70,77 @@ def test_what_is_said_of_the_subject(failing: Report) -> None:
     assert "val" in data["subject"]["capabilities"]
     assert (data["exit_code"], data["verdict"]) == (1, "violated")
     assert sum(data["counts"].values()) == len(failing.results)
+
+
+def test_what_is_waived_has_its_waiver_and_how_it_is_broken(waived: Report) -> None:
+    (stage,) = (each for each in report_data(waived)["requirements"] if each["verdict"] == "waived")
+    assert stage["id"] == "STAGE-05"
+    assert stage["waiver"] == {
+        "reason": "the test loop is being rewritten",
+        "issue": "https://example.org/myfw/issues/12",
+        "expires": "2031-05-17",
+    }
+    assert stage["failure"] is not None
+    assert stage["failure"]["timeline"] is not None
+
+
+def test_what_is_upcoming_says_since_when_and_whether_it_would_hold(waived: Report) -> None:
+    data = report_data(waived)
+    upcoming = {each["id"]: each for each in data["requirements"] if each["verdict"] == "upcoming"}
+    assert {each["since"] for each in upcoming.values()} == {"0.2"}
+    assert "demanded from spec 0.2 on; it does not hold yet" in {each["reason"] for each in upcoming.values()}
+    assert upcoming["LIFE-12"]["failure"] is not None
+    assert (data["spec"], data["newest_spec"]) == ("0.1", SPEC_VERSION)
+
+
+def test_what_is_said_beside_the_verdict(waived: Report, troubled: Report) -> None:
+    data = report_data(waived)
+    assert data["warnings"] == ["it can do 'val', and does not declare it"]
+    assert (data["seed"], data["target"]) == (20_250_304, "tests/test_conformance.py:test_conformance")
+    assert (data["verdict"], data["troubles"]) == ("conformant", [])
+    other = report_data(troubled)
+    assert other["troubles"] == ["waivers.toml: FAIL-01 has expired on 2024-01-01"]
+    assert (other["verdict"], other["exit_code"]) == ("waiver trouble", 2)
+
+
+def test_a_seed_too_large_for_json_is_text(conformant: Report) -> None:
+    data = report_data(replace(conformant, seed=2**64))
+    validate(data)
+    assert data["seed"] == str(2**64)
+    assert report_data(conformant)["seed"] is None
+
+
+def test_each_failure_has_the_line_that_replays_it(waived: Report, failing: Report) -> None:
+    (stage,) = (each for each in report_data(waived)["requirements"] if each["id"] == "STAGE-05")
+    assert stage["failure"] is not None
+    line = stage["failure"]["replay"]
+    assert line is not None
+    assert shlex.split(line) == [
+        "runtimeinfo", "replay", "STAGE-05", stage["failure"]["plan"], "tests/test_conformance.py:test_conformance",
+    ]  # fmt: skip
+    broken = [each["failure"] for each in report_data(failing)["requirements"] if each["verdict"] == "fail"]
+    assert all(each is not None and each["replay"] is not None for each in broken)
+
+
+def test_a_line_too_long_to_be_written_is_left_out(failing: Report) -> None:
+    failure = Failure(Plan(experiment_name="x" * 30_000), Finding(None, 1, 2))
+    data = report_data(replace(failing, results=(replace(failing.results[0], verdict=Verdict.FAIL, failure=failure),)))
+    validate(data)
+    assert data["requirements"][0]["failure"] is not None
+    assert data["requirements"][0]["failure"]["replay"] is None
+
+
+def test_each_requirement_has_its_example(conformant: Report) -> None:
+    for each in report_data(conformant)["requirements"]:
+        assert each["example"] == REQUIREMENTS[each["id"]].example != ""
+
+
+def test_a_waiver_goes_with_the_verdict(waived: Report) -> None:
+    data = report_data(waived)
+    requirement = next(each for each in data["requirements"] if each["waiver"] is not None)
+    for verdict, waiver in (("fail", requirement["waiver"]), ("waived", None)):
+        with pytest.raises(ValidationError):
+            validate({**data, "requirements": [{**requirement, "verdict": verdict, "waiver": waiver}]})
 
 
 def test_a_failure_has_the_run_and_its_offending_event(failing: Report) -> None:

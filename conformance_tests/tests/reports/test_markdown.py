@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import html
 import re
+import shlex
 
 import pytest
 
@@ -26,6 +28,42 @@ def test_each_failure_is_folded(failing: Report) -> None:
         assert f"| {result.requirement.id} | {result.requirement.level} | " in text
     assert re.search(r"^  -&gt; +after_test +stage test", text, re.MULTILINE)
     assert "events before" in text
+
+
+def test_what_is_waived_or_upcoming_is_told(waived: Report) -> None:
+    text = markdown(report_data(waived))
+    assert "## ✅ Trainer" in text
+    assert "spec 0.1 · " not in text
+    assert "spec 0.1 (the newest is 0.2) · profile nightly · seed 20250304 · " in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| STAGE-05 |")]
+    assert "| 📝 waived |" in row
+    assert (
+        "(the test loop is being rewritten; issue&#58; https&#58;//example.org/myfw/issues/12; expires&#58; 2031-05-17)"
+        in row
+    )
+    (row,) = [line for line in text.splitlines() if line.startswith("| LIFE-12 |")]
+    assert "| 🔜 upcoming |" in row
+    assert "(demanded from spec 0.2 on; it does not hold yet)" in row
+    assert "**Warnings:**\n\n- it can do 'val', and does not declare it\n" in text
+    assert "<summary>📝 STAGE-05 (MUST)" in text
+    assert "<summary>🔜 LIFE-12 (MUST)" in text
+
+
+def test_what_is_wrong_with_the_waivers_is_told(troubled: Report) -> None:
+    text = markdown(report_data(troubled))
+    assert text.startswith("## ❌ ")
+    assert "**What is wrong with the waivers:**\n\n- waivers.toml&#58; FAIL-01 has expired on 2024-01-01\n" in text
+
+
+def test_each_failure_has_the_line_that_replays_it(waived: Report) -> None:
+    blocks = re.findall(r"<pre>\n(.*?)</pre>", markdown(report_data(waived)), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        line = shlex.split(html.unescape(block.splitlines()[-1]))
+        assert line[:2] == ["runtimeinfo", "replay"]
+        assert line[-1] == "tests/test_conformance.py:test_conformance"
+        assert f"plan:     {line[3]}\n" in html.unescape(block)
+        assert block.startswith("example:  ")
 
 
 def test_tables_have_the_same_columns_in_each_row(each_report: Report) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from runtimeinfo_conformance import Subject
 from runtimeinfo_conformance._verdict import Report
-from runtimeinfo_conformance.reports import ReportError, write_reports
+from runtimeinfo_conformance.reports import ReportError, check_folder, write_reports
 
 FILES = ["report.json", "report.html", "report.md", "badge.svg", "badge.json"]
 
@@ -108,3 +109,47 @@ def test_a_full_disk(conformant: Report, tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_path_that_cannot_be(conformant: Report) -> None:
     with pytest.raises(ReportError, match="null"):
         write_reports(conformant, "a\0b")
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new" / "out")
+    assert list((tmp_path / "new" / "out").iterdir()) == []
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("mine")
+    check_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert (tmp_path / "report.json").read_text() == "mine"
+
+
+def test_a_file_in_place_of_the_folder_is_noticed_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    for folder in (tmp_path / "out", tmp_path / "out" / "below"):
+        with pytest.raises(ReportError) as caught:
+            check_folder(folder)
+        assert str(caught.value) == (
+            f"the reports cannot be written to the folder {str(folder)!r}: "
+            "there is a file in its place, or in place of a folder above it"
+        )
+        assert caught.value.folder == folder
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to_is_noticed_beforehand(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ReportError, match="Permission denied"):
+        check_folder(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_folder_in_which_not_even_root_can_write_is_noticed_beforehand() -> None:
+    for folder in (Path("/proc"), Path("/proc/out")):
+        with pytest.raises(ReportError, match=f"the reports cannot be written to the folder '{folder}': No such file"):
+            check_folder(folder)
+
+
+def test_a_path_that_cannot_be_is_noticed_beforehand() -> None:
+    with pytest.raises(ReportError, match="null"):
+        check_folder(Path("a\0b"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtimeinfo_conformance.reports._text import fit, shown, shown_beside
+from runtimeinfo_conformance._text import fit, shown, shown_beside
 
 
 @pytest.mark.parametrize("text", ["", "plain", "κ 😀 é", "two\nlines\tand a tab", "x" * 4000])
