@@ -21,9 +21,6 @@ _CLASSES = (
     runtimeinfo_adapters.ScalarHistory,
 )
 
-# What abc, typing and the interpreter write into a class by themselves.
-_BOOKKEEPING = frozenset({"__abstractmethods__", "__subclasshook__", "__annotate__", "__annotate_func__"})
-
 _MOST_NAMED = 3
 
 _ABSENT: Any = object()
@@ -117,11 +114,10 @@ class _Attributes(_Place):
         super().__init__(name, vars(owner))
 
     def _matters(self, name: str, then: Any, now: Any) -> bool:
-        if name in _BOOKKEEPING:
-            return False
         if _is_code(then) or _is_code(now):
             return True
-        # Others may be a cache. A new attribute of a class is not, unless the interpreter's; nor is a constant.
+        # Others may be caches, as abc, typing and the interpreter keep them. A constant of a class is none, and a
+        # new attribute neither unless it has such a name.
         is_special = name.startswith(("__", "_abc_", "_is_"))
         return isinstance(self._owner, type) and not is_special and (then is _ABSENT or isinstance(then, str))
 

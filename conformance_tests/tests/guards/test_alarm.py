@@ -247,15 +247,26 @@ def test_the_guard_works_on_after_a_hang(impatient: Guard) -> None:
     assert (watch.printed, watch.problem) == ("fine", None)
 
 
-def test_clearing_away_is_not_interrupted() -> None:
-    # The alarm comes at any moment, also while the guard is at work.
-    for step in range(300):
-        guard = Guard(hang_seconds=0.000_05 + step * 0.000_001)
-        before = sys.stdout
-        try:
-            with guard.watching():
+@pytest.mark.parametrize("hang_seconds", [0.000_001, 0.000_02])
+def test_setting_up_and_clearing_away_are_not_interrupted(hang_seconds: float) -> None:
+    # The alarm comes at any moment, also while the guard itself is at work: at once, and around the end of a run.
+    guard, out = Guard(hang_seconds=hang_seconds), sys.stdout
+    for index in range(1500):
+        with contextlib.suppress(Hung), guard.watching():
+            for _ in range(index % 500):
                 pass
-        except Hung:
-            pass
-        assert sys.stdout is before
+        assert sys.stdout is out
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_alarm_at_the_very_end_is_none(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ring_and_end() -> None:
+        signal.raise_signal(signal.SIGALRM)
+        end()
+
+    watch = guard.watching()
+    end = watch._alarm.end
+    monkeypatch.setattr(watch._alarm, "end", ring_and_end)
+    with watch:
+        print("one", end="")
+    assert (watch.printed, watch.problem) == ("one", None)
