@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from runtimeinfo_conformance._plan import Batch, Fault, Plan, PlannedError
-from runtimeinfo_conformance._subject import HubSubject, Subject, SubjectError
+import importlib
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runtimeinfo_conformance._plan import Batch, Fault, Plan, PlannedError
     from runtimeinfo_conformance._pytest import conformance
+    from runtimeinfo_conformance._subject import HubSubject, Subject, SubjectError
 
 __all__ = ["Batch", "Fault", "HubSubject", "Plan", "PlannedError", "Subject", "SubjectError", "conformance"]
 
+# Where each name comes from, when somebody asks for it. The pytest plugin lives in this package, and is loaded into
+# every test run of whoever has the kit installed: that must cost nothing, and load neither numpy nor Hypothesis.
+_HOMES = {
+    "Batch": "_plan",
+    "Fault": "_plan",
+    "HubSubject": "_subject",
+    "Plan": "_plan",
+    "PlannedError": "_plan",
+    "Subject": "_subject",
+    "SubjectError": "_subject",
+    "conformance": "_pytest",
+}
 
-def __getattr__(name: str) -> Any:
-    # It needs pytest and Hypothesis; a module that only declares a subject does not.
-    if name == "conformance":
-        from runtimeinfo_conformance._pytest import conformance
+# A type checker that saw this function would take every name for one of ours.
+if not TYPE_CHECKING:
 
-        return conformance
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
