@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
+from typing import Any, cast
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -73,7 +74,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(symbols=SYMBOLS, heads=HEADS)
+    # For the macros, which see nothing of what a page is given.
+    cast("dict[str, Any]", environment.globals).update(symbols=SYMBOLS, heads=HEADS)
     return environment
 
 
