@@ -52,16 +52,18 @@ def check_folder(folder: Path) -> None:
             trial.flush()
 
 
-def write_reports(reports: Report | Sequence[Report], folder: str | Path, now: datetime | None = None) -> list[Path]:
+def write_reports(
+    reports: Report | ReportData | Sequence[Report | ReportData], folder: str | Path, now: datetime | None = None
+) -> list[Path]:
     """Write the reports of a check into a folder, which is made if it is not there.
 
     One report goes into the folder itself: ``report.json``, ``report.html``, ``report.md``, ``badge.svg`` and
     ``badge.json``. Of several each gets a folder of its own, and there is an ``index.html``.
 
     Args:
-        reports: The report, or the reports.
+        reports: The report, or the reports; as they are, or as plain data out of another process.
         folder: Where to.
-        now: The date that they shall bear; the present one by default.
+        now: The date that they shall bear; the present one by default. Plain data bears one already.
 
     Returns:
         The files that were written.
@@ -71,10 +73,10 @@ def write_reports(reports: Report | Sequence[Report], folder: str | Path, now: d
         ValueError: If there is no report at all.
     """
     folder = Path(folder)
-    several = [reports] if isinstance(reports, Report) else list(reports)
+    several = list(reports) if isinstance(reports, Sequence) else [reports]
     if not several:
         raise ValueError("there is no report to write")
-    data = [report_data(report, now) for report in several]
+    data = [report_data(report, now) if isinstance(report, Report) else report for report in several]
     if len(data) == 1:
         return [_write(folder, name, text, folder) for name, text in _files(data[0])]
     names = list(_folder_names(data))

@@ -11,7 +11,7 @@ import pytest
 
 from runtimeinfo_conformance import Subject
 from runtimeinfo_conformance._verdict import Report
-from runtimeinfo_conformance.reports import ReportError, check_folder, write_reports
+from runtimeinfo_conformance.reports import ReportError, check_folder, report_data, write_reports
 
 FILES = ["report.json", "report.html", "report.md", "badge.svg", "badge.json"]
 
@@ -30,6 +30,15 @@ def test_one_report_goes_into_the_folder(each_report: Report, tmp_path: Path) ->
 
 def test_a_list_of_one_is_as_one(conformant: Report, tmp_path: Path) -> None:
     assert write_reports([conformant], str(tmp_path)) == [tmp_path / name for name in FILES]
+
+
+def test_plain_data_is_written_as_the_report_that_it_was_made_of(failing: Report, hub: Report, tmp_path: Path) -> None:
+    now = datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC)
+    data = [report_data(failing, now), report_data(hub, now)]
+    pairs = [(write_reports(failing, tmp_path / "a", now), write_reports(data[0], tmp_path / "b"))]
+    pairs.append((write_reports([failing, hub], tmp_path / "c", now), write_reports(data, tmp_path / "d")))
+    for made, copied in pairs:
+        assert [path.read_bytes() for path in made] == [path.read_bytes() for path in copied]
 
 
 def test_the_same_report_is_written_the_same(failing: Report, tmp_path: Path) -> None:
