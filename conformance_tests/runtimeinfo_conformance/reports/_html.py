@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, cast
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from runtimeinfo_conformance.reports._json import SUMMARIES_BY_NAME, ReportData, RequirementData
 from runtimeinfo_conformance.reports._picture import HEADS, Picture, draw
@@ -76,7 +78,13 @@ def _environment() -> Environment:
     )
     # For the macros, which see nothing of what a page is given.
     cast("dict[str, Any]", environment.globals).update(symbols=SYMBOLS, heads=HEADS)
+    cast("dict[str, Any]", environment.filters).update(ticks=_with_code)
     return environment
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text of the spec, in which what stands between backticks is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  # it is escaped
 
 
 def _source(name: str) -> str:

@@ -135,6 +135,15 @@ def test_only_an_address_of_the_web_becomes_a_link(hostile: Report) -> None:
     assert not any("javascript" in (a["href"] or "") for a in page.all("a"))
 
 
+def test_what_stands_between_backticks_is_code(failing_hub: Report) -> None:
+    data = report_data(failing_hub)
+    (each,) = [each for each in data["requirements"] if each["id"] == "HUB-01"]
+    each["example"] = "`hub.get_info('<b>')` is `None`"
+    text = report_page(data)
+    shown = "<code>hub.get_info(&#39;&lt;b&gt;&#39;)</code> is <code>None</code>"
+    assert text.count(f">For example: {shown}</p>") == 2
+
+
 def test_headings_come_in_order(each_report: Report) -> None:
     _, page = page_of(each_report)
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
