@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 
 from runtimeinfo_conformance._check import check
-from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
 from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
 from runtimeinfo_conformance.reports import write_reports
 from runtimeinfo_conformance.subjects.pytorch import subject
 
 FAULT = "STAGE-03"
-SIZE = "1120,1400"
+SIZE = "1120,1574"
 FLAGS = [
     "--headless",
     "--no-sandbox",
