@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from broken_runners import CountsEpochsFromOne, LeavesScopesOpen, StopsByAnException, correct, subject_of
+from broken_runners import CountsEpochsFromOne, StopsByAnException, correct, subject_of
 from rich.console import Console
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION
@@ -20,7 +20,6 @@ from runtimeinfo_conformance import _terminal as terminal
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
-from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import Report, Result, Verdict
 from runtimeinfo_conformance._waivers import Waiver
 from runtimeinfo_conformance.mutants import HUB_MUTANTS
@@ -160,16 +159,6 @@ def test_a_hub_is_shown_with_its_own_requirements(capsys: pytest.CaptureFixture[
     assert "after operation 0" in text
     assert "HubOp(name='update_info_dict'" in text
     assert not any(line.startswith("LIFE-") for line in text.splitlines())
-
-
-def test_a_timeline_is_indented_and_cut() -> None:
-    report = check(subject_of(LeavesScopesOpen), QUICK)
-    failure = next(result.failure for result in report.of(Verdict.FAIL) if result.requirement.id == "FAIL-06")
-    assert failure is not None
-    lines = describe_failure(failure)
-    assert lines[-1].startswith("     raised ")
-    assert any(line.startswith("     before_run ") for line in lines)
-    assert any(line.startswith("       before_train ") for line in lines)
 
 
 def test_a_few_that_were_never_exercised_have_a_line_each(green: Report, capsys: pytest.CaptureFixture[str]) -> None:
