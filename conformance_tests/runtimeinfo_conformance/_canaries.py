@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from runtimeinfo_conformance._judging import find_killer
-from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
-from runtimeinfo_conformance._subject import Subject, is_upcoming
 from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance._judging import find_killer
+from runtimeinfo_conformance._subject import Subject, is_upcoming
+from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
 
 
 def survivors(

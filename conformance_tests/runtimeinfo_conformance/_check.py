@@ -68,7 +68,7 @@ def check(
         if tally.stopped:
             break
     tell("plans", tally.plans, len(tried))
-    waivers = WaiverJudgement({}, ()) if tally.stopped else _judge_waivers(subject)
+    waivers = WaiverJudgement({}, ()) if tally.stopped else _judge_waivers(subject, guard)
     waived = {} if tally.is_idle(subject) else waivers.waived
     if not tally.is_idle(subject) and not tally.stopped:
         _shrink_failures(subject, tally, waived, guard, tell)
@@ -136,9 +136,9 @@ def _warnings(subject: Subject, guard: Guard) -> list[str]:
     ]
 
 
-def _judge_waivers(subject: AnySubject) -> WaiverJudgement:
+def _judge_waivers(subject: AnySubject, guard: Guard) -> WaiverJudgement:
     waivers = Waivers() if subject.waivers is None else load_waivers(subject.waivers)
-    return judge_waivers(subject, waivers, datetime.now(UTC).date())
+    return judge_waivers(subject, waivers, datetime.now(UTC).date(), guard=guard)
 
 
 def _silent(what: str, done: int, total: int) -> None:

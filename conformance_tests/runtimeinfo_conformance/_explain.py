@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
-from runtimeinfo_conformance._hub_mutants import HUB_MUTANTS
-from runtimeinfo_conformance._mutants import RUNNER_MUTANTS
+from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
 
 
 class UnknownRequirementError(Exception):

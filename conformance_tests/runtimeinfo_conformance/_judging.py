@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance._execution import Watching, execute
@@ -32,11 +31,9 @@ def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: G
     watches: list[Watch] = []
     watched = guard or Guard()
 
-    @contextmanager
-    def watching() -> Generator[None]:
-        with watched.watching() as watch:
-            watches.append(watch)
-            yield
+    def watching() -> Watch:
+        watches.append(watched.watching())
+        return watches[-1]
 
     if isinstance(subject, HubSubject):
         if not isinstance(plan, HubPlan):

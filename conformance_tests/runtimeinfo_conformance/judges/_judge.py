@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo import REQUIREMENTS, RunnerError
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._values import is_same
@@ -42,6 +42,11 @@ class Case:
         self.plan: Plan = leg.plan
         self.records: list[Record] = leg.records
         self.expectations: list[Expectation] = leg.expectations()
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the hook refused the runner, or what it gave it: that has requirements of its own."""
+        return isinstance(self.leg.raised, RunnerError)
 
     def each(self, *events: str) -> Iterator[tuple[int, Record, Expectation]]:
         """Iterate over the records of some events, or of all, with the model's word on each."""

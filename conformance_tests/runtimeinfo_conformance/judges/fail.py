@@ -11,10 +11,11 @@ from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 @judge("FAIL-01")
 def same_exception(case: Case) -> Iterator[Finding]:
     """What was raised comes out."""
-    planned, raised = case.leg.planned, case.leg.raised
-    if planned is not None:
+    planned, raised, at = case.leg.planned, case.leg.raised, case.leg.fault_at
+    # Raised while another exception was on its way already, it is the later one.
+    if planned is not None and at is not None and not case.expectations[at].aborting and not case.was_refused:
         observed = "the very exception" if raised is planned else f"{raised!r}" if raised else "no exception"
-        yield Finding(case.leg.fault_at, "the very exception", observed)
+        yield Finding(at, "the very exception", observed)
 
 
 @judge("FAIL-02")
@@ -33,14 +34,14 @@ def announced_once(case: Case) -> Iterator[Finding]:
 @judge("FAIL-03")
 def unwinding(case: Case) -> Iterator[Finding]:
     """After it the scopes close, innermost first, and nothing else happens."""
-    if not _ends_inside(case):
+    announced = [at for at, _, _ in case.each(ABORT)]
+    if not _ends_inside(case) or not announced:  # that it is announced, and once, is FAIL-02's
         return
-    after_fault = range((case.leg.fault_at or 0) + 1, len(case.records))
-    for at in after_fault:
+    for at in range((case.leg.fault_at or 0) + 1, len(case.records)):
         record, model = case.records[at], case.expectations[at]
-        if record.event in FREE_EVENTS:
+        if record.event in FREE_EVENTS or record.event == ABORT:
             continue
-        expected = ABORT if at == after_fault.start else f"after_{model.outside[-1]}" if model.outside else "nothing"
+        expected = ABORT if at < announced[0] else f"after_{model.outside[-1]}" if model.outside else "nothing"
         yield Finding(at, expected, record.event)
     yield Finding(None, "left open: ", f"left open: {', '.join(case.expectations[-1].inside)}")
 

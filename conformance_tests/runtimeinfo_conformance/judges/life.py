@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
-from runtimeinfo import ABORT, FREE_EVENTS, GRAMMAR
-from runtimeinfo_conformance._observation import Record
+from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
+from runtimeinfo_conformance._observation import Expectation, Record
 from runtimeinfo_conformance._plan import Batch
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 
@@ -15,19 +15,33 @@ from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 @judge("LIFE-01")
 def grammar(case: Case) -> Iterator[Finding]:
     """Every event has its place."""
-    for at, _, model in case.each():
-        # After on_exception it is FAIL-03's.
-        if not (at and case.expectations[at - 1].aborting):
+    for at, record, model in case.each():
+        after_exception = bool(at) and case.expectations[at - 1].aborting
+        if not (after_exception or _is_outside(record, model) or _leaves_open(record, model)):
             yield Finding(at, "legal", "legal" if model.objection is None else f"illegal: {model.objection}")
+
+
+def _is_outside(record: Record, model: Expectation) -> bool:
+    """Whether an event comes where no scope is open: it is LIFE-02's."""
+    return not model.outside and record.event not in FREE_EVENTS
+
+
+def _leaves_open(record: Record, model: Expectation) -> bool:
+    """Whether an event closes a scope around one that is open: it is LIFE-05's."""
+    return CLOSES.get(record.event) in model.outside[:-1]
 
 
 @judge("LIFE-02")
 def frame(case: Case) -> Iterator[Finding]:
     """Everything lies between before_run and after_run."""
-    events = [record.event for record in case.records if record.event not in FREE_EVENTS]
-    if events:
-        yield Finding(0, "before_run", events[0])
-        yield Finding(len(case.records) - 1, "after_run", events[-1])
+    if case.was_refused:
+        return
+    for at, record, model in case.each():
+        if _is_outside(record, model):
+            yield Finding(at, "before_run", record.event)
+    events = [(at, record.event) for at, record in enumerate(case.records) if record.event not in FREE_EVENTS]
+    for at, event in events[-1:]:
+        yield Finding(at, "after_run", event)
 
 
 @judge("LIFE-03")
@@ -97,10 +111,12 @@ def data_batch(case: Case) -> Iterator[Finding]:
     place = 0
     for at, record, model in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
         if record.event == "before_train_epoch":
-            place = case.plan.start_batch if model.epoch == case.plan.start_epoch else 0
+            place = 0
             continue
         batch = find_batch(record.arguments.get("data_batch"))
-        if batch is not None:
+        # Where an epoch goes on after a resume, it is RESUME-03's.
+        goes_on = case.plan.start_batch and model.epoch == case.plan.start_epoch
+        if batch is not None and not goes_on:
             yield Finding(at, ("train", place), (batch.stage, batch.index))
         place += record.event == "after_train_iter"
 
@@ -140,7 +156,7 @@ def loaders(case: Case) -> Iterator[Finding]:
 def stopped_early(case: Case) -> Iterator[Finding]:
     """It ends with the iteration that stops it, or with its epoch, and in good order."""
     plan = case.plan
-    if plan.stop_after is None or case.leg.planned is not None:
+    if plan.stop_after is None or case.leg.planned is not None or case.was_refused:
         return
     epochs = -(-plan.stop_after // plan.batches)
     events = Counter(record.event for record in case.records)

@@ -19,7 +19,7 @@ def cfg(case: Case) -> Iterator[Finding]:
 def seed(case: Case) -> Iterator[Finding]:
     """The seed: the runner's own, which is the plan's unless a checkpoint brought another one along."""
     yield from _published(case, "seed")
-    if case.plan.resume_from is None:
+    if case.leg.previous is None:
         for at, record, _ in case.each("before_run"):
             yield Finding(at, case.plan.seed, record.info.get("seed"))
 
@@ -28,7 +28,8 @@ def seed(case: Case) -> Iterator[Finding]:
 def experiment_name(case: Case) -> Iterator[Finding]:
     """The name of the experiment: the plan's, to which a framework may add a time stamp."""
     yield from _published(case, "experiment_name")
-    yield from _named_after_plan(case, "before_run")
+    if case.leg.previous is None:
+        yield from _named_after_plan(case, "before_run")
 
 
 @judge("META-04")
@@ -79,4 +80,7 @@ def _named_after_plan(case: Case, event: str) -> Iterator[Finding]:
 
 def _published(case: Case, key: str) -> Iterator[Finding]:
     for at, record, _ in case.each("before_run", "before_train"):
+        # After a resume it is META-08's.
+        if key in {"seed", "experiment_name"} and case.leg.previous is not None and record.event == "before_train":
+            continue
         yield Finding(at, record.identity[key], record.info.get(key, "nothing published"))

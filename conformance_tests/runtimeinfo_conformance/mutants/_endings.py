@@ -1,0 +1,51 @@
+"""How a run ends abnormally in a faulty runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from runtimeinfo import CLOSES, HOOK_POINTS
+from runtimeinfo_conformance._plan import PlannedError
+from runtimeinfo_conformance.mutants._faults import ShownRunner
+from runtimeinfo_conformance.mutants._mutant import Call
+
+
+def lose(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Lose each close."""
+    return None if event in CLOSES else call(runner, given)
+
+
+def count_it(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Count what was not completed, when the run is over."""
+    return call(ShownRunner(runner, iter=runner.iter + 1) if event == "after_run" else runner, given)
+
+
+def give_results(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Hand out results with each close."""
+    results = {"outputs", "metrics"}.intersection(HOOK_POINTS[event])
+    return call(runner, {**given, **{name: {"half": 0.5} for name in results if event in CLOSES}})
+
+
+def swallow(run: Callable[[], object]) -> object:
+    """Swallow what was raised."""
+    try:
+        return run()
+    except (PlannedError, KeyboardInterrupt):
+        return None
+
+
+def swallow_interrupts(run: Callable[[], object]) -> object:
+    """Swallow an interrupt."""
+    try:
+        return run()
+    except KeyboardInterrupt:
+        return None
+
+
+def dress_up(run: Callable[[], object]) -> object:
+    """Raise another exception in its place."""
+    try:
+        return run()
+    except PlannedError as error:
+        raise RuntimeError("the training failed") from error

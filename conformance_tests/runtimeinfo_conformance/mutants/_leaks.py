@@ -1,0 +1,30 @@
+"""What a faulty runner keeps from one run to the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtimeinfo import RuntimeInfoHook
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance.mutants._mutant import Call, Fault
+
+
+class LeftoverHistories:
+    """Puts into the hub of each run as many values as there were runs before: its fault for one hook of a run."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+
+    def __call__(self, _plan: Plan, hook: object) -> Fault:
+        """Make the fault."""
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            result = call(runner, given)
+            if event == "before_run" and isinstance(hook, RuntimeInfoHook):
+                # No end of them in a long search would only cost time.
+                for _ in range(self._runs % 5):
+                    runner.message_hub.update_scalar("left/over", 1.0)
+                self._runs += 1
+            return result
+
+        return fault

@@ -1,0 +1,101 @@
+"""A runner with a fault in it, which the kit has to notice.
+
+A fault sits between the runner and its hooks, so that it can be put into any subject: an event does not arrive,
+arrives twice, or shows another runner or other arguments than there are; or the hub then holds what it must not.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from runtimeinfo import EVENTS
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance._subject import Subject, testable
+
+Call = Callable[[Any, dict[str, Any]], object]
+"""Passes an event on to a hook: called with the runner and the arguments."""
+
+Fault = Callable[[str, Call, Any, dict[str, Any]], object]
+"""Stands in the way of an event: called with the event, what passes it on, the runner and the arguments."""
+
+MakeFault = Callable[[Plan, Any], Fault]
+"""Makes the fault for one hook of a run on a plan."""
+
+Around = Callable[[Callable[[], object]], object]
+"""Stands around a whole run: called with what runs it."""
+
+
+def no_fault(_plan: Plan, _hook: object) -> Fault:
+    """Pass everything on."""
+    return lambda _event, call, runner, given: call(runner, given)
+
+
+def _just_run(run: Callable[[], object]) -> object:
+    return run()
+
+
+def _always(_plan: Plan) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A subject with a fault.
+
+    Attributes:
+        name: What the fault is.
+        requirement: The requirement that it breaks.
+        make: Makes the fault for one hook of a run on a plan.
+        needs: A capability without which the fault shows nothing, beyond those of the requirement.
+        around: A fault in how the run ends, which no hook sees.
+        when: On which plans the fault is there; on all by default.
+    """
+
+    name: str
+    requirement: str
+    make: MakeFault = no_fault
+    needs: str | None = None
+    around: Around = _just_run
+    when: Callable[[Plan], bool] = _always
+
+    def fits(self, subject: Subject) -> bool:
+        """Tell whether the fault shows in what a subject has declared."""
+        return self.requirement in testable(subject) and (self.needs is None or self.needs in subject.capabilities)
+
+    def applied_to(self, subject: Subject) -> Subject:
+        """Return the subject with the fault in it."""
+
+        def run(plan: Plan, hooks: Sequence[Any]) -> object:
+            if not self.when(plan):
+                return subject.run(plan, hooks)
+            relays = [_behind(hook, self.make(plan, hook)) for hook in hooks]
+            return self.around(lambda: subject.run(plan, relays))
+
+        return Subject(
+            f"{subject.name} ({self.name})",
+            subject.version,
+            run=run,
+            capabilities=subject.capabilities,
+            spec=subject.spec,
+        )
+
+
+def _behind(hook: Any, fault: Fault) -> Any:
+    """Return a copy of a hook, of a subclass of its class, whose events have to pass a fault."""
+    kind = cast("type[Any]", type(hook))
+
+    def passing(event: str) -> Any:
+        original = getattr(kind, event)
+
+        def method(self: Any, runner: Any, *args: Any, **kwargs: Any) -> object:
+            return fault(event, lambda shown, given: original(self, shown, *args, **given), runner, kwargs)
+
+        return method
+
+    methods = {event: passing(event) for event in EVENTS if hasattr(kind, event)}
+    relay = copy.copy(hook)
+    relay.__class__ = type(kind.__name__, (kind,), methods)
+    return relay

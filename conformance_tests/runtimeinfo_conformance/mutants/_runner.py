@@ -1,0 +1,346 @@
+"""The faults of runners: for each requirement some that break it, and one at least that breaks nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from runtimeinfo import ABORT, RuntimeInfoHook, is_scalar
+from runtimeinfo_conformance._observation import Probe
+from runtimeinfo_conformance._plan import Batch, Plan
+from runtimeinfo_conformance._values import CHANGING_KIND
+from runtimeinfo_conformance.mutants._changes import (
+    counters_since_resume,
+    dataset_wrapped,
+    epoch_ahead,
+    forget_histories,
+    huge_where_unknown,
+    iter_ahead,
+    iter_of_epoch,
+    iter_of_steps,
+    rates_to_come,
+    resumed_counters_lost,
+)
+from runtimeinfo_conformance.mutants._endings import count_it, dress_up, give_results, lose, swallow, swallow_interrupts
+from runtimeinfo_conformance.mutants._faults import (
+    announce_before,
+    double,
+    drop,
+    drop_if,
+    give,
+    hide,
+    momentarily,
+    once_aborting,
+    publish,
+    publish_twice,
+    show,
+    stale,
+    swap,
+)
+from runtimeinfo_conformance.mutants._leaks import LeftoverHistories
+from runtimeinfo_conformance.mutants._mutant import Fault, MakeFault, Mutant
+
+# -- which events are lost
+
+
+def _last_iteration(plan: Plan, event: str, runner: Any, _given: dict[str, Any]) -> bool:
+    return event in {"before_train_iter", "after_train_iter"} and runner.iter == plan.max_iters - 1
+
+
+def _empty_epoch(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
+    return event in {"before_train_epoch", "after_train_epoch"} and not plan.batches
+
+
+def _first_batch_of(stage: str) -> Any:
+    events = {f"before_{stage}_iter", f"after_{stage}_iter"}
+    return lambda _plan, event, _runner, given: event in events and given.get("batch_idx") == 0
+
+
+def _end_of_training(_plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
+    return event == "after_train"
+
+
+class _BetweenLoaders:
+    """Finds the events between two loaders of one validation."""
+
+    def __init__(self) -> None:
+        self._done = 0
+
+    def __call__(self, plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
+        if event == "before_val":
+            self._done = 0
+        self._done += event == "after_val_epoch"
+        if event == "after_val_epoch":
+            return self._done < plan.val_loaders
+        return event == "before_val_epoch" and self._done > 0
+
+
+def _one_epoch_for_all(plan: Plan, hook: Any) -> Fault:
+    return drop_if(_BetweenLoaders())(plan, hook)
+
+
+def _validation_inside(_plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
+    return "_val" in event
+
+
+# -- what is changed
+
+
+def _without_first(values: Any) -> Any:
+    return dict(list(values.items())[1:]) if values else values
+
+
+def _all_numbers(values: Any) -> Any:
+    return (
+        {name: 0.5 if isinstance(value, str | list) else value for name, value in values.items()} if values else values
+    )
+
+
+def _rates(runner: Any, _given: dict[str, Any]) -> dict[str, Any]:
+    return {f"train/{name}": values[0] for name, values in runner.optim_wrapper.get_lr().items()}
+
+
+def _scalar_metrics(_runner: Any, given: dict[str, Any]) -> dict[str, Any]:
+    return {f"val/{name}": value for name, value in (given.get("metrics") or {}).items() if is_scalar(value)}
+
+
+def _other_metrics_changed(plan: Plan, runner: Any) -> dict[str, Any]:
+    kinds = dict(plan.metrics)
+    infos = [key for key in runner.message_hub.runtime_info if key.startswith("val/")]
+    return {key: "another" for key in infos if kinds.get(key.removeprefix("val/")) != CHANGING_KIND}
+
+
+def _stale_info_beside(plan: Plan, runner: Any) -> dict[str, Any]:
+    changing = [f"val/{name}" for name, kind in plan.metrics if kind == CHANGING_KIND]
+    return {key: "stale" for key in changing if key in runner.message_hub.log_scalars}
+
+
+def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
+    return {f"{runner.framework_name}_version": "another"}
+
+
+def _batch_from_the_beginning(batch: Any) -> Any:
+    return replace(batch, index=0) if isinstance(batch, Batch) else batch
+
+
+def _first_batch_again(_plan: Plan, hook: Any) -> Fault:
+    """Begin a resumed epoch with its first batch."""
+    again = give("before_train_iter", "data_batch", _batch_from_the_beginning)(_plan, hook)
+    begun = False
+
+    def fault(event: str, call: Any, runner: Any, given: dict[str, Any]) -> object:
+        nonlocal begun
+        is_first, begun = not begun, begun or event == "before_train_iter"
+        return (again if is_first else _pass_on)(event, call, runner, given)
+
+    return fault
+
+
+def _pass_on(_event: str, call: Any, runner: Any, given: dict[str, Any]) -> object:
+    return call(runner, given)
+
+
+def _with_priority(kind: type, priority: str) -> MakeFault:
+    """Give the hooks of a class another priority; the fault itself is none."""
+
+    def make(_plan: Plan, hook: Any) -> Fault:
+        if isinstance(hook, kind):
+            hook.priority = priority
+        return _pass_on
+
+    return make
+
+
+# -- on which plans, so that nothing else shows
+
+
+def _goes_well(plan: Plan) -> bool:
+    return plan.fault is None
+
+
+def _is_plain(plan: Plan) -> bool:
+    return plan.fault is None and plan.stop_after is None and plan.val_interval is None
+
+
+def _begins_with_an_epoch(plan: Plan) -> bool:
+    return _is_plain(plan) and not plan.start_batch
+
+
+def _makes_a_step_each_batch(plan: Plan) -> bool:
+    return _is_plain(plan) and plan.accumulation == 1
+
+
+def _runs_through(plan: Plan) -> bool:
+    return plan.fault is None and plan.stop_after is None
+
+
+def _stops(plan: Plan) -> bool:
+    return plan.stop_after is not None
+
+
+def _is_fresh(plan: Plan) -> bool:
+    return plan.resume_from is None
+
+
+def _is_resumed(plan: Plan) -> bool:
+    return plan.resume_from is not None
+
+
+def _goes_on_in_mid_epoch(plan: Plan) -> bool:
+    return plan.start_batch > 0
+
+
+def _saves_nothing(plan: Plan) -> bool:
+    return plan.checkpoint is None
+
+
+def _has_no_metrics(plan: Plan) -> bool:
+    return not plan.metrics
+
+
+def _validates_three_times(plan: Plan) -> bool:
+    return plan.validations * plan.val_loaders == 3 and plan.checkpoint is None
+
+
+def _has_one_loader(plan: Plan) -> bool:
+    return plan.val_loaders == 1
+
+
+def _has_nothing_to_validate(plan: Plan) -> bool:
+    return plan.val_interval is not None and plan.val_batches == 0 and plan.val_loaders == 1 and not plan.metrics
+
+
+_PUBLISHES_METADATA = ("before_run", "before_train")
+_IN_AN_ITERATION = ("before_train_iter", "after_train_iter")
+_IN_AN_EPOCH = ("before_train_epoch", *_IN_AN_ITERATION, "after_train_epoch")
+
+RUNNER_MUTANTS: tuple[Mutant, ...] = (
+    Mutant("before_test_epoch does not come", "LIFE-01", drop("before_test_epoch"), needs="test"),
+    Mutant("before_train_epoch comes twice", "LIFE-01", double("before_train_epoch")),
+    Mutant("before_train does not come", "LIFE-01", drop("before_train")),
+    Mutant("before_train_epoch comes after the first iteration has begun", "LIFE-01", swap("before_train_epoch")),
+    Mutant("before_run does not come", "LIFE-02", drop("before_run")),
+    Mutant("after_run does not come", "LIFE-02", drop("after_run")),
+    Mutant("the last iteration is not announced", "LIFE-03", drop_if(_last_iteration), when=_begins_with_an_epoch),
+    Mutant("the second after_train_iter and all later ones do not come", "LIFE-03", drop("after_train_iter", after=1)),
+    Mutant("before_train_iter comes twice", "LIFE-03", double("before_train_iter")),
+    Mutant("an empty epoch is not announced", "LIFE-04", drop_if(_empty_epoch), when=_goes_well),
+    Mutant("after_train_epoch does not come", "LIFE-04", drop("after_train_epoch")),
+    Mutant("the training is left open", "LIFE-05", drop_if(_end_of_training), when=_runs_through),
+    Mutant("after_train does not come", "LIFE-05", drop("after_train")),
+    Mutant(
+        "the first validation batch is not announced", "LIFE-06", drop_if(_first_batch_of("val")), when=_has_one_loader
+    ),
+    Mutant("after_val_iter does not come", "LIFE-06", drop("after_val_iter")),
+    Mutant("the first test batch is not announced", "LIFE-07", drop_if(_first_batch_of("test"))),
+    Mutant("before_test_iter does not come", "LIFE-07", drop("before_test_iter")),
+    Mutant("batch_idx is always 0", "LIFE-08", give("before_train_iter", "batch_idx", lambda _: 0)),
+    Mutant("histories of earlier runs are left over", "LIFE-10", LeftoverHistories()),
+    Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_no_metrics),
+    Mutant("to stop early is announced as an exception", "LIFE-12", announce_before("after_train"), when=_stops),
+    Mutant(
+        "an empty validation in mid-epoch is left out",
+        "LIFE-13",
+        drop_if(_validation_inside),
+        when=_has_nothing_to_validate,
+    ),
+    Mutant(
+        "the stage is 'training'", "STAGE-01", publish(lambda _, __: {"loop_stage": "training"}, "before_train_iter")
+    ),
+    Mutant("the stage is not entered", "STAGE-01", drop("before_train", only=RuntimeInfoHook)),
+    Mutant("the stage is 'eval'", "STAGE-02", publish(lambda _, __: {"loop_stage": "eval"}, "after_val_epoch")),
+    Mutant("the stage is not changed by a validation", "STAGE-02", drop("before_val", only=RuntimeInfoHook)),
+    Mutant("the stage is restored too late", "STAGE-03", momentarily(lambda _, __: {"loop_stage": "val"}, "after_val")),
+    Mutant("the stage is not restored after a validation", "STAGE-03", drop("after_val", only=RuntimeInfoHook)),
+    Mutant("the stage is not changed by a test", "STAGE-04", drop("before_test", only=RuntimeInfoHook)),
+    Mutant("the stage is not restored after a test", "STAGE-05", drop("after_test", only=RuntimeInfoHook)),
+    Mutant("the stage is left too late", "STAGE-06", momentarily(lambda _, __: {"loop_stage": "train"}, "after_train")),
+    Mutant("the stage is not left", "STAGE-06", drop("after_train", only=RuntimeInfoHook)),
+    Mutant(
+        "iter is one ahead in an iteration",
+        "COUNT-01",
+        show(iter_ahead, *_IN_AN_ITERATION),
+        when=_makes_a_step_each_batch,
+    ),
+    Mutant("iter is one ahead", "COUNT-01", show(iter_ahead)),
+    Mutant("iter starts anew in each epoch", "COUNT-01", show(iter_of_epoch)),
+    Mutant("iter is counted too early", "COUNT-02", momentarily(iter_ahead, "after_train_iter")),
+    Mutant("epoch is one ahead in an epoch", "COUNT-03", show(epoch_ahead, *_IN_AN_EPOCH), when=_is_plain),
+    Mutant("epoch is one ahead", "COUNT-03", show(epoch_ahead)),
+    Mutant("epoch is counted too early", "COUNT-04", show(epoch_ahead, "after_train_epoch")),
+    Mutant(
+        "iter is stale after an epoch",
+        "COUNT-05",
+        momentarily(lambda _, __: {"iter": 0}, "after_train_epoch", shown=False),
+    ),
+    Mutant("iter is not published", "COUNT-05", drop("before_train_iter", only=RuntimeInfoHook)),
+    Mutant("epoch is not published", "COUNT-06", drop("before_train_epoch", only=RuntimeInfoHook)),
+    Mutant("max_epochs is one more", "COUNT-07", show(lambda plan, _: {"max_epochs": plan.max_epochs + 1})),
+    Mutant("max_iters is huge where it is not known", "COUNT-08", show(huge_where_unknown), needs="unsized"),
+    Mutant("max_iters is that of one epoch", "COUNT-08", show(lambda plan, _: {"max_iters": plan.batches})),
+    Mutant("there is no optim_wrapper", "COUNT-09", hide("optim_wrapper")),
+    Mutant("iter counts optimizer steps", "COUNT-10", show(iter_of_steps, *_IN_AN_ITERATION), when=_is_plain),
+    Mutant("all counters are of optimizer steps", "COUNT-10", show(iter_of_steps)),
+    Mutant("a validation counts", "COUNT-11", momentarily(iter_ahead, "after_val")),
+    Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
+    Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
+    Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": plan.seed + 7})),
+    Mutant("the name is another one", "META-03", show(lambda _, __: {"experiment_name": "another"}), when=_is_fresh),
+    Mutant("the framework's version is another one", "META-04", publish(_another_version, *_PUBLISHES_METADATA)),
+    Mutant("the framework's version is not published", "META-04", drop("before_run", only=RuntimeInfoHook)),
+    Mutant(
+        "the hook's version is another one",
+        "META-05",
+        publish(lambda _, __: {"runtimeinfo_version": "0"}, *_PUBLISHES_METADATA),
+    ),
+    Mutant("the hook's version is not published", "META-05", drop("before_run", only=RuntimeInfoHook)),
+    Mutant("there is no cfg", "META-06", hide("cfg"), when=_goes_well),
+    Mutant("the dataset is wrapped, and its metainfo hidden", "META-07", show(dataset_wrapped)),
+    Mutant(
+        "a resumed run has the seed of the saved one",
+        "META-08",
+        publish(lambda plan, _: {"seed": plan.seed - 1}, "before_train"),
+        when=_is_resumed,
+    ),
+    Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),
+    Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter")),
+    Mutant("the rate is that of the next iteration", "SCALAR-03", show(rates_to_come)),
+    Mutant("the first output is missing", "SCALAR-04", give("after_train_iter", "outputs", _without_first)),
+    Mutant("outputs are those of the iteration before", "SCALAR-04", stale("after_train_iter", "outputs")),
+    Mutant(
+        "other outputs are turned into numbers",
+        "SCALAR-05",
+        give("after_train_iter", "outputs", _all_numbers),
+        when=_saves_nothing,
+    ),
+    Mutant("a metric is published twice", "SCALAR-06", publish_twice(_scalar_metrics, "after_val_epoch")),
+    Mutant("metrics are those of the validation before", "SCALAR-06", stale("after_val_epoch", "metrics")),
+    Mutant("other metrics are replaced", "SCALAR-07", publish(_other_metrics_changed, "after_val_epoch")),
+    Mutant("the first metric is missing", "SCALAR-07", give("after_val_epoch", "metrics", _without_first)),
+    Mutant(
+        "a stale metric lies beside the new one",
+        "SCALAR-08",
+        publish(_stale_info_beside, "after_val_epoch"),
+        when=_validates_three_times,
+    ),
+    Mutant("a metric keeps its first kind", "SCALAR-08", stale("after_val_epoch", "metrics")),
+    Mutant("there are no test metrics", "SCALAR-09", give("after_test_epoch", "metrics", lambda _: None)),
+    Mutant("an exception is swallowed", "FAIL-01", around=swallow),
+    Mutant("an interrupt is swallowed", "FAIL-01", around=swallow_interrupts),
+    Mutant("an exception is dressed up", "FAIL-01", around=dress_up),
+    Mutant("on_exception does not come", "FAIL-02", drop(ABORT)),
+    Mutant("on_exception comes twice", "FAIL-02", double(ABORT)),
+    Mutant("an epoch closes before its iteration", "FAIL-03", swap("after_train_iter", once_aborting=True)),
+    Mutant("nothing closes after on_exception", "FAIL-03", once_aborting(lose)),
+    Mutant("what failed is counted", "FAIL-04", once_aborting(count_it)),
+    Mutant("half a result is handed out", "FAIL-05", once_aborting(give_results)),
+    Mutant("the stage is left behind", "FAIL-06", once_aborting(lose, only=RuntimeInfoHook)),
+    Mutant("all hooks but one have the same priority", "ORDER-01", _with_priority(Probe, "NORMAL")),
+    Mutant("information comes late", "ORDER-02", _with_priority(RuntimeInfoHook, "LOW")),
+    Mutant("information comes last", "ORDER-02", _with_priority(RuntimeInfoHook, "VERY_LOW")),
+    Mutant("counters are lost at first after a resume", "RESUME-01", show(resumed_counters_lost, "before_train")),
+    Mutant("counters start anew after a resume", "RESUME-01", show(counters_since_resume)),
+    Mutant("histories start anew after a resume", "RESUME-02", show(forget_histories, "before_train")),
+    Mutant("a resumed epoch begins with its first batch", "RESUME-03", _first_batch_again, when=_goes_on_in_mid_epoch),
+)
+"""The faults, each with the requirement that it breaks."""
