@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import cast
+
+# Not imported from beside the verdicts: that needs the extra.
+_USAGE = 64
+_INTERRUPTED = 130
 
 _NEEDS = "The command needs more than the library: pip install 'runtimeinfo[conformance]'"
 
@@ -10,10 +15,16 @@ _NEEDS = "The command needs more than the library: pip install 'runtimeinfo[conf
 def main() -> None:
     """Run the command; say which extra is missing where it cannot."""
     try:
-        from runtimeinfo_conformance._commands import app
+        from runtimeinfo_conformance._commands import Leave, app
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in {"typer", "rich", "hypothesis", "pytest"}:
+        if missing in {"typer", "rich", "hypothesis", "pytest", "jinja2", "filelock"}:
             sys.exit(f"{_NEEDS} ({missing} is not installed)")
         raise
-    app()
+    try:
+        app()
+    except Leave:
+        raise
+    except SystemExit as end:
+        # The parser's own codes are verdicts of ours: 2 for what it cannot parse, 1 for an interrupt.
+        sys.exit({1: _INTERRUPTED, 2: _USAGE}.get(cast("int", end.code), end.code))

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from runtimeinfo import HOOK_POINTS
 from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
-from runtimeinfo_conformance._plan import Fault, Plan
+from runtimeinfo_conformance._plan import Fault, Plan, PlanError
 from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
 
 _PARTS: Mapping[str, type[Any]] = MappingProxyType({"Plan": Plan, "HubPlan": HubPlan, "Fault": Fault, "HubOp": HubOp})
@@ -32,8 +32,8 @@ _MOST_SHOWN = 60  # characters of what was found, in an error
 # Beginnings of the fields that the kit sets while it runs a plan: text that sets them is of a leg, not of a plan.
 _SET_WHILE_RUNNING = ("start_", "checkpoint", "resume_from")
 
-# Every int counts something. Of these there is always one, or the subject would have to divide by zero.
-_LEAST = MappingProxyType({"groups": 1, "accumulation": 1, "val_loaders": 1, "val_interval": 1, "count": 1})
+# Every int counts something; a mean over none would divide by zero. What a `Plan` demands, it says itself.
+_LEAST = MappingProxyType({"count": 1})
 
 _WORDS: Mapping[Any, str] = MappingProxyType(
     {int: "an int", bool: "True or False", str: "a string", types.NoneType: "None"}
@@ -221,7 +221,10 @@ class _Reader:
         for each in known.values():
             if each.name not in given and each.default is MISSING and each.default_factory is MISSING:
                 raise self._error(node, f"{name} needs its {each.name}")
-        made = kind(**given)
+        try:
+            made = kind(**given)
+        except PlanError as error:
+            raise self._error(node, str(error)) from None
         if isinstance(made, HubOp):
             self._check_op(node, made)
         return made

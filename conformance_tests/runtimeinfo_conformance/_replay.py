@@ -17,11 +17,8 @@ from runtimeinfo_conformance._plan_text import PlanTextError, parse_plan
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, is_upcoming
 from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._timeline import describe_failure
-from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Tally
+from runtimeinfo_conformance._verdict import EX_USAGE, Crash, ExitCode, Failure, Tally
 from runtimeinfo_conformance.guards import Guard
-
-EX_USAGE = 64
-"""The exit code for a command line that asks for what cannot be; the name and the number are those of sysexits.h."""
 
 
 @dataclass(frozen=True)

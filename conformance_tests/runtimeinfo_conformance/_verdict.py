@@ -49,6 +49,9 @@ class ExitCode(IntEnum):
     SUBJECT_BROKE = 4
 
 
+EX_USAGE = 64
+"""The exit code for a command line that asks for what cannot be: no verdict. Name and number are of sysexits.h."""
+
 SUMMARIES = {
     ExitCode.CONFORMANT: "Conformant",
     ExitCode.VIOLATED: "Not conformant",

@@ -14,8 +14,8 @@ from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
 from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance._plan_text import parse_plan
-from runtimeinfo_conformance._replay import EX_USAGE, ReplayError, replay, replay_command, replay_line
-from runtimeinfo_conformance._verdict import ExitCode
+from runtimeinfo_conformance._replay import ReplayError, replay, replay_command, replay_line
+from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode
 
 HALF = Plan(val_batches=1, metrics=(("acc", "float"),), fault=Fault("before_val_iter"))
 
