@@ -101,8 +101,15 @@ def _item(result: Result, target: str | None) -> ItemData:
         "level": result.requirement.level,
         "verdict": result.verdict.value,
         "problem": None if problem is None else fit(problem, _MOST_CHARACTERS),
-        "reason": fit(result.reason),
+        "reason": fit(_reason(result)),
     }
+
+
+def _reason(result: Result) -> str:
+    waiver = result.waiver
+    if waiver is None:
+        return result.reason
+    return f"{waiver.reason} ({waiver.issue}, waived until {waiver.expires})"
 
 
 def _problem(result: Result, target: str | None) -> str | None:

@@ -6,7 +6,7 @@ import os
 import unittest
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -104,7 +104,8 @@ def _target(request: pytest.FixtureRequest, subject: AnySubject) -> str:
     except ValueError:  # on another drive
         file = str(request.path)
     place = Path(file).as_posix()
-    others = (getattr(value, "runtimeinfo_subject", value) for value in vars(node.module).values())
+    module: ModuleType = node.module
+    others = [getattr(value, "runtimeinfo_subject", value) for value in module.__dict__.values()]
     is_alone = all(other is subject for other in others if isinstance(other, AnySubject))
     return place if is_alone else f"{place}:{node.originalname}"
 

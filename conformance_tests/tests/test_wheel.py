@@ -40,26 +40,6 @@ hub_subject = HubSubject("hub", "1", make=ReferenceHub)
 
 
 @pytest.fixture(scope="module")
-def built(tree_of_sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree_of_sources)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tree_of_sources() -> Path:
-    return Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    (wheel,) = built.glob("*.whl")
-    return wheel
-
-
-@pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel into an environment of its own, which borrows everything else from this one."""
     folder = tmp_path_factory.mktemp("environment")

@@ -1,0 +1,226 @@
+"""A project of somebody else, in environments that hold nothing but what pip brings: the oldest and the newest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+PROJECT = Path(__file__).with_name("project")
+
+PLUGINS = ("pytest-asyncio", "pytest-cov", "pytest-randomly", "pytest-timeout", "pytest-xdist")
+
+# What pip says where it cannot reach an index at all.
+UNREACHABLE = ("Failed to establish a new connection", "NameResolutionError", "ConnectTimeoutError", "ProxyError")
+
+# One release wants a scope to be named, and warns otherwise.
+STRICT = ("-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function")
+AUTO = ("-o", "asyncio_mode=auto", *STRICT[2:])
+
+SUBJECTS = {"myfw": "test_conformance", "broken": "test_broken"}
+
+Verdicts = dict[str, dict[str, str]]
+
+
+def lower_bounds(tree: Path) -> list[str]:
+    project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [Requirement(each) for each in project["dependencies"] + project["optional-dependencies"]["conformance"]]
+    bounds = [f"{each.name}=={one.version}" for each in needed for one in each.specifier if one.operator == ">="]
+    assert len(bounds) == len(needed), f"each needs a lower bound: {needed}"
+    return bounds
+
+
+def make_environment(folder: Path, *packages: str) -> Path:
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--retries", "1", "install", "--only-binary=:all:"]
+    ran = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
+    if ran.returncode and any(each in ran.stdout + ran.stderr for each in UNREACHABLE):
+        pytest.skip("pip cannot reach a package index from here")
+    assert ran.returncode == 0, ran.stderr
+    return python
+
+
+@pytest.fixture(scope="module")
+def newest(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_environment(tmp_path_factory.mktemp("newest"), f"{wheel}[conformance]", *PLUGINS)
+
+
+@pytest.fixture(scope="module")
+def oldest(wheel: Path, tree_of_bounds: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if sys.version_info >= (3, 13):
+        pytest.skip("the oldest numpy that we take has no wheel for this Python")
+    return make_environment(tmp_path_factory.mktemp("oldest"), f"{wheel}[conformance]", *tree_of_bounds)
+
+
+@pytest.fixture(scope="module")
+def tree_of_bounds() -> list[str]:
+    return lower_bounds(Path(__file__).resolve().parents[3])
+
+
+@pytest.fixture
+def project(tmp_path: Path, tree: Path) -> Path:
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(tree / "docs/examples/third_party/myfw.py", folder)
+    shutil.copy(tree / "docs/examples/third_party/test_conformance.py", folder / "tests")
+    return folder
+
+
+@pytest.fixture
+def run_pytest(project: Path, in_process: Any) -> Callable[..., tuple[Any, Verdicts]]:
+    """Run the tests of the project; return what each item said to JUnit, too."""
+
+    def run(python: Path, *arguments: str) -> tuple[Any, Verdicts]:
+        options = (
+            "--runtimeinfo-profile=quick",
+            "--runtimeinfo-report=by_pytest",
+            "--junitxml=junit.xml",
+            "--color=no",
+        )
+        ran = in_process("-m", "pytest", *options, *arguments, cwd=project, python=str(python))
+        assert ran.returncode == 1, ran.stdout + ran.stderr
+        return ran, said_to_junit(project / "junit.xml")
+
+    return run
+
+
+def said_to_junit(file: Path) -> Verdicts:
+    said: Verdicts = {name: {} for name in SUBJECTS}
+    for case in ET.parse(file).iter("testcase"):
+        given = {each.get("name"): each.get("value") or "" for each in case.iter("property")}
+        for name, function in SUBJECTS.items():
+            if (case.get("name") or "").startswith(f"{function}["):
+                said[name][given.get("requirement") or "verdict"] = given["verdict"]
+    return said
+
+
+def said_in_reports(folder: Path) -> Verdicts:
+    said: Verdicts = {}
+    for name in SUBJECTS:
+        report = json.loads((folder / name / "report.json").read_text(encoding="utf-8"))
+        said[name] = {each["id"]: each["verdict"] for each in report["requirements"]} | {"verdict": report["verdict"]}
+    return said
+
+
+def items_only(verdicts: Verdicts) -> Verdicts:
+    """Leave out what is no item of pytest's."""
+    silent = ("not applicable", "untestable")
+    return {
+        name: {id: verdict for id, verdict in each.items() if verdict not in silent} for name, each in verdicts.items()
+    }
+
+
+def check_by_command(python: Path, project: Path, in_process: Any) -> Verdicts:
+    arguments = (
+        "check",
+        "tests/test_conformance.py",
+        "tests/test_broken.py",
+        "--profile",
+        "quick",
+        "--report",
+        "by_it",
+    )
+    # The command itself does not look for the package beside the tests.
+    shutil.copy(project / "myfw.py", project / "tests")
+    ran = in_process(str(python.with_name("runtimeinfo")), *arguments, cwd=project, python=str(python))
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    return said_in_reports(project / "by_it")
+
+
+def assert_is_right(said: Verdicts) -> None:
+    assert said["myfw"]["verdict"] == "conformant"
+    assert set(said["myfw"].values()) == {"pass", "conformant"}
+    assert said["broken"]["verdict"] == "violated"
+    assert said["broken"]["COUNT-03"] == "fail"
+    assert {"pass", "fail", "upcoming"} <= set(said["broken"].values())
+
+
+def test_it_installs_without_torch(oldest: Path, newest: Path, in_process: Any) -> None:
+    for python in (oldest, newest):
+        ran = in_process("-c", "import torch", python=str(python))
+        assert "No module named 'torch'" in ran.stderr
+
+
+def test_the_lower_bounds_are_what_is_tested(oldest: Path, tree_of_bounds: list[str], in_process: Any) -> None:
+    names = [bound.partition("==")[0] for bound in tree_of_bounds]
+    code = f"import importlib.metadata as m\nfor name in {names}: print(name + '==' + m.version(name))"
+    installed = in_process("-c", code, python=str(oldest)).stdout.splitlines()
+    assert {each.name: each.specifier for each in map(Requirement, installed)} == {
+        each.name: each.specifier for each in map(Requirement, tree_of_bounds)
+    }
+
+
+def test_with_the_oldest_of_everything(oldest: Path, run_pytest: Any, project: Path, in_process: Any) -> None:
+    ran, said = run_pytest(oldest)
+    assert_is_right(said)
+    assert "myfw 1.0: Conformant" in ran.stdout
+    assert items_only(said_in_reports(project / "by_pytest")) == said
+    assert items_only(check_by_command(oldest, project, in_process)) == said
+
+
+def test_with_the_newest_of_everything(newest: Path, run_pytest: Any, project: Path, in_process: Any) -> None:
+    _, said = run_pytest(newest, *STRICT, "-p", "no:randomly")
+    assert_is_right(said)
+    assert items_only(said_in_reports(project / "by_pytest")) == said
+    assert items_only(check_by_command(newest, project, in_process)) == said
+
+
+def without(*plugins: str) -> list[str]:
+    return [argument for plugin in plugins for argument in ("-p", f"no:{plugin}")]
+
+
+# The kit does not break them.
+OWN_TESTS = {
+    ("test_its_own_search", "passed"),
+    ("test_its_own_profile", "passed"),
+    ("test_its_own_environment", "passed"),
+    ("test_rate", "passed"),
+}
+
+
+def own_tests(file: Path) -> set[tuple[str | None, str]]:
+    """Return the tests of the project that are not the kit's, and what came out."""
+    cases = [case for case in ET.parse(file).iter("testcase") if case.find("properties") is None]
+    return {(case.get("name"), "passed" if len(case) == 0 else case[0].tag) for case in cases}
+
+
+EACH_PLUGIN = (*AUTO, "--timeout=2", "--cov=myfw", "--cov-report=term", "-p", "no:cacheprovider")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        EACH_PLUGIN,
+        (*EACH_PLUGIN, "-n", "4", "--dist=load"),
+        ("-n", "2", "--dist=loadscope", "--import-mode=importlib", *STRICT, "-o", "timeout=2"),
+        ("-n", "3", "--dist=worksteal", *STRICT),
+        (*without("xdist", "randomly", "asyncio", "timeout"), "--ignore=tests/test_async.py", "--import-mode=append"),
+    ],
+    ids=["plugins", "four processes", "loadscope", "worksteal", "no plugins"],
+)
+def test_beside_other_plugins(newest: Path, run_pytest: Any, project: Path, arguments: tuple[str, ...]) -> None:
+    ran, said = run_pytest(newest, *arguments)
+    assert_is_right(said)
+    assert items_only(said_in_reports(project / "by_pytest")) == said
+    assert own_tests(project / "junit.xml") >= OWN_TESTS
+    assert "test_broken[COUNT-03]" in ran.stdout
+    assert not list((project / "tests").glob("examples/*"))  # the database of its own searches
+
+
+def test_a_whole_project_is_green(newest: Path, project: Path, in_process: Any) -> None:
+    (project / "tests" / "test_broken.py").unlink()
+    ran = in_process("-m", "pytest", *AUTO, "-n", "2", cwd=project, python=str(newest))
+    assert ran.returncode == 0, ran.stdout
+    assert "myfw 1.0: Conformant" in ran.stdout
+    assert "skipped" not in ran.stdout
