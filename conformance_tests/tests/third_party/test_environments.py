@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).with_name("project")
@@ -40,31 +42,42 @@ def lower_bounds(tree: Path) -> list[str]:
     return bounds
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the processes of pytest-xdist have together: an environment is made once."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 def make_environment(folder: Path, *packages: str) -> Path:
-    venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--retries", "1", "install", "--only-binary=:all:"]
-    ran = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
-    if ran.returncode and any(each in ran.stdout + ran.stderr for each in UNREACHABLE):
-        pytest.skip("pip cannot reach a package index from here")
-    assert ran.returncode == 0, ran.stderr
+    with FileLock(f"{folder}.lock"):
+        if (folder / "complete").exists():
+            return python
+        venv.create(folder, with_pip=False, symlinks=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "--retries", "1", "install", "--only-binary=:all:"]
+        ran = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
+        if ran.returncode and any(each in ran.stdout + ran.stderr for each in UNREACHABLE):
+            pytest.skip("pip cannot reach a package index from here")
+        assert ran.returncode == 0, ran.stderr
+        (folder / "complete").touch()
     return python
 
 
 @pytest.fixture(scope="module")
-def newest(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_environment(tmp_path_factory.mktemp("newest"), f"{wheel}[conformance]", *PLUGINS)
+def newest(wheel: Path, shared: Path) -> Path:
+    return make_environment(shared / "newest", f"{wheel}[conformance]", *PLUGINS)
 
 
 @pytest.fixture(scope="module")
-def oldest(wheel: Path, tree_of_bounds: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def oldest(wheel: Path, bounds: list[str], shared: Path) -> Path:
     if sys.version_info >= (3, 13):
         pytest.skip("the oldest numpy that we take has no wheel for this Python")
-    return make_environment(tmp_path_factory.mktemp("oldest"), f"{wheel}[conformance]", *tree_of_bounds)
+    return make_environment(shared / "oldest", f"{wheel}[conformance]", *bounds)
 
 
 @pytest.fixture(scope="module")
-def tree_of_bounds() -> list[str]:
+def bounds() -> list[str]:
     return lower_bounds(Path(__file__).resolve().parents[3])
 
 
@@ -152,12 +165,12 @@ def test_it_installs_without_torch(oldest: Path, newest: Path, in_process: Any) 
         assert "No module named 'torch'" in ran.stderr
 
 
-def test_the_lower_bounds_are_what_is_tested(oldest: Path, tree_of_bounds: list[str], in_process: Any) -> None:
-    names = [bound.partition("==")[0] for bound in tree_of_bounds]
+def test_the_lower_bounds_are_what_is_tested(oldest: Path, bounds: list[str], in_process: Any) -> None:
+    names = [bound.partition("==")[0] for bound in bounds]
     code = f"import importlib.metadata as m\nfor name in {names}: print(name + '==' + m.version(name))"
     installed = in_process("-c", code, python=str(oldest)).stdout.splitlines()
     assert {each.name: each.specifier for each in map(Requirement, installed)} == {
-        each.name: each.specifier for each in map(Requirement, tree_of_bounds)
+        each.name: each.specifier for each in map(Requirement, bounds)
     }
 
 
