@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from runtimeinfo_conformance._shrink import shrink
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
 from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict
-from runtimeinfo_conformance._waivers import WaiverJudgement, Waivers, judge_waivers, load_waivers
+from runtimeinfo_conformance._waivers import WaivedFailure, WaiverJudgement, Waivers, judge_waivers, load_waivers
 from runtimeinfo_conformance.guards import Guard
 
 Progress = Callable[[str, int, int], None]
@@ -69,7 +69,7 @@ def check(
             break
     tell("plans", tally.plans, len(tried))
     waivers = WaiverJudgement({}, ()) if tally.stopped else _judge_waivers(subject, guard)
-    waived = {} if tally.is_idle(subject) else waivers.waived
+    waived: Mapping[str, WaivedFailure] = {} if tally.is_idle(subject) else waivers.waived
     if not tally.is_idle(subject) and not tally.stopped:
         _shrink_failures(subject, tally, waived, guard, tell)
     results = tally.results(subject, waived)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._killers import killers_of
 from runtimeinfo_conformance._plan import Fault, Plan
 from runtimeinfo_conformance._subject import AnySubject, HubSubject
 from runtimeinfo_conformance._values import CHANGING_KIND
@@ -15,11 +16,13 @@ FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
 
 def fixed_plans(subject: AnySubject) -> list[Any]:
     """Return the plans that are always tried on a subject."""
-    return [HubPlan()] if isinstance(subject, HubSubject) else _runner_plans(subject.capabilities)
+    if isinstance(subject, HubSubject):
+        return [HubPlan(), *killers_of(HubPlan)]
+    return _runner_plans(subject.capabilities)
 
 
 def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
-    """Return the plans that are always tried: with nearly all that is declared, resumed, and failing everywhere.
+    """Return plans with nearly all that is declared, those that show a fault best, and those that fail everywhere.
 
     Drawn plans alone do not get round to each event in a short search, which likes to repeat itself.
     """
@@ -45,7 +48,9 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     }
     plans = [plan, replace(plan, repeat=True)]
     plans += [replace(plan, **fields) for name, fields in variants.items() if name in capabilities]
-    return [*plans, *(replace(plan, fault=Fault(event, kind=kind)) for event in events_of(plan) for kind in FAULT_KINDS)]
+    plans += [killer for killer in killers_of(Plan) if isinstance(killer, Plan) and killer.needs <= capabilities]
+    faults = [Fault(event, kind=kind) for event in events_of(plan) for kind in FAULT_KINDS]
+    return [*plans, *(replace(plan, fault=fault) for fault in faults)]
 
 
 def events_of(plan: Plan) -> list[str]:

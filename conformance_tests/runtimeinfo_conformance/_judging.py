@@ -68,7 +68,7 @@ def _judge_hub(subject: HubSubject, plan: HubPlan, tally: Tally, watching: Watch
         with watching():
             for requirement, finding in judge_hub(subject, plan):
                 tally.add(requirement, finding, plan)
-    except (Exception, SystemExit, Hung, Exited) as error:  # the report says it
+    except (Exception, SystemExit, Hung, Exited) as error:  # noqa: BLE001  # the report says it
         return error
     return None
 

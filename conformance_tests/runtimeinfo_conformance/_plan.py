@@ -256,6 +256,29 @@ class Plan:
     # -- what the kit expects
 
     @property
+    def needs(self) -> frozenset[str]:
+        """The capabilities that it takes to do this."""
+        used = {
+            "val": self.val_batches is not None,
+            "val_loaders": self.val_loaders > 1,
+            "val_inside": self.val_interval is not None,
+            "val_before": self.val_before,
+            "val_after": self.val_after,
+            "test": self.test_batches is not None,
+            "outputs": bool(self.outputs),
+            "metrics": bool(self.metrics),
+            "metainfo": self.metainfo is not None,
+            "unsized": not self.sized,
+            "scheduler": self.schedule,
+            "optimizers": bool(self.optimizers),
+            "accumulation": self.accumulation > 1,
+            "early_stop": self.stop_after is not None,
+            "resume": self.resume_after is not None,
+            "resume_mid_epoch": self.resume_batch > 0,
+        }
+        return frozenset(name for name, is_used in used.items() if is_used)
+
+    @property
     def max_iters(self) -> int:
         """Iterations of the whole training."""
         return self.max_epochs * self.batches

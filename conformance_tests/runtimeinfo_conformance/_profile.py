@@ -12,7 +12,7 @@ class Profile:
 
     Attributes:
         name: Its name.
-        plans: How many plans are run.
+        plans: How many plans are run, those that are always tried included.
         canary_plans: How many plans may pass before a fault put in on purpose has to be noticed.
         derandomize: Whether the same plans are run each time.
     """
@@ -27,9 +27,9 @@ PROFILES = MappingProxyType(
     {
         profile.name: profile
         for profile in (
-            Profile("quick", plans=60, canary_plans=60),
+            Profile("quick", plans=120, canary_plans=120),
             Profile("ci", plans=300, canary_plans=120),
-            Profile("nightly", plans=5000, canary_plans=300, derandomize=False),
+            Profile("nightly", plans=10_000, canary_plans=300, derandomize=False),
         )
     }
 )

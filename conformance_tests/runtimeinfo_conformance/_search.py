@@ -12,7 +12,7 @@ from runtimeinfo_conformance._strategies import hub_plans, plans
 from runtimeinfo_conformance._subject import AnySubject, HubSubject
 
 # The strategies may filter and grow as they like: nothing slow happens while plans are drawn.
-_HEALTH_CHECKS = tuple(HealthCheck)
+_HEALTH_CHECKS: Any = list(HealthCheck)
 
 
 def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None) -> list[Any]:

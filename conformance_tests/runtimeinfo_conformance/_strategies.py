@@ -72,7 +72,9 @@ def _courses(plan: Plan, capabilities: frozenset[str]) -> st.SearchStrategy[Plan
     if "early_stop" in capabilities and plan.max_iters:
         courses.append(st.integers(1, plan.max_iters).map(lambda count: replace(plan, stop_after=count)))
     if "resume" in capabilities:
-        courses += [st.builds(_resumed, st.just(plan), st.sampled_from(moments)) for moments in _moments(plan, capabilities)]
+        courses += [
+            st.builds(_resumed, st.just(plan), st.sampled_from(moments)) for moments in _moments(plan, capabilities)
+        ]
     return st.one_of(courses)
 
 

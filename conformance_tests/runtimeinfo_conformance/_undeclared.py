@@ -40,8 +40,7 @@ def _seems_there(subject: Subject, name: str, guard: Guard) -> bool:
         if name in REQUIREMENTS[id].capabilities and not is_upcoming(subject, REQUIREMENTS[id])
     }
     tally = Tally()
-    # The first ones are those without a fault.
-    for plan in [plan for plan in fixed_plans(more) if plan.fault is None]:
+    for plan in [plan for plan in fixed_plans(more) if plan.fault is None and name in plan.needs]:
         judge_plan(more, plan, tally, guard)
         if tally.crash is not None or any(count.failure for count in tally.counts.values()):
             return False

@@ -10,12 +10,12 @@ from simple_hub import SimpleHub
 from runtimeinfo_conformance import HubSubject, Plan, PlannedError, Subject, SubjectError
 from runtimeinfo_conformance import _check as kit
 from runtimeinfo_conformance._check import check
-from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._hub_plan import HubPlan
-from runtimeinfo_conformance.mutants import Mutant
+from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._verdict import ExitCode, Report, Tally, Verdict
+from runtimeinfo_conformance.mutants import Mutant
 
 QUICK = PROFILES["quick"]
 

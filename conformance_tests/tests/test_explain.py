@@ -17,8 +17,7 @@ from runtimeinfo_conformance._explain import (
     faults_of,
     spec,
 )
-from runtimeinfo_conformance.mutants import HUB_MUTANTS
-from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
+from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
 
 HUB_RULES = [rule for rule in REQUIREMENTS.values() if rule.party == "hub"]
 FRAGMENT = re.compile(r"`([^`]+)`( raises(?: (\w+Error)\b)?)?")

@@ -7,11 +7,11 @@ import pytest
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Subject, _subject
 from runtimeinfo_conformance._judging import find_killer, judge_plan
-from runtimeinfo_conformance._search import draw_plans
-from runtimeinfo_conformance.mutants import RUNNER_MUTANTS, Mutant
 from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._verdict import Tally
 from runtimeinfo_conformance.judges import JUDGES
+from runtimeinfo_conformance.mutants import RUNNER_MUTANTS, Mutant
 from runtimeinfo_conformance.subjects import pytorch
 
 

@@ -10,8 +10,8 @@ from simple_hub import SimpleHub
 
 from runtimeinfo import CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import HubSubject, Plan, Subject
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._hub_plan import INFO_KEYS, SCALAR_KEYS
+from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._strategies import hub_plans, plans
 from runtimeinfo_conformance._values import OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
 

@@ -69,6 +69,6 @@ def dataset_wrapped(_: Plan, runner: Any) -> dict[str, Any]:
     return {"train_dataloader": ShownRunner(runner.train_dataloader, dataset=object())}
 
 
-def resumed_counters_lost(plan: Plan, runner: Any) -> dict[str, Any]:
+def resumed_counters_lost(plan: Plan, _: Any) -> dict[str, Any]:
     """Return counters that begin anew."""
     return {"iter": 0, "epoch": 0} if plan.resume_from is not None else {}

@@ -51,9 +51,13 @@ def _empty_epoch(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -
     return event in {"before_train_epoch", "after_train_epoch"} and not plan.batches
 
 
-def _first_batch_of(stage: str) -> Any:
+def _first_batch_of(stage: str) -> MakeFault:
     events = {f"before_{stage}_iter", f"after_{stage}_iter"}
-    return lambda _plan, event, _runner, given: event in events and given.get("batch_idx") == 0
+
+    def is_lost(_plan: Plan, event: str, _runner: Any, given: dict[str, Any]) -> bool:
+        return event in events and given.get("batch_idx") == 0
+
+    return drop_if(is_lost)
 
 
 def _end_of_training(_plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
@@ -101,7 +105,8 @@ def _rates(runner: Any, _given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scalar_metrics(_runner: Any, given: dict[str, Any]) -> dict[str, Any]:
-    return {f"val/{name}": value for name, value in (given.get("metrics") or {}).items() if is_scalar(value)}
+    metrics: dict[str, Any] = given.get("metrics") or {}
+    return {f"val/{name}": value for name, value in metrics.items() if is_scalar(value)}
 
 
 def _other_metrics_changed(plan: Plan, runner: Any) -> dict[str, Any]:
@@ -113,6 +118,10 @@ def _other_metrics_changed(plan: Plan, runner: Any) -> dict[str, Any]:
 def _stale_info_beside(plan: Plan, runner: Any) -> dict[str, Any]:
     changing = [f"val/{name}" for name, kind in plan.metrics if kind == CHANGING_KIND]
     return {key: "stale" for key in changing if key in runner.message_hub.log_scalars}
+
+
+def _saved_name(plan: Plan, _runner: Any) -> dict[str, Any]:
+    return {"experiment_name": plan.experiment_name.removesuffix("-resumed")}
 
 
 def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
@@ -140,7 +149,7 @@ def _pass_on(_event: str, call: Any, runner: Any, given: dict[str, Any]) -> obje
     return call(runner, given)
 
 
-def _with_priority(kind: type, priority: str) -> MakeFault:
+def _with_priority(kind: type[Any], priority: str) -> MakeFault:
     """Give the hooks of a class another priority; the fault itself is none."""
 
     def make(_plan: Plan, hook: Any) -> Fault:
@@ -228,11 +237,9 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("after_train_epoch does not come", "LIFE-04", drop("after_train_epoch")),
     Mutant("the training is left open", "LIFE-05", drop_if(_end_of_training), when=_runs_through),
     Mutant("after_train does not come", "LIFE-05", drop("after_train")),
-    Mutant(
-        "the first validation batch is not announced", "LIFE-06", drop_if(_first_batch_of("val")), when=_has_one_loader
-    ),
+    Mutant("the first validation batch is not announced", "LIFE-06", _first_batch_of("val"), when=_has_one_loader),
     Mutant("after_val_iter does not come", "LIFE-06", drop("after_val_iter")),
-    Mutant("the first test batch is not announced", "LIFE-07", drop_if(_first_batch_of("test"))),
+    Mutant("the first test batch is not announced", "LIFE-07", _first_batch_of("test")),
     Mutant("before_test_iter does not come", "LIFE-07", drop("before_test_iter")),
     Mutant("batch_idx is always 0", "LIFE-08", give("before_train_iter", "batch_idx", lambda _: 0)),
     Mutant("histories of earlier runs are left over", "LIFE-10", LeftoverHistories()),
@@ -297,9 +304,9 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("there is no cfg", "META-06", hide("cfg"), when=_goes_well),
     Mutant("the dataset is wrapped, and its metainfo hidden", "META-07", show(dataset_wrapped)),
     Mutant(
-        "a resumed run has the seed of the saved one",
+        "a resumed run has the name of the saved one",
         "META-08",
-        publish(lambda plan, _: {"seed": plan.seed - 1}, "before_train"),
+        publish(_saved_name, "before_train"),
         when=_is_resumed,
     ),
     Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),

@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mmengine
 import torch
@@ -100,7 +100,7 @@ def make_run(hub: str) -> Any:
         with scratch as folder, _instances_forgotten(), _trusted_checkpoints(), _quiet():
             runner = _build(plan, Path(folder))
             attach(runner, hub=hub, hooks=hooks)
-            runner.model.on_stop = functools.partial(setattr, runner.train_loop, "stop_training", True)
+            cast("_Model", runner.model).on_stop = functools.partial(setattr, runner.train_loop, "stop_training", True)
             runner.train()
             if plan.test_batches is not None:
                 runner.test()

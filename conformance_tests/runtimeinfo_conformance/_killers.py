@@ -1,0 +1,34 @@
+"""For each fault that the kit puts in, the smallest plan that was found to show it.
+
+They are in a file that a script writes, since to find them takes minutes. A search tries them first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance._plan_text import parse_plan
+
+
+@cache
+def killers() -> Mapping[tuple[str, str], Plan | HubPlan]:
+    """Return the plans, by the requirement and the name of the fault.
+
+    Example:
+        >>> killers()["STAGE-02", "the stage is 'eval'"]
+        Plan(val_batches=0)
+    """
+    text = resources.files("runtimeinfo_conformance").joinpath("killers.txt").read_text(encoding="utf-8")
+    entries = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    return MappingProxyType({(requirement, name): parse_plan(plan) for requirement, name, plan in entries})
+
+
+def killers_of(kind: type[Plan | HubPlan]) -> list[Plan | HubPlan]:
+    """Return each of the plans for a party once."""
+    fitting = {repr(plan): plan for plan in killers().values() if isinstance(plan, kind)}
+    return list(fitting.values())
