@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from runtimeinfo_conformance._short_repr import ShortRepr
+
 HubOpName = Literal[
     "update_info",
     "update_info_dict",
@@ -31,8 +33,8 @@ def is_resumed(key: str) -> bool:
     return not key.startswith("here")
 
 
-@dataclass(frozen=True)
-class HubOp:
+@dataclass(frozen=True, repr=False)
+class HubOp(ShortRepr):
     """One operation.
 
     Attributes:
@@ -50,8 +52,8 @@ class HubOp:
     count: int = 1
 
 
-@dataclass(frozen=True)
-class HubPlan:
+@dataclass(frozen=True, repr=False)
+class HubPlan(ShortRepr):
     """Operations, one after the other."""
 
     ops: tuple[HubOp, ...] = ()

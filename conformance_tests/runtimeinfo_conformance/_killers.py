@@ -13,6 +13,7 @@ from types import MappingProxyType
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._plan_text import parse_plan
+from runtimeinfo_conformance._values import is_available
 
 
 @cache

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo import is_scalar
+from runtimeinfo_conformance._short_repr import ShortRepr
 from runtimeinfo_conformance._values import make_value
 
 Stage = Literal["train", "val", "test"]
@@ -16,8 +17,8 @@ Values = tuple[tuple[str, str], ...]
 """Names and kinds of outputs or metrics."""
 
 
-@dataclass(frozen=True)
-class Fault:
+@dataclass(frozen=True, repr=False)
+class Fault(ShortRepr):
     """Something that goes wrong: the last hook raises at the n-th time of an event.
 
     Attributes:
@@ -115,7 +116,7 @@ _LEAST = {
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Plan:
+class Plan(ShortRepr):
     """One small training. A subject's `run` shall do what it says, as far as its capabilities go.
 
     Attributes:
@@ -303,7 +304,3 @@ class Plan:
     def scalar_outputs(self, iteration: int) -> dict[str, Any]:
         """Return the outputs of an iteration that are scalars."""
         return {name: value for name, value in self.outputs_of(iteration).items() if is_scalar(value)}
-
-    def __repr__(self) -> str:
-        given = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
-        return f"Plan({', '.join(f'{name}={value!r}' for name, value, default in given if value != default)})"

@@ -11,8 +11,12 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
-from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance._plan import Fault, Plan, PlanError
+
+_PLAIN_VALUES = {"update_scalar": "float", "update_scalars": "float", "refuse_scalar": "text"}
+
+_PLAIN_KINDS = ("float", "text")
 
 AnyPlan = TypeVar("AnyPlan", Plan, HubPlan)
 
@@ -40,7 +44,7 @@ def shrink(plan: AnyPlan, breaks: Callable[[AnyPlan], bool], most: int) -> AnyPl
 
 def _smaller(plan: Plan | HubPlan) -> Iterator[Any]:
     if isinstance(plan, HubPlan):
-        for ops in _shorter(plan.ops):
+        for ops in (*_shorter(plan.ops), *_of_plainer_ops(plan.ops)):
             yield HubPlan(ops)
         return
     for field in fields(plan):
@@ -58,7 +62,9 @@ def _plainer(value: Any, default: Any) -> Iterator[Any]:
         simpler = (replace(value, kind="error"), replace(value, occurrence=0))
         yield from (each for each in simpler if each != value)
     elif isinstance(value, tuple):
-        yield from _shorter(cast("tuple[Any, ...]", value))
+        values = cast("tuple[Any, ...]", value)
+        yield from _shorter(values)
+        yield from _of_plainer_kinds(values)
     elif isinstance(value, int) and not isinstance(value, bool):
         # Towards the default, or towards 0 where that is None: such a field counts batches.
         target = default if isinstance(default, int) else 0
@@ -74,3 +80,23 @@ def _shorter(values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         yield from (values[:half], values[half:])
     for index in range(len(values)):
         yield values[:index] + values[index + 1 :]
+
+
+def _of_plainer_ops(ops: tuple[HubOp, ...]) -> Iterator[tuple[HubOp, ...]]:
+    """Yield operations one of which is plainer; what it says of a scalar stays of the right kind."""
+    for index, op in enumerate(ops):
+        plainer = [replace(op, turn=turn) for turn in _plainer(op.turn, 0)]
+        plainer += [replace(op, count=count) for count in _plainer(op.count, 1)]
+        plain = _PLAIN_VALUES.get(op.name)
+        if plain is not None and op.value != plain:
+            plainer.append(replace(op, value=plain))
+        yield from ((*ops[:index], each, *ops[index + 1 :]) for each in plainer)
+
+
+def _of_plainer_kinds(values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield outputs or metrics one of which is of a plainer kind: one that needs no library."""
+    for index, value in enumerate(values):
+        if isinstance(value, tuple):
+            name, kind = cast("tuple[str, str]", value)
+            if kind not in _PLAIN_KINDS:
+                yield from ((*values[:index], (name, plain), *values[index + 1 :]) for plain in _PLAIN_KINDS)

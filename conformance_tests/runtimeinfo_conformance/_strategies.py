@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from runtimeinfo_conformance._execution import HOOK_ORDERS
 from runtimeinfo_conformance._fixed_plans import FAULT_KINDS, events_of
 from runtimeinfo_conformance._hub_plan import INFO_KEYS, INFO_VALUES, SCALAR_KEYS, HubOp, HubPlan
 from runtimeinfo_conformance._plan import Fault, Plan, Values
-from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
+from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS, is_available
 
 _OUTPUT_NAMES = ("loss", "acc", "aux/κ", "top 5/🐈 %", "text")
 
@@ -23,8 +22,7 @@ def _values(kinds: Iterable[str]) -> st.SearchStrategy[Values]:
 
 
 def _scalar_kinds() -> tuple[str, ...]:
-    # Tensors only for a subject that has loaded PyTorch.
-    return (*SCALAR_KINDS, *TENSOR_KINDS) if "torch" in sys.modules else SCALAR_KINDS
+    return tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS)))
 
 
 @st.composite

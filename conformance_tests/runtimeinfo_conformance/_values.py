@@ -73,6 +73,11 @@ CHANGING_KIND = "changing"
 """Scalar and text by turns."""
 
 
+def is_available(kind: str) -> bool:
+    """Tell whether a kind can be made: tensors only for a subject that has loaded PyTorch."""
+    return kind not in _TENSORS or "torch" in sys.modules
+
+
 def make_value(kind: str, turn: int) -> Any:
     """Make the value of a kind for the n-th time; small multiples of 0.5, exact in every dtype that has a half."""
     number = (turn % 100 + 1) * 0.5
