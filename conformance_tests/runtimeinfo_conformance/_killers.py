@@ -30,6 +30,12 @@ def killers() -> Mapping[tuple[str, str], Plan | HubPlan]:
 
 
 def killers_of(kind: type[Plan | HubPlan]) -> list[Plan | HubPlan]:
-    """Return each of the plans for a party once."""
-    fitting = {repr(plan): plan for plan in killers().values() if isinstance(plan, kind)}
+    """Return each of the plans for a party once, if all that it hands out can be made."""
+    fitting = {repr(plan): plan for plan in killers().values() if isinstance(plan, kind) and _can_be_made(plan)}
     return list(fitting.values())
+
+
+def _can_be_made(plan: Plan | HubPlan) -> bool:
+    if isinstance(plan, Plan):
+        return all(is_available(kind) for _, kind in (*plan.outputs, *plan.metrics))
+    return all(is_available(op.value) for op in plan.ops if "scalar" in op.name)

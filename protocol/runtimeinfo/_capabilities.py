@@ -19,7 +19,7 @@ CAPABILITIES = MappingProxyType(
         "scheduler": "It changes the learning rate between iterations.",
         "optimizers": "It trains with several named optimizers.",
         "accumulation": "It makes one optimizer step for several batches.",
-        "early_stop": "A training can be stopped before it has had all its epochs, after any iteration.",
+        "early_stop": "It can stop a training before it has had all its epochs, after any iteration.",
         "resume": "It saves a checkpoint at the end of an epoch, the hub's state included, and goes on from it.",
         "resume_mid_epoch": "It can also save after an iteration in the middle of an epoch, and goes on from there.",
     }

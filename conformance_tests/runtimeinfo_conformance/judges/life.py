@@ -89,36 +89,51 @@ def test_batches(case: Case) -> Iterator[Finding]:
 @judge("LIFE-08")
 def batch_indices(case: Case) -> Iterator[Finding]:
     """The index of an iteration is the same at both ends, and grows by one."""
-    last: int | None = None
-    for at, record, _ in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
-        if record.event == "before_train_epoch":
-            last = None
-            continue
-        index = record.arguments.get("batch_idx")
-        if record.event == "after_train_iter":
-            opening = case.opening_of(at)
-            if opening is not None:
-                yield Finding(at, opening.arguments.get("batch_idx"), index)
-            continue
-        if last is not None:
-            yield Finding(at, last + 1, index)
-        last = index if isinstance(index, int) else None
+    for stage in ("train", "val", "test"):
+        last: int | None = None
+        for at, record, _ in case.each(f"before_{stage}_epoch", f"before_{stage}_iter", f"after_{stage}_iter"):
+            if record.event == f"before_{stage}_epoch":
+                last = None
+                continue
+            index = record.arguments.get("batch_idx")
+            if record.event == f"after_{stage}_iter":
+                opening = case.opening_of(at)
+                if opening is not None:
+                    yield Finding(at, opening.arguments.get("batch_idx"), index)
+                continue
+            if last is not None:
+                yield Finding(at, last + 1, index)
+            last = index if isinstance(index, int) else None
 
 
 @judge("LIFE-09")
-def data_batch(case: Case) -> Iterator[Finding]:
+def training_batch(case: Case) -> Iterator[Finding]:
     """The batch that comes along is the one of this iteration."""
+    for at, expected, found in _batches(case, "train"):
+        # Where an epoch goes on after a resume, it is RESUME-03's.
+        if not (case.plan.start_batch and case.expectations[at].epoch == case.plan.start_epoch):
+            yield Finding(at, expected, found)
+
+
+@judge("LIFE-14")
+def evaluated_batch(case: Case) -> Iterator[Finding]:
+    """The batch that comes along is the one of this iteration."""
+    for stage in ("val", "test"):
+        for at, expected, found in _batches(case, stage):
+            yield Finding(at, expected, found)
+
+
+def _batches(case: Case, stage: str) -> Iterator[tuple[int, tuple[str, int], tuple[str, int]]]:
+    """Iterate over the events of a stage that carry a batch: which one it has to be, and which one it is."""
     place = 0
-    for at, record, model in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
-        if record.event == "before_train_epoch":
+    for at, record, _ in case.each(f"before_{stage}_epoch", f"before_{stage}_iter", f"after_{stage}_iter"):
+        if record.event == f"before_{stage}_epoch":
             place = 0
             continue
         batch = find_batch(record.arguments.get("data_batch"))
-        # Where an epoch goes on after a resume, it is RESUME-03's.
-        goes_on = case.plan.start_batch and model.epoch == case.plan.start_epoch
-        if batch is not None and not goes_on:
-            yield Finding(at, ("train", place), (batch.stage, batch.index))
-        place += record.event == "after_train_iter"
+        if batch is not None:
+            yield at, (stage, place), (batch.stage, batch.index)
+        place += record.event == f"after_{stage}_iter"
 
 
 @judge("LIFE-10")

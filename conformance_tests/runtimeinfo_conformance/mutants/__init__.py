@@ -1,7 +1,8 @@
 """Faults put in on purpose: into any runner, and into the reference hub."""
 
+from runtimeinfo_conformance.mutants._automatic import UNNOTICEABLE, automatic_mutants
 from runtimeinfo_conformance.mutants._hub import HUB_MUTANTS, HubMutant
 from runtimeinfo_conformance.mutants._mutant import Mutant
 from runtimeinfo_conformance.mutants._runner import RUNNER_MUTANTS
 
-__all__ = ["HUB_MUTANTS", "RUNNER_MUTANTS", "HubMutant", "Mutant"]
+__all__ = ["HUB_MUTANTS", "RUNNER_MUTANTS", "UNNOTICEABLE", "HubMutant", "Mutant", "automatic_mutants"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from runtimeinfo import RuntimeInfoHook
 from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance.mutants._faults import ShownRunner
 from runtimeinfo_conformance.mutants._mutant import Call, Fault
 
 
@@ -26,5 +27,26 @@ class LeftoverHistories:
                     runner.message_hub.update_scalar("left/over", 1.0)
                 self._runs += 1
             return result
+
+        return fault
+
+
+class LeftoverCounters:
+    """Lets each run begin with the iterations of the run before: its fault for one hook of a run."""
+
+    def __init__(self) -> None:
+        self._plan: Plan | None = None
+        self._offset = 0
+        self._last = 0
+
+    def __call__(self, plan: Plan, _hook: object) -> Fault:
+        """Make the fault."""
+        if plan is not self._plan:  # a run makes one for each of its hooks
+            self._plan, self._offset = plan, self._last
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if event == "after_run":
+                self._last = runner.iter % 5
+            return call(ShownRunner(runner, iter=runner.iter + self._offset), given)
 
         return fault

@@ -51,11 +51,12 @@ def _empty_epoch(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -
     return event in {"before_train_epoch", "after_train_epoch"} and not plan.batches
 
 
-def _first_batch_of(stage: str) -> MakeFault:
+def _last_batch_of(stage: str) -> MakeFault:
     events = {f"before_{stage}_iter", f"after_{stage}_iter"}
 
-    def is_lost(_plan: Plan, event: str, _runner: Any, given: dict[str, Any]) -> bool:
-        return event in events and given.get("batch_idx") == 0
+    def is_lost(plan: Plan, event: str, _runner: Any, given: dict[str, Any]) -> bool:
+        batches = plan.val_batches if stage == "val" else plan.test_batches
+        return event in events and given.get("batch_idx") == (batches or 0) - 1
 
     return drop_if(is_lost)
 
@@ -128,13 +129,13 @@ def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
     return {f"{runner.framework_name}_version": "another"}
 
 
-def _batch_from_the_beginning(batch: Any) -> Any:
+def _first(batch: Any) -> Any:
     return replace(batch, index=0) if isinstance(batch, Batch) else batch
 
 
 def _first_batch_again(_plan: Plan, hook: Any) -> Fault:
     """Begin a resumed epoch with its first batch."""
-    again = give("before_train_iter", "data_batch", _batch_from_the_beginning)(_plan, hook)
+    again = give("before_train_iter", "data_batch", _first)(_plan, hook)
     begun = False
 
     def fault(event: str, call: Any, runner: Any, given: dict[str, Any]) -> object:
@@ -203,8 +204,8 @@ def _saves_nothing(plan: Plan) -> bool:
     return plan.checkpoint is None
 
 
-def _has_no_metrics(plan: Plan) -> bool:
-    return not plan.metrics
+def _has_one_batch_in_all(plan: Plan) -> bool:
+    return plan.val_batches == 0 and not plan.metrics
 
 
 def _validates_three_times(plan: Plan) -> bool:
@@ -237,13 +238,13 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("after_train_epoch does not come", "LIFE-04", drop("after_train_epoch")),
     Mutant("the training is left open", "LIFE-05", drop_if(_end_of_training), when=_runs_through),
     Mutant("after_train does not come", "LIFE-05", drop("after_train")),
-    Mutant("the first validation batch is not announced", "LIFE-06", _first_batch_of("val"), when=_has_one_loader),
+    Mutant("the last validation batch is not announced", "LIFE-06", _last_batch_of("val"), when=_has_one_loader),
     Mutant("after_val_iter does not come", "LIFE-06", drop("after_val_iter")),
-    Mutant("the first test batch is not announced", "LIFE-07", _first_batch_of("test")),
+    Mutant("the last test batch is not announced", "LIFE-07", _last_batch_of("test")),
     Mutant("before_test_iter does not come", "LIFE-07", drop("before_test_iter")),
     Mutant("batch_idx is always 0", "LIFE-08", give("before_train_iter", "batch_idx", lambda _: 0)),
     Mutant("histories of earlier runs are left over", "LIFE-10", LeftoverHistories()),
-    Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_no_metrics),
+    Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_one_batch_in_all),
     Mutant("to stop early is announced as an exception", "LIFE-12", announce_before("after_train"), when=_stops),
     Mutant(
         "an empty validation in mid-epoch is left out",
@@ -251,6 +252,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         drop_if(_validation_inside),
         when=_has_nothing_to_validate,
     ),
+    Mutant("a validation shows its first batch only", "LIFE-14", give("before_val_iter", "data_batch", _first)),
     Mutant(
         "the stage is 'training'", "STAGE-01", publish(lambda _, __: {"loop_stage": "training"}, "before_train_iter")
     ),

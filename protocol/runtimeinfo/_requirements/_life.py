@@ -144,4 +144,17 @@ LIFE = (
         needs="val val_inside",
         since="0.2",
     ),
+    rule(
+        "LIFE-14",
+        "SHOULD",
+        "The events of a validation or test iteration SHOULD carry the batch as data_batch; None where it cannot be "
+        "had.",
+        "A hook can look at the data, and is never shown the wrong data.",
+        example=(
+            "A hook that saves pictures of the worst predictions finds the batch at after_val_iter. The batch before "
+            "it breaks it."
+        ),
+        needs="val",
+        since="0.2",
+    ),
 )

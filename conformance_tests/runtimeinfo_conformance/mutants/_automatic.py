@@ -1,0 +1,73 @@
+"""Faults that nobody thought of: each event lost, doubled or late, each counter off, each value stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any
+
+from runtimeinfo import EVENTS, FREE_EVENTS, HOOK_POINTS
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance.mutants._faults import MakeFault, ShownRunner, double, drop, show, stale, swap
+from runtimeinfo_conformance.mutants._leaks import LeftoverCounters, LeftoverHistories
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, Mutant
+
+_COUNTERS = ("epoch", "iter", "max_epochs", "max_iters")
+
+ANY = "any"
+"""In place of a requirement: whichever notices it."""
+
+UNNOTICEABLE = MappingProxyType(
+    {
+        "max_epochs is that of the event before": "it is the same at each event",
+        "max_iters is that of the event before": "it is the same at each event",
+        "metrics of after_test_epoch is that of the time before": "a run has one test, and so no time before",
+        "outputs of after_val_iter is that of the time before": "the spec is silent on what a validation step returns",
+        "outputs of after_test_iter is that of the time before": "the spec is silent on what a test step returns",
+    }
+)
+"""Which of them change nothing that the spec speaks of, and why."""
+
+
+def automatic_mutants() -> Iterator[Mutant]:
+    """Yield the faults. Which requirement notices them is not said beforehand."""
+    for event in EVENTS:
+        if event not in FREE_EVENTS:
+            yield Mutant(f"{event} is lost", ANY, drop(event))
+            yield Mutant(f"{event} comes twice", ANY, double(event))
+            yield Mutant(f"{event} changes places with the next event", ANY, swap(event))
+    for counter in _COUNTERS:
+        for by in (1, -1):
+            yield Mutant(f"{counter} is off by {by:+}", ANY, show(_off_by(counter, by)))
+        yield Mutant(f"{counter} is that of the event before", ANY, _of_the_event_before(counter))
+    for event in EVENTS:
+        for argument in HOOK_POINTS[event]:
+            if event not in FREE_EVENTS and argument != "exception":
+                yield Mutant(f"{argument} of {event} is that of the time before", ANY, stale(event, argument))
+    yield Mutant("histories leak into the next run", ANY, LeftoverHistories())
+    yield Mutant("counters leak into the next run", ANY, LeftoverCounters())
+
+
+def _off_by(counter: str, by: int) -> Any:
+    def change(_plan: Plan, runner: Any) -> dict[str, Any]:
+        value = getattr(runner, counter)
+        return {} if value is None else {counter: value + by}
+
+    return change
+
+
+def _of_the_event_before(counter: str) -> MakeFault:
+    """Show a counter as it was at the event before."""
+
+    def make(_plan: Plan, _hook: object) -> Fault:
+        last: dict[str, Any] = {}
+
+        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            now = getattr(runner, counter)
+            shown = ShownRunner(runner, **{counter: last.get(counter, now)})
+            last[counter] = now
+            return call(shown, given)
+
+        return fault
+
+    return make
