@@ -1,4 +1,4 @@
-"""Writes what is generated: the spec page, and the third-party file in README.md.
+"""Writes what is generated: the spec page, and the third-party file in README.md and docs/conformance.md.
 
 python docs/generate.py            writes
 python docs/generate.py --check    writes nothing, and fails if something would change
@@ -58,16 +58,17 @@ def main() -> int:
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield each generated file and what it has to hold."""
     yield ROOT / "docs" / "spec.md", "\n".join(spec_page()) + "\n"
-    readme = ROOT / "README.md"
     example = (ROOT / "docs" / "examples" / "third_party" / "test_conformance.py").read_text(encoding="utf-8")
-    yield readme, between(readme.read_text(encoding="utf-8"), "third-party", f"```python\n{example}```")
+    for page in (ROOT / "README.md", ROOT / "docs" / "conformance.md"):
+        yield page, between(page, "third-party", f"```python\n{example}```")
 
 
-def between(text: str, marker: str, content: str) -> str:
-    """Replace what stands between the markers of a name."""
+def between(page: Path, marker: str, content: str) -> str:
+    """Return a page with what stands between the markers of a name replaced."""
+    text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
     if begin not in text or end not in text:
-        sys.exit(f"README.md lacks {begin} or {end}")
+        sys.exit(f"{page.relative_to(ROOT)} lacks {begin} or {end}")
     head, _, rest = text.partition(begin)
     return f"{head}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
 
