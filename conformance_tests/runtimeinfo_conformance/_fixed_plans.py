@@ -36,18 +36,19 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     }
     declared = {name: value for each in capabilities & everything.keys() for name, value in everything[each].items()}
     plan = Plan(max_epochs=3, batches=2, groups=2, **declared)
-    variants: dict[str, dict[str, Any]] = {
-        "resume": {"resume_after": 1},
-        "resume_mid_epoch": {"resume_after": 1, "resume_batch": 1},
-        "accumulation": {"accumulation": 2},
-        "early_stop": {"stop_after": 3},
-        "val_loaders": {"val_loaders": 2},
-        "val_inside": {"val_interval": 1},
-        "val_before": {"val_before": True},
-        "val_after": {"val_after": True},
-    }
-    plans = [plan, replace(plan, repeat=True)]
-    plans += [replace(plan, **fields) for name, fields in variants.items() if name in capabilities]
+    variants: list[dict[str, Any]] = [
+        {"resume_after": 1},
+        {"resume_after": 1, "resume_batch": 1},
+        {"accumulation": 2},
+        {"stop_after": 3},
+        {"val_loaders": 2},
+        {"val_interval": 1},
+        {"val_before": True},
+        {"val_after": True},
+    ]
+    varied = [replace(plan, **fields) for fields in variants]
+    # One may need two capabilities: to resume in mid-epoch is also to resume.
+    plans = [plan, replace(plan, repeat=True), *(each for each in varied if each.needs <= capabilities)]
     plans += [killer for killer in killers_of(Plan) if isinstance(killer, Plan) and killer.needs <= capabilities]
     faults = [Fault(event, kind=kind) for event in events_of(plan) for kind in FAULT_KINDS]
     return [*plans, *(replace(plan, fault=fault) for fault in faults)]

@@ -7,6 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -101,7 +102,7 @@ class Trainer:
     def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
         def over_each() -> None:
             for loader in loaders:
-                self.scope(f"{stage}_epoch", lambda: self.evaluate_batches(stage, loader))
+                self.scope(f"{stage}_epoch", partial(self.evaluate_batches, stage, loader))
 
         self.scope(stage, over_each)
 

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from broken_runners import CountsEpochsFromOne, SwallowsInterrupts, Trainer, correct, subject_of
+from broken_runners import CountsEpochsFromOne, SwallowsInterrupts, Trainer, subject_of
 from simple_hub import SimpleHub
 
-from runtimeinfo_conformance import HubSubject, Plan, PlannedError, Subject, SubjectError
-from runtimeinfo_conformance import _check as kit
+from runtimeinfo_conformance import HubSubject, Plan, PlannedError, Subject, SubjectError, _canaries
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._verdict import ExitCode, Report, Tally, Verdict
 from runtimeinfo_conformance.mutants import Mutant
 
@@ -59,16 +58,16 @@ def test_a_run_that_never_trains_is_violated() -> None:
 
 def test_a_declared_capability_that_does_nothing_is_violated() -> None:
     class IgnoresValidation(Trainer):
-        def evaluate(self, stage: str, loader: Any, turn: int) -> None:
+        def evaluate(self, stage: str, loaders: Any) -> None:
             pass
 
     report = check(subject_of(IgnoresValidation), QUICK)
     assert report.exit_code is ExitCode.VIOLATED
-    assert {result.requirement.id for result in report.of(Verdict.FAIL)} == {"LIFE-06", "LIFE-07"}
+    assert {result.requirement.id for result in report.of(Verdict.FAIL)} == {"LIFE-06", "LIFE-07", "LIFE-13"}
 
 
 def test_a_fault_that_nobody_notices_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kit, "RUNNER_MUTANTS", (Mutant("nothing at all", "LIFE-03"),))
+    monkeypatch.setattr(_canaries, "RUNNER_MUTANTS", (Mutant("nothing at all", "LIFE-03"),))
     report = check(bare(train), QUICK)
     assert report.survivors == ("LIFE-03: nothing at all",)
     assert report.exit_code is ExitCode.VACUOUS
@@ -131,9 +130,10 @@ def test_a_hub_that_crashes_has_broken() -> None:
 
 
 def test_the_same_plans_each_time() -> None:
-    once, again = check(correct(), QUICK), check(correct(), QUICK)
+    once, again = check(bare(train), QUICK), check(bare(train), QUICK)
     assert verdicts(once) == verdicts(again)
-    assert (once.plans, once.exit_code) == (again.plans, again.exit_code) == (60, ExitCode.CONFORMANT)
+    assert (once.plans, once.exit_code) == (again.plans, again.exit_code) == (QUICK.plans, ExitCode.CONFORMANT)
+    assert once.seed is None
 
 
 def test_a_broken_requirement_comes_with_a_small_plan() -> None:
@@ -173,14 +173,13 @@ def test_an_interrupt_of_the_users_own_comes_out() -> None:
 
 def test_an_interrupt_of_the_plan_does_not() -> None:
     assert check(subject_of(SwallowsInterrupts), QUICK).exit_code is ExitCode.VIOLATED
-    assert check(correct(), QUICK).exit_code is ExitCode.CONFORMANT
 
 
 def test_progress_is_told() -> None:
     told: list[tuple[str, int, int]] = []
     check(bare(train), QUICK, lambda what, done, total: told.append((what, done, total)))
-    assert ("plans", 1, 60) in told
-    assert ("plans", 60, 60) in told
+    assert ("plans", 1, QUICK.plans) in told
+    assert ("plans", QUICK.plans, QUICK.plans) in told
     what, done, total = told[-1]
     assert what == "faults put in on purpose"
     assert done == total > 0
@@ -193,11 +192,17 @@ def test_a_plan_of_the_wrong_kind_is_refused() -> None:
         judge_plan(bare(train), HubPlan(), Tally())
 
 
-def test_other_plans_without_derandomizing() -> None:
-    fixed = [draw_plans(bare(train), 30) for _ in range(2)]
-    free = [draw_plans(bare(train), 30, derandomize=False) for _ in range(2)]
-    assert fixed[0] == fixed[1]
-    assert free[0] != free[1]
+def test_a_seed_is_kept_in_the_report() -> None:
+    report = check(bare(train), QUICK, seed=7, target="tests/test_it.py")
+    assert (report.seed, report.target, report.exit_code) == (7, "tests/test_it.py", ExitCode.CONFORMANT)
+
+
+def test_a_search_with_new_plans_each_time_says_its_seed() -> None:
+    free = replace(QUICK, derandomize=False)
+    seeds = {check(bare(lambda plan, hooks: None), free).seed for _ in range(2)}
+    assert len(seeds) == 2
+    assert all(seed is not None for seed in seeds)
+    assert check(bare(lambda plan, hooks: None), free, seed=5).seed == 5
 
 
 @pytest.mark.parametrize(
@@ -206,9 +211,11 @@ def test_other_plans_without_derandomizing() -> None:
         (lambda: Subject("myfw", "1", run="run"), "myfw: run must be callable as run(plan, hooks), but is 'run'"),
         (lambda: HubSubject("hub", "1", make=None), "hub: make must be callable as make(name), but is None"),
         (lambda: Subject("f", "1", run=print, capabilities={"resum"}), "no capability 'resum'; did you mean 'resume'?"),
-        (lambda: Subject("f", "1", run=print, capabilities={"zzz"}), "no capability 'zzz'; there are val, test"),
+        (lambda: Subject("f", "1", run=print, capabilities={"zzz"}), "no capability 'zzz'; there are val, val_before"),
+        (lambda: Subject("f", "1", run=print, spec="0.3"), "f: there is no spec version '0.3'; there are 0.1, 0.2"),
+        (lambda: HubSubject("h", "1", make=print, spec="1"), "h: there is no spec version '1'; there are 0.1, 0.2"),
     ],
-    ids=["run", "make", "misspelt", "unknown"],
+    ids=["run", "make", "misspelt", "unknown", "spec", "hub's spec"],
 )
 def test_a_wrong_declaration_is_refused(make: Any, message: str) -> None:
     with pytest.raises(SubjectError, match=re.escape(message)):

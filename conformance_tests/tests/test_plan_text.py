@@ -96,7 +96,9 @@ def test_none_and_defaults_may_be_said() -> None:
         ("HubPlan(ops=(1,))", "column 14: an entry of ops must be HubOp(...), but is 1"),
         # values
         ("Plan(batches=-1)", "column 14: batches must be at least 0, but is -1"),
-        ("Plan(groups=0)", "column 13: groups must be at least 1, but is 0"),
+        ("Plan(groups=0)", "column 1: groups must be at least 1, but is 0"),
+        ("Plan(seed=1, stop_after=2)", "column 1: stop_after must be one of the 1 iterations, but is 2"),
+        ("Plan(resume_batch=1)", "column 1: resume_batch goes with resume_after, and must be less than batches"),
         ("Plan(seed=9223372036854775808)", "column 11: seed is too large a number; the largest is 2**63 - 1"),
         ("Plan(metainfo={'a': -1e999})", "column 21: a value of metainfo is too large a number"),
         ("Plan(fault=Fault('befor_val'))", "column 18: event cannot be 'befor_val'; did you mean 'before_val'?"),
@@ -139,7 +141,7 @@ def test_what_is_no_plan(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["checkpoint=Path('x')", "checkpoint='x'", "resume_from=None", "start_epoch=1"],
+    ["checkpoint=Path('x')", "checkpoint='x'", "resume_from=None", "start_epoch=1", "start_batch=0"],
 )
 def test_what_only_the_kit_sets_while_it_runs_a_plan(given: str) -> None:
     name = given.partition("=")[0]

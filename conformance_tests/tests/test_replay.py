@@ -168,7 +168,7 @@ def test_the_command(
     rule = REQUIREMENTS[requirement.upper()]
     assert out.splitlines()[0] == f"{rule.id} ({rule.level}) {rule.text}"
     assert out.splitlines()[-1].startswith(said) or said in out.splitlines()[-1]
-    assert f"  plan:     {plan}" in out
+    assert f"  plan:     {parse_plan(plan)!r}\n" in out
     assert err == ""
 
 

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from broken_runners import correct
+from simple_hub import SimpleHub
+
+from runtimeinfo import ABORT, CAPABILITIES, CLOSES, OPENS
+from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _subject
+from runtimeinfo_conformance._execution import execute
+from runtimeinfo_conformance._fixed_plans import events_of, fixed_plans
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._killers import killers
+from runtimeinfo_conformance.judges import JUDGES, Case
+from runtimeinfo_conformance.subjects import mmengine, pytorch
+
+EVENTS = {*OPENS, *CLOSES}
+
+
+def plans_for(*capabilities: str) -> list[Plan]:
+    return fixed_plans(Subject("any", "1", run=print, capabilities=capabilities))
+
+
+@pytest.mark.parametrize("capability", [None, *CAPABILITIES])
+def test_nothing_is_used_but_what_is_declared(capability: str | None) -> None:
+    declared = {capability} if capability else set()
+    assert frozenset().union(*(plan.needs for plan in plans_for(*declared))) <= declared
+
+
+def test_whoever_can_do_everything_is_asked_for_everything() -> None:
+    plans = plans_for(*CAPABILITIES)
+    assert frozenset().union(*(plan.needs for plan in plans)) >= CAPABILITIES.keys() - {"optimizers"}
+    first = plans[0]
+    assert first.needs >= {"val", "test", "outputs", "metrics", "metainfo", "scheduler"}
+    assert (first.max_epochs, first.fault, first.repeat) == (3, None, False)
+
+
+@pytest.mark.parametrize("make", [pytorch.subject, mmengine.subject, lambda: Subject("bare", "1", run=print)])
+def test_something_fails_at_each_event_that_there_is(make: Any) -> None:
+    subject = make()
+    plans = fixed_plans(subject)
+    faults = {plan.fault for plan in plans if plan.fault is not None}
+    events = set(events_of(plans[0]))
+    assert {Fault(event, kind=kind) for event in events for kind in ("error", "interrupt")} <= faults
+    declared = subject.capabilities & {"val", "test"}
+    wanted = {event for event in EVENTS if "_val" not in event and "_test" not in event}
+    assert events == (EVENTS if declared == {"val", "test"} else wanted)
+
+
+def test_the_killers_come_before_what_fails_everywhere() -> None:
+    plans = plans_for(*CAPABILITIES)
+    runner_killers = {repr(plan) for plan in killers().values() if isinstance(plan, Plan)}
+    assert runner_killers <= {repr(plan) for plan in plans}
+    assert plans[-1].fault is not None
+
+
+def test_a_hub_is_tried_empty_and_with_each_killer() -> None:
+    plans = fixed_plans(HubSubject("hub", "1", make=SimpleHub))
+    assert plans[0] == HubPlan()
+    assert {repr(plan) for plan in killers().values() if isinstance(plan, HubPlan)} <= {repr(plan) for plan in plans}
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(),
+        Plan(max_epochs=0),
+        Plan(batches=0),
+        Plan(val_batches=0),
+        Plan(val_batches=0, val_loaders=2),
+        Plan(max_epochs=0, val_batches=1, val_before=True),
+        Plan(max_epochs=0, val_batches=1, val_after=True, test_batches=0),
+        Plan(batches=3, val_batches=1, val_interval=2),
+        Plan(batches=1, val_batches=1, val_interval=2),
+        Plan(max_epochs=2, batches=2, val_batches=1, test_batches=1),
+    ],
+    ids=repr,
+)
+def test_the_events_of_a_plan_are_those_that_it_brings_about(plan: Plan) -> None:
+    (leg,) = execute(correct(), plan)
+    assert leg.ended_well
+    assert set(events_of(plan)) == {record.event for record in leg.records} - {ABORT}
+    assert len(events_of(plan)) == len(set(events_of(plan)))
+
+
+def test_they_alone_make_each_requirement_matter() -> None:
+    subject = correct()
+    ids = set(_subject.testable(subject))
+    for plan in fixed_plans(subject):
+        for leg in execute(subject, plan):
+            case = Case(leg)
+            ids -= {id for id in ids if any(True for _ in JUDGES[id](case))}
+    assert ids == set()
+
+
+def test_no_plan_is_tried_twice_but_a_killer() -> None:
+    shown = [repr(plan) for plan in plans_for(*CAPABILITIES)]
+    twice = {each for each in shown if shown.count(each) > 1}
+    # A killer may be a plan that is tried anyway.
+    assert twice <= {repr(plan) for plan in killers().values()}
