@@ -3,16 +3,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from broken_runners import correct
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Subject, _subject
+from runtimeinfo_conformance._fixed_plans import fixed_plans
 from runtimeinfo_conformance._judging import find_killer, judge_plan
+from runtimeinfo_conformance._killers import killers
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._search import draw_plans
+from runtimeinfo_conformance._subject import AnySubject
 from runtimeinfo_conformance._verdict import Tally
+from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.judges import JUDGES
-from runtimeinfo_conformance.mutants import RUNNER_MUTANTS, Mutant
+from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS, HubMutant, Mutant
 from runtimeinfo_conformance.subjects import pytorch
+
+MUSTS = [rule.id for rule in REQUIREMENTS.values() if rule.level == "MUST" and rule.untestable is None]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,27 @@ def test_each_testable_must_has_a_judge_and_a_fault() -> None:
     testable = {rule.id for rule in REQUIREMENTS.values() if rule.party == "runner" and rule.untestable is None}
     musts = {id for id in testable if REQUIREMENTS[id].level == "MUST"}
     assert testable == JUDGES.keys()
-    assert musts == {mutant.requirement for mutant in RUNNER_MUTANTS}
+    assert musts <= {mutant.requirement for mutant in RUNNER_MUTANTS} <= testable
+
+
+def only_its_own_is_broken(subject: AnySubject, mutant: Mutant | HubMutant) -> bool:
+    tally, guard = Tally(), Guard()
+    for plan in [killers()[mutant.requirement, mutant.name], *fixed_plans(subject)]:
+        judge_plan(subject, plan, tally, guard)
+        broken = {id for id, count in tally.counts.items() if count.failure is not None}
+        if tally.crash is not None or broken != {mutant.requirement}:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("requirement", MUSTS)
+def test_each_testable_must_has_a_fault_that_only_its_own_check_catches(requirement: str) -> None:
+    """Without its check, nothing would notice that fault: no check may be left out."""
+    faulty: list[tuple[AnySubject, Mutant | HubMutant]] = [
+        *((mutant.applied_to(correct()), mutant) for mutant in RUNNER_MUTANTS if mutant.requirement == requirement),
+        *((mutant.subject(), mutant) for mutant in HUB_MUTANTS if mutant.requirement == requirement),
+    ]
+    assert any(only_its_own_is_broken(subject, mutant) for subject, mutant in faulty)
 
 
 def test_a_relay_without_a_fault_changes_nothing(subject: Subject, drawn: list[Any]) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from broken_runners import correct
 from hypothesis import given
 
 from runtimeinfo import CAPABILITIES
 from runtimeinfo_conformance import Batch, Fault, Plan
+from runtimeinfo_conformance._execution import execute
+from runtimeinfo_conformance._plan import PlanError
 from runtimeinfo_conformance._strategies import plans
 
 
@@ -72,3 +75,160 @@ def test_totals_rates_and_metrics() -> None:
 def test_which_outputs_are_scalars() -> None:
     plan = Plan(outputs=(("loss", "float"), ("text", "text")))
     assert plan.scalar_outputs(1) == {"loss": 1.0}
+
+
+# -- what cannot be
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_epochs": -1}, "max_epochs must be at least 0, but is -1"),
+        ({"batches": -1}, "batches must be at least 0, but is -1"),
+        ({"val_batches": -1}, "val_batches must be at least 0, but is -1"),
+        ({"test_batches": -1}, "test_batches must be at least 0, but is -1"),
+        ({"hook_order": -1}, "hook_order must be at least 0, but is -1"),
+        ({"resume_after": -1}, "resume_after must be at least 0, but is -1"),
+        ({"resume_batch": -1}, "resume_batch must be at least 0, but is -1"),
+        ({"val_loaders": 0}, "val_loaders must be at least 1, but is 0"),
+        ({"val_interval": 0}, "val_interval must be at least 1, but is 0"),
+        ({"groups": 0}, "groups must be at least 1, but is 0"),
+        ({"accumulation": 0}, "accumulation must be at least 1, but is 0"),
+        ({"stop_after": 0}, "stop_after must be one of the 1 iterations, but is 0"),
+        ({"max_epochs": 2, "batches": 3, "stop_after": 7}, "stop_after must be one of the 6 iterations, but is 7"),
+        ({"batches": 0, "stop_after": 1}, "stop_after must be one of the 0 iterations, but is 1"),
+        ({"resume_after": 1}, "resume_after must lie within the training of 1 epochs, but is 1"),
+        ({"max_epochs": 2, "resume_after": 0}, "resume_after must lie within the training of 2 epochs, but is 0"),
+        ({"max_epochs": 2, "batches": 2, "resume_batch": 1}, "resume_batch goes with resume_after, and must be less"),
+        ({"batches": 2, "resume_after": 0, "resume_batch": 2}, "resume_batch goes with resume_after, and must be less"),
+    ],
+    ids=str,
+)
+def test_there_is_no_such_training(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError, match=f"^{message}"):
+        Plan(**given)
+
+
+def test_the_edges_of_what_can_be() -> None:
+    assert Plan(max_epochs=0, batches=0, val_batches=0, test_batches=0).max_iters == 0
+    assert Plan(max_epochs=2, batches=3, stop_after=6).stop_after == 6
+    assert Plan(max_epochs=2, batches=3, resume_after=1, resume_batch=2).resume_batch == 2
+    assert Plan(batches=2, resume_after=0, resume_batch=1).resume_after == 0
+
+
+# -- what it takes
+
+
+@pytest.mark.parametrize(
+    ("given", "needs"),
+    [
+        ({}, set()),
+        ({"max_epochs": 3, "batches": 2, "groups": 2, "seed": 7, "hook_order": 3, "repeat": True}, set()),
+        ({"fault": Fault("before_run")}, set()),
+        ({"val_batches": 0}, {"val"}),
+        ({"val_batches": 1, "val_loaders": 2}, {"val", "val_loaders"}),
+        ({"val_batches": 1, "val_interval": 1}, {"val", "val_inside"}),
+        ({"val_batches": 1, "val_before": True}, {"val", "val_before"}),
+        ({"val_batches": 1, "val_after": True}, {"val", "val_after"}),
+        ({"test_batches": 0}, {"test"}),
+        ({"outputs": (("loss", "float"),)}, {"outputs"}),
+        ({"metrics": (("acc", "float"),)}, {"metrics"}),
+        ({"metainfo": {}}, {"metainfo"}),
+        ({"sized": False}, {"unsized"}),
+        ({"schedule": True}, {"scheduler"}),
+        ({"optimizers": ("a", "b")}, {"optimizers"}),
+        ({"accumulation": 2}, {"accumulation"}),
+        ({"stop_after": 1}, {"early_stop"}),
+        ({"max_epochs": 2, "resume_after": 1}, {"resume"}),
+        ({"batches": 2, "resume_after": 0, "resume_batch": 1}, {"resume", "resume_mid_epoch"}),
+    ],
+    ids=str,
+)
+def test_it_needs_the_capabilities_that_it_uses(given: dict[str, Any], needs: set[str]) -> None:
+    assert Plan(**given).needs == needs
+
+
+def test_each_capability_is_needed_by_something() -> None:
+    plan = Plan(
+        max_epochs=2, batches=2, sized=False, val_batches=0, val_loaders=2, val_interval=1, val_before=True,
+        val_after=True, test_batches=0, outputs=(("loss", "float"),), metrics=(("acc", "float"),), metainfo={},
+        schedule=True, optimizers=("a",), accumulation=2, stop_after=1, resume_after=0, resume_batch=1,
+    )  # fmt: skip
+    assert plan.needs == CAPABILITIES.keys()
+
+
+# -- validations
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        ({"max_epochs": 3, "val_before": True}, 0),
+        ({"max_epochs": 3, "val_batches": 0}, 3),
+        ({"max_epochs": 3, "val_batches": 0, "val_loaders": 2}, 3),
+        ({"max_epochs": 3, "val_batches": 1, "val_before": True, "val_after": True}, 5),
+        ({"max_epochs": 0, "val_batches": 1}, 0),
+        ({"max_epochs": 0, "val_batches": 1, "val_before": True}, 1),
+        ({"max_epochs": 2, "batches": 3, "val_batches": 1, "val_interval": 1}, 6),
+        ({"max_epochs": 2, "batches": 3, "val_batches": 1, "val_interval": 2, "val_after": True}, 3),
+        ({"max_epochs": 2, "batches": 3, "val_batches": 1, "val_interval": 4}, 0),
+        # a training that goes on
+        ({"max_epochs": 3, "val_batches": 1, "start_epoch": 1}, 2),
+        ({"max_epochs": 2, "batches": 3, "val_batches": 1, "val_interval": 1, "start_batch": 2}, 4),
+    ],
+    ids=str,
+)
+def test_how_many_validations_it_makes(given: dict[str, Any], count: int) -> None:
+    assert Plan(**given).validations == count
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"val_interval": 2}, {"val_before": True}, {"val_loaders": 2, "val_after": True}]
+)
+def test_a_runner_that_asks_makes_as_many(given: dict[str, Any]) -> None:
+    plan = Plan(max_epochs=2, batches=3, val_batches=1, **given)
+    (leg,) = execute(correct(), plan)
+    assert sum(record.event == "before_val" for record in leg.records) == plan.validations
+
+
+def test_when_to_validate() -> None:
+    inside, after = Plan(batches=4, val_batches=1, val_interval=2), Plan(batches=4, val_batches=1)
+    assert [inside.validates_after(batch) for batch in range(4)] == [False, True, False, True]
+    assert [after.validates_after(batch) for batch in range(4)] == [False] * 4
+    assert (inside.validates_after_epoch, after.validates_after_epoch) == (False, True)
+    assert not Plan(val_interval=1).validates_after(0)
+    assert not Plan().validates_after_epoch
+
+
+def test_each_validation_loader_has_one_batch_more() -> None:
+    plan = Plan(val_batches=1, val_loaders=3)
+    assert [len(list(plan.val_dataloader(loader))) for loader in range(3)] == [1, 2, 3]
+    assert [len(plan.val_dataset(loader)) for loader in range(3)] == [1, 2, 3]
+    assert plan.val_length(1) == 2
+    assert list(plan.val_dataloader(2)) == [Batch("val", index, {}) for index in range(3)]
+
+
+# -- to stop, and to go on
+
+
+@pytest.mark.parametrize(("stop_after", "where"), [(1, (0, 0)), (3, (0, 2)), (4, (1, 0)), (6, (1, 2)), (None, None)])
+def test_the_batch_says_when_to_stop(stop_after: int | None, where: tuple[int, int] | None) -> None:
+    loader = Plan(max_epochs=2, batches=3, stop_after=stop_after).train_dataloader()
+    stops = [(epoch, batch.index) for epoch in range(2) for batch in loader if batch.stop]
+    assert stops == ([where] if where else [])
+
+
+@pytest.mark.parametrize(
+    "indices", [[0, 1, 2, 0, 1, 2], [1, 2, 0, 1, 2], [2, 0, 1, 2], [2, 2, 2]], ids=["0", "1", "2", "only the last"]
+)
+def test_a_loader_may_begin_anywhere_in_the_data(indices: list[int]) -> None:
+    """A framework may skip what a resumed epoch has behind it by its sampler, or by drawing it."""
+    plan = Plan(max_epochs=3, batches=3, outputs=(("loss", "float"),), start_epoch=1, start_batch=indices[0])
+    dataset = plan.train_dataset()
+    turns, epoch, last = [], 1, -1
+    for index in indices:
+        epoch += index <= last
+        last = index
+        turns.append(epoch * 3 + index)
+    assert [dataset[index].outputs for index in indices] == [plan.outputs_of(turn) for turn in turns]
+    assert turns[0] == plan.start_iteration

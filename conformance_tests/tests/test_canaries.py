@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from broken_runners import Trainer, correct, subject_of
+
+from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance import Plan, Subject, _canaries
+from runtimeinfo_conformance._canaries import survivors
+from runtimeinfo_conformance._fixed_plans import fixed_plans
+from runtimeinfo_conformance.mutants import RUNNER_MUTANTS, Mutant
+
+Told = list[tuple[str, int, int]]
+
+
+@pytest.fixture
+def told() -> Told:
+    return []
+
+
+def survived(subject: Subject, tried: list[Any], told: Told, waived: Any = ()) -> list[str]:
+    return list(survivors(subject, tried, waived, lambda *progress: told.append(progress)))
+
+
+def requirements(names: list[str]) -> set[str]:
+    return {name.partition(":")[0] for name in names}
+
+
+def test_each_is_noticed_on_the_plans_that_are_always_tried(told: Told) -> None:
+    subject = correct()
+    assert survived(subject, fixed_plans(subject), told) == []
+    assert told[-1] == ("faults put in on purpose", len(RUNNER_MUTANTS), len(RUNNER_MUTANTS))
+
+
+def test_those_that_no_plan_shows_survive(told: Told) -> None:
+    left = survived(correct(), [Plan()], told)
+    assert {"LIFE-06", "FAIL-05", "RESUME-01", "LIFE-10"} <= requirements(left)
+    assert not {"LIFE-02", "META-01", "COUNT-07"} & requirements(left)
+    assert "LIFE-06: after_val_iter does not come" in left
+
+
+def test_without_a_plan_all_survive(told: Told) -> None:
+    assert len(survived(correct(), [], told)) == len(RUNNER_MUTANTS)
+
+
+def test_a_fault_in_what_is_not_declared_is_not_put_in(told: Told) -> None:
+    left = survived(Subject("bare", "1", run=correct().run), [], told)
+    assert requirements(left) >= {"LIFE-03", "FAIL-01", "LIFE-10"}
+    assert not requirements(left) & {"LIFE-06", "SCALAR-04", "RESUME-01", "LIFE-11", "LIFE-12", "LIFE-13"}
+    assert "COUNT-08: max_iters is huge where it is not known" not in left
+
+
+def test_a_fault_in_what_is_waived_is_not_put_in(told: Told) -> None:
+    left = survived(correct(), [], told, waived={"LIFE-03", "FAIL-01"})
+    assert requirements(left) == {mutant.requirement for mutant in RUNNER_MUTANTS} - {"LIFE-03", "FAIL-01"}
+
+
+def test_a_fault_in_what_is_upcoming_is_not_put_in(told: Told) -> None:
+    whole = correct()
+    old = Subject("old", "1", run=whole.run, capabilities=whole.capabilities, spec="0.1")
+    left = requirements(survived(old, [], told))
+    assert {REQUIREMENTS[id].since for id in left} == {"0.1"}
+    assert left == {mutant.requirement for mutant in RUNNER_MUTANTS if REQUIREMENTS[mutant.requirement].since == "0.1"}
+
+
+def test_the_best_plan_is_tried_first(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Plan] = []
+
+    class Notes(Trainer):
+        def __init__(self, plan: Plan, hooks: Any) -> None:
+            super().__init__(plan, hooks)
+            seen.append(plan)
+
+    (mutant,) = (each for each in RUNNER_MUTANTS if each.name == "max_iters is that of one epoch")
+    monkeypatch.setattr(_canaries, "RUNNER_MUTANTS", (mutant,))
+    assert survived(subject_of(Notes), [Plan(), Plan(batches=2), Plan(max_epochs=2)], told) == []
+    assert [plan.max_epochs for plan in seen] == [2]
+    # The best plan is of no help where it was not tried: then the check itself did not see the fault either.
+    assert survived(subject_of(Notes), [Plan(), Plan(batches=2)], told) == ["COUNT-08: max_iters is that of one epoch"]
+
+
+def test_no_fault_is_no_finding(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_canaries, "RUNNER_MUTANTS", (Mutant("nothing at all", "LIFE-03"),))
+    assert survived(correct(), [Plan()], told) == ["LIFE-03: nothing at all"]
+    assert told == [("faults put in on purpose: LIFE-03", 0, 1), ("faults put in on purpose", 1, 1)]
