@@ -5,31 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance._judging import find_killer
 from runtimeinfo_conformance._killers import killers
-from runtimeinfo_conformance._subject import Subject, is_upcoming
+from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
 
 
 def survivors(
-    subject: Subject, tried: list[Any], waived: Collection[str], progress: Callable[[str, int, int], None]
+    subject: Subject, tried: list[Any], passed: Collection[str], progress: Callable[[str, int, int], None]
 ) -> Iterator[str]:
     """Yield the faults that none of some plans shows, under the requirement that they break.
 
     Args:
         subject: The subject.
         tried: The plans.
-        waived: Requirements that the subject breaks anyway.
+        passed: The requirements that the subject keeps: others would be broken anyway, or never matter.
         progress: Told how far it is.
     """
-    fitting = [
-        mutant
-        for mutant in RUNNER_MUTANTS
-        if mutant.fits(subject)
-        and mutant.requirement not in waived
-        and not is_upcoming(subject, REQUIREMENTS[mutant.requirement])
-    ]
+    fitting = [mutant for mutant in RUNNER_MUTANTS if mutant.fits(subject) and mutant.requirement in passed]
     for done, mutant in enumerate(fitting):
         progress(f"faults put in on purpose: {mutant.requirement}", done, len(fitting))
         best = [plan for plan in tried if plan == killers().get((mutant.requirement, mutant.name))]

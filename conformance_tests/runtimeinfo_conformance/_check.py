@@ -77,7 +77,8 @@ def check(
     unnoticed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     if isinstance(subject, Subject) and is_green and not tally.is_idle(subject):
-        unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], waived, tell))
+        passed = {result.requirement.id for result in results if result.verdict is Verdict.PASS}
+        unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], passed, tell))
         warnings = tuple(_warnings(subject, guard))
     return Report(
         subject,

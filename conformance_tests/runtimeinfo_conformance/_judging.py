@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance._execution import Watching, execute
 from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, is_upcoming, testable
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, is_upcoming, testable
 from runtimeinfo_conformance._verdict import Crash, Failure, Tally
 from runtimeinfo_conformance.guards import Exited, Guard, Hung, Watch
 from runtimeinfo_conformance.judges import JUDGES, Case
-from runtimeinfo_conformance.judges.hub import judge_hub
+from runtimeinfo_conformance.judges.hub import HubFinding, judge_hub
 
 
 def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: Guard | None = None) -> None:
@@ -38,15 +39,23 @@ def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: G
     if isinstance(subject, HubSubject):
         if not isinstance(plan, HubPlan):
             raise TypeError(f"a hub takes a HubPlan, not {plan!r}")
-        crash = _judge_hub(subject, plan, tally, watching)
+        legs: list[Leg] = []
+        findings, crash = _compare_hub(subject, plan, watching)
     else:
         if not isinstance(plan, Plan):
             raise TypeError(f"a runner takes a Plan, not {plan!r}")
-        crash = _judge_runner(subject, plan, tally, watching)
+        legs = execute(subject, plan, watching)
+        findings, crash = [], None
+    tally.events += sum(len(leg.records) for leg in legs)
     problem = next((watch.problem for watch in watches if watch.problem is not None), None)
     if problem is not None:
+        # What was observed of such a run means nothing, so nobody judges it.
         crash = problem
         tally.stopped = True
+    else:
+        for requirement, finding in findings:
+            tally.add(requirement, finding, plan)
+        crash = crash or _judge_legs(subject, plan, legs, tally)
     if crash is not None and tally.crash is None:
         tally.crash = Crash(plan, crash, "".join(watch.printed for watch in watches))
 
@@ -63,21 +72,23 @@ def find_killer(subject: AnySubject, requirement: str, tried: Iterable[Plan | Hu
     return None
 
 
-def _judge_hub(subject: HubSubject, plan: HubPlan, tally: Tally, watching: Watching) -> BaseException | None:
+def _compare_hub(
+    subject: HubSubject, plan: HubPlan, watching: Watching
+) -> tuple[list[HubFinding], BaseException | None]:
+    findings: list[HubFinding] = []
     try:
         with watching():
-            for requirement, finding in judge_hub(subject, plan):
-                tally.add(requirement, finding, plan)
+            for each in judge_hub(subject, plan):
+                findings.append(each)  # noqa: PERF402  # those before an error are kept
     except (Exception, SystemExit, Hung, Exited) as error:  # noqa: BLE001  # the report says it
-        return error
-    return None
+        return findings, error
+    return findings, None
 
 
-def _judge_runner(subject: Subject, plan: Plan, tally: Tally, watching: Watching) -> BaseException | None:
+def _judge_legs(subject: AnySubject, plan: Plan | HubPlan, legs: list[Leg], tally: Tally) -> BaseException | None:
     crash: BaseException | None = None
     ids = [id for id in testable(subject) if id in JUDGES]
-    for leg in execute(subject, plan, watching):
-        tally.events += len(leg.records)
+    for leg in legs:
         case = Case(leg)
         broken = {id for id in ids for finding in JUDGES[id](case) if not tally.add(id, finding, plan, leg)}
         # A run that raises because it breaks a rule is red already; an upcoming rule makes nothing red yet.

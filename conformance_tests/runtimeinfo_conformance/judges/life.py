@@ -47,7 +47,8 @@ def frame(case: Case) -> Iterator[Finding]:
 @judge("LIFE-03")
 def training_batches(case: Case) -> Iterator[Finding]:
     """As many pairs of events as batches."""
-    if case.plan.stop_after is None:  # otherwise it is LIFE-12's
+    # Stopped early it is LIFE-12's, and resumed in mid-epoch RESUME-03's.
+    if case.plan.stop_after is None and not case.plan.start_batch:
         yield from _counts(case, "train_iter", case.plan.max_iters - case.plan.start_iteration)
 
 

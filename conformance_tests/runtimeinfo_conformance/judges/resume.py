@@ -32,16 +32,18 @@ def histories(case: Case) -> Iterator[Finding]:
 
 @judge("RESUME-03")
 def next_batch(case: Case) -> Iterator[Finding]:
-    """The epoch goes on with the batch after the last one."""
+    """The epoch goes on with the batch after the last one, and has all of the others."""
     plan = case.plan
     if case.leg.previous is None or not plan.start_batch:
         return
-    events = [(at, record) for at, record, _ in case.each("before_train_iter", "after_train_epoch")]
-    rest = [at for at, record in events if record.event == "after_train_epoch"]
-    if rest and case.leg.ended_well:
-        done = sum(record.event == "before_train_iter" for at, record in events if at < rest[0])
-        yield Finding(rest[0], f"{plan.batches - plan.start_batch} batches left", f"{done} batches left")
-    for at, record in events[:1]:
+    iterations = [(at, record) for at, record, _ in case.each("before_train_iter")]
+    for at, record in iterations[:1]:
         batch = find_batch(record.arguments.get("data_batch"))
         if batch is not None:
             yield Finding(at, f"batch {plan.start_batch}", f"batch {batch.index}")
+    if case.leg.ended_well:
+        end = next((at for at, _, _ in case.each("after_train_epoch")), len(case.records))
+        left = sum(at < end for at, _ in iterations)
+        yield Finding(end, f"{plan.batches - plan.start_batch} batches left", f"{left} batches left")
+        total = plan.max_iters - plan.start_iteration
+        yield Finding(None, f"{total} batches in all", f"{len(iterations)} batches in all")

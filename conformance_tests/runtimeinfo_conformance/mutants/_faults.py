@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runtimeinfo import ABORT, RuntimeInfoHook
+from runtimeinfo import ABORT, FREE_EVENTS, RuntimeInfoHook
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
 
@@ -226,7 +226,7 @@ def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
                 held.append(lambda: call(runner, given))
                 return None
             result = call(runner, given)
-            while held:
+            while held and event not in FREE_EVENTS:
                 held.pop()()
             return result
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runtimeinfo import EVENTS
+from runtimeinfo import EVENTS, HOOK_POINTS
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._subject import Subject, testable
 
@@ -91,7 +91,8 @@ def _behind(hook: Any, fault: Fault) -> Any:
         original = getattr(kind, event)
 
         def method(self: Any, runner: Any, *args: Any, **kwargs: Any) -> object:
-            return fault(event, lambda shown, given: original(self, shown, *args, **given), runner, kwargs)
+            given = {**dict(zip(HOOK_POINTS[event], args, strict=False)), **kwargs}
+            return fault(event, lambda shown, changed: original(self, shown, **changed), runner, given)
 
         return method
 

@@ -133,19 +133,6 @@ def _first(batch: Any) -> Any:
     return replace(batch, index=0) if isinstance(batch, Batch) else batch
 
 
-def _first_batch_again(_plan: Plan, hook: Any) -> Fault:
-    """Begin a resumed epoch with its first batch."""
-    again = give("before_train_iter", "data_batch", _first)(_plan, hook)
-    begun = False
-
-    def fault(event: str, call: Any, runner: Any, given: dict[str, Any]) -> object:
-        nonlocal begun
-        is_first, begun = not begun, begun or event == "before_train_iter"
-        return (again if is_first else _pass_on)(event, call, runner, given)
-
-    return fault
-
-
 def _pass_on(_event: str, call: Any, runner: Any, given: dict[str, Any]) -> object:
     return call(runner, given)
 
@@ -196,8 +183,8 @@ def _is_resumed(plan: Plan) -> bool:
     return plan.resume_from is not None
 
 
-def _goes_on_in_mid_epoch(plan: Plan) -> bool:
-    return plan.start_batch > 0
+def _goes_on_well(plan: Plan) -> bool:
+    return plan.start_batch > 0 and _is_plain(plan)
 
 
 def _saves_nothing(plan: Plan) -> bool:
@@ -350,6 +337,6 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("counters are lost at first after a resume", "RESUME-01", show(resumed_counters_lost, "before_train")),
     Mutant("counters start anew after a resume", "RESUME-01", show(counters_since_resume)),
     Mutant("histories start anew after a resume", "RESUME-02", show(forget_histories, "before_train")),
-    Mutant("a resumed epoch begins with its first batch", "RESUME-03", _first_batch_again, when=_goes_on_in_mid_epoch),
+    Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),
 )
 """The faults, each with the requirement that it breaks."""
