@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types unit bench docs nightly clean
+.PHONY: help check test lint types unit bench docs killers kit-quality nightly clean
 
 help:                                  ## show this
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -53,12 +53,14 @@ bench: $(STAMP)                        ## us and the peers in one run; writes th
 docs: $(STAMP)                         ## write what is generated: the spec, and the figures of the lifecycle
 	$(BIN)/python docs/generate.py
 
+killers: $(STAMP)                      ## write the smallest plan that shows each fault, after a fault was added
+	$(BIN)/python conformance_tests/quality/write_killers.py
+
+kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md
+	$(BIN)/python conformance_tests/quality/run.py --write
+
 nightly: $(STAMP)                      ## the long searches
-	$(BIN)/runtimeinfo check --profile nightly \
-	    runtimeinfo_conformance.subjects.pytorch:subject \
-	    runtimeinfo_conformance.subjects.mmengine:subject \
-	    runtimeinfo_conformance.subjects.mmengine:subject_with_reference_hub \
-	    runtimeinfo_conformance.subjects.reference_hub:subject
+	$(BIN)/python conformance_tests/quality/run.py --good 10000
 
 clean:                                 ## remove the environment and what tools leave behind
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,7 +15,7 @@ from runtimeinfo_conformance._subject import AnySubject, HubSubject
 _HEALTH_CHECKS: Any = list(HealthCheck)
 
 
-def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None) -> list[Any]:
+def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None, fixed: bool = True) -> list[Any]:
     """Return plans that use nothing but what a subject has declared.
 
     They are drawn before the first one is run: what a subject raises, and how long it takes, is nothing that
@@ -25,8 +25,9 @@ def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None) -> li
         subject: The subject.
         most: How many; the plans that are always tried come first, and all of them.
         seed: The seed of the search; None for the same plans each time.
+        fixed: Whether the plans that are always tried come along.
     """
-    drawn: list[Any] = fixed_plans(subject)
+    drawn: list[Any] = fixed_plans(subject) if fixed else []
 
     # Settings of the kit's own: neither the user's profile nor their database has a say here.
     @hypothesis.settings(
