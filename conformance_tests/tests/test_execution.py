@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from broken_runners import Trainer, correct
 from runtimeinfo import SkippedOutputWarning
 from runtimeinfo_conformance import Fault, Plan, Subject
 from runtimeinfo_conformance._execution import HOOK_ORDERS, execute
+from runtimeinfo_conformance.judges import JUDGES, Case
 
 
 def subject_of(run: Any) -> Subject:
@@ -112,3 +115,98 @@ def test_no_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(execute(subject_of(run), Plan(max_epochs=2, resume_after=1))) == 2
     assert len(seen) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+# -- in mid-epoch
+
+
+def count(leg: Any, event: str) -> int:
+    return [record.event for record in leg.records].count(event)
+
+
+def test_a_training_is_interrupted_and_goes_on_in_mid_epoch() -> None:
+    plan = Plan(max_epochs=2, batches=3, resume_after=1, resume_batch=2, outputs=(("loss", "float"),))
+    first, second = execute(correct(), plan)
+    assert second.previous is first
+    assert first.records[first.fault_at or 0].event == "before_train_iter"
+    assert count(first, "after_train_epoch") == 2  # the second one closed as the run was aborted
+    assert (count(first, "before_train_iter"), count(second, "before_train_iter")) == (6, 1)
+    assert (second.plan.start_epoch, second.plan.start_batch, second.plan.start_iteration) == (1, 2, 5)
+    assert (first.plan.checkpoint_iterations, second.plan.checkpoint_iterations) == (True, False)
+    assert second.plan.checkpoint is None
+    assert second.ended_well
+    (begin,) = [record for record in second.records if record.event == "before_train"]
+    assert (begin.epoch, begin.iter) == (1, 5)
+
+
+def test_a_training_is_interrupted_in_its_first_epoch() -> None:
+    first, second = execute(correct(), Plan(batches=2, resume_after=0, resume_batch=1))
+    assert (count(first, "before_train_iter"), count(second, "before_train_iter")) == (2, 1)
+    assert second.plan.start_iteration == 1
+
+
+def test_between_epochs_only_whole_epochs_are_saved() -> None:
+    first, _ = execute(correct(), Plan(max_epochs=2, batches=3, resume_after=1))
+    assert not first.plan.checkpoint_iterations
+    assert first.records[first.fault_at or 0].event == "before_train_epoch"
+
+
+# -- once more
+
+
+def test_a_training_is_run_once_more() -> None:
+    first, second = execute(correct(), Plan(batches=2, repeat=True))
+    assert first.first is None
+    assert second.first is first
+    assert first.ended_well
+    assert second.ended_well
+    assert [record.event for record in first.records] == [record.event for record in second.records]
+    assert first.plan.experiment_name == second.plan.experiment_name
+
+
+def test_something_may_fail_in_between() -> None:
+    fault = Fault("before_train_iter")
+    first, between, second = execute(correct(), Plan(batches=2, repeat=True, fault=fault))
+    assert (first.plan.fault, between.plan.fault, second.plan.fault) == (None, fault, None)
+    assert between.raised is between.planned
+    assert between.planned is not None
+    assert between.first is None
+    assert second.first is first
+    assert (first.ended_well, between.ended_well, second.ended_well) == (True, False, True)
+
+
+def test_a_first_run_that_crashes_is_noted_and_compared_with_nothing() -> None:
+    calls: list[int] = []
+
+    def run(plan: Plan, hooks: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        Trainer(plan, hooks).fit()
+
+    first, second = execute(subject_of(run), Plan(repeat=True))
+    assert isinstance(first.raised, ZeroDivisionError)
+    assert second.first is first
+    assert not first.ended_well
+    assert list(JUDGES["LIFE-10"](Case(second))) == []
+
+
+def test_a_training_that_is_resumed_is_not_repeated() -> None:
+    legs = execute(correct(), Plan(max_epochs=2, resume_after=1, repeat=True))
+    assert [leg.first for leg in legs] == [None, None]
+
+
+# -- what stands around a run
+
+
+def test_each_call_is_watched() -> None:
+    entered: list[str] = []
+
+    @contextmanager
+    def watching() -> Generator[None]:
+        entered.append("in")
+        yield
+        entered.append("out")
+
+    execute(correct(), Plan(repeat=True), watching)
+    assert entered == ["in", "out", "in", "out"]

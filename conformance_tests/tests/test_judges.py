@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from broken_runners import Trainer, correct, subject_of
+from broken_runners import (
+    BeginsTheEpochAnew,
+    ClosesTheEpochToValidate,
+    StopsByAnException,
+    Trainer,
+    ValidatesInOneEpoch,
+    correct,
+    subject_of,
+)
 from simple_hub import SimpleHub
 
 from runtimeinfo import REQUIREMENTS
@@ -154,9 +162,6 @@ def test_a_metric_left_in_its_old_place_is_noticed() -> None:
             if event == "after_val_epoch" and self.epoch == 1:
                 self.message_hub.update_scalar("val/changing", 1.0)
 
-        def evaluate(self, stage: str, loader: Any, turn: int) -> None:
-            super().evaluate(stage, loader, turn)
-
     plan = Plan(max_epochs=3, val_batches=1, metrics=(("changing", "changing"),))
     assert findings("SCALAR-08", plan) != []
     # The stale scalar comes after the event: it shows when the metric is a scalar the next time.
@@ -197,3 +202,304 @@ def test_a_hub_is_judged_no_further_than_its_first_broken_operation() -> None:
 
 def test_what_is_not_published_has_no_flag_to_change() -> None:
     assert judged(SimpleHub, HubOp("flip_resumed", turn=3), HubOp("reload"), HubOp("load_damaged")) == []
+
+
+# -- what came with spec 0.2: in a good case, in bad ones, and where it does not matter
+
+
+def second_run(kind: type[Trainer], **given: Any) -> list[Finding]:
+    return broken("LIFE-10", Plan(batches=2, repeat=True, **given), kind)
+
+
+def test_a_second_run_like_the_first() -> None:
+    assert second_run(Trainer) == []
+    plan = Plan(batches=2, val_batches=1, repeat=True, fault=Fault("before_val_iter", kind="interrupt"))
+    assert broken("LIFE-10", plan) == []
+    # An entry for each event, and one for how many there were.
+    assert len(findings("LIFE-10", Plan(repeat=True))) == len(execute(correct(), Plan())[0].records) + 1
+    assert findings("LIFE-10", Plan(batches=2)) == []
+
+
+def test_a_second_run_that_goes_on_where_the_first_ended() -> None:
+    class KeepsItsCounters(Trainer):
+        done = 0
+
+        def __init__(self, plan: Plan, hooks: Any) -> None:
+            super().__init__(plan, hooks)
+            self.iter = KeepsItsCounters.done
+
+        def run(self) -> None:
+            super().run()
+            KeepsItsCounters.done = self.iter
+
+    class KeepsItsInfos(Trainer):
+        kept: ClassVar[dict[str, Any]] = {}
+
+        def __init__(self, plan: Plan, hooks: Any) -> None:
+            super().__init__(plan, hooks)
+            self.message_hub.update_info_dict(self.kept)
+
+        def run(self) -> None:
+            super().run()
+            self.kept["of the run before"] = 1
+
+    class TrainsButOnce(Trainer):
+        has_trained = False
+
+        def train(self) -> None:
+            if not TrainsButOnce.has_trained:
+                super().train()
+            TrainsButOnce.has_trained = True
+
+    observed = second_run(KeepsItsCounters)[0].observed
+    assert (observed["event"], observed["iter"]) == ("before_train", 2)
+    assert "of the run before" in second_run(KeepsItsInfos)[0].observed["infos"]
+    assert second_run(TrainsButOnce)[-1].at is None
+
+
+def test_a_second_run_after_a_first_that_failed_is_compared_with_nothing() -> None:
+    class FailsAtFirst(Trainer):
+        runs = 0
+
+        def run(self) -> None:
+            FailsAtFirst.runs += 1
+            if FailsAtFirst.runs == 1:
+                raise ZeroDivisionError
+            super().run()
+
+    assert findings("LIFE-10", Plan(repeat=True), FailsAtFirst) == []
+
+
+def test_each_loader_has_an_epoch() -> None:
+    class OnlyTheFirst(Trainer):
+        def evaluate(self, stage: str, loaders: Any) -> None:
+            super().evaluate(stage, loaders[:1])
+
+    class InReverse(Trainer):
+        def evaluate(self, stage: str, loaders: Any) -> None:
+            super().evaluate(stage, loaders[::-1])
+
+    class InTwoValidations(Trainer):
+        def evaluate(self, stage: str, loaders: Any) -> None:
+            for loader in loaders:
+                super().evaluate(stage, [loader])
+
+    plan = Plan(max_epochs=2, val_batches=1, val_loaders=2)
+    assert [each.expected for each in findings("LIFE-11", plan)] == ["epochs of [1, 2] batches"] * 2
+    assert broken("LIFE-11", plan) == []
+    assert broken("LIFE-11", plan, ValidatesInOneEpoch)[0].observed == "epochs of [3] batches"
+    assert broken("LIFE-11", plan, OnlyTheFirst)[0].observed == "epochs of [1] batches"
+    assert broken("LIFE-11", plan, InReverse)[0].observed == "epochs of [2, 1] batches"
+    assert len(broken("LIFE-11", plan, InTwoValidations)) == 4
+
+
+def test_loaders_of_an_aborted_validation_are_not_counted() -> None:
+    plan = Plan(val_batches=1, val_loaders=2, fault=Fault("before_val_iter", 1))
+    assert findings("LIFE-11", plan) == []
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(val_batches=1), Plan(val_loaders=2), Plan(max_epochs=0, val_batches=1)], ids=repr
+)
+def test_without_several_loaders_it_does_not_matter(plan: Plan) -> None:
+    assert findings("LIFE-11", plan) == []
+
+
+class FinishesItsEpoch(Trainer):
+    """Looks whether to stop when an epoch is over, as some frameworks do."""
+
+    def train_batches(self) -> None:
+        for index, batch in enumerate(self.train_dataloader):
+            self.train_iter(index, batch)
+            self.iter += 1
+            self.has_stopped = self.has_stopped or batch.stop
+
+
+class NeverStops(Trainer):
+    def train_batches(self) -> None:
+        super().train_batches()
+        self.has_stopped = False
+
+
+class StopsBefore(Trainer):
+    """Leaves out the very iteration that asks to stop."""
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        if not batch.stop:
+            super().train_iter(index, batch)
+
+
+class LeavesTheEpochOpen(Trainer):
+    def emit(self, event: str, **given: Any) -> None:
+        if event != "after_train_epoch" or not self.has_stopped:
+            super().emit(event, **given)
+
+
+class RaisesAtTheEnd(Trainer):
+    def fit(self) -> None:
+        super().fit()
+        if self.has_stopped:
+            raise RuntimeError("stopped")
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("kind", [Trainer, FinishesItsEpoch])
+def test_to_stop_at_once_or_with_the_epoch(stop_after: int, kind: type[Trainer]) -> None:
+    plan = Plan(max_epochs=2, batches=3, stop_after=stop_after)
+    assert broken("LIFE-12", plan, kind) == []
+    assert findings("LIFE-12", plan, kind) != []
+
+
+@pytest.mark.parametrize(
+    ("kind", "observed"),
+    [
+        (NeverStops, {"5 iterations", "2 times before_train_epoch", "2 times after_train_epoch"}),
+        (StopsBefore, {"1 iterations"}),
+        (LeavesTheEpochOpen, {"0 times after_train_epoch"}),
+        (StopsByAnException, {"1 times on_exception"}),
+        (RaisesAtTheEnd, {"raised RuntimeError('stopped')"}),
+    ],
+)
+def test_to_stop_in_another_way(kind: type[Trainer], observed: set[str]) -> None:
+    plan = Plan(max_epochs=2, batches=3, stop_after=2)
+    assert {finding.observed for finding in broken("LIFE-12", plan, kind)} == observed
+
+
+@pytest.mark.parametrize("plan", [Plan(batches=2), Plan(batches=2, stop_after=1, fault=Fault("before_run"))], ids=repr)
+def test_where_nobody_asks_to_stop_it_does_not_matter(plan: Plan) -> None:
+    assert findings("LIFE-12", plan) == []
+
+
+def test_a_training_that_is_stopped_has_no_numbers_of_others() -> None:
+    plan = Plan(max_epochs=2, batches=3, val_batches=1, stop_after=1)
+    assert findings("LIFE-03", plan) == findings("LIFE-04", plan) == findings("LIFE-06", plan) == []
+
+
+class ValidatesLate(Trainer):
+    """Makes the validations of an epoch when it is over."""
+
+    def after_iter(self, index: int) -> None:
+        self.iter_due = getattr(self, "iter_due", 0) + self.plan.validates_after(index)
+
+    def train_epoch(self) -> None:
+        super().train_epoch()
+        for _ in range(getattr(self, "iter_due", 0)):
+            self.validate(is_due=True)
+        self.iter_due = 0
+
+
+class ValidatesOnceMore(Trainer):
+    def after_iter(self, index: int) -> None:
+        super().after_iter(index)
+        self.validate(self.plan.validates_after(index))
+
+
+class ValidatesTooSoon(Trainer):
+    def after_iter(self, index: int) -> None:
+        self.validate(self.plan.validates_after(index + 1))
+
+
+def test_a_validation_stands_inside_its_epoch() -> None:
+    plan = Plan(max_epochs=2, batches=3, val_batches=1, val_interval=2)
+    assert broken("LIFE-13", plan) == []
+    # When each iteration begins, and when the epoch ends.
+    assert [finding.expected[0] for finding in findings("LIFE-13", plan)] == list("00110011")
+
+
+@pytest.mark.parametrize("kind", [ValidatesLate, ValidatesOnceMore, ValidatesTooSoon, ClosesTheEpochToValidate])
+def test_a_validation_stands_somewhere_else(kind: type[Trainer]) -> None:
+    assert broken("LIFE-13", Plan(max_epochs=2, batches=3, val_batches=1, val_interval=2), kind) != []
+
+
+def test_a_validation_inside_an_epoch_that_goes_on() -> None:
+    plan = Plan(batches=3, val_batches=1, val_interval=2, resume_after=0, resume_batch=1)
+    assert broken("LIFE-13", plan) == []
+    assert findings("LIFE-13", plan) != []
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [Plan(val_batches=1), Plan(val_interval=1), Plan(max_epochs=0, val_batches=1, val_interval=1)],
+    ids=repr,
+)
+def test_without_validations_inside_it_does_not_matter(plan: Plan) -> None:
+    assert findings("LIFE-13", plan) == []
+
+
+class SkipsOneTooMany(Trainer):
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        super().load({**checkpoint, "batches": checkpoint["batches"] + 1})
+
+
+class SkipsTheEpoch(Trainer):
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        super().load({**checkpoint, "batches": 9})
+
+
+class RepeatsTheFirst(Trainer):
+    """Makes as many iterations as are left, but on the first batches."""
+
+    def train_batches(self) -> None:
+        left = len(self.train_dataloader) - self.batches_to_skip
+        for index, batch in zip(range(left), list(self.train_dataloader), strict=False):
+            self.train_iter(index, batch)
+            self.iter += 1
+            self.after_iter(index)
+
+
+def test_an_epoch_goes_on_with_the_next_batch() -> None:
+    plan = Plan(max_epochs=2, batches=3, resume_after=0, resume_batch=1)
+    assert broken("RESUME-03", plan) == []
+    assert "batch 1" in {finding.expected for finding in findings("RESUME-03", plan)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "observed"),
+    [
+        (BeginsTheEpochAnew, {"3 batches left", "batch 0"}),
+        (SkipsOneTooMany, {"1 batches left", "batch 2"}),
+        (SkipsTheEpoch, {"0 batches left", "batch 0"}),
+        (RepeatsTheFirst, {"batch 0"}),
+    ],
+)
+def test_an_epoch_goes_on_with_another_batch(kind: type[Trainer], observed: set[str]) -> None:
+    plan = Plan(max_epochs=2, batches=3, resume_after=0, resume_batch=1)
+    assert {finding.observed for finding in broken("RESUME-03", plan, kind)} >= observed
+
+
+def test_a_batch_that_is_not_shown_is_no_wrong_one() -> None:
+    class ShowsNone(Trainer):
+        def emit(self, event: str, **given: Any) -> None:
+            super().emit(event, **{**given, "data_batch": None})
+
+    plan = Plan(max_epochs=2, batches=3, resume_after=0, resume_batch=1)
+    assert broken("RESUME-03", plan, ShowsNone) == []
+
+
+@pytest.mark.parametrize("plan", [Plan(batches=3), Plan(max_epochs=2, batches=3, resume_after=1)], ids=repr)
+def test_an_epoch_that_begins_with_its_first_batch_does_not_matter(plan: Plan) -> None:
+    assert findings("RESUME-03", plan) == []
+
+
+def test_a_batch_of_an_evaluation_is_only_a_should() -> None:
+    class GivesTheLast(Trainer):
+        def scope(self, name: str, body: Any, **given: Any) -> None:
+            if name in {"val_iter", "test_iter"}:
+                given["data_batch"] = Batch(name.removesuffix("_iter"), given["batch_idx"] - 1, {})  # type: ignore[arg-type]
+            super().scope(name, body, **given)
+
+    plan = Plan(val_batches=2, test_batches=1)
+    assert REQUIREMENTS["LIFE-14"].level == "SHOULD"
+    assert broken("LIFE-14", plan) == broken("LIFE-09", plan, GivesTheLast) == []
+    assert {finding.observed for finding in broken("LIFE-14", plan, GivesTheLast)} == {
+        ("val", -1), ("val", 0), ("test", -1),
+    }  # fmt: skip
+    assert findings("LIFE-14", Plan()) == []
+
+
+# -- hubs: what NumPy says of infinities
+
+
+def test_infinities_of_both_signs_are_no_warning() -> None:
+    ops = (HubOp("update_scalar", "train/loss", "inf"), HubOp("update_scalar", "train/loss", "minus_inf"))
+    assert judged(SimpleHub, *ops) == []
