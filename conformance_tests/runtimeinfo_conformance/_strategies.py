@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -13,93 +17,127 @@ from runtimeinfo_conformance._hub_plan import INFO_KEYS, INFO_VALUES, SCALAR_KEY
 from runtimeinfo_conformance._plan import Fault, Plan, Values
 from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS, is_available
 
+# To build a strategy costs more than to draw from it: what depends on no plan is built once.
+
 _OUTPUT_NAMES = ("loss", "acc", "aux/κ", "top 5/🐈 %", "text")
 
+_FIELDS: Mapping[str, tuple[str | None, st.SearchStrategy[object]]] = MappingProxyType(
+    {
+        "max_epochs": (None, st.integers(0, 3)),
+        "batches": (None, st.integers(0, 3)),
+        "sized": ("unsized", st.booleans()),
+        "val_batches": ("val", st.none() | st.integers(0, 2)),
+        "val_loaders": ("val_loaders", st.integers(1, 2)),
+        "val_interval": ("val_inside", st.none() | st.integers(1, 3)),
+        "val_before": ("val_before", st.booleans()),
+        "val_after": ("val_after", st.booleans()),
+        "test_batches": ("test", st.none() | st.integers(0, 2)),
+        "optimizers": ("optimizers", st.sampled_from([(), ("generator", "critic")])),
+        "groups": (None, st.integers(1, 2)),
+        "schedule": ("scheduler", st.booleans()),
+        "accumulation": ("accumulation", st.integers(1, 3)),
+        "metainfo": ("metainfo", st.sampled_from([None, {"classes": ["cat", "dog"]}])),
+        "seed": (None, st.integers(0, 99)),
+        "hook_order": (None, st.integers(0, HOOK_ORDERS - 1)),
+    }
+)
+"""For each field of a plan the capability that it takes, if any, and what it can be."""
 
-def _values(kinds: Iterable[str]) -> st.SearchStrategy[Values]:
-    pair = st.tuples(st.sampled_from(_OUTPUT_NAMES), st.sampled_from(tuple(kinds)))
+
+def plans(capabilities: frozenset[str]) -> st.SearchStrategy[Plan]:
+    """Draw a plan which uses nothing but what a subject has declared."""
+    return _plans(capabilities, tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS))))
+
+
+@cache
+def _plans(capabilities: frozenset[str], kinds: tuple[str, ...]) -> st.SearchStrategy[Plan]:
+    values = _values(kinds)
+    fields = {**_FIELDS, "outputs": ("outputs", values), "metrics": ("metrics", _with_changing(values))}
+    declared = {name: each for name, (needs, each) in fields.items() if needs is None or needs in capabilities}
+    given = st.fixed_dictionaries(declared)
+
+    @st.composite
+    def draw_plan(draw: st.DrawFn) -> Plan:
+        chosen = draw(given, label="fields")
+        if chosen.get("val_batches") is None:
+            chosen = {name: value for name, value in chosen.items() if not name.startswith("val_")}
+        plan = Plan(**chosen)  # type: ignore[arg-type]  # each strategy draws what its field takes
+        course = draw(_one_of(_courses(plan, capabilities)), label="course")
+        return _COURSES[course](draw, plan)
+
+    return draw_plan()
+
+
+def _values(kinds: tuple[str, ...]) -> st.SearchStrategy[Values]:
+    pair = st.tuples(st.sampled_from(_OUTPUT_NAMES), st.sampled_from(kinds))
     return st.lists(pair, max_size=3, unique_by=lambda entry: entry[0]).map(tuple)
 
 
-def _scalar_kinds() -> tuple[str, ...]:
-    return tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS)))
-
-
-@st.composite
-def plans(draw: st.DrawFn, capabilities: frozenset[str]) -> Plan:
-    """Draw a plan which uses nothing but what a subject has declared."""
-
-    def when(capability: str, strategy: st.SearchStrategy[object], otherwise: object) -> object:
-        return draw(strategy, label=capability) if capability in capabilities else otherwise
-
-    max_epochs = draw(st.integers(0, 3), label="max_epochs")
-    kinds = (*_scalar_kinds(), *OTHER_KINDS)
-    chosen: dict[str, object] = {
-        "max_epochs": max_epochs,
-        "batches": draw(st.integers(0, 3), label="batches"),
-        "sized": when("unsized", st.booleans(), otherwise=True),
-        "val_batches": when("val", st.none() | st.integers(0, 2), None),
-        "test_batches": when("test", st.none() | st.integers(0, 2), None),
-        "outputs": when("outputs", _values(kinds), ()),
-        "metrics": when("metrics", _metrics(kinds), ()),
-        "optimizers": when("optimizers", st.sampled_from([(), ("generator", "critic")]), ()),
-        "groups": draw(st.integers(1, 2), label="groups"),
-        "schedule": when("scheduler", st.booleans(), otherwise=False),
-        "accumulation": when("accumulation", st.integers(1, 3), 1),
-        "metainfo": when("metainfo", st.sampled_from([None, {"classes": ["cat", "dog"]}]), None),
-        "seed": draw(st.integers(0, 99), label="seed"),
-        "hook_order": draw(st.integers(0, HOOK_ORDERS - 1), label="hook_order"),
-    }
-    if chosen["val_batches"] is not None:
-        chosen["val_loaders"] = when("val_loaders", st.integers(1, 2), 1)
-        chosen["val_interval"] = when("val_inside", st.none() | st.integers(1, 3), None)
-        chosen["val_before"] = when("val_before", st.booleans(), otherwise=False)
-        chosen["val_after"] = when("val_after", st.booleans(), otherwise=False)
-    plan = Plan(**chosen)  # type: ignore[arg-type]  # each strategy draws what its field takes
-    return draw(_courses(plan, capabilities), label="course")
-
-
-def _courses(plan: Plan, capabilities: frozenset[str]) -> st.SearchStrategy[Plan]:
-    """Draw how a training goes: smoothly, twice, wrong, stopped early, or interrupted and resumed."""
-    faults = _faults(plan)
-    courses = [
-        st.just(plan),
-        faults.map(lambda fault: replace(plan, fault=fault)),
-        (st.none() | faults).map(lambda fault: replace(plan, fault=fault, repeat=True)),
-    ]
-    if "early_stop" in capabilities and plan.max_iters:
-        courses.append(st.integers(1, plan.max_iters).map(lambda count: replace(plan, stop_after=count)))
-    if "resume" in capabilities:
-        courses += [
-            st.builds(_resumed, st.just(plan), st.sampled_from(moments)) for moments in _moments(plan, capabilities)
-        ]
-    return st.one_of(courses)
-
-
-def _resumed(plan: Plan, moment: tuple[int, int]) -> Plan:
-    return replace(plan, resume_after=moment[0], resume_batch=moment[1])
-
-
-def _moments(plan: Plan, capabilities: frozenset[str]) -> list[list[tuple[int, int]]]:
-    """Return when a training can be saved, as epochs and batches done: between epochs, and inside of one."""
-    between = [(epoch, 0) for epoch in range(1, plan.max_epochs)]
-    inside = [(epoch, batch) for epoch in range(plan.max_epochs) for batch in range(1, plan.batches)]
-    return [moments for moments in (between, inside if "resume_mid_epoch" in capabilities else []) if moments]
-
-
-def _metrics(kinds: tuple[str, ...]) -> st.SearchStrategy[Values]:
+def _with_changing(values: st.SearchStrategy[Values]) -> st.SearchStrategy[Values]:
     changing = st.sampled_from([(), (("changing", CHANGING_KIND),)])
-    return st.tuples(_values(kinds), changing).map(lambda drawn: drawn[0] + drawn[1])
+    return st.tuples(values, changing).map(lambda drawn: drawn[0] + drawn[1])
 
 
-def _faults(plan: Plan) -> st.SearchStrategy[Fault]:
-    """Draw a fault at an event which the plan brings about."""
-    return st.builds(
-        Fault,
-        event=st.sampled_from(events_of(plan)),
-        occurrence=st.sampled_from([0, 0, 1]),
-        kind=st.sampled_from(FAULT_KINDS),
-    )
+@cache
+def _one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+# -- how a training goes
+
+
+def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
+    """Return the courses that a plan can take."""
+    possible = {
+        "stopped early": "early_stop" in capabilities and plan.max_iters > 0,
+        "resumed": "resume" in capabilities and plan.max_epochs > 1,
+        "resumed in mid-epoch": "resume_mid_epoch" in capabilities and plan.max_epochs > 0 and plan.batches > 1,
+    }
+    return ("smooth", "wrong", "twice", "wrong and again", *(name for name, can_be in possible.items() if can_be))
+
+
+def _smooth(_draw: st.DrawFn, plan: Plan) -> Plan:
+    return plan
+
+
+def _wrong(draw: st.DrawFn, plan: Plan) -> Plan:
+    faults = tuple(itertools.product(events_of(plan), (0, 0, 1), FAULT_KINDS))
+    return replace(plan, fault=Fault(*draw(_one_of(faults), label="fault")))
+
+
+def _twice(_draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(plan, repeat=True)
+
+
+def _wrong_and_again(draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(_wrong(draw, plan), repeat=True)
+
+
+def _stopped_early(draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(plan, stop_after=draw(_one_of(tuple(range(1, plan.max_iters + 1))), label="stop_after"))
+
+
+def _resumed(draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(plan, resume_after=draw(_one_of(tuple(range(1, plan.max_epochs))), label="resume_after"))
+
+
+def _resumed_in_mid_epoch(draw: st.DrawFn, plan: Plan) -> Plan:
+    moments = tuple(itertools.product(range(plan.max_epochs), range(1, plan.batches)))
+    epoch, batch = draw(_one_of(moments), label="resume_after, resume_batch")
+    return replace(plan, resume_after=epoch, resume_batch=batch)
+
+
+_COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
+    {
+        "smooth": _smooth,
+        "wrong": _wrong,
+        "twice": _twice,
+        "wrong and again": _wrong_and_again,
+        "stopped early": _stopped_early,
+        "resumed": _resumed,
+        "resumed in mid-epoch": _resumed_in_mid_epoch,
+    }
+)
 
 
 def hub_plans() -> st.SearchStrategy[HubPlan]:
@@ -107,7 +145,7 @@ def hub_plans() -> st.SearchStrategy[HubPlan]:
     info, scalar = st.sampled_from(INFO_KEYS), st.sampled_from(SCALAR_KEYS)
     turn, count = st.integers(0, 20), st.integers(1, 3)
     info_value = st.sampled_from(INFO_VALUES)
-    kind = st.sampled_from(_scalar_kinds())
+    kind = st.sampled_from(tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS))))
     op = st.one_of(
         st.builds(HubOp, name=st.just("update_info"), key=info, value=info_value),
         st.builds(HubOp, name=st.just("update_info_dict"), key=info, value=info_value),

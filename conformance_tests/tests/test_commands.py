@@ -1,57 +1,294 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS, __version__
+from runtimeinfo import REQUIREMENTS, SPEC_VERSION, __version__
+from runtimeinfo_conformance import _cli
+from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._verdict import EX_USAGE
 
 HERE = Path(__file__).parent
 
-BASE = """
-from broken_runners import CountsEpochsFromOne, correct, subject_of
-from runtimeinfo_conformance import Subject
+TARGETS = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
 
-good = correct()
-bad = subject_of(CountsEpochsFromOne)
+import os
+import threading
+import time
+
+import runtimeinfo
+import runtimeinfo_adapters
+from broken_runners import CountsEpochsFromOne, SwallowsInterrupts, Trainer
+from runtimeinfo_conformance import HubSubject, PlannedError, Subject
+from simple_hub import SimpleHub
+
+
+def train(plan, hooks):
+    Trainer(plan, hooks).fit()
+
+
+def fails(plan, hooks):
+    1 / 0
+
+
+def hangs(plan, hooks):
+    while True:
+        time.sleep(0.01)
+
+
+def exits(plan, hooks):
+    os._exit(0)
+
+
+def leaves(plan, hooks):
+    sys.exit(0)
+
+
+def garbage(plan, hooks):
+    print("\\x00\\x1b[31m" + "garbage " * 1_300_000)
+    print("the end of it", file=sys.stderr)
+    1 / 0
+
+
+def threads(plan, hooks):
+    train(plan, hooks)
+    threading.Thread(target=threading.Event().wait, name="poller").start()
+
+
+def patches_hook(plan, hooks):
+    runtimeinfo.RuntimeInfoHook.after_train_iter = lambda self, runner, **given: None
+    train(plan, hooks)
+
+
+def patches_hub(plan, hooks):
+    runtimeinfo_adapters.MessageHub.get_info = lambda self, key, default=None: default
+    train(plan, hooks)
+
+
+def swallows(plan, hooks):
+    try:
+        train(plan, hooks)
+    except (PlannedError, KeyboardInterrupt):
+        pass
+
+
+class Clinging(SimpleHub):
+    def pop_info(self, key, default=None):
+        return self.runtime_info.get(key, default)
+
+
+good = Subject("good", "1", run=train)
+old = Subject("old", "1", run=train, spec="0.1")
+bad = Subject("bad", "1", run=lambda plan, hooks: CountsEpochsFromOne(plan, hooks).fit())
 idle = Subject("idle", "1", run=lambda plan, hooks: None)
-crash = Subject("crash", "1", run=lambda plan, hooks: 1 / 0)
+hub = HubSubject("hub", "1", make=SimpleHub)
+clinging = HubSubject("clinging", "1", make=Clinging, waivers="waivers.toml")
 """
+
+# Each is made when its name is asked for.
+TARGETS += """
+def __getattr__(name):
+    run = globals().get(name.removesuffix("_subject"))
+    if not name.endswith("_subject") or not callable(run):
+        raise AttributeError(name)
+    return Subject(name.removesuffix("_subject"), "1", run=run)
+"""
+
+WAIVER = """
+[[waiver]]
+requirement = "HUB-03"
+reason = "pop does not remove"
+issue = "https://example.org/hub/issues/1"
+expires = 2999-12-31
+witness = "HubPlan(ops=(HubOp(name='update_info'), HubOp(name='pop_info')))"
+"""
+
+Ran = Any  # with a returncode, and what was written to stdout and stderr
 
 
 @pytest.fixture
-def runtimeinfo(in_process: Any, tmp_path: Path) -> Any:
-    """The command, in a folder with targets; the folder itself is not on the path, as for an installed command."""
-    (tmp_path / "targets.py").write_text(f"import sys\nsys.path.insert(0, {str(HERE)!r})\n{BASE}")
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "targets.py").write_text(TARGETS)
+    return tmp_path
+
+
+@pytest.fixture
+def runtimeinfo(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """The command, in this process, in a folder with targets that is not on the path."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "100")
+    modules = set(sys.modules)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != ""])
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["runtimeinfo", *arguments])
+        code: Any = 0
+        try:
+            _cli.main()
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(returncode=int(code or 0), stdout=out, stderr=err)
+
+    yield run
+    for name in set(sys.modules) - modules:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def process(folder: Path, in_process: Callable[..., Ran]) -> Any:
+    """The command in a process of its own, as it is installed: for what a subject does to its process."""
     call = "import sys; sys.path.remove(''); import runtimeinfo_conformance._cli as it; it.main()"
     return lambda *arguments: in_process("-c", call, *arguments)
+
+
+def check(run: Any, *targets: str) -> Ran:
+    return run("check", "--profile", "quick", *(f"targets.py:{each}" for each in targets))
+
+
+# -- check
 
 
 @pytest.mark.parametrize(
     ("subjects", "code", "said"),
     [
-        (["good"], 0, "Trainer: conformant"),
-        (["bad"], 1, "CountsEpochsFromOne: not conformant"),
+        (["good"], 0, "good: conformant"),
+        (["bad"], 1, "bad: not conformant"),
         (["idle"], 3, "idle: not decided"),
-        (["crash"], 4, "ZeroDivisionError: division by zero"),
+        (["fails_subject"], 4, "ZeroDivisionError: division by zero"),
         (["good", "bad"], 1, "not conformant"),
-        (["idle", "crash"], 4, "not decided"),
+        (["idle", "fails_subject"], 4, "not decided"),
+        (["old"], 0, "old: conformant"),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else None,
 )
 def test_check_of_a_file(runtimeinfo: Any, subjects: list[str], code: int, said: str) -> None:
-    ran = runtimeinfo("check", "--profile", "quick", *(f"targets.py:{each}" for each in subjects))
+    ran = check(runtimeinfo, *subjects)
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert said in ran.stdout
+    assert "\x1b" not in ran.stdout + ran.stderr
+
+
+def test_the_command_as_it_is_installed(process: Any) -> None:
+    ran = check(process, "bad")
+    assert ran.returncode == 1, ran.stderr
+    assert f"bad: plans 1/{PROFILES['quick'].plans}" in ran.stdout
+    assert "bad: not conformant" in ran.stdout
+    assert "runtimeinfo replay COUNT-03 'Plan()' targets.py:bad" in ran.stdout
     assert "\x1b" not in ran.stdout + ran.stderr
 
 
 def test_check_of_a_module(runtimeinfo: Any) -> None:
     ran = runtimeinfo("check", "--profile", "quick", "runtimeinfo_conformance.subjects.reference_hub:subject")
     assert ran.returncode == 0, ran.stderr
-    assert "reference hub: plans 1/60" in ran.stdout
+    assert f"reference hub: plans 1/{PROFILES['quick'].plans}" in ran.stdout
     assert "reference hub: conformant" in ran.stdout
+
+
+def test_a_seed_is_shown_and_can_be_given_again(runtimeinfo: Any) -> None:
+    first, again = (runtimeinfo("check", "--profile", "quick", "--seed", "7", "targets.py:hub") for _ in range(2))
+    assert first.returncode == again.returncode == 0
+    assert "seed 7" in first.stdout
+
+
+def test_each_requirement_has_a_line_if_wanted(runtimeinfo: Any) -> None:
+    short, long = (runtimeinfo("check", "--profile", "quick", *more, "targets.py:hub") for more in ([], ["--verbose"]))
+    assert all(id in long.stdout for id in REQUIREMENTS if id.startswith("HUB"))
+    assert len(long.stdout.splitlines()) > len(short.stdout.splitlines())
+
+
+def test_reports_are_written(runtimeinfo: Any, folder: Path) -> None:
+    ran = runtimeinfo("check", "--profile", "quick", "--report", "out/here", "targets.py:hub")
+    assert ran.returncode == 0
+    names = {path.name for path in (folder / "out" / "here").iterdir()}
+    assert names >= {"report.json", "report.html", "report.md", "badge.svg", "badge.json"}
+    assert f"wrote {len(names)} files into out/here" in ran.stdout
+
+
+# -- what a subject does to its process
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        ("hangs", "it did not come back within 1 s, and was interrupted here:"),
+        ("exits", "it called os._exit(0) at"),
+        ("threads", "the thread 'poller' with the target threading.Event.wait"),
+    ],
+)
+def test_a_subject_that_would_end_the_process_or_keep_it(process: Any, subject: str, said: str) -> None:
+    ran = process("check", "--profile", "quick", "--timeout", "1", f"targets.py:{subject}_subject")
+    assert ran.returncode == 4, ran.stdout + ran.stderr
+    assert f"{subject}: not decided" in ran.stdout
+    assert said in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        ("leaves", "it called sys.exit(0) at"),
+        ("patches_hook", "it replaced runtimeinfo.RuntimeInfoHook.after_train_iter while it ran"),
+        ("patches_hub", "it replaced runtimeinfo_adapters.MessageHub.get_info while it ran"),
+        ("garbage", "the end of it"),
+    ],
+)
+def test_a_subject_that_misbehaves(runtimeinfo: Any, subject: str, said: str) -> None:
+    ran = check(runtimeinfo, f"{subject}_subject")
+    assert ran.returncode == 4, ran.stdout + ran.stderr
+    assert f"{subject}: not decided" in ran.stdout
+    assert said in ran.stdout + ran.stderr
+    assert len(ran.stdout + ran.stderr) < 20_000
+    assert "\x00" not in ran.stdout + ran.stderr
+    assert "\x1b" not in ran.stdout + ran.stderr
+
+
+def test_a_subject_that_swallows_what_is_raised(runtimeinfo: Any) -> None:
+    ran = check(runtimeinfo, "swallows_subject")
+    assert ran.returncode == 1
+    assert "FAIL-01" in ran.stdout
+    assert "observed: no exception" in ran.stdout
+
+
+def test_what_is_wrong_with_one_does_not_keep_the_next_from_being_checked(runtimeinfo: Any) -> None:
+    ran = check(runtimeinfo, "leaves_subject", "hub")
+    assert ran.returncode == 4
+    assert "hub: conformant" in ran.stdout
+
+
+# -- waivers
+
+
+@pytest.mark.parametrize(
+    ("waiver", "code", "said"),
+    [
+        (WAIVER, 0, "clinging: conformant"),
+        (WAIVER.replace("2999", "2001"), 2, "the waiver of HUB-03 expired on 2001-12-31"),
+        (WAIVER.replace("HubOp(name='update_info'), ", ""), 2, "HUB-03 holds on its witness now: delete the waiver"),
+        (WAIVER.replace("HUB-03", "HUB-3"), 1, "there is no requirement 'HUB-3'; did you mean HUB-03?"),
+        (WAIVER + "isue = 3\n", 2, "there is no field 'isue'; did you mean 'issue'?"),
+        (WAIVER + WAIVER.replace("HUB-03", "HUB-01"), 2, "HUB-01 holds on its witness now: delete the waiver"),
+        ("", 1, "clinging: not conformant"),
+        (None, 1, "waivers.toml: the waivers cannot be read: No such file or directory"),
+    ],
+    ids=["good", "expired", "stale", "typo", "field", "another", "empty", "missing"],
+)
+def test_waivers(runtimeinfo: Any, folder: Path, waiver: str | None, code: int, said: str) -> None:
+    if waiver is not None:
+        (folder / "waivers.toml").write_text(waiver)
+    ran = check(runtimeinfo, "clinging")
+    assert said in ran.stdout, ran.stdout
+    assert ran.returncode == code, ran.stdout + ran.stderr
+
+
+# -- a command line that cannot be
 
 
 @pytest.mark.parametrize(
@@ -59,16 +296,61 @@ def test_check_of_a_module(runtimeinfo: Any) -> None:
     [
         ("nowhere.py", "runtimeinfo: there is no file nowhere.py"),
         ("targets", "there is no module targets; a file needs its .py"),
-        ("targets.py:goood", "has no 'goood'; it has good, bad, idle, crash"),
+        ("targets.py:goood", "has no 'goood'; it has good, old, bad, idle, hub, clinging"),
+        ("targets.py:train", "TypeError: train() missing 2 required positional arguments"),
         ("broken.py", "broken.py cannot be loaded: ZeroDivisionError: division by zero"),
+        ("uncallable.py", "it: run must be callable as run(plan, hooks), but is 7"),
+        ("unknown.py", "it: there is no capability 'vall'; did you mean 'val'?"),
+        ("future.py", "it: there is no spec version '9.9'; there are 0.1, 0.2"),
     ],
 )
-def test_a_wrong_target(runtimeinfo: Any, tmp_path: Path, target: str, message: str) -> None:
-    (tmp_path / "broken.py").write_text("1 / 0")
+def test_a_wrong_target(runtimeinfo: Any, folder: Path, target: str, message: str) -> None:
+    begin = "from runtimeinfo_conformance import Subject\n"
+    (folder / "broken.py").write_text("1 / 0")
+    (folder / "uncallable.py").write_text(f"{begin}it = Subject('it', '1', run=7)")
+    (folder / "unknown.py").write_text(f"{begin}it = Subject('it', '1', run=print, capabilities=['vall'])")
+    (folder / "future.py").write_text(f"{begin}it = Subject('it', '1', run=print, spec='9.9')")
     ran = runtimeinfo("check", target)
     assert ran.returncode == 4
     assert message in ran.stderr
-    assert ("Traceback" in ran.stderr) is (target == "broken.py")
+    assert ran.stdout == ""
+    assert ("Traceback" in ran.stderr) is (
+        not message.startswith("runtimeinfo") and "; " not in message or "it: " in message
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check"], "Missing argument"),
+        (["check", "--profile", "quik", "targets.py"], "'quik' is not one of 'quick', 'ci', 'nightly'"),
+        (["check", "--seed", "-1", "targets.py"], "-1 is not in the range"),
+        (["check", "--seed", "x", "targets.py"], "'x' is not a valid integer"),
+        (["check", "--timeout", "0", "targets.py"], "0.0 is not in the range"),
+        (["chek"], "No such command 'chek'"),
+        (["check", "--no-such", "targets.py"], "No such option"),
+        (["explain", "STAGE-2"], "there is no requirement 'STAGE-2'; did you mean STAGE-02"),
+        (["spec", "--spec", "0.9"], "0.9"),
+        (["replay", "LIFE-01", "Plan(", "targets.py:good"], "the plan cannot be read"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line(runtimeinfo: Any, arguments: list[str], message: str) -> None:
+    ran = runtimeinfo(*arguments)
+    assert ran.returncode == EX_USAGE
+    assert message in " ".join(ran.stderr.split())
+    assert ran.stdout == ""
+
+
+def test_a_folder_for_reports_that_cannot_be_is_told_before_anything_is_run(runtimeinfo: Any) -> None:
+    ran = runtimeinfo("check", "--report", "targets.py/reports", "targets.py:fails_subject")
+    assert ran.returncode == EX_USAGE
+    assert ran.stderr.startswith("runtimeinfo: ")
+    assert "targets.py/reports" in ran.stderr
+    assert ran.stdout == ""
+
+
+# -- the other commands
 
 
 def test_explain(runtimeinfo: Any) -> None:
@@ -77,21 +359,29 @@ def test_explain(runtimeinfo: Any) -> None:
     assert ran.stdout.startswith("STAGE-02 (MUST, since spec 0.1)")
     assert REQUIREMENTS["STAGE-02"].text in ran.stdout
     assert "declares 'val'" in ran.stdout
-    wrong = runtimeinfo("explain", "STAGE-2")
-    assert wrong.returncode == 1
-    assert "there is no requirement 'STAGE-2'; did you mean STAGE-02" in wrong.stderr
 
 
 def test_spec_lists_each_requirement(runtimeinfo: Any) -> None:
     ran = runtimeinfo("spec")
     assert ran.returncode == 0
-    assert [line.split()[0] for line in ran.stdout.splitlines()[1:]] == list(REQUIREMENTS)
+    listed = [line.split()[0] for line in ran.stdout.splitlines() if line.split()[0] in REQUIREMENTS]
+    assert listed == list(REQUIREMENTS)
+    assert runtimeinfo("spec", "--spec", SPEC_VERSION).stdout == ran.stdout
+    first = runtimeinfo("spec", "--spec", "0.1").stdout
+    assert "LIFE-01" in first
+    assert "LIFE-10" not in first
+
+
+def test_replay(runtimeinfo: Any) -> None:
+    for subject, code in (("good", 0), ("bad", 1), ("fails_subject", 4)):
+        assert runtimeinfo("replay", "COUNT-03", "Plan()", f"targets.py:{subject}").returncode == code
+    assert runtimeinfo("replay", "FAIL-05", "Plan()", "targets.py:good").returncode == 3
 
 
 def test_help_and_version(runtimeinfo: Any) -> None:
     ran = runtimeinfo("--help")
     assert ran.returncode == 0
-    assert all(name in ran.stdout for name in ("check", "explain", "spec", "version"))
+    assert all(name in ran.stdout for name in ("check", "check-trace", "replay", "explain", "spec", "version"))
     ran = runtimeinfo("check", "--help")
     assert "quick" in ran.stdout
     assert "Exit codes: 0 conformant" in ran.stdout
