@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import warnings
+from importlib import metadata
+
+import pytest
+
+from runtimeinfo_adapters._framework import UntestedVersionWarning, import_framework
+
+
+def test_what_is_not_installed_is_named_with_its_extra() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"needs nowhere-at-all: pip install 'runtimeinfo\[nowhere\]'"):
+        import_framework("nowhere_at_all", distribution="nowhere-at-all", extra="nowhere", at_least="1", below="2")
+
+
+def test_what_the_framework_itself_lacks_is_its_own_error(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "half_a_framework.py").write_text("import what_it_lacks")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'what_it_lacks'"):
+        import_framework("half_a_framework", distribution="half", extra="half", at_least="1", below="2")
+
+
+@pytest.mark.parametrize(("at_least", "below"), [("999", "1000"), ("0.1", "0.2")])
+def test_a_version_that_was_not_tried_is_said_with_both(at_least: str, below: str) -> None:
+    said = f"numpy {metadata.version('numpy')} is installed, .* tried with {at_least} or newer, below {below}"
+    with pytest.warns(UntestedVersionWarning, match=said):
+        import_framework("numpy", distribution="numpy", extra="none", at_least=at_least, below=below)
+
+
+def test_a_version_that_was_tried_is_no_news() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert import_framework("numpy", distribution="numpy", extra="none", at_least="1.26", below="99").__name__
