@@ -41,8 +41,8 @@ def import_framework(module: str, *, distribution: str, extra: str, at_least: st
     version = importlib.metadata.version(distribution)
     if not _numbers(at_least) <= _numbers(version) < _numbers(below):
         warnings.warn(
-            f"{distribution} {version} is installed, and the adapter was tried with {at_least} or newer, below {below}: "
-            "run the conformance kit on it before you rely on it",
+            f"{distribution} {version} is installed, and this adapter was tried with {at_least} or newer, below "
+            f"{below}: run the conformance kit on it before you rely on it",
             UntestedVersionWarning,
             stacklevel=3,
         )

@@ -104,11 +104,12 @@ class RequirementData(TypedDict):
 
 
 class CrashData(TypedDict):
-    """An exception that nobody had planned."""
+    """An exception that nobody had planned, or what no subject may do; `printed` is what came before it."""
 
     plan: str
     error: str
     traceback: str
+    printed: str
 
 
 class ReportData(TypedDict):
@@ -249,6 +250,7 @@ def _crash(crash: Crash) -> CrashData:
         "plan": shown(crash.plan),
         "error": shown(crash.error),
         "traceback": fit(trace[-_MOST_TRACEBACK:], _MOST_TRACEBACK),
+        "printed": fit(crash.printed, _MOST_TRACEBACK),
     }
 
 

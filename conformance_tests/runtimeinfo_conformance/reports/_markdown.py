@@ -58,7 +58,9 @@ def _lines(report: ReportData) -> Iterator[str]:
     yield from _sentences("Faults put in on purpose that were not noticed:", report["survivors"])
     if report["crash"] is not None:
         trace = report["crash"]["traceback"][-10 * _MOST_CHARACTERS :]
-        yield from _folded("The subject broke", [f"plan: {report['crash']['plan']}", "", *trace.splitlines()])
+        printed = report["crash"]["printed"]
+        said = ["", "it had printed:", *printed.splitlines()] if printed else []
+        yield from _folded("The subject broke", [f"plan: {report['crash']['plan']}", "", *trace.splitlines(), *said])
 
 
 def _facts(report: ReportData) -> Iterator[str]:
