@@ -131,6 +131,8 @@ def print_report(console: Console, report: Report, verbose: bool = False) -> Non
     if report.crash is not None:
         console.print(f"\n[bold red]The subject broke[/] on {_plain(repr(report.crash.plan))}", soft_wrap=True)
         console.print(_plain("".join(traceback.format_exception(report.crash.error))), soft_wrap=True)
+        if report.crash.printed:
+            console.print(f"It had printed:\n{_plain(report.crash.printed)}", soft_wrap=True)
     _print_sentences(console, "A fault put in on purpose was not noticed", "bold magenta", report.survivors)
     _print_sentences(console, "waiver", "bold red", report.troubles)
     _print_sentences(console, "warning", "yellow", report.warnings)
