@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import xml.etree.ElementTree as ET
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from broken_runners import correct
+from simple_hub import SimpleHub
 
-from runtimeinfo_conformance import _subject
+from runtimeinfo_conformance import HubSubject, _subject
+from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 
 HERE = Path(__file__).parent
@@ -250,16 +254,28 @@ def test_one_check_alone(run_pytest: Any, tmp_path: Path) -> None:
     assert len(makers(tmp_path)) == len(alone)
 
 
-@pytest.mark.parametrize("dist", ["load", "loadscope", "worksteal"])
-def test_one_check_in_several_processes(run_pytest: Any, tmp_path: Path, dist: str) -> None:
-    run_pytest("-k", "test_hub and HUB-02")
-    once = len(makers(tmp_path))
-    (tmp_path / "made").unlink()
-    ran = run_pytest("-n", "4", f"--dist={dist}", "-k", "test_hub")
+@cache
+def hubs_of_one_check() -> int:
+    made: list[str] = []
+
+    def make(name: str) -> SimpleHub:
+        made.append(name)
+        return SimpleHub(name)
+
+    # Without PyTorch, as in the processes.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "torch", raising=False)
+        check(HubSubject("hub", "1", make=make), PROFILES["quick"])
+    return len(made)
+
+
+@pytest.mark.parametrize(("dist", "count"), [("load", 4), ("loadscope", 2), ("worksteal", 2)])
+def test_one_check_in_several_processes(run_pytest: Any, tmp_path: Path, dist: str, count: int) -> None:
+    ran = run_pytest("-n", str(count), f"--dist={dist}", "-k", "test_hub")
     assert ran.returncode == 0, ran.stdout
     assert f"{HUB_ITEMS} passed" in ran.stdout
     made = makers(tmp_path)
-    assert len(made) == once
+    assert len(made) == hubs_of_one_check()
     assert len(set(made)) == 1
     assert section(ran.stdout)[0] == "hub 1: Conformant"
 
