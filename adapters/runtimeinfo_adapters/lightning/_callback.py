@@ -1,0 +1,317 @@
+"""The callback that publishes."""
+
+# ruff: noqa: ARG002
+# The signatures are Lightning's.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import Tensor
+
+from runtimeinfo import Config, MessageHub, use_hub
+from runtimeinfo_adapters._framework import import_framework
+from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
+from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo_adapters.lightning._metrics import NewMetrics
+from runtimeinfo_adapters.lightning._runner import LightningRunner
+from runtimeinfo_adapters.lightning._state import STATE_VERSION, check_state
+
+_lightning = import_framework(
+    "lightning.pytorch", distribution="lightning", extra="lightning", at_least="2.6", below="2.7"
+)
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+else:
+    Callback = _lightning.Callback
+
+
+class RuntimeInfoCallback(Callback):
+    """Publishes where a Lightning trainer is.
+
+    Put it first among the callbacks: those after it find the hub up to date. Its hub is what
+    `runtimeinfo.current_hub` returns while the trainer runs. The hub and the counters go into each checkpoint of the
+    trainer, and come back with ``fit(ckpt_path=...)``. One callback serves any number of trainers, one after the other.
+
+    Args:
+        hub: Where to publish; a new `runtimeinfo_adapters.MessageHub` if left out.
+        hooks: More hooks of this protocol. They run in this callback's place, by their priority among themselves.
+        cfg: The configuration: a mapping, text, or anything with `pretty_text`. If left out, the hyperparameters that
+            were saved with ``save_hyperparameters``.
+        seed: The random seed that you have set; it is published, not set here. If left out, that of
+            ``seed_everything``.
+        experiment_name: The name of the experiment. If left out, that of the logger.
+        optimizer_names: Names of the optimizers, in the order of ``configure_optimizers``. If left out, several
+            are named after their class.
+
+    Attributes:
+        runner: What the hooks get as their runner.
+
+    Raises:
+        HookError: If a hook cannot be registered.
+
+    Source: LIFE-01 to LIFE-14, FAIL-01 to FAIL-06, RESUME-01 to RESUME-03.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub: MessageHub | None = None,
+        hooks: Iterable[object] = (),
+        cfg: Config | Mapping[str, Any] | str | None = None,
+        seed: int | None = None,
+        experiment_name: str | None = None,
+        optimizer_names: Iterable[str] = (),
+    ) -> None:
+        self.runner: LightningRunner = LightningRunner(
+            ReferenceHub(experiment_name or "lightning") if hub is None else hub,
+            str(_lightning.__version__),
+            cfg=cfg,
+            seed=seed,
+            experiment_name=experiment_name,
+            optimizer_names=optimizer_names,
+        )
+        self.interrupt: KeyboardInterrupt | None = None
+        self._publisher = Publisher(self.runner, hooks, self.runner.counters)
+        self._current = ExitStack()  # what makes the hub the current one
+        self._metrics = NewMetrics()
+        self._loader = 0  # whose epoch of a validation or test is open
+        self._has_several_loaders = False
+        self._has_trained = False
+        self._has_state = False  # of a checkpoint
+
+    @property
+    def message_hub(self) -> MessageHub:
+        """The hub."""
+        return self.runner.message_hub
+
+    # -- the run: each call of fit, validate, test or predict
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Begin the run."""
+        self.runner.connect(trainer)
+        self.interrupt = None
+        self._has_trained = self._has_state = False
+        self._current.close()
+        self._current.enter_context(use_hub(self.message_hub))
+        self._publisher.emit("before_run")
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """End the run."""
+        if stage == "fit" and not self._has_trained and trainer.num_training_batches == 0:
+            self._publish_empty_training()
+        self._publisher.emit("after_run")
+        self._current.close()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """End the run abnormally. Lightning closes nothing of what it has opened."""
+        if isinstance(exception, KeyboardInterrupt):
+            self.interrupt = exception
+        self.abort(exception)
+
+    def abort(self, exception: BaseException) -> None:
+        """Close all that is open, since an exception leaves it."""
+        try:
+            self._publisher.abort(exception)
+        finally:
+            self._current.close()
+
+    # -- training
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin the training, maybe in the middle of an epoch: Lightning then has no event for its start."""
+        self._has_trained = True
+        loop = trainer.fit_loop
+        self.runner.counters.epoch = loop.epoch_progress.current.processed
+        if loop.is_resuming and not self._has_state:  # the checkpoint of a trainer that had no such callback
+            self.runner.counters.iter = loop.epoch_loop.batch_progress.total.processed
+        self._publisher.emit("before_train")
+        if loop.restarted_mid_epoch:
+            self._publisher.emit("before_train_epoch")
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """End the training."""
+        self._publisher.emit("after_train")
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin an epoch."""
+        self._publisher.emit("before_train_epoch")
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """End an epoch."""
+        self._publisher.emit("after_train_epoch")
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Begin an iteration."""
+        self._publisher.emit("before_train_iter", batch_idx=batch_idx, data_batch=batch)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End an iteration."""
+        if batch is None and "train_iter" not in self._publisher.lifecycle.open_scopes:
+            # Lightning passes over the start of a batch that is None.
+            self._publisher.emit("before_train_iter", batch_idx=batch_idx)
+        divisor = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
+        self._publisher.emit("after_train_iter", outputs=_outputs(outputs, divisor))
+
+    # -- validation and test
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin a validation."""
+        self._begin("val", trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """End a validation: not before this has Lightning all its metrics."""
+        self._end("val", trainer)
+
+    def on_validation_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int | None = None
+    ) -> None:
+        """Begin an iteration of a validation."""
+        self._begin_iteration("val", trainer, batch, batch_idx, dataloader_idx)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int | None = None,
+    ) -> None:
+        """End an iteration of a validation."""
+        if not trainer.sanity_checking:
+            self._publisher.emit("after_val_iter", outputs=_evaluated(outputs))
+
+    def on_test_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin a test."""
+        self._begin("test", trainer)
+
+    def on_test_end(self, trainer: Any, pl_module: Any) -> None:
+        """End a test."""
+        self._end("test", trainer)
+
+    def on_test_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int | None = None
+    ) -> None:
+        """Begin an iteration of a test."""
+        self._begin_iteration("test", trainer, batch, batch_idx, dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int | None = None,
+    ) -> None:
+        """End an iteration of a test."""
+        self._publisher.emit("after_test_iter", outputs=_evaluated(outputs))
+
+    # -- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the training is, the hub's state included."""
+        counters = self.runner.counters
+        return {
+            "version": STATE_VERSION,
+            "epoch": counters.epoch,
+            "iter": counters.iter,
+            "message_hub": self.message_hub.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Only to fit: `test` with the best checkpoint shall not forget what the training has published.
+
+        Raises:
+            StateError: If a field is missing or wrong; nothing has changed.
+
+        Source: RESUME-01, RESUME-02.
+        """
+        trainer = self.runner.trainer
+        if trainer is not None and trainer.state.fn != "fit":
+            return
+        check_state(state_dict)
+        self.message_hub.load_state_dict(state_dict["message_hub"])
+        self.runner.counters.epoch, self.runner.counters.iter = state_dict["epoch"], state_dict["iter"]
+        self._has_state = True
+        # The hub has the stage in which the state was saved, and the counters then.
+        self.message_hub.pop_info("loop_stage")
+        self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
+
+    # -- how
+
+    def _begin(self, stage: str, trainer: Any) -> None:
+        if trainer.sanity_checking:
+            return
+        self._loader, self._has_several_loaders = 0, False
+        self._metrics.look(trainer.callback_metrics)
+        self._publisher.emit(f"before_{stage}")
+        self._publisher.emit(f"before_{stage}_epoch")
+
+    def _begin_iteration(
+        self, stage: str, trainer: Any, batch: Any, batch_idx: int, dataloader_idx: int | None
+    ) -> None:
+        if trainer.sanity_checking:
+            return
+        if dataloader_idx is not None:  # which it is if there is one loader, or all are drawn from at once
+            self._has_several_loaders = True
+            self._go_on_to_loader(dataloader_idx, stage, trainer)
+        self._publisher.emit(f"before_{stage}_iter", batch_idx=batch_idx, data_batch=batch)
+
+    def _go_on_to_loader(self, index: int, stage: str, trainer: Any) -> None:
+        while self._loader < index:
+            self._end_epoch(stage, trainer)
+            self._loader += 1
+            self._publisher.emit(f"before_{stage}_epoch")
+
+    def _end(self, stage: str, trainer: Any) -> None:
+        if trainer.sanity_checking:
+            return
+        if self._has_several_loaders:  # those at the end may have no batch
+            batches = trainer.num_val_batches if stage == "val" else trainer.num_test_batches
+            self._go_on_to_loader(len(batches) - 1, stage, trainer)
+        self._end_epoch(stage, trainer)
+        self._publisher.emit(f"after_{stage}")
+
+    def _end_epoch(self, stage: str, trainer: Any) -> None:
+        metrics = self._metrics.take(trainer.callback_metrics, self._loader)
+        self._publisher.emit(f"after_{stage}_epoch", metrics=metrics)
+
+    def _publish_empty_training(self) -> None:
+        """Publish a training without a batch: Lightning returns from it before its first event.
+
+        Source: LIFE-04.
+        """
+        self._publisher.emit("before_train")
+        for _ in range(self.runner.epoch, self.runner.max_epochs or 0):
+            self._publisher.emit("before_train_epoch")
+            self._publisher.emit("after_train_epoch")
+        self._publisher.emit("after_train")
+
+
+def _outputs(outputs: Any, divisor: int) -> dict[str, Any] | None:
+    """Return what a training step has returned: without a graph, and the loss as it was before it was divided."""
+    if not isinstance(outputs, Mapping):
+        outputs = {"loss": outputs}
+    values = {name: _detached(value) for name, value in cast("Mapping[str, Any]", outputs).items()}
+    if values.get("loss", outputs) is None:  # this step was to be skipped
+        del values["loss"]
+    elif divisor != 1 and "loss" in values:
+        values["loss"] = values["loss"] * divisor
+    return values or None
+
+
+def _evaluated(outputs: Any) -> Any:
+    if isinstance(outputs, Mapping):
+        return {name: _detached(value) for name, value in cast("Mapping[str, Any]", outputs).items()}
+    return _detached(outputs)
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
