@@ -77,7 +77,7 @@ def parse_plan(text: str) -> Plan | HubPlan:
 
     Example:
         >>> parse_plan("Plan(max_epochs=2, fault=Fault('before_val'))").fault
-        Fault(event='before_val', occurrence=0, kind='error')
+        Fault(event='before_val')
         >>> parse_plan("Plan(max_epoch=2)")
         Traceback (most recent call last):
         runtimeinfo_conformance._plan_text.PlanTextError: column 6: Plan has no 'max_epoch'; did you mean 'max_epochs'?
