@@ -1,0 +1,834 @@
+"""The adapter on Ignite's real engines."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import DeterministicEngine, Engine, Events, create_supervised_trainer
+from ignite.handlers import Checkpoint, DiskSaver, LRScheduler, PiecewiseLinear
+from ignite.metrics import Accuracy, RunningAverage
+from torch.utils.data import DataLoader, Dataset
+
+from runtimeinfo import (
+    HookError,
+    Lifecycle,
+    LoopError,
+    RunnerError,
+    StateError,
+    TrainRunner,
+    current_hub,
+    hears_everything,
+)
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters.ignite import IgniteRunner, RuntimeInfoCallback, attach
+
+
+@hears_everything(by="note")
+class Recorder:
+    """Notes each event with the counters, and that it is legal."""
+
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, int, int]] = []
+        self.arguments: list[dict[str, Any]] = []
+        self.lifecycle = Lifecycle()
+
+    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+        self.lifecycle.advance(event)
+        hub = runner.message_hub
+        assert hub.get_info("loop_stage") == self.lifecycle.stage or event == "on_exception" or self.lifecycle.aborting
+        self.notes.append((event, runner.epoch, runner.iter))
+        self.arguments.append(arguments)
+
+    @property
+    def events(self) -> list[str]:
+        return [event for event, _, _ in self.notes]
+
+    def of(self, event: str) -> list[tuple[int, int]]:
+        return [(epoch, iteration) for each, epoch, iteration in self.notes if each == event]
+
+    def given(self, event: str, argument: str) -> list[Any]:
+        pairs = zip(self.events, self.arguments, strict=True)
+        return [arguments[argument] for each, arguments in pairs if each == event]
+
+
+class Named:
+    def __init__(self, name: str, order: list[str], priority: str) -> None:
+        self.name, self.order, self.priority = name, order, priority
+
+    def before_train(self, runner: Any) -> None:
+        self.order.append(self.name)
+
+
+class Data(Dataset[Any]):
+    metainfo = {"classes": ["cat", "dog"]}  # noqa: RUF012
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.full((2,), float(index)), torch.tensor([float(index)])
+
+
+def stream(length: int) -> Any:
+    """Data without a length."""
+
+    class Stream:
+        def __iter__(self) -> Any:
+            return iter(range(length))
+
+    return Stream()
+
+
+def loss_of(_engine: Engine, batch: Any) -> float:
+    return float(batch)
+
+
+def validating(metrics: Any = None) -> Engine:
+    """An evaluator which has these metrics in its turn."""
+    engine = Engine(lambda _, batch: batch)
+    turns = iter(metrics or ())
+
+    @engine.on(Events.EPOCH_COMPLETED)
+    def _(engine: Engine) -> None:
+        engine.state.metrics.update(next(turns, {}))
+
+    return engine
+
+
+def scalars(hub: Any, key: str) -> list[float]:
+    return [float(value) for value in hub.get_scalar(key).data[0]]
+
+
+# -- the run
+
+
+def test_a_training_with_a_validation_after_each_epoch() -> None:
+    recorder, evaluator = Recorder(), validating([{"acc": 0.5}, {"acc": 0.75}])
+    trainer = Engine(loss_of)
+    callback = attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run([7]))
+    trainer.run([1, 2], max_epochs=2)
+    iteration = ["before_train_iter", "after_train_iter"]
+    validation = ["before_val", "before_val_epoch", "before_val_iter", "after_val_iter", "after_val_epoch", "after_val"]
+    epoch = ["before_train_epoch", *iteration * 2, "after_train_epoch", *validation]
+    assert recorder.events == ["before_run", "before_train", *epoch * 2, "after_train", "after_run"]
+    assert recorder.of("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert recorder.of("before_val") == [(1, 2), (2, 4)]
+    assert scalars(callback.hub, "train/loss") == [1, 2, 1, 2]
+    assert scalars(callback.hub, "val/acc") == [0.5, 0.75]
+    assert callback.hub.get_info("loop_stage") is None
+    assert callback.hub.get_info("max_epochs") == 2
+    assert callback.hub.get_info("max_iters") == 4
+
+
+def test_the_view_is_a_train_runner() -> None:
+    callback = attach(Engine(loss_of), seed=3, experiment_name="named", cfg={"lr": 1})
+    runner = callback.runner
+    assert isinstance(runner, IgniteRunner)
+    assert isinstance(runner, TrainRunner)
+    assert (runner.seed, runner.experiment_name, runner.framework_name) == (3, "named", "ignite")
+    assert '"lr": 1' in runner.cfg.pretty_text
+
+
+def test_a_seed_that_ignite_knows_is_published() -> None:
+    trainer = DeterministicEngine(loss_of)
+    callback = attach(trainer)
+    trainer.add_event_handler(Events.STARTED, lambda: None)
+    trainer.state.seed = 11
+    trainer.run([1])
+    assert callback.hub.get_info("seed") == 11
+
+
+def test_a_component_finds_the_hub_in_the_step() -> None:
+    seen = []
+
+    def step(_engine: Engine, _batch: Any) -> None:
+        hub = current_hub()
+        seen.append(tuple(hub.get_info(key) for key in ("loop_stage", "epoch", "iter", "max_iters")))
+
+    trainer = Engine(step)
+    attach(trainer)
+    trainer.run([1, 2], max_epochs=2)
+    assert seen == [("train", 0, 0, 4), ("train", 0, 1, 4), ("train", 1, 2, 4), ("train", 1, 3, 4)]
+    assert current_hub().get_info("loop_stage") is None
+
+
+def test_the_metainfo_of_the_dataset_is_published() -> None:
+    trainer = Engine(lambda engine, batch: None)
+    callback = attach(trainer)
+    trainer.run(DataLoader(Data()))
+    assert callback.hub.get_info("dataset_meta") == Data.metainfo
+
+
+def test_two_runs_one_after_the_other_count_anew() -> None:
+    recorder = Recorder()
+    trainer = Engine(loss_of)
+    attach(trainer, hooks=[recorder])
+    trainer.run([1, 2], max_epochs=2)
+    trainer.run([1, 2], max_epochs=2)
+    trainer.state.max_epochs = None  # how Ignite wants it
+    trainer.run([1, 2], max_epochs=1)
+    assert recorder.of("before_train") == [(0, 0), (0, 0), (0, 0)]
+    assert recorder.of("after_run") == [(2, 4), (2, 4), (1, 2)]
+
+
+def test_a_run_that_is_prolonged_goes_on() -> None:
+    recorder = Recorder()
+    trainer = Engine(loss_of)
+    callback = attach(trainer, hooks=[recorder])
+    trainer.run([1, 2], max_epochs=1)
+    trainer.run([1, 2], max_epochs=3)
+    assert recorder.of("before_train") == [(0, 0), (1, 2)]
+    assert callback.hub.get_info("max_epochs") == 3
+
+
+# -- where the handlers stand
+
+
+def test_handlers_find_what_their_event_publishes() -> None:
+    seen = []
+    trainer = Engine(loss_of)
+
+    @trainer.on(Events.STARTED | Events.EPOCH_STARTED | Events.COMPLETED)
+    def _(engine: Engine) -> None:
+        seen.append(
+            (engine.last_event_name.name, current_hub().get_info("loop_stage"), current_hub().get_info("epoch"))
+        )
+
+    @trainer.on(Events.ITERATION_COMPLETED)
+    def _() -> None:
+        seen.append(scalars(current_hub(), "train/loss"))
+
+    attach(trainer)  # after the handlers of the user
+    trainer.run([5])
+    assert seen == [("STARTED", "train", 0), ("EPOCH_STARTED", "train", 0), [5.0], ("COMPLETED", None, 1)]
+
+
+def test_the_users_handlers_go_on_in_their_order() -> None:
+    order: list[str] = []
+    trainer = Engine(loss_of)
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: order.append("first"))
+    attach(trainer)
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: order.append("second"))
+    RunningAverage(output_transform=lambda output: output).attach(trainer, "average")
+    trainer.run([2, 2], max_epochs=1)
+    assert order == ["first", "second"] * 2
+    assert trainer.state.metrics == {"average": 2}
+
+
+def test_the_rate_is_that_of_the_iteration_with_ignites_schedulers() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)
+    used = []
+    trainer = Engine(lambda engine, batch: used.append(optimizer.param_groups[0]["lr"]))
+    callback = attach(trainer, optimizer=optimizer)
+    schedule = PiecewiseLinear(optimizer, "lr", milestones_values=[(0, 1.0), (4, 0.0)])
+    trainer.add_event_handler(Events.ITERATION_STARTED, schedule)
+    trainer.run(range(4))
+    assert scalars(callback.hub, "train/lr") == used == [1.0, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("event", [Events.ITERATION_STARTED, Events.ITERATION_COMPLETED])
+def test_the_rate_is_that_of_the_iteration_with_torchs_schedulers(event: Any) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    used = []
+
+    def step(_engine: Engine, _batch: Any) -> None:
+        used.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+
+    trainer = Engine(step)
+    callback = attach(trainer, optimizer={"main": optimizer})
+    trainer.add_event_handler(event, LRScheduler(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)))
+    trainer.run(range(3))
+    assert scalars(callback.hub, "train/main.lr") == used
+
+
+def test_the_batch_is_the_one_that_the_handlers_have_prepared() -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    attach(trainer, hooks=[recorder])
+
+    @trainer.on(Events.ITERATION_STARTED)
+    def _(engine: Engine) -> None:
+        engine.state.batch *= 10
+
+    trainer.run([1, 2])
+    assert recorder.given("before_train_iter", "data_batch") == [10, 20]
+    assert recorder.given("before_train_iter", "batch_idx") == [0, 1]
+
+
+def test_hooks_run_by_priority() -> None:
+    order: list[str] = []
+    trainer = Engine(loss_of)
+    attach(trainer, hooks=[Named("late", order, "LOW"), Named("early", order, "HIGH"), Named("too", order, "LOW")])
+    trainer.run([1])
+    assert order == ["early", "late", "too"]
+
+
+# -- where a validation sits
+
+
+@pytest.mark.parametrize(
+    ("event", "inside", "counters"),
+    [
+        (Events.STARTED, "before_train", (0, 0)),
+        (Events.EPOCH_STARTED, "before_train_epoch", (0, 0)),
+        (Events.ITERATION_COMPLETED(once=1), "after_train_iter", (0, 1)),
+        (Events.EPOCH_COMPLETED, "after_train_epoch", (1, 2)),
+        (Events.COMPLETED, "after_train", (1, 2)),
+    ],
+)
+def test_a_validation_in_a_handler_lies_behind_the_event(event: Any, inside: str, counters: tuple[int, int]) -> None:
+    recorder, evaluator = Recorder(), validating()
+    trainer = Engine(loss_of)
+    attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    trainer.add_event_handler(event, lambda: evaluator.run([7]))
+    trainer.run([1, 2])
+    index = recorder.events.index("before_val")
+    assert recorder.events[index - 1] == inside
+    assert recorder.of("before_val") == [counters]
+
+
+def test_a_validation_in_the_step_lies_inside_the_iteration() -> None:
+    recorder, evaluator = Recorder(), validating()
+    trainer = Engine(lambda engine, batch: evaluator.run([7]) and None)
+    attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    trainer.run([1])
+    assert recorder.events[3:5] == ["before_train_iter", "before_val"]
+    assert recorder.of("after_run") == [(1, 1)]
+
+
+def test_a_lone_evaluator_is_a_run_of_its_own() -> None:
+    recorder, evaluator = Recorder(), validating([{"acc": 1.0}])
+    callback = attach(Engine(loss_of), evaluators={"test": evaluator}, hooks=[recorder])
+    evaluator.run([1, 2])
+    assert recorder.events[:3] == ["before_run", "before_test", "before_test_epoch"]
+    assert recorder.events[-2:] == ["after_test", "after_run"]
+    assert scalars(callback.hub, "test/acc") == [1.0]
+
+
+def test_one_engine_of_both_roles_validates_inside_and_tests_alone() -> None:
+    recorder, evaluator = Recorder(), validating()
+    trainer = Engine(loss_of)
+    attach(trainer, evaluators={"val": evaluator, "test": evaluator}, hooks=[recorder])
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run([7]))
+    trainer.run([1])
+    evaluator.run([8])
+    assert recorder.events.count("before_val") == recorder.events.count("before_test") == 1
+    assert recorder.events.index("before_val") < recorder.events.index("before_test")
+
+
+def test_several_evaluators_of_one_role() -> None:
+    first, second = validating([{"a": 1.0}]), validating([{"b": 2.0}])
+    trainer = Engine(loss_of)
+    callback = attach(trainer, evaluators={"val": [first, second]})
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: (first.run([1]), second.run([1])))
+    trainer.run([1])
+    assert (scalars(callback.hub, "val/a"), scalars(callback.hub, "val/b")) == ([1.0], [2.0])
+
+
+def test_an_evaluator_inside_another_one_is_not_heard() -> None:
+    recorder, inner, outer = Recorder(), validating([{"b": 1.0}]), validating([{"a": 1.0}])
+    callback = attach(Engine(loss_of), evaluators={"val": outer, "test": inner}, hooks=[recorder])
+    outer.add_event_handler(Events.ITERATION_COMPLETED, lambda: inner.run([1]))
+    outer.run([1, 2])
+    assert recorder.events.count("after_val_iter") == 2
+    assert "before_test" not in recorder.events
+    assert scalars(callback.hub, "val/a") == [1.0]
+
+
+def test_an_engine_that_is_not_named_is_not_heard() -> None:
+    recorder, other = Recorder(), validating()
+    trainer = Engine(loss_of)
+    attach(trainer, hooks=[recorder])
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: other.run([7]))
+    trainer.run([1])
+    assert not [event for event in recorder.events if "val" in event]
+
+
+# -- outputs and metrics
+
+
+@pytest.mark.parametrize(
+    ("output", "transform", "expected"),
+    [
+        (0.5, None, {"loss": 0.5}),
+        (torch.tensor(0.5), None, {"loss": 0.5}),
+        ({"a": 1.0, "b": 2}, None, {"a": 1.0, "b": 2}),
+        (("x", 0.5), None, None),
+        (None, None, None),
+        (("x", 0.5), lambda output: output[1], {"loss": 0.5}),
+        (("x", 0.5), lambda output: {"second": output[1]}, {"second": 0.5}),
+        (0.5, lambda output: None, None),
+    ],
+)
+def test_what_is_published_of_an_output(output: Any, transform: Any, expected: Any) -> None:
+    recorder, trainer = Recorder(), Engine(lambda engine, batch: output)
+    attach(trainer, output_transform=transform, hooks=[recorder])
+    trainer.run([1])
+    assert recorder.given("after_train_iter", "outputs") == [expected]
+
+
+def test_a_transform_that_returns_nonsense_is_named() -> None:
+    trainer = Engine(loss_of)
+    attach(trainer, output_transform=lambda output: [output])
+    with pytest.raises(RunnerError, match=r"output_transform must return .* but returned list \[SCALAR-04\]"):
+        trainer.run([1])
+
+
+def test_outputs_hold_no_graph() -> None:
+    recorder, weight = Recorder(), torch.ones((), requires_grad=True)
+    trainer = Engine(lambda engine, batch: {"loss": weight * batch})
+    attach(trainer, hooks=[recorder])
+    trainer.run([2.0])
+    assert not recorder.given("after_train_iter", "outputs")[0]["loss"].requires_grad
+    assert trainer.state.output["loss"].requires_grad  # the user's own is left alone
+
+
+def test_the_loss_is_undivided_and_iterations_are_batches_under_accumulation() -> None:
+    model = torch.nn.Linear(2, 1)
+    torch.nn.init.zeros_(model.weight)
+    torch.nn.init.zeros_(model.bias)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    trainer = create_supervised_trainer(model, optimizer, torch.nn.functional.mse_loss, gradient_accumulation_steps=2)
+    callback = attach(trainer, optimizer=optimizer)
+    trainer.run(DataLoader(Data()))
+    assert scalars(callback.hub, "train/loss") == [0.0, 1.0, 4.0, 9.0]
+    assert callback.hub.get_info("iter") == 4
+
+
+def test_metrics_are_those_of_this_validation_alone() -> None:
+    recorder = Recorder()
+    evaluator = validating([{"a": 1, "b": True}, {"a": 1}, {}])
+    attach(Engine(loss_of), evaluators={"val": evaluator}, hooks=[recorder])
+    for _ in range(3):
+        evaluator.run([1])
+    # Equal, and even the same object, but computed anew: it is published again.
+    assert recorder.given("after_val_epoch", "metrics") == [{"a": 1, "b": True}, {"a": 1}, {}]
+    assert evaluator.state.metrics == {"a": 1, "b": True}  # what the user finds is left as it was
+
+
+def test_metrics_of_ignite_are_complete() -> None:
+    evaluator = Engine(lambda engine, batch: batch)
+    callback = attach(Engine(loss_of), evaluators={"val": evaluator})
+    Accuracy().attach(evaluator, "accuracy")  # registered after ours
+    evaluator.run([(torch.tensor([0, 1]), torch.tensor([0, 0]))])
+    assert scalars(callback.hub, "val/accuracy") == [0.5]
+
+
+def test_metrics_that_the_user_replaces_are_all_of_this_validation() -> None:
+    recorder, evaluator = Recorder(), Engine(lambda engine, batch: batch)
+    attach(Engine(loss_of), evaluators={"val": evaluator}, hooks=[recorder])
+
+    @evaluator.on(Events.EPOCH_COMPLETED)
+    def _(engine: Engine) -> None:
+        engine.state.metrics = {"own": 1.0}
+
+    evaluator.run([1])
+    assert recorder.given("after_val_epoch", "metrics") == [{"own": 1.0}]
+
+
+def test_the_metrics_are_a_dict_like_any_other() -> None:
+    evaluator = validating([{"a": 1.0}])
+    attach(Engine(loss_of), evaluators={"val": evaluator})
+    metrics: Any = evaluator.run([1]).metrics
+    assert metrics == copy.deepcopy(metrics) == pickle.loads(pickle.dumps(metrics)) == {"a": 1.0}
+    metrics |= {"b": 2.0}
+    assert metrics.setdefault("c", 3.0) == 3.0
+    assert metrics.setdefault("a", 9.0) == 1.0
+    assert dict(metrics) == {"a": 1.0, "b": 2.0, "c": 3.0}
+
+
+# -- how long it is
+
+
+def test_a_stream_has_no_length() -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    callback = attach(trainer, hooks=[recorder])
+    trainer.run(stream(3), max_epochs=2)
+    assert callback.hub.get_info("max_epochs") == 2
+    assert callback.hub.get_info("max_iters", "nothing") is None
+    assert recorder.of("after_run")[0][1] >= 3
+
+
+def test_max_iters_that_end_in_mid_epoch_close_it() -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    callback = attach(trainer, hooks=[recorder])
+    trainer.run([1, 2, 3], max_iters=5)
+    assert recorder.events[-4:] == ["after_train_iter", "after_train_epoch", "after_train", "after_run"]
+    assert recorder.of("after_run") == [(2, 5)]
+    assert callback.hub.get_info("max_epochs", "nothing") is None
+    assert callback.hub.get_info("max_iters") == 5
+
+
+def test_data_need_not_be_given() -> None:
+    trainer = Engine(lambda engine, batch: 1.0)
+    callback = attach(trainer)
+    trainer.run(epoch_length=2, max_epochs=2)
+    assert callback.hub.get_info("max_iters") == 4
+    assert scalars(callback.hub, "train/loss") == [1.0] * 4
+
+
+# -- early ends
+
+
+@pytest.mark.parametrize("skip_completed", [False, True])
+def test_a_terminated_training_closes_all_scopes(skip_completed: bool) -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    attach(trainer, hooks=[recorder])
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=3), lambda: trainer.terminate(skip_completed))
+    trainer.run([1, 2], max_epochs=5)
+    assert recorder.events[-4:] == ["after_train_iter", "after_train_epoch", "after_train", "after_run"]
+    assert "on_exception" not in recorder.events
+    assert recorder.of("after_run") == [(2, 3)]
+
+
+def test_an_iteration_that_is_terminated_as_it_begins_does_not_count() -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    attach(trainer, hooks=[recorder])
+    trainer.add_event_handler(Events.ITERATION_STARTED(once=2), lambda: trainer.terminate())
+    trainer.run([1, 2, 3])
+    assert recorder.events.count("before_train_iter") == recorder.events.count("after_train_iter") == 2
+    assert recorder.of("after_run") == [(1, 1)]
+
+
+@pytest.mark.parametrize("skip_epoch_completed", [False, True])
+def test_a_terminated_epoch_is_followed_by_the_next_one(skip_epoch_completed: bool) -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    attach(trainer, hooks=[recorder])
+    end_epoch = Events.ITERATION_COMPLETED(once=1)
+    trainer.add_event_handler(end_epoch, lambda: trainer.terminate_epoch(skip_epoch_completed))
+    trainer.run([1, 2], max_epochs=2)
+    assert recorder.of("before_train_epoch") == [(0, 0), (1, 1)]
+    assert recorder.of("before_train_iter") == [(0, 0), (1, 1), (1, 2)]
+
+
+def test_a_terminated_validation_has_no_metrics() -> None:
+    recorder, evaluator = Recorder(), validating([{"a": 1.0}])
+    trainer = Engine(loss_of)
+    attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda: evaluator.terminate())
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), lambda: evaluator.run([1, 2]))
+    trainer.run([1, 2])
+    assert recorder.given("after_val_epoch", "metrics") == [None]
+    assert recorder.of("after_run") == [(1, 2)]
+
+
+@pytest.mark.parametrize("event", [Events.ITERATION_STARTED, Events.ITERATION_COMPLETED, Events.GET_BATCH_COMPLETED])
+@pytest.mark.parametrize("at", [2, 3, 4])
+def test_an_interrupted_run_pauses_and_goes_on_in_the_same_epoch(event: Any, at: int) -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    callback = attach(trainer, hooks=[recorder])
+    if event is Events.GET_BATCH_COMPLETED:
+        at -= 1  # which counts the iterations before
+    trainer.add_event_handler(event(event_filter=lambda engine, n: n == at), lambda: trainer.interrupt())
+    trainer.run([1, 2, 3], max_epochs=2)
+    assert recorder.events[-1] == "after_run"
+    assert callback.hub.get_info("loop_stage") is None
+    trainer.run([1, 2, 3], max_epochs=2)
+    assert recorder.of("after_run")[-1] == (2, 6)
+    completed = [index for index, event in enumerate(recorder.events) if event == "after_train_iter"]
+    outputs = [recorder.arguments[index]["outputs"] for index in completed]
+    assert [output["loss"] for output in outputs if output is not None] == [1, 2, 3, 1, 2, 3]
+    assert not [epoch for epoch, iteration in recorder.of("before_train_iter") if epoch != iteration // 3]
+
+
+# -- exceptions
+
+
+@pytest.mark.parametrize("error", [ValueError("planned"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("where", ["step", "handler", "validation"])
+def test_an_exception_comes_out_as_it_is_and_closes_all_scopes(error: BaseException, where: str) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    recorder = Recorder()
+    evaluator = Engine(fail if where == "validation" else loss_of)
+    trainer = Engine(fail if where == "step" else loss_of)
+    callback = attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    if where == "handler":
+        trainer.add_event_handler(Events.ITERATION_STARTED, fail)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: evaluator.run([1]))
+    with pytest.raises(type(error)) as caught:
+        trainer.run([1, 2])
+    assert caught.value is error
+    assert recorder.events.count("on_exception") == 1
+    assert recorder.given("on_exception", "exception") == [error]
+    assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
+    assert recorder.of("after_run") == [(0, 1 if where == "validation" else 0)]
+    assert callback.hub.get_info("loop_stage") is None
+    assert current_hub().get_info("epoch") is None
+
+
+def test_a_validation_whose_exception_is_handled_leaves_the_training_open() -> None:
+    recorder = Recorder()
+    evaluator, trainer = Engine(lambda engine, batch: 1 / 0), Engine(loss_of)
+    attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+
+    @trainer.on(Events.ITERATION_COMPLETED(once=1))
+    def _() -> None:
+        with pytest.raises(ZeroDivisionError):
+            evaluator.run([1])
+
+    trainer.run([1, 2])
+    assert recorder.events.count("on_exception") == 1
+    assert recorder.of("after_run") == [(1, 2)]
+
+
+def test_no_handler_swallows_exceptions() -> None:
+    trainer, evaluator = Engine(loss_of), Engine(loss_of)
+    attach(trainer, evaluators={"val": evaluator})
+    for engine in (trainer, evaluator):
+        assert Events.EXCEPTION_RAISED not in engine._event_handlers
+
+
+def test_an_iteration_whose_exception_the_user_swallows_does_not_count() -> None:
+    recorder, seen = Recorder(), []
+    trainer = Engine(lambda engine, batch: 1 / (batch - 2))
+    attach(trainer, hooks=[recorder])
+    trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, error: seen.append(error))
+    trainer.run([1, 2, 3])
+    assert [type(error) for error in seen] == [ZeroDivisionError]
+    assert recorder.of("after_run") == [(1, 1)]
+
+
+def test_a_hook_that_fails_ends_the_run() -> None:
+    class Failing:
+        priority = "LOW"
+
+        def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+            raise OSError("disk full")
+
+    recorder, trainer = Recorder(), Engine(loss_of)
+    attach(trainer, hooks=[recorder, Failing()])
+    with pytest.raises(OSError, match="disk full"):
+        trainer.run([1])
+    assert recorder.events[-1] == "after_run"
+    assert recorder.of("after_run") == [(0, 0)]
+
+
+def test_after_an_exception_the_training_goes_on_with_what_was_completed() -> None:
+    recorder, failing = Recorder(), [True]
+
+    def step(engine: Engine, batch: Any) -> float:
+        if engine.state.iteration == 2 and failing.pop():
+            raise ValueError("planned")
+        return float(batch)
+
+    trainer = Engine(step)
+    attach(trainer, hooks=[recorder])
+    with pytest.raises(ValueError, match="planned"):
+        trainer.run([1, 2, 3], max_epochs=2)
+    trainer.run([1, 2, 3], max_epochs=2)  # Ignite 0.5.5 does nothing at all in this one
+    trainer.run([1, 2, 3], max_epochs=2)
+    assert recorder.of("before_train") == [(0, 0), (0, 1)]
+
+
+# -- resume
+
+
+def test_a_checkpoint_of_ignite_holds_hub_and_counters(tmp_path: Path) -> None:
+    def build() -> tuple[Engine, RuntimeInfoCallback, Recorder]:
+        recorder, trainer = Recorder(), Engine(loss_of)
+        return trainer, attach(trainer, hooks=[recorder]), recorder
+
+    trainer, callback, _ = build()
+    parts = {"trainer": trainer, "runtimeinfo": callback}
+    saver = Checkpoint(parts, DiskSaver(str(tmp_path)), filename_pattern="{global_step}.pt", n_saved=None)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, saver)
+    trainer.run([1, 2, 3], max_epochs=2)
+    for step in (3, 4):  # at the end of an epoch, and in the middle of one
+        trainer, callback, recorder = build()
+        Checkpoint.load_objects({"trainer": trainer, "runtimeinfo": callback}, str(tmp_path / f"{step}.pt"))
+        assert callback.hub.get_info("loop_stage") is None
+        assert scalars(callback.hub, "train/loss") == [1, 2, 3, 1][:step]
+        trainer.run([1, 2, 3] if step == 3 else [2, 3], max_epochs=2, epoch_length=3)
+        assert recorder.of("before_train") == [(1, step)]
+        assert recorder.of("after_run") == [(2, 6)]
+        assert recorder.given("before_train_iter", "batch_idx") == [0, 1, 2][step - 3 :]
+
+
+def test_a_state_alone_brings_its_counters() -> None:
+    first, second = Engine(loss_of), Engine(loss_of)
+    saved = attach(first)
+    first.run([1, 2])
+    recorder = Recorder()
+    attach(second, hooks=[recorder]).load_state_dict(saved.state_dict())
+    second.run([1, 2])
+    assert recorder.of("before_train") == [(1, 2)]
+
+
+def test_the_trainer_alone_brings_its_counters() -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    attach(trainer, hooks=[recorder])
+    trainer.load_state_dict({"iteration": 4, "max_epochs": 3, "epoch_length": 2})
+    trainer.run([1, 2])
+    assert recorder.of("before_train") == [(2, 4)]
+
+
+def test_an_iteration_that_is_saved_from_inside_counts_as_done() -> None:
+    states = []
+    trainer = Engine(lambda engine, batch: states.append(callback.state_dict()))
+    callback = attach(trainer)
+    trainer.run([1, 2])
+    assert [state["iter"] for state in states] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"iter": -1}, "iter"),
+        ({"epoch": True}, "epoch"),
+        ({"version": 9}, "version"),
+        ({"message_hub": {"version": 0}}, "message_hub"),
+    ],
+)
+def test_a_damaged_state_changes_nothing(change: dict[str, Any], field: str) -> None:
+    callback = attach(Engine(loss_of))
+    before = callback.state_dict()
+    with pytest.raises(StateError) as caught:
+        callback.load_state_dict({**before, **change})
+    assert caught.value.field.startswith(field)
+    assert callback.state_dict() == before
+
+
+@pytest.mark.parametrize(("state", "match"), [(None, "must be a mapping"), ({}, "version must be an int")])
+def test_a_state_that_is_none_is_refused(state: Any, match: str) -> None:
+    with pytest.raises(StateError, match=match):
+        RuntimeInfoCallback().load_state_dict(state)
+
+
+def test_a_state_without_its_hub_is_refused() -> None:
+    with pytest.raises(StateError, match="message_hub is missing"):
+        RuntimeInfoCallback().load_state_dict({"version": 1, "epoch": 0, "iter": 0})
+
+
+def test_to_load_inside_the_training_is_refused() -> None:
+    trainer = Engine(lambda engine, batch: callback.load_state_dict(callback.state_dict()))
+    callback = attach(trainer)
+    with pytest.raises(LoopError, match=r"comes before trainer\.run"):
+        trainer.run([1])
+
+
+# -- to attach, and to detach
+
+
+def test_the_hub_can_be_the_users() -> None:
+    hub = MessageHub("test-ignite-own")
+    trainer = Engine(loss_of)
+    assert attach(trainer, hub=hub).hub is hub
+    trainer.run([1])
+    assert scalars(hub, "train/loss") == [1.0]
+
+
+def test_attached_twice_it_publishes_once() -> None:
+    trainer, evaluator = Engine(loss_of), validating([{"a": 1.0}] * 2)
+    old = attach(trainer, evaluators={"val": evaluator})
+    new = attach(trainer, evaluators={"val": evaluator})
+    trainer.run([1])
+    evaluator.run([1])
+    assert scalars(new.hub, "train/loss") == scalars(new.hub, "val/a") == [1.0]
+    assert dict(old.hub.log_scalars) == {}
+    old.detach()  # long since
+    trainer.run([1])
+    assert scalars(new.hub, "train/loss") == [1.0, 1.0]
+
+
+def test_detached_the_engines_are_as_they_were() -> None:
+    trainer, evaluator = Engine(loss_of), Engine(loss_of)
+    before = [(dict(vars(engine)), engine.run) for engine in (trainer, evaluator)]
+    callback = attach(trainer, evaluators={"val": evaluator})
+    callback.detach()
+    for engine, (attributes, run) in zip((trainer, evaluator), before, strict=True):
+        assert set(vars(engine)) == set(attributes)
+        assert engine.run == run
+        assert not any(engine._event_handlers.values())
+    assert callback.attach(trainer).runner is not None
+
+
+def test_a_run_that_somebody_else_has_wrapped_stays_wrapped() -> None:
+    trainer, calls = Engine(loss_of), []
+    callback = attach(trainer)
+    ours = trainer.run
+
+    def theirs(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return ours(*args, **kwargs)
+
+    trainer.run = theirs  # type: ignore[method-assign]
+    callback.detach()
+    trainer.run([1])
+    assert calls == [([1],)]
+    assert dict(callback.hub.log_scalars) == {}
+
+
+def test_a_callback_has_one_trainer() -> None:
+    callback = RuntimeInfoCallback().attach(Engine(loss_of))
+    with pytest.raises(RunnerError, match="attached already: detach"):
+        callback.attach(Engine(loss_of))
+
+
+@pytest.mark.parametrize(
+    ("trainer", "evaluators", "match"),
+    [
+        ("engine", None, "trainer must be an engine of Ignite, but is .*str"),
+        (Engine(loss_of), [Engine(loss_of)], "evaluators must map 'val' and 'test'"),
+        (Engine(loss_of), {"val": 3}, r"evaluators\['val'\] must be an engine of its own, or several, but is .*int"),
+        (Engine(loss_of), {"eval": Engine(loss_of)}, "has the role 'eval'; the roles are 'val' and 'test'"),
+    ],
+)
+def test_what_cannot_be_attached_is_named(trainer: Any, evaluators: Any, match: str) -> None:
+    with pytest.raises(RunnerError, match=match):
+        attach(trainer, evaluators=evaluators)
+
+
+def test_the_trainer_is_no_evaluator() -> None:
+    trainer = Engine(loss_of)
+    with pytest.raises(RunnerError, match="is the trainer itself"):
+        attach(trainer, evaluators={"val": trainer})
+
+
+def test_what_cannot_be_a_hook_or_an_optimizer_changes_nothing() -> None:
+    trainer = Engine(loss_of)
+    with pytest.raises(HookError):
+        attach(trainer, hooks=[object()])
+    with pytest.raises(LoopError, match="an optimizer has param_groups"):
+        attach(trainer, optimizer=3)
+    assert "run" not in vars(trainer)
+
+
+def test_nothing_holds_the_engines_once_they_are_gone() -> None:
+    trainer = Engine(loss_of)
+    attach(trainer)
+    trainer.run([1])
+    gone = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert gone() is None
+
+
+def test_without_ignite_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['ignite'] = None; import runtimeinfo_adapters.ignite"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'runtimeinfo[ignite]'" in done.stderr
+
+
+def test_an_untried_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import importlib.metadata as metadata; real = metadata.version\n"
+        "metadata.version = lambda name: '0.9.0' if name == 'pytorch-ignite' else real(name)\n"
+        "import runtimeinfo_adapters.ignite"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pytorch-ignite 0.9.0 is installed" in done.stderr
+    assert "below 0.6" in done.stderr

@@ -1,0 +1,197 @@
+"""The adapter for PyTorch-Ignite as a subject: real engines and checkpoints."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import ignite
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint, DiskSaver
+
+from runtimeinfo_adapters.ignite import attach
+from runtimeinfo_conformance._plan import Batch, Plan, PlannedDataset, PlannedLoader
+from runtimeinfo_conformance._subject import Subject
+
+_FILE = "checkpoint.pt"
+
+
+class _Stream:
+    """A loader without a length. It can begin in mid-epoch, since Ignite itself goes on with the first batch."""
+
+    def __init__(self, loader: PlannedLoader, skip: int = 0) -> None:
+        self.dataset: PlannedDataset = loader.dataset
+        self._loader = loader
+        self._skip = skip
+
+    def __iter__(self) -> Iterator[Batch]:
+        skip, self._skip = self._skip, 0
+        return itertools.islice(self._loader, skip, None)
+
+
+class _SizedStream(_Stream):
+    """The same with the length of an epoch."""
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+class _Script:
+    """Does what a plan says, the way a user writes it."""
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        self.plan = plan
+        self.optimizers = {name: _optimizer(plan) for name in plan.optimizers or ("",)}
+        self.schedulers = [torch.optim.lr_scheduler.ExponentialLR(each, 0.5) for each in self.optimizers.values()]
+        self.validated = 0
+        self.trainer: Any = Engine(self.step)
+        self.evaluator: Any = Engine(_return_batch)
+        self.tester: Any = Engine(_return_batch)
+        # Ignite refuses data whose length is 0, but not data that turn out to be empty.
+        self.has_length = plan.sized and plan.batches > 0
+        self.data = (_SizedStream if plan.sized else _Stream)(plan.train_dataloader(), plan.start_batch)
+        self.callback = attach(
+            self.trainer,
+            optimizer=self.optimizers if plan.optimizers else self.optimizers[""],
+            evaluators={"val": self.evaluator, "test": self.tester},
+            cfg={"batches": plan.batches},
+            seed=plan.seed,
+            experiment_name=plan.experiment_name,
+            hooks=hooks,
+        )
+        self.parts: dict[str, Any] = {
+            "runtimeinfo": self.callback,
+            **{f"scheduler{index}": each for index, each in enumerate(self.schedulers)},
+            **{f"optimizer{index}": each for index, each in enumerate(self.optimizers.values())},
+        }
+        if self.has_length:
+            self.parts["trainer"] = self.trainer
+        self.register()
+
+    def register(self) -> None:
+        """Register the handlers."""
+        plan, on = self.plan, self.trainer.add_event_handler
+        if not self.has_length:
+            on(Events.EPOCH_COMPLETED, self.begin_anew)
+        if plan.val_before:
+            on(Events.STARTED, self.validate)
+        if plan.schedule:
+            on(Events.ITERATION_COMPLETED, self.step_schedulers)
+        if plan.checkpoint is not None:
+            saver = DiskSaver(str(plan.checkpoint), require_empty=False)
+            checkpoint = Checkpoint(self.parts, saver, filename_pattern=_FILE, n_saved=None)
+            on(Events.EPOCH_COMPLETED, checkpoint)
+            if plan.checkpoint_iterations:
+                on(Events.ITERATION_COMPLETED, checkpoint)
+        on(Events.ITERATION_COMPLETED, self.validate_inside)
+        if plan.validates_after_epoch:
+            on(Events.EPOCH_COMPLETED, self.validate)
+        if plan.val_after:
+            on(Events.COMPLETED, self.validate)
+        for engine in (self.evaluator, self.tester):
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self.compute_metrics)
+
+    def run(self) -> None:
+        """Make the run."""
+        plan = self.plan
+        if plan.resume_from is not None:
+            load = cast("Any", Checkpoint).load_objects
+            load(self.parts, str(plan.resume_from / _FILE))
+            if not self.has_length:  # without it, Ignite's own state cannot tell the epoch
+                runner: Any = self.callback.runner
+                state = self.trainer.state
+                state.epoch, state.iteration, state.max_epochs = runner.epoch, runner.iter, plan.max_epochs
+        data: Any = self.data
+        if plan.sized and not self.has_length:
+            self.trainer.set_data(data)  # where Ignite does not look at the length
+            data = iter(data)
+        self.trainer.run(data, max_epochs=plan.max_epochs)
+        if plan.test_batches is not None:
+            _evaluate(self.tester, plan.test_dataloader())
+
+    def step(self, engine: Engine, batch: Batch) -> dict[str, Any]:
+        """Train on a batch."""
+        if (batch.index + 1) % self.plan.accumulation == 0:
+            for optimizer in self.optimizers.values():
+                optimizer.step()
+        if batch.stop:
+            engine.terminate()
+        return batch.outputs
+
+    def step_schedulers(self) -> None:
+        """Halve the rates."""
+        with warnings.catch_warnings():
+            # With accumulation a scheduler steps before its optimizer has: that is what the plan wants.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for scheduler in self.schedulers:
+                scheduler.step()
+
+    def validate_inside(self, engine: Engine) -> None:
+        """Validate, if the plan wants it after this batch."""
+        batch: Any = engine.state.batch
+        if self.plan.validates_after(batch.index):
+            self.validate()
+
+    def validate(self) -> None:
+        """Validate."""
+        _evaluate(self.evaluator, self.plan.val_dataloader())
+        self.validated += 1
+
+    def compute_metrics(self, engine: Engine) -> None:
+        """Compute the metrics, as a handler of Ignite's does."""
+        engine.state.metrics.update(self.plan.metrics_of(self.validated if engine is self.evaluator else 0))
+
+    def begin_anew(self, engine: Any) -> None:
+        """Let the next epoch be as long as its stream, whatever the last one was."""
+        engine.state.epoch_length = None
+        engine.set_data(self.data)
+
+
+def run(plan: Plan, hooks: Sequence[Any]) -> None:
+    """Do what a plan says."""
+    _Script(plan, hooks).run()
+
+
+def subject() -> Subject:
+    """Return the subject."""
+    return Subject(
+        "ignite",
+        str(ignite.__version__),
+        run=run,
+        capabilities={
+            "val",
+            "val_before",
+            "val_inside",
+            "val_after",
+            "test",
+            "outputs",
+            "metrics",
+            "metainfo",
+            "unsized",
+            "scheduler",
+            "optimizers",
+            "accumulation",
+            "early_stop",
+            "resume",
+            "resume_mid_epoch",
+        },
+    )
+
+
+def _return_batch(_engine: Engine, batch: Batch) -> Batch:
+    return batch
+
+
+def _evaluate(engine: Any, loader: PlannedLoader) -> None:
+    engine.state.epoch_length = None
+    engine.run(loader if len(loader.dataset) else _Stream(loader))
+
+
+def _optimizer(plan: Plan) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": plan.lr_of(0, group)} for group in range(plan.groups)
+    ]
+    return torch.optim.SGD(groups, lr=1.0)
