@@ -91,7 +91,9 @@ def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
     possible = {
         "stopped early": "early_stop" in capabilities and plan.max_iters > 0,
         "resumed": "resume" in capabilities and plan.max_epochs > 1,
-        "resumed in mid-epoch": "resume_mid_epoch" in capabilities and plan.max_epochs > 0 and plan.batches > 1,
+        "resumed in mid-epoch": {"resume", "resume_mid_epoch"} <= capabilities
+        and plan.max_epochs > 0
+        and plan.batches > 1,
     }
     return ("smooth", "wrong", "twice", "wrong and again", *(name for name, can_be in possible.items() if can_be))
 

@@ -41,7 +41,7 @@ def draw(declared: Iterable[str], most: int = 300) -> list[Plan]:
 def everything() -> list[Plan]:
     import torch  # noqa: F401  # whoever has loaded it gets its tensors, too
 
-    return draw(CAPABILITIES)
+    return draw(CAPABILITIES, 600)
 
 
 @settings(max_examples=50)
@@ -107,7 +107,7 @@ def test_a_training_is_stopped_in_its_last_iteration_too(everything: list[Plan])
 
 def test_no_tensors_for_whom_has_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    kinds = {kind for plan in draw({"outputs"}) for _, kind in plan.outputs}
+    kinds = {kind for plan in draw({"outputs"}, 600) for _, kind in plan.outputs}
     assert kinds == {*SCALAR_KINDS, *OTHER_KINDS}
 
 
