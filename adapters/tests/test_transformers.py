@@ -1,0 +1,641 @@
+"""The adapter on the real Trainer of Transformers, with a model of one layer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import Dataset, IterableDataset
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from runtimeinfo import Lifecycle, RunnerError, StateError, TrainRunner, current_hub, hears_everything
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters._framework import UntestedVersionWarning
+from runtimeinfo_adapters.transformers import RuntimeInfoCallback, TransformersRunner, _runner, attach
+
+
+class Data(Dataset[Any]):
+    metainfo = {"classes": ["cat", "dog"]}  # noqa: RUF012
+
+    def __init__(self, length: int = 10) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"x": torch.full((2,), float(index)), "labels": torch.tensor([float(index % 3)])}
+
+
+class Stream(IterableDataset[Any]):
+    def __init__(self, length: int = 100) -> None:
+        self.length = length
+
+    def __iter__(self) -> Iterator[Any]:
+        return (Data()[index] for index in range(self.length))
+
+
+class Model(torch.nn.Module):
+    """Notes what a component sees inside, and raises where it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+        torch.nn.init.constant_(self.layer.weight, 0.01)
+        torch.nn.init.zeros_(self.layer.bias)
+        self.seen: list[Any] = []
+        self.losses: list[float] = []
+        self.raises: dict[int, BaseException] = {}  # by the how manieth call
+
+    def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
+        hub = current_hub()
+        self.seen.append(tuple(hub.get_info(key) for key in ("loop_stage", "epoch", "iter")))
+        if len(self.seen) in self.raises:
+            raise self.raises[len(self.seen)]
+        logits = self.layer(x)
+        loss = ((logits - labels) ** 2).mean()
+        self.losses.append(loss.item())
+        return {"loss": loss, "logits": logits, "aux": logits.abs().max(), "hidden_states": (logits,)}
+
+
+@hears_everything(by="note")
+class Recorder:
+    """Notes each event, the counters, and the stage in the hub."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.notes: list[tuple[Any, ...]] = []
+        self.arguments: list[tuple[str, dict[str, Any]]] = []
+        self.raises: dict[str, BaseException] = {}
+
+    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+        hub = runner.message_hub
+        self.events.append(event)
+        self.notes.append((event, runner.epoch, runner.iter, hub.get_info("loop_stage")))
+        self.arguments.append((event, arguments))
+        if event in self.raises:
+            raise self.raises.pop(event)
+
+    def judge(self) -> None:
+        """Demand a legal stream, the stage that goes with it, and no scope left open."""
+        lifecycle = Lifecycle()
+        for event, _, _, stage in self.notes:
+            if event not in {"before_save_checkpoint", "after_load_checkpoint"}:
+                lifecycle.advance(event)
+                assert lifecycle.aborting or stage == lifecycle.stage, event
+        assert lifecycle.open_scopes == ()
+
+    def at(self, event: str) -> list[tuple[int, int]]:
+        """Return the counters at each of an event."""
+        return [(epoch, iteration) for which, epoch, iteration, _ in self.notes if which == event]
+
+    def given(self, event: str, name: str) -> list[Any]:
+        return [arguments[name] for which, arguments in self.arguments if which == event]
+
+
+def build(folder: Path, *, trainer: Any = Trainer, model: Any = None, data: Any = None, **more: Any) -> Any:
+    """Return a Trainer: 10 items in 5 batches, 2 epochs, 2 validation batches."""
+    rest = {name: more.pop(name) for name in ("eval_dataset", "callbacks", "compute_metrics") if name in more}
+    given = {
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 2,
+        "per_device_eval_batch_size": 2,
+        "train_sampling_strategy": "sequential",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "learning_rate": 0.001,
+        "optim": "sgd",
+        "seed": 3,
+        "run_name": "adapter",
+        "use_cpu": True,
+        "dataloader_pin_memory": False,
+        "report_to": [],
+        "disable_tqdm": True,
+        "log_level": "error",
+    } | more
+    arguments = TrainingArguments(str(folder), **given)
+    rest = {"eval_dataset": Data(4)} | rest
+    return trainer(model or Model(), arguments, train_dataset=Data() if data is None else data, **rest)
+
+
+def attached(folder: Path, **more: Any) -> tuple[Any, Any, Recorder]:
+    recorder = Recorder()
+    trainer = build(folder, **more)
+    return trainer, attach(trainer, hooks=[recorder]), recorder
+
+
+def values(hub: Any, key: str) -> list[float]:
+    return [float(value) for value in hub.get_scalar(key).data[0]]
+
+
+ITERATION = ["before_train_iter", "after_train_iter"]
+EPOCH = ["before_train_epoch", *ITERATION * 5, "after_train_epoch"]
+VAL_EPOCH = ["before_val_epoch", *["before_val_iter", "after_val_iter"] * 2, "after_val_epoch"]
+VAL = ["before_val", *VAL_EPOCH, "after_val"]
+
+
+# -- training
+
+
+def test_a_training_with_validation(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path, eval_strategy="epoch")
+    trainer.train()
+    recorder.judge()
+    assert recorder.events == ["before_run", "before_train", *(EPOCH + VAL) * 2, "after_train", "after_run"]
+    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert recorder.at("before_val") == [(1, 5), (2, 10)]
+    hub = callback.message_hub
+    assert len(values(hub, "train/loss")) == len(values(hub, "train/lr")) == len(values(hub, "train/aux")) == 10
+    assert len(values(hub, "val/loss")) == 2
+    keys = ("epoch", "iter", "max_epochs", "max_iters", "seed", "experiment_name", "loop_stage", "dataset_meta")
+    assert [hub.get_info(key) for key in keys] == [2, 10, 2, 10, 3, "adapter", None, Data.metainfo]
+    assert json.loads(hub.get_info("cfg"))["learning_rate"] == 0.001
+    assert hub.get_info("transformers_version") == importlib.metadata.version("transformers")
+    assert isinstance(callback.runner, TrainRunner)
+    assert isinstance(callback.runner, TransformersRunner)
+
+
+def test_what_a_component_sees(tmp_path: Path) -> None:
+    model = Model()
+    trainer, _, _ = attached(tmp_path, model=model, eval_strategy="epoch", num_train_epochs=1)
+    nobody = current_hub()
+    trainer.train()
+    trainer.predict(Data(4))
+    assert model.seen == [
+        *(("train", 0, index) for index in range(5)),
+        *[("val", 1, 5)] * 2,
+        *[("test", 1, 5)] * 2,
+    ]
+    assert current_hub() is nobody
+
+
+def test_the_batch_comes_along(tmp_path: Path) -> None:
+    trainer, _, recorder = attached(tmp_path, num_train_epochs=1, eval_strategy="epoch")
+    trainer.train()
+    assert [batch["x"][0, 0].item() for batch in recorder.given("before_train_iter", "data_batch")] == [0, 2, 4, 6, 8]
+    assert [batch["x"][0, 0].item() for batch in recorder.given("before_val_iter", "data_batch")] == [0, 2]
+    assert recorder.given("after_train_iter", "batch_idx") == [0, 1, 2, 3, 4]
+
+
+# frameworks.md: "HF at accumulation 2: 6 steps for 10 batches"; "HF training_step: divided by accumulation"
+def test_with_accumulation_batches_are_counted_and_the_loss_is_whole(tmp_path: Path) -> None:
+    model = Model()
+    trainer, callback, recorder = attached(tmp_path, model=model, gradient_accumulation_steps=2)
+    trainer.train()
+    recorder.judge()
+    assert trainer.state.global_step == 6
+    assert recorder.events.count("before_train_iter") == recorder.events.count("after_train_iter") == 10
+    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert callback.message_hub.get_info("max_iters") == 10
+    assert values(callback.message_hub, "train/loss") == pytest.approx(model.losses)
+
+
+class LanguageModel(Model):
+    """Divides by the number of items of the whole accumulation, as models of language do."""
+
+    def forward(self, x: Any, labels: Any = None, num_items_in_batch: Any = None, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        out = super().forward(x, labels)
+        if num_items_in_batch is not None:
+            out["loss"] = ((out["logits"] - labels) ** 2).sum() / num_items_in_batch
+        return out
+
+
+def test_a_loss_that_is_shared_by_items_is_whole_too(tmp_path: Path) -> None:
+    model = LanguageModel()
+    trainer, callback, _ = attached(tmp_path, model=model, gradient_accumulation_steps=5, num_train_epochs=1)
+    assert trainer.model_accepts_loss_kwargs
+    trainer.train()
+    assert values(callback.message_hub, "train/loss") == pytest.approx(model.losses)
+
+
+# frameworks.md: "after it HF (always) shows the next value"
+def test_the_learning_rate_is_the_one_in_force(tmp_path: Path) -> None:
+    trainer, callback, _ = attached(tmp_path, num_train_epochs=1)
+    trainer.train()
+    assert values(callback.message_hub, "train/lr") == pytest.approx([0.001 * (5 - done) / 5 for done in range(5)])
+
+
+def test_what_is_handed_out_holds_no_graph_and_no_predictions(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path, num_train_epochs=1, per_device_train_batch_size=1)
+    trainer.train()
+    assert all(set(outputs) == {"loss", "aux"} for outputs in recorder.given("after_train_iter", "outputs"))
+    handed_out = [each for outputs in recorder.given("after_train_iter", "outputs") for each in outputs.values()]
+    assert not any(value.requires_grad for value in handed_out)
+    assert "train/logits" not in callback.message_hub.log_scalars
+
+
+class OwnLoss(Trainer):
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        outputs = model(**inputs)
+        loss = outputs["loss"] * 10
+        return (loss, outputs) if return_outputs else loss
+
+
+def test_the_loss_is_the_one_that_is_trained_on(tmp_path: Path) -> None:
+    model = Model()
+    trainer, callback, _ = attached(tmp_path, trainer=OwnLoss, model=model, num_train_epochs=1)
+    trainer.train()
+    assert values(callback.message_hub, "train/loss") == pytest.approx([10 * loss for loss in model.losses])
+
+
+# -- totals
+
+
+# frameworks.md: "HF iterable with max_steps=7: num_train_epochs is 9223372036854775807"
+@pytest.mark.parametrize(
+    ("given", "epochs", "iterations"),
+    [
+        ({"data": Stream(), "max_steps": 7}, None, 7),
+        ({"data": Stream(), "max_steps": 3, "gradient_accumulation_steps": 2}, None, None),
+        ({"max_steps": 7}, None, 7),
+        ({"max_steps": 4, "gradient_accumulation_steps": 2}, None, 7),
+        ({"num_train_epochs": 1.5}, 2, 8),
+        ({"num_train_epochs": 1, "dataloader_drop_last": True, "data": Data(11)}, 1, 5),
+    ],
+)
+def test_how_long_it_will_be(tmp_path: Path, given: Any, epochs: int | None, iterations: int | None) -> None:
+    trainer, callback, recorder = attached(tmp_path, **given)
+    trainer.train()
+    recorder.judge()
+    hub = callback.message_hub
+    assert (hub.get_info("max_epochs", 0), hub.get_info("max_iters", 0)) == (epochs, iterations)
+    if iterations is not None:
+        assert recorder.events.count("after_train_iter") == iterations
+
+
+def test_data_without_a_length_and_steps_is_the_trainers_own_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="max_steps"):
+        attached(tmp_path, data=Stream())
+
+
+# -- evaluation
+
+
+# frameworks.md: "After before_train, before any epoch: HF eval_on_start"
+def test_an_evaluation_at_the_start(tmp_path: Path) -> None:
+    trainer, _, recorder = attached(tmp_path, eval_on_start=True, num_train_epochs=1)
+    trainer.train()
+    recorder.judge()
+    assert recorder.events == ["before_run", "before_train", *VAL, *EPOCH, "after_train", "after_run"]
+
+
+def test_an_evaluation_inside_the_epoch(tmp_path: Path) -> None:
+    trainer, _, recorder = attached(tmp_path, eval_strategy="steps", eval_steps=3, max_steps=5)
+    trainer.train()
+    recorder.judge()
+    assert recorder.events[3:-2] == [*ITERATION * 3, *VAL, *ITERATION * 2, *VAL, "after_train_epoch"]
+
+
+# frameworks.md: "Two val loaders: HF fires on_evaluate twice"
+def test_several_data_sets_are_several_epochs_of_one_validation(tmp_path: Path) -> None:
+    data = {"a": Data(2), "b": Data(4)}
+    trainer, callback, recorder = attached(tmp_path, eval_dataset=data, eval_strategy="epoch", num_train_epochs=1)
+    trainer.train()
+    recorder.judge()
+    first = ["before_val_epoch", "before_val_iter", "after_val_iter", "after_val_epoch"]
+    assert recorder.events[-11 - 3 : -2] == ["before_val", *first, *VAL_EPOCH, "after_val"]
+    assert len(values(callback.message_hub, "val/a_loss")) == len(values(callback.message_hub, "val/b_loss")) == 1
+
+
+def test_metrics_are_those_of_the_model_alone(tmp_path: Path) -> None:
+    turns = iter([{"acc": 0.25, "confusion": [1, 2], "f_runtime": 7.0}, {"acc": 0.5}, {"acc": 0.75}])
+    trainer, callback, recorder = attached(
+        tmp_path, eval_strategy="epoch", compute_metrics=lambda _: next(turns), num_train_epochs=1
+    )
+    trainer.train()
+    trainer.predict(Data(4))
+    trainer.evaluate(Data(4), metric_key_prefix="final")
+    hub = callback.message_hub
+    first, second = recorder.given("after_val_epoch", "metrics")
+    assert set(first) == {"acc", "confusion", "f_runtime", "loss"}
+    assert set(second) == {"final_acc", "final_loss"}
+    assert set(recorder.given("after_test_epoch", "metrics")[0]) == {"acc", "loss"}
+    assert values(hub, "val/acc") == [0.25]
+    assert hub.get_info("val/confusion") == [1, 2]
+    assert values(hub, "test/acc") == [0.5]
+    assert values(hub, "val/final_acc") == [0.75]
+
+
+# frameworks.md: "test: on_predict only"
+def test_evaluate_and_predict_alone_are_runs_of_their_own(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path)
+    trainer.evaluate()
+    trainer.predict(Data(2))
+    recorder.judge()
+    test = ["before_test_epoch", "before_test_iter", "after_test_iter", "after_test_epoch"]
+    assert recorder.events == [
+        *["before_run", *VAL, "after_run"],
+        *["before_run", "before_test", *test, "after_test", "after_run"],
+    ]
+    assert callback.message_hub.get_info("experiment_name") == "adapter"
+    assert callback.message_hub.get_info("loop_stage") is None
+
+
+def test_a_prediction_that_is_part_of_a_validation_has_no_events(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path, compute_metrics=lambda _: predicted())
+
+    def predicted() -> dict[str, float]:
+        trainer.compute_metrics = None
+        return {"more": trainer.predict(Data(2)).metrics["test_loss"]}
+
+    trainer.evaluate()
+    recorder.judge()
+    assert recorder.events == ["before_run", *VAL, "after_run"]
+    assert len(values(callback.message_hub, "val/more")) == 1
+
+
+# -- abnormal ends
+
+
+# frameworks.md: "Exception and KeyboardInterrupt: no event at all in HF"
+@pytest.mark.parametrize("error", [ValueError("the loss is NaN"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize(("call", "inside"), [(3, "train_iter"), (6, "val_iter")])
+def test_an_exception_closes_all_scopes(tmp_path: Path, error: BaseException, call: int, inside: str) -> None:
+    model = Model()
+    model.raises[call] = error
+    trainer, callback, recorder = attached(tmp_path, model=model, eval_strategy="epoch")
+    nobody = current_hub()
+    with pytest.raises(type(error)) as raised:
+        trainer.train()
+    assert raised.value is error
+    recorder.judge()
+    end = recorder.events.index("on_exception")
+    assert recorder.given("on_exception", "exception") == [error]
+    assert recorder.events[end + 1] == f"after_{inside}"
+    assert recorder.events[-1] == "after_run"
+    hub = callback.message_hub
+    assert hub.get_info("loop_stage") is None
+    assert hub.get_info("iter") == min(call - 1, 5)
+    assert current_hub() is nobody
+
+
+@pytest.mark.parametrize("event", ["before_run", "before_train", "after_train_iter", "after_val_epoch", "after_run"])
+def test_what_a_hook_raises_comes_out_too(tmp_path: Path, event: str) -> None:
+    trainer, callback, recorder = attached(tmp_path, eval_strategy="epoch")
+    recorder.raises[event] = error = RuntimeError(event)
+    with pytest.raises(RuntimeError) as raised:
+        trainer.train()
+    assert raised.value is error
+    assert callback.publisher.lifecycle.open_scopes == ()
+
+
+def test_an_evaluation_whose_error_is_handled_closes_alone(tmp_path: Path) -> None:
+    class Evaluates(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 1:
+                with pytest.raises(ValueError, match="mine"):
+                    trainer.evaluate()
+
+    model = Model()
+    model.raises[2] = ValueError("mine")
+    trainer, _, recorder = attached(tmp_path, model=model, callbacks=[Evaluates()], num_train_epochs=1)
+    trainer.train()
+    recorder.judge()
+    closes = ["on_exception", "after_val_iter", "after_val_epoch", "after_val"]
+    start = recorder.events.index("on_exception")
+    assert recorder.events[start : start + 5] == [*closes, "before_train_iter"]
+    assert recorder.events.count("after_train_iter") == 5
+
+
+# frameworks.md: "HF auto_find_batch_size: train_begin, epoch_begin, train_begin with no end between"
+@pytest.mark.parametrize("has_own_loop", [True, False])
+def test_a_training_that_begins_anew_with_smaller_batches(tmp_path: Path, has_own_loop: bool) -> None:
+    model = Model()
+    model.raises[2] = error = torch.OutOfMemoryError("CUDA out of memory.")
+    trainer, callback, recorder = attached(
+        tmp_path, model=model, auto_find_batch_size=True, per_device_train_batch_size=4, num_train_epochs=1
+    )
+    if not has_own_loop:  # as in a version that calls it otherwise
+        trainer._inner_training_loop = trainer._inner_training_loop.runtimeinfo_inside
+    trainer.train()
+    recorder.judge()
+    assert recorder.events.count("before_run") == recorder.events.count("after_run") == 1
+    assert recorder.events.count("before_train") == recorder.events.count("after_train") == 2
+    assert recorder.given("on_exception", "exception") == ([error] if has_own_loop else [])
+    assert recorder.at("before_train") == [(0, 0), (0, 0)]
+    assert recorder.at("before_train_iter") == [(0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 3)]
+    assert callback.message_hub.get_info("max_iters") == 4
+
+
+# -- the user's own
+
+
+def test_callbacks_of_the_user_work_and_find_the_information(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Mine(TrainerCallback):
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            hub = current_hub()
+            seen.append(("epoch", hub.get_info("epoch"), hub.get_info("loop_stage")))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            hub = current_hub()
+            seen.append(("step", hub.get_info("iter"), len(hub.get_scalar("train/loss").data[0])))
+            control.should_training_stop = state.global_step == 2
+
+    trainer, callback, recorder = attached(tmp_path, callbacks=[Mine()])
+    trainer.train()
+    recorder.judge()
+    assert seen == [("epoch", 0, "train"), ("step", 0, 1), ("step", 1, 2)]
+    assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
+    assert callback.message_hub.get_info("epoch") == 1
+
+
+def test_two_trainings_one_after_the_other(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path, num_train_epochs=1)
+    trainer.train()
+    trainer.train()
+    recorder.judge()
+    assert recorder.at("before_train") == [(0, 0), (0, 0)]
+    assert recorder.at("before_train_iter") == [(0, index) for index in range(5)] * 2
+    assert len(values(callback.message_hub, "train/loss")) == 10
+
+
+def test_a_training_after_one_that_failed(tmp_path: Path) -> None:
+    model = Model()
+    model.raises[8] = ValueError("no more")
+    trainer, _, recorder = attached(tmp_path, model=model)
+    with pytest.raises(ValueError, match="no more"):
+        trainer.train()
+    trainer.train()
+    recorder.judge()
+    assert recorder.given("before_train_iter", "batch_idx")[-10:] == [0, 1, 2, 3, 4] * 2
+    assert recorder.at("before_train") == [(0, 0), (0, 0)]
+
+
+def test_the_hub_and_the_hooks_are_the_users(tmp_path: Path) -> None:
+    called: list[Any] = []
+
+    class Say:
+        def __init__(self, priority: str) -> None:
+            self.priority = priority
+
+        def before_train(self, runner: Any) -> None:
+            called.append((self.priority, current_hub().get_info("loop_stage")))
+
+    hub = MessageHub("mine")
+    trainer = build(tmp_path, num_train_epochs=1)
+    callback = attach(trainer, hub=hub, hooks=[Say("LOW"), Say("HIGH")])
+    trainer.train()
+    assert callback.message_hub is hub
+    assert hub.get_info("iter") == 5
+    assert called == [("HIGH", "train"), ("LOW", "train")]
+
+
+def test_attached_twice_it_publishes_once(tmp_path: Path) -> None:
+    trainer = build(tmp_path, num_train_epochs=1, callbacks=[RuntimeInfoCallback()])
+    first = attach(trainer)
+    second = attach(trainer)
+    trainer.train()
+    assert [each for each in trainer.callback_handler.callbacks if isinstance(each, RuntimeInfoCallback)] == [second]
+    assert len(values(second.message_hub, "train/loss")) == 5
+    assert first.message_hub.get_info("iter") is None
+
+
+def test_a_step_that_is_called_by_hand_is_no_training(tmp_path: Path) -> None:
+    trainer, _, recorder = attached(tmp_path)
+    trainer.optimizer = None
+    trainer.current_gradient_accumulation_steps = 1
+    item = Data()[1]
+    trainer.training_step(trainer.model, {name: value[None] for name, value in item.items()})
+    assert recorder.events == []
+
+
+def test_only_a_trainer_can_be_attached_to() -> None:
+    with pytest.raises(RunnerError, match=r"takes a transformers\.Trainer, but got"):
+        attach(object())
+
+
+# -- resume
+
+
+@pytest.mark.parametrize(
+    ("saving", "step", "position"),
+    [
+        ({"save_strategy": "epoch"}, 5, (1, 5)),
+        ({"save_strategy": "steps", "save_steps": 1}, 5, (1, 5)),  # in the epoch's last step, yet it is over
+        ({"save_strategy": "steps", "save_steps": 1}, 7, (1, 7)),
+        ({"save_strategy": "steps", "save_steps": 1, "gradient_accumulation_steps": 2}, 3, (1, 5)),
+        ({"save_strategy": "steps", "save_steps": 1, "gradient_accumulation_steps": 2}, 4, (1, 7)),
+    ],
+)
+def test_a_resumed_training_goes_on(tmp_path: Path, saving: Any, step: int, position: tuple[int, int]) -> None:
+    whole, uncut, _ = attached(tmp_path, **saving)
+    whole.train()
+    trainer, callback, recorder = attached(tmp_path, **saving, run_name="resumed")
+    trainer.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
+    recorder.judge()
+    done = position[1]
+    assert recorder.at("before_train") == [position]
+    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(done, 10)]
+    assert recorder.given("before_train_iter", "batch_idx") == [index % 5 for index in range(done, 10)]
+    hub = callback.message_hub
+    for key in ("train/loss", "train/lr"):
+        assert values(hub, key) == pytest.approx(values(uncut.message_hub, key))
+    assert hub.get_info("experiment_name") == "resumed"
+    assert (hub.get_info("epoch"), hub.get_info("iter"), hub.get_info("loop_stage")) == (2, 10, None)
+
+
+def test_the_last_checkpoint_is_found(tmp_path: Path) -> None:
+    whole, _, _ = attached(tmp_path, save_strategy="epoch", num_train_epochs=1)
+    whole.train()
+    trainer, callback, recorder = attached(tmp_path)
+    trainer.train(resume_from_checkpoint=True)
+    assert recorder.at("before_train") == [(1, 5)]
+    assert len(values(callback.message_hub, "train/loss")) == 10
+
+
+def test_data_that_is_not_skipped_is_numbered_from_its_first_batch(tmp_path: Path) -> None:
+    whole, _, _ = attached(tmp_path, save_strategy="steps", save_steps=2, num_train_epochs=1)
+    whole.train()
+    trainer, _, recorder = attached(tmp_path, ignore_data_skip=True, num_train_epochs=1)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert recorder.at("before_train") == [(0, 2)]
+    assert recorder.given("before_train_iter", "batch_idx")[0] == 0
+
+
+def test_a_checkpoint_from_before_this_adapter(tmp_path: Path) -> None:
+    build(tmp_path, save_strategy="epoch").train()
+    trainer, callback, recorder = attached(tmp_path)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5"))
+    assert recorder.at("before_train") == [(1, 5)]
+    assert len(values(callback.message_hub, "train/loss")) == 5
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
+    whole, _, _ = attached(tmp_path, save_strategy="epoch", num_train_epochs=1)
+    whole.train()
+    path = tmp_path / "checkpoint-5" / "runtimeinfo.pt"
+    saved = torch.load(path, weights_only=True)
+    for field, damage in (("iter", {"iter": -1}), ("message_hub.runtime_info", {"message_hub": {}})):
+        torch.save({**saved, **damage}, path)
+        trainer, callback, _ = attached(tmp_path)
+        with pytest.raises(StateError) as raised:
+            trainer.train(resume_from_checkpoint=True)
+        assert raised.value.field.startswith(field.partition(".")[0])
+        assert callback.message_hub.get_info("loop_stage") is None
+
+
+# -- the callback alone
+
+
+def test_the_callback_alone_tells_of_the_training(tmp_path: Path) -> None:
+    recorder = Recorder()
+    callback = RuntimeInfoCallback(hooks=[recorder])
+    model = Model()
+    trainer = build(tmp_path, model=model, callbacks=[callback], eval_strategy="epoch", gradient_accumulation_steps=2)
+    nobody = current_hub()
+    trainer.train()
+    recorder.judge()
+    empty = ["before_val", "before_val_epoch", "after_val_epoch", "after_val"]
+    assert recorder.events == ["before_run", "before_train", *(EPOCH + empty) * 2, "after_train", "after_run"]
+    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    hub = callback.message_hub
+    # Of 5 batches an epoch in steps of 2: one rate a step.
+    rates = [0.001 * (6 - step) / 6 for step in (0, 0, 1, 1, 2, 3, 3, 4, 4, 5)]
+    assert values(hub, "train/lr") == pytest.approx(rates)
+    assert len(values(hub, "val/loss")) == 2
+    assert "train/loss" not in hub.log_scalars
+    assert model.seen[0] == ("train", 0, 0)
+    assert current_hub() is nobody
+    trainer.evaluate()
+    trainer.predict(Data(2))
+    recorder.judge()
+    assert len(values(hub, "test/loss")) == 1
+
+
+def test_the_callback_alone_closes_what_an_exception_left_at_the_next_training(tmp_path: Path) -> None:
+    recorder = Recorder()
+    model = Model()
+    model.raises[3] = ValueError("mine")
+    trainer = build(tmp_path, model=model, callbacks=[RuntimeInfoCallback(hooks=[recorder])], num_train_epochs=1)
+    nobody = current_hub()
+    with pytest.raises(ValueError, match="mine"):
+        trainer.train()
+    trainer.train()
+    recorder.judge()
+    assert recorder.at("before_train") == [(0, 0), (0, 0)]
+    assert recorder.at("before_train_iter")[-5:] == [(0, index) for index in range(5)]
+    assert current_hub() is nobody
+
+
+# -- the framework
+
+
+def test_without_transformers_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'runtimeinfo\[transformers\]'"):
+        runpy.run_path(str(_runner.__file__))
+
+
+def test_a_version_that_was_not_tried_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "4.57.0")
+    with pytest.warns(UntestedVersionWarning, match=r"transformers 4\.57\.0 is installed"):
+        runpy.run_path(str(_runner.__file__))
