@@ -91,12 +91,13 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 def is_same(one: Any, other: Any) -> bool:
     """Compare two values: NaN equals NaN, an array equals its elements."""
-    kind = type(one)
+    kind: type[Any] = type(one)
     # Nearly all are plain, and to make arrays of them takes ten times as long.
     if kind is type(other) and kind in _PLAIN:
         return bool(one == other or (kind is float and one != one and other != other))
-    if kind is list and type(other) is list:
-        return len(one) == len(other) and all(map(is_same, one, other))
+    if isinstance(one, list) and isinstance(other, list):
+        these, those = cast("list[Any]", one), cast("list[Any]", other)
+        return len(these) == len(those) and all(map(is_same, these, those))
     if isinstance(one, dict) and isinstance(other, dict):
         first, second = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
         return first.keys() == second.keys() and all(is_same(first[key], second[key]) for key in first)

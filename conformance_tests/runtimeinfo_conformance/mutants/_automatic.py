@@ -8,9 +8,9 @@ from typing import Any
 
 from runtimeinfo import EVENTS, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance.mutants._faults import MakeFault, ShownRunner, double, drop, show, stale, swap
+from runtimeinfo_conformance.mutants._faults import ShownRunner, double, drop, show, stale, swap
 from runtimeinfo_conformance.mutants._leaks import LeftoverCounters, LeftoverHistories
-from runtimeinfo_conformance.mutants._mutant import Call, Fault, Mutant
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
 
 _COUNTERS = ("epoch", "iter", "max_epochs", "max_iters")
 
