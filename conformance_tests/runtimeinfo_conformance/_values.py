@@ -91,7 +91,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 def is_same(one: Any, other: Any) -> bool:
     """Compare two values: NaN equals NaN, an array equals its elements."""
-    kind: type[Any] = type(one)
+    kind = cast("type[Any]", type(one))
     # Nearly all are plain, and to make arrays of them takes ten times as long.
     if kind is type(other) and kind in _PLAIN:
         return bool(one == other or (kind is float and one != one and other != other))

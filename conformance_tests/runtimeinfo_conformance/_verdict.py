@@ -155,12 +155,13 @@ class Report:
     @property
     def exit_code(self) -> ExitCode:
         """The verdict as a whole."""
+        # What a wrong waiver was meant to accept may be among the broken requirements.
+        if self.troubles and self.crash is None:
+            return ExitCode.WAIVER_TROUBLE
         if self.of(Verdict.FAIL):
             return ExitCode.VIOLATED
         if self.crash is not None:
             return ExitCode.SUBJECT_BROKE
-        if self.troubles:
-            return ExitCode.WAIVER_TROUBLE
         if self.survivors or any(result.requirement.level == "MUST" for result in self.of(Verdict.NOT_EXECUTED)):
             return ExitCode.VACUOUS
         return ExitCode.CONFORMANT
