@@ -32,18 +32,18 @@ def attach(
 
     Args:
         trainer: A Lightning trainer.
-        hub: As for `RuntimeInfoCallback`, and so are the others.
-        hooks: ...
-        cfg: ...
-        seed: ...
-        experiment_name: ...
-        optimizer_names: ...
+        hub: As for `RuntimeInfoCallback`.
+        hooks: As for `RuntimeInfoCallback`.
+        cfg: As for `RuntimeInfoCallback`.
+        seed: As for `RuntimeInfoCallback`.
+        experiment_name: As for `RuntimeInfoCallback`.
+        optimizer_names: As for `RuntimeInfoCallback`.
 
     Returns:
         The callback.
 
     Raises:
-        RunnerError: If it has no callbacks, or nothing to run.
+        RunnerError: If it is no trainer: it lacks one of these methods, or the callbacks.
         HookError: As for `RuntimeInfoCallback`.
 
     Source: LIFE-01, FAIL-01.

@@ -261,27 +261,25 @@ class RuntimeInfoCallback(Callback):
             return
         if dataloader_idx is not None:  # which it is if there is one loader, or all are drawn from at once
             self._has_several_loaders = True
-            self._go_on_to_loader(dataloader_idx, stage, trainer)
+            while self._loader < dataloader_idx:
+                self._end_epoch(stage, trainer.callback_metrics)
+                self._loader += 1
+                self._publisher.emit(f"before_{stage}_epoch")
         self._publisher.emit(f"before_{stage}_iter", batch_idx=batch_idx, data_batch=batch)
-
-    def _go_on_to_loader(self, index: int, stage: str, trainer: Any) -> None:
-        while self._loader < index:
-            self._end_epoch(stage, trainer)
-            self._loader += 1
-            self._publisher.emit(f"before_{stage}_epoch")
 
     def _end(self, stage: str, trainer: Any) -> None:
         if trainer.sanity_checking:
             return
+        self._end_epoch(stage, trainer.callback_metrics)
         if self._has_several_loaders:  # those at the end may have no batch
             batches = trainer.num_val_batches if stage == "val" else trainer.num_test_batches
-            self._go_on_to_loader(len(batches) - 1, stage, trainer)
-        self._end_epoch(stage, trainer)
+            for _ in range(self._loader + 1, len(batches)):
+                self._publisher.emit(f"before_{stage}_epoch")
+                self._publisher.emit(f"after_{stage}_epoch", metrics={})
         self._publisher.emit(f"after_{stage}")
 
-    def _end_epoch(self, stage: str, trainer: Any) -> None:
-        metrics = self._metrics.take(trainer.callback_metrics, self._loader)
-        self._publisher.emit(f"after_{stage}_epoch", metrics=metrics)
+    def _end_epoch(self, stage: str, metrics: Mapping[str, Any]) -> None:
+        self._publisher.emit(f"after_{stage}_epoch", metrics=self._metrics.take(metrics, self._loader))
 
     def _publish_empty_training(self) -> None:
         """Publish a training without a batch: Lightning returns from it before its first event.

@@ -1,0 +1,840 @@
+"""The adapter on Lightning's real Trainer."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping, GradientAccumulationScheduler, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from runtimeinfo import HookError, Lifecycle, RunnerError, StateError, TrainRunner, current_hub, hears_everything
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters._framework import UntestedVersionWarning
+from runtimeinfo_adapters.lightning import LightningRunner, RuntimeInfoCallback, _callback, attach
+
+pytestmark = [
+    # Lightning 2.6 on torch 2.13
+    pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Total length of `.*Loader` across ranks is zero:UserWarning"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
+]
+
+ATTACHED = pytest.mark.parametrize("attached", [True, False])
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.ERROR, "lightning.pytorch")
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+
+
+class Data:
+    metainfo = {"classes": ["cat", "dog"]}  # noqa: RUF012
+
+
+class Unsized:
+    def __init__(self, length: int, batches: Any = None) -> None:
+        self.batches = [torch.ones(1)] * length if batches is None else batches
+        self.dataset = Data()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+
+class Loader(Unsized):
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class Resumable(Loader):
+    """Goes on in mid-epoch, as the state_dict of a loader lets it in Lightning."""
+
+    done = skipped = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.done, self.skipped = self.skipped, 0
+        while self.done < len(self.batches):
+            self.done += 1
+            yield self.batches[self.done - 1]
+
+    def state_dict(self) -> dict[str, int]:
+        return {"done": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.skipped = state["done"]
+
+
+class Model(LightningModule):
+    """Notes what a component sees inside, and does at a place what it is told to."""
+
+    def __init__(self, **at: Callable[..., Any]) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.at = at
+        self.seen: list[Any] = []
+
+    def do(self, place: str) -> Any:
+        hub = current_hub()
+        self.seen.append((place, *(hub.get_info(key) for key in ("loop_stage", "epoch", "iter"))))
+        return self.at[place](self) if place in self.at else None
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        extra = self.do("train") or {}
+        return {"loss": self.weight.sum() * 0 + batch_idx + 1, **extra}
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.do("val")
+        if not self.trainer.sanity_checking:
+            self.log("acc", float(dataloader_idx + 1), batch_size=1)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.do("test")
+        self.log("acc", 0.25, batch_size=1)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Any:
+        self.do("predict")
+        return batch
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@hears_everything(by="note")
+class Recorder:
+    """Notes each event, and holds the stream against the grammar."""
+
+    priority = "LOWEST"
+
+    def __init__(self, **at: Callable[..., Any]) -> None:
+        self.events: list[str] = []
+        self.arguments: list[dict[str, Any]] = []
+        self.at = at
+        self.lifecycle = Lifecycle()
+
+    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+        self.lifecycle.advance(event)
+        hub = runner.message_hub
+        assert hub.get_info("loop_stage") == self.lifecycle.stage or self.lifecycle.aborting, event
+        if event != "before_run":  # what is left of an earlier run
+            assert (hub.get_info("epoch"), hub.get_info("iter")) in {(runner.epoch, runner.iter), (None, None)}, event
+        self.events.append(event)
+        self.arguments.append(arguments)
+        if event in self.at:
+            self.at[event](runner)
+
+    def of(self, event: str, argument: str) -> list[Any]:
+        both = zip(self.events, self.arguments, strict=True)
+        return [arguments[argument] for each, arguments in both if each == event]
+
+    def count(self, *events: str) -> list[int]:
+        return [self.events.count(event) for event in events]
+
+    @property
+    def is_closed(self) -> bool:
+        return self.lifecycle.open_scopes == ()
+
+
+def make(callbacks: Any = (), **changes: Any) -> Trainer:
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
+    quiet["enable_checkpointing"] = any(isinstance(each, ModelCheckpoint) for each in callbacks)
+    return Trainer(
+        **{"accelerator": "cpu", "devices": 1, "max_epochs": 2, **quiet, **changes},  # type: ignore[arg-type]
+        callbacks=list(callbacks),
+    )
+
+
+def publishing(attached: bool = True, callbacks: Any = (), hooks: Any = (), **changes: Any) -> Any:
+    """Return a trainer that publishes, its callback, and a recorder."""
+    recorder = Recorder()
+    if attached:
+        trainer = make(callbacks, **changes)
+        return trainer, attach(trainer, hooks=[recorder, *hooks]), recorder
+    callback = RuntimeInfoCallback(hooks=[recorder, *hooks])
+    return make([callback, *callbacks], **changes), callback, recorder
+
+
+def values(callback: RuntimeInfoCallback, key: str) -> list[float]:
+    return [float(value) for value in callback.message_hub.get_scalar(key).data[0]]
+
+
+def infos(callback: RuntimeInfoCallback, *keys: str) -> list[Any]:
+    return [callback.message_hub.get_info(key) for key in keys]
+
+
+def fail(error: BaseException) -> Callable[..., Any]:
+    def function(*_: Any) -> None:
+        raise error
+
+    return function
+
+
+# -- events
+
+
+@ATTACHED
+def test_the_events_are_in_the_grammar(attached: bool) -> None:
+    trainer, callback, recorder = publishing(attached)
+    trainer.fit(Model(), Loader(2), Loader(1))
+    val = ["before_val", "before_val_epoch", "before_val_iter", "after_val_iter", "after_val_epoch", "after_val"]
+    epoch = ["before_train_epoch", *["before_train_iter", "after_train_iter"] * 2, *val, "after_train_epoch"]
+    assert recorder.events == ["before_run", "before_train", *epoch * 2, "after_train", "after_run"]
+    assert recorder.is_closed
+    assert isinstance(callback.runner, LightningRunner)
+    assert isinstance(callback.runner, TrainRunner)
+    assert recorder.of("before_train_iter", "batch_idx") == [0, 1, 0, 1]
+    assert all(batch is not None for batch in recorder.of("after_train_iter", "data_batch"))
+
+
+@ATTACHED
+def test_what_a_component_sees(attached: bool) -> None:
+    nobody = current_hub()
+    trainer, callback, _ = publishing(attached)
+    model = Model()
+    trainer.fit(model, Loader(1), Loader(1))
+    trainer.test(model, Loader(1), verbose=False)
+    trainer.predict(model, Loader(1))
+    assert model.seen == [
+        ("val", None, None, None),  # the sanity check is no validation
+        ("train", "train", 0, 0),
+        ("val", "val", 0, 1),
+        ("train", "train", 1, 1),
+        ("val", "val", 1, 2),
+        ("test", "test", 2, 2),
+        ("predict", None, 2, 2),
+    ]
+    assert current_hub() is nobody
+    assert infos(callback, "loop_stage", "epoch", "iter", "max_epochs", "max_iters") == [None, 2, 2, 2, 2]
+    assert infos(callback, "dataset_meta", "lightning_version") == [Data.metainfo, lightning.__version__]
+    assert values(callback, "val/acc") == [1.0, 1.0]
+    assert values(callback, "test/acc") == [0.25]
+
+
+def test_a_validation_on_its_own() -> None:
+    trainer, callback, recorder = publishing()
+    trainer.validate(Model(), Loader(2), verbose=False)
+    assert recorder.events[:2] == ["before_run", "before_val"]
+    assert recorder.is_closed
+    assert infos(callback, "epoch", "iter", "loop_stage") == [0, 0, None]
+
+
+@pytest.mark.parametrize("interval", [2, 0.5])
+def test_a_validation_in_the_middle_of_an_epoch(interval: Any) -> None:
+    trainer, _, recorder = publishing(max_epochs=1, val_check_interval=interval)
+    trainer.fit(Model(), Loader(4), Loader(1))
+    at = [index for index, event in enumerate(recorder.events) if event == "before_val"]
+    assert [recorder.events[index - 1] for index in at] == ["after_train_iter"] * 2
+    assert recorder.events[at[0] : at[1]].count("before_train_iter") == 2
+    assert recorder.count("before_train_epoch", "after_train_epoch") == [1, 1]
+
+
+def test_several_validation_loaders_have_an_epoch_each() -> None:
+    class Logging(Model):
+        def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+            super().validation_step(batch, batch_idx, dataloader_idx)
+            self.log(f"f{dataloader_idx}", 5.0, batch_size=1, add_dataloader_idx=False)
+
+        def on_validation_epoch_end(self) -> None:
+            self.log("of_all", 6.0)
+
+    trainer, callback, recorder = publishing()
+    # Lightning passes over those that are empty.
+    trainer.fit(Logging(), Loader(1), [Loader(0), Loader(2), Loader(1)])
+    trainer.validate(Logging(), [Loader(2), Loader(0)], verbose=False)
+    assert recorder.is_closed
+    names = {"before_val": "val", "before_val_epoch": "epoch", "before_val_iter": "iter"}
+    visited = [names[event] for event in recorder.events if event in names]
+    assert visited == ["val", "epoch", "epoch", "iter", "iter", "epoch", "iter"] * 2 + [
+        *("val", "epoch", "iter", "iter", "epoch")
+    ]
+    assert recorder.of("before_val_iter", "batch_idx") == [0, 1, 0] * 2 + [0, 1]
+    metrics = [sorted(metrics) for metrics in recorder.of("after_val_epoch", "metrics")]
+    assert metrics == [[], ["acc", "f1"], ["acc", "f2", "of_all"]] * 2 + [["acc", "f0", "of_all"], []]
+    assert values(callback, "val/acc") == [2.0, 3.0] * 2 + [1.0]
+
+
+def test_loaders_that_are_drawn_from_at_once_have_one_epoch() -> None:
+    from lightning.pytorch.utilities import CombinedLoader
+
+    trainer, _, recorder = publishing(max_epochs=1)
+    trainer.fit(Model(), Loader(1), CombinedLoader([Loader(2), Loader(2)], "min_size"))
+    assert recorder.count("before_val_epoch", "before_val_iter") == [1, 2]
+
+
+@pytest.mark.parametrize("interval", [1.0, 2])
+def test_stopping_early(interval: Any) -> None:
+    trainer, callback, recorder = publishing(max_epochs=5, val_check_interval=interval)
+
+    def stop(model: Any) -> None:
+        model.trainer.should_stop = model.trainer.fit_loop.total_batch_idx == 3
+
+    trainer.fit(Model(train=stop), Loader(3), Loader(1))
+    assert recorder.is_closed
+    assert recorder.count("after_train_iter", "after_train_epoch", "on_exception") == [4, 2, 0]
+    assert infos(callback, "epoch", "iter") == [2, 4]
+
+
+def test_a_batch_that_is_refused_has_begun() -> None:
+    class Refusing(Model):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+            return -1 if batch_idx == 1 else None
+
+    trainer, callback, recorder = publishing()
+    trainer.fit(Refusing(), Loader(3), Loader(1))
+    assert recorder.is_closed
+    assert recorder.count("before_train_iter", "after_train_iter", "after_train_epoch") == [4, 4, 2]
+    assert infos(callback, "epoch", "iter") == [2, 4]
+    assert values(callback, "train/loss") == [1.0, 1.0]  # the others have none
+
+
+@pytest.mark.filterwarnings("ignore:train_dataloader yielded None")
+def test_a_batch_that_is_none_is_an_iteration() -> None:
+    trainer, callback, recorder = publishing(max_epochs=1)
+    trainer.fit(Model(), Loader(0, [torch.ones(1), None, torch.ones(1)]))
+    assert recorder.is_closed
+    assert recorder.of("before_train_iter", "batch_idx") == [0, 1, 2]
+    assert values(callback, "train/loss") == [1.0, 3.0]
+
+
+def test_epochs_without_a_batch_are_epochs() -> None:
+    for loader in (Loader(0), Unsized(0)):
+        trainer, callback, recorder = publishing(max_epochs=3)
+        trainer.fit(Model(), loader)
+        epochs = ["before_train_epoch", "after_train_epoch"] * 3
+        assert recorder.events == ["before_run", "before_train", *epochs, "after_train", "after_run"]
+        assert infos(callback, "epoch", "max_iters") == [3, 0 if isinstance(loader, Loader) else None]
+
+
+# -- counters and totals
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_iterations_are_batches_and_the_loss_is_not_divided(accumulation: int) -> None:
+    trainer, callback, recorder = publishing(accumulate_grad_batches=accumulation)
+    trainer.fit(Model(), Loader(5))
+    assert infos(callback, "epoch", "iter", "max_iters") == [2, 10, 10]
+    assert trainer.global_step == 2 * -(-5 // accumulation)
+    assert values(callback, "train/loss") == pytest.approx([1, 2, 3, 4, 5] * 2)
+    assert recorder.of("after_train_iter", "outputs")[0]["loss"].grad_fn is None
+
+
+def test_the_loss_is_not_divided_where_the_accumulation_changes() -> None:
+    trainer, callback, _ = publishing(callbacks=[GradientAccumulationScheduler({0: 1, 1: 2})], max_steps=7)
+    trainer.fit(Model(), Loader(4))
+    assert values(callback, "train/loss") == pytest.approx([1, 2, 3, 4] * 2)
+    assert infos(callback, "max_iters") == [None]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+@pytest.mark.parametrize("steps", [1, 3, 4, 7, 100])
+@pytest.mark.parametrize("epochs", [2, -1])
+def test_max_steps_bounds_the_iterations(accumulation: int, steps: int, epochs: int) -> None:
+    if steps == 100 and epochs == -1:
+        steps = 11
+    trainer, callback, _ = publishing(accumulate_grad_batches=accumulation, max_steps=steps, max_epochs=epochs)
+    trainer.fit(Model(), Loader(5))
+    assert infos(callback, "max_iters") == infos(callback, "iter")
+    assert infos(callback, "max_epochs") == [2 if epochs == 2 else None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"max_epochs": 2}, [2, None]),
+        ({"max_epochs": 2, "max_steps": 3}, [2, None]),  # whichever comes first
+        ({"max_epochs": -1, "max_steps": 3}, [None, 3]),
+        ({"max_epochs": -1, "max_steps": 3, "accumulate_grad_batches": 2}, [None, None]),
+        ({"max_epochs": 2, "limit_train_batches": 2}, [2, 4]),
+    ],
+)
+def test_totals_over_a_loader_without_a_length(changes: Any, expected: Any) -> None:
+    trainer, callback, recorder = publishing(**changes)
+    trainer.fit(Model(), Unsized(3), Loader(1))
+    assert infos(callback, "max_epochs", "max_iters") == expected
+    assert recorder.is_closed
+
+
+def test_an_unlimited_training_has_no_totals() -> None:
+    trainer, callback, _ = publishing(max_epochs=-1)
+
+    def stop(model: Any) -> None:
+        model.trainer.should_stop = model.trainer.current_epoch == 1
+
+    trainer.fit(Model(train=stop), Loader(2))
+    assert infos(callback, "max_epochs", "max_iters") == [None, None]
+
+
+def test_limited_batches() -> None:
+    trainer, callback, recorder = publishing(limit_train_batches=0.5, limit_val_batches=1)
+    trainer.fit(Model(), Loader(4), Loader(3))
+    assert infos(callback, "iter", "max_iters") == [4, 4]
+    assert recorder.count("after_val_iter") == [2]
+
+
+@pytest.mark.parametrize("kind", [list, lambda loaders: dict(enumerate(loaders))])
+def test_several_training_loaders(kind: Any) -> None:
+    trainer, callback, _ = publishing(max_epochs=1)
+    trainer.fit(Model(), kind([Loader(2), Loader(3)]))
+    assert infos(callback, "max_iters", "dataset_meta") == [3, Data.metainfo]
+
+
+# -- learning rates, outputs, metrics
+
+
+class Scheduled(Model):
+    interval = "epoch"
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=1.0)
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": self.interval}}
+
+
+@pytest.mark.parametrize(("interval", "expected"), [("epoch", [1, 1, 0.5, 0.5]), ("step", [1, 0.5, 0.25, 0.125])])
+def test_the_learning_rate_is_the_one_before_the_iteration(interval: str, expected: Any) -> None:
+    trainer, callback, _ = publishing()
+    model = Scheduled()
+    model.interval = interval
+    trainer.fit(model, Loader(2))
+    assert values(callback, "train/lr") == expected
+
+
+class ByHand(Model):
+    def __init__(self, **at: Any) -> None:
+        super().__init__(**at)
+        self.automatic_optimization = False
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(self.parameters(), lr=0.1), torch.optim.SGD(self.parameters(), lr=0.2)]
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)["loss"]
+        for optimizer in self.optimizers():  # type: ignore[union-attr]
+            optimizer.step()
+        return loss
+
+
+@pytest.mark.parametrize("names", [(), ("generator", "critic")])
+def test_two_optimizers_by_hand(names: Any) -> None:
+    trainer = make(max_steps=12)
+    callback = attach(trainer, optimizer_names=names)
+    trainer.fit(ByHand(), Loader(5))
+    first, second = names or ("SGD", "SGD-1")
+    assert values(callback, f"train/{first}.lr") == pytest.approx([0.1] * 6)
+    assert values(callback, f"train/{second}.lr") == pytest.approx([0.2] * 6)
+    assert values(callback, "train/loss") == [1, 2, 3, 4, 5, 1]
+    assert trainer.global_step == 12
+    assert infos(callback, "iter", "max_iters") == [6, None]  # who steps by hand does so when it pleases
+
+
+def test_names_for_other_than_there_are_optimizers() -> None:
+    trainer = make()
+    callback = attach(trainer, optimizer_names=["one", "two"])
+    with pytest.raises(RunnerError, match=r"2 names \(one, two\), but configure_optimizers\(\) returned 1"):
+        trainer.fit(Model(), Loader(1))
+    assert infos(callback, "loop_stage") == [None]
+
+
+def test_what_a_step_returns_beside_the_loss() -> None:
+    trainer, callback, recorder = publishing(max_epochs=1)
+    graph = Model(train=lambda self: {"aux": self.weight.sum() + 2.0})
+    trainer.fit(graph, Loader(1))
+    assert values(callback, "train/aux") == [2.0]
+    (outputs,) = recorder.of("after_train_iter", "outputs")
+    assert outputs["aux"].grad_fn is None
+
+
+@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")
+def test_a_step_that_is_skipped_has_no_loss() -> None:
+    class Skipping(Model):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return None if batch_idx == 0 else super().training_step(batch, batch_idx)
+
+    trainer, callback, recorder = publishing(max_epochs=1)
+    trainer.fit(Skipping(), Loader(2))
+    assert recorder.of("after_train_iter", "outputs")[0] is None
+    assert values(callback, "train/loss") == [2.0]
+
+
+def test_only_the_metrics_of_this_validation() -> None:
+    class Logging(Model):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.log("train_loss", 7.0, batch_size=1)
+            return super().training_step(batch, batch_idx)
+
+        def on_validation_epoch_end(self) -> None:
+            if self.trainer.current_epoch == 0:
+                self.log("only_first", 3.0)
+            self.trainer.callback_metrics["confusion"] = [[1, self.trainer.current_epoch]]  # type: ignore[assignment]
+
+    trainer, callback, recorder = publishing(num_sanity_val_steps=0)
+    trainer.fit(Logging(), Loader(2), Loader(1))
+    first, second = recorder.of("after_val_epoch", "metrics")
+    assert first.keys() == {"acc", "only_first", "confusion"}
+    assert second.keys() == {"acc", "confusion"}
+    assert trainer.callback_metrics["train_loss"] == 7.0
+    assert values(callback, "val/only_first") == [3.0]
+    assert infos(callback, "val/confusion") == [[[1, 1]]]
+
+
+# -- abnormal ends
+
+
+@ATTACHED
+@pytest.mark.parametrize("where", ["train", "val", "before_run", "before_train_iter", "after_val", "after_run"])
+def test_an_exception_comes_out_as_it_was(attached: bool, where: str) -> None:
+    error = ValueError("user")
+    trainer, callback, recorder = publishing(attached, num_sanity_val_steps=0)
+    model = Model(**{where: fail(error)}) if where in {"train", "val"} else Model()
+    recorder.at = {where: fail(error)}
+    with pytest.raises(ValueError, match="user") as caught:
+        trainer.fit(model, Loader(2), Loader(1))
+    assert caught.value is error
+    assert recorder.is_closed
+    assert recorder.of("on_exception", "exception") == ([] if where == "after_run" else [error])
+    assert infos(callback, "loop_stage") == [None]
+    assert current_hub() is not callback.message_hub
+
+
+def test_an_interrupt_comes_out_as_it_was_and_the_next_one_is_heard() -> None:
+    interrupt = KeyboardInterrupt()
+    before = signal.getsignal(signal.SIGINT)
+    trainer, callback, recorder = publishing()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trainer.fit(Model(train=fail(interrupt)), Loader(2))
+    assert caught.value is interrupt
+    assert not isinstance(caught.value.__context__, SystemExit)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert recorder.is_closed
+    assert recorder.of("on_exception", "exception") == [interrupt]
+    trainer.fit(Model(), Loader(2))
+    assert recorder.is_closed
+    assert infos(callback, "epoch", "loop_stage") == [2, None]
+
+
+def test_without_attach_an_interrupt_is_what_lightning_makes_of_it() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    trainer, callback, recorder = publishing(attached=False)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            trainer.fit(Model(train=fail(KeyboardInterrupt())), Loader(2))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caught.value.code == 1
+    assert recorder.is_closed
+    assert infos(callback, "loop_stage", "iter") == [None, 0]
+    assert current_hub() is not callback.message_hub
+
+
+@ATTACHED
+def test_an_exit_of_the_user_is_an_exit(attached: bool) -> None:
+    trainer, _, recorder = publishing(attached)
+    with pytest.raises(SystemExit) as caught:
+        trainer.fit(Model(train=lambda _: sys.exit(3)), Loader(2))
+    assert caught.value.code == 3
+    assert recorder.of("on_exception", "exception") == [caught.value]
+
+
+def test_all_scopes_close_even_if_the_callback_does_not_hear_of_the_exception() -> None:
+    class Failing(Callback):
+        def on_exception(self, *_: Any) -> None:
+            raise KeyError("another callback")
+
+    trainer, callback, recorder = publishing()
+    trainer.callbacks.insert(0, Failing())
+    with pytest.raises(KeyError, match="another callback"):
+        trainer.fit(Model(train=fail(ValueError("user"))), Loader(2))
+    assert recorder.is_closed
+    assert current_hub() is not callback.message_hub
+
+
+def test_a_test_inside_the_fit_kills_the_fit_in_good_order() -> None:
+    trainer, _, recorder = publishing()
+    model = Model()
+    model.at["train"] = lambda self: trainer.test(self, Loader(1), verbose=False) and None
+    with pytest.raises(AssertionError):  # of Lightning's, since the fit finds the state of the test
+        trainer.fit(model, Loader(2))
+    assert recorder.is_closed
+    assert recorder.count("before_run", "on_exception") == [2, 0]
+
+
+# -- several runs
+
+
+@ATTACHED
+def test_two_fits_of_one_trainer_go_on(attached: bool) -> None:
+    trainer, callback, recorder = publishing(attached)
+    model = Model()
+    trainer.fit(model, Loader(2))
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(model, Loader(2))
+    assert recorder.is_closed
+    assert infos(callback, "epoch", "iter", "max_iters") == [3, 6, 6]
+    assert [seen[2:] for seen in model.seen] == [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5)]
+
+
+def test_one_callback_on_two_trainers_counts_each() -> None:
+    callback = RuntimeInfoCallback()
+    for _ in range(2):
+        make([callback]).fit(Model(), Loader(2))
+        assert infos(callback, "epoch", "iter") == [2, 4]
+    assert len(values(callback, "train/loss")) == 8
+
+
+@pytest.mark.parametrize("error", [None, ValueError("user"), KeyboardInterrupt()])
+def test_a_run_after_one_that_ended_anyhow(error: Any) -> None:
+    trainer, _, recorder = publishing()
+    with nullcontext() if error is None else pytest.raises(type(error)):
+        trainer.fit(Model(train=fail(error)) if error else Model(), Loader(2))
+    trainer.fit(Model(), Loader(2))
+    trainer.test(Model(), Loader(1), verbose=False)
+    assert recorder.is_closed
+
+
+# -- what belongs to the user
+
+
+@ATTACHED
+def test_callbacks_loggers_and_checkpoints_go_on_working(attached: bool, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Mine(Callback):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            seen.append(("start", current_hub().get_info("iter")))
+
+        def on_validation_end(self, trainer: Any, *_: Any) -> None:
+            if not trainer.sanity_checking:
+                seen.append(("val", current_hub().get_info("loop_stage")))
+
+    logger = CSVLogger(tmp_path, name="mine")
+    saving = ModelCheckpoint(tmp_path / "saved", monitor="acc", filename="best")
+    callbacks = [Mine(), EarlyStopping("acc", patience=1), saving]
+    trainer, callback, recorder = publishing(attached, callbacks, max_epochs=9, logger=logger, log_every_n_steps=1)
+    trainer.fit(Model(), Loader(1), Loader(1))
+    assert seen == [("start", 0), ("val", "train"), ("start", 1), ("val", "train")]
+    assert (tmp_path / "saved" / "best.ckpt").exists()
+    assert "acc" in Path(logger.log_dir, "metrics.csv").read_text()
+    assert infos(callback, "experiment_name", "epoch") == ["mine", 2]
+    assert recorder.is_closed
+    assert trainer.callbacks[0] is callback
+
+
+def test_metadata() -> None:
+    class Configured(Model):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+
+    seed_everything(7, verbose=False)
+    trainer, callback, _ = publishing()
+    trainer.fit(Configured(width=5), Loader(1))
+    assert infos(callback, "seed", "cfg", "experiment_name") == [7, '{\n  "width": 5\n}', None]
+    trainer = make()
+    callback = attach(trainer, cfg="a = 1", seed=3, experiment_name="mine")
+    trainer.fit(Configured(width=5), Loader(1))
+    assert infos(callback, "seed", "cfg", "experiment_name") == [3, "a = 1", "mine"]
+
+
+@ATTACHED
+def test_the_hub_of_the_user_and_the_order_of_hooks(attached: bool) -> None:
+    hub = MessageHub("mine")
+    order: list[Any] = []
+
+    class Say:
+        def __init__(self, name: str, priority: str) -> None:
+            self.name, self.priority = name, priority
+
+        def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+            order.append((self.name, runner.message_hub.get_info("iter"), runner.message_hub is current_hub()))
+
+    hooks = [Say("last", "LOW"), Say("first", "HIGH"), Say("second", "NORMAL"), Say("third", "NORMAL")]
+    if attached:
+        trainer = make(max_epochs=1)
+        attach(trainer, hub=hub, hooks=hooks)
+    else:
+        trainer = make([RuntimeInfoCallback(hub=hub, hooks=hooks)], max_epochs=1)
+    trainer.fit(Model(), Loader(1))
+    assert order == [(name, 0, True) for name in ("first", "second", "third", "last")]
+    assert hub.get_info("iter") == 1
+
+
+# -- resume
+
+
+def save_at(event: str, batch: int, path: Path) -> Callback:
+    """Return a callback that saves once, at an event of Lightning's, in the second epoch."""
+
+    class Saving(Callback):
+        pass
+
+    def save(_: Any, trainer: Trainer, *args: Any) -> None:
+        if trainer.current_epoch == 1 and trainer.fit_loop.batch_idx == batch and not path.exists():
+            trainer.save_checkpoint(path)
+
+    setattr(Saving, event, save)
+    return Saving()
+
+
+@ATTACHED
+@pytest.mark.parametrize(
+    ("event", "batch", "done"),
+    [
+        ("on_train_epoch_end", 2, (2, 6)),
+        ("on_validation_end", 2, (1, 6)),
+        ("on_train_batch_end", 0, (1, 4)),
+        ("on_train_batch_end", 2, (2, 6)),  # Lightning goes on with the next epoch, and starts none
+    ],
+)
+def test_resuming(tmp_path: Path, attached: bool, event: str, batch: int, done: tuple[int, int]) -> None:
+    path = tmp_path / "saved.ckpt"
+    kind = Resumable if batch == 0 else Loader
+    first, *_ = publishing(attached, [save_at(event, batch, path)], max_epochs=3)
+    first.fit(Model(), kind(3), Loader(1))
+    counted: list[Any] = []
+    trainer, callback, recorder = publishing(attached, max_epochs=4)
+    recorder.at = {"before_train": lambda runner: counted.append((runner.epoch, runner.iter))}
+    trainer.fit(Model(), kind(3), Loader(1), ckpt_path=path, weights_only=True)
+    assert counted == [done]
+    assert recorder.is_closed
+    assert infos(callback, "epoch", "iter", "max_iters") == [4, 12, 12]
+    assert values(callback, "train/loss") == [1, 2, 3] * 4
+    assert len(values(callback, "train/lr")) == 12
+    assert recorder.count("before_train_epoch") == [4 - done[0]]
+
+
+@pytest.mark.parametrize(
+    ("event", "batch", "done"), [("on_train_epoch_end", 2, (2, 6)), ("on_train_batch_end", 0, (1, 4))]
+)
+def test_resuming_from_a_checkpoint_without_the_callback(
+    tmp_path: Path, event: str, batch: int, done: tuple[int, int]
+) -> None:
+    path = tmp_path / "saved.ckpt"
+    make([save_at(event, batch, path)]).fit(Model(), Resumable(3))
+    counted: list[Any] = []
+    trainer, callback, recorder = publishing(max_epochs=3)
+    recorder.at = {"before_train": lambda runner: counted.append((runner.epoch, runner.iter))}
+    trainer.fit(Model(), Resumable(3), ckpt_path=path)
+    assert counted == [done]
+    assert infos(callback, "epoch", "iter") == [3, 9]
+
+
+def test_resuming_a_training_that_is_bounded_by_steps(tmp_path: Path) -> None:
+    path = tmp_path / "saved.ckpt"
+    first, *_ = publishing(True, [save_at("on_train_epoch_end", 2, path)], max_epochs=-1, max_steps=7)
+    first.fit(Model(), Resumable(3))
+    trainer, callback, recorder = publishing(max_epochs=-1, max_steps=9)
+    trainer.fit(Model(), Resumable(3), ckpt_path=path)
+    assert recorder.is_closed
+    assert infos(callback, "iter") == [9]
+    assert len(values(callback, "train/loss")) == 9
+
+
+def test_resuming_keeps_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "saved.ckpt"
+    first = make([save_at("on_train_epoch_end", 0, path)])
+    attach(first, experiment_name="first", seed=1)
+    first.fit(Model(), Loader(1))
+    second = make(max_epochs=3)
+    callback = attach(second, experiment_name="second", seed=2)
+    second.fit(Model(), Loader(1), ckpt_path=path)
+    assert infos(callback, "experiment_name", "seed") == ["second", 2]
+
+
+def test_testing_a_checkpoint_forgets_nothing(tmp_path: Path) -> None:
+    checkpoints = ModelCheckpoint(tmp_path, monitor="acc", filename="best", mode="min")
+    trainer, callback, _ = publishing(True, [checkpoints], max_epochs=3)
+    trainer.fit(Model(), Loader(2), Loader(1))
+    trainer.test(dataloaders=Loader(1), ckpt_path="best", verbose=False)
+    assert infos(callback, "epoch", "iter") == [3, 6]
+    assert len(values(callback, "train/loss")) == 6
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("version", 2, "version is 2, and this release reads 1"),
+        ("iter", -1, "iter must be an int from 0, but is -1"),
+        ("epoch", True, "epoch must be an int from 0, but is True"),
+        ("message_hub", ..., "message_hub is missing"),
+        ("message_hub", {}, "log_scalars"),
+    ],
+)
+def test_a_damaged_state_changes_nothing(field: str, value: Any, message: str) -> None:
+    callback = RuntimeInfoCallback()
+    callback.message_hub.update_info("kept", 1)
+    state = callback.state_dict() | {field: value}
+    state = {name: each for name, each in state.items() if each is not ...}
+    with pytest.raises(StateError, match=message):
+        callback.load_state_dict(state)
+    assert infos(callback, "kept", "epoch") == [1, None]
+    with pytest.raises(StateError, match="a state must be a mapping"):
+        callback.load_state_dict([])  # type: ignore[arg-type]
+
+
+# -- attach
+
+
+def test_attaching_twice_publishes_once() -> None:
+    trainer = make([RuntimeInfoCallback()])
+    attach(trainer)
+    last = attach(trainer)
+    trainer.fit(Model(), Loader(2))
+    assert [each for each in trainer.callbacks if isinstance(each, RuntimeInfoCallback)] == [last]
+    assert len(values(last, "train/loss")) == 4
+    assert not hasattr(trainer.fit.guarded, "guarded")
+
+
+def test_what_cannot_be_attached() -> None:
+    with pytest.raises(RunnerError, match=r"object has no fit\(\), which Lightning's Trainer has"):
+        attach(object())
+    trainer = make()
+    before = list(trainer.callbacks)
+    with pytest.raises(HookError, match="object has no hook point"):
+        attach(trainer, hooks=[object()])
+    assert trainer.callbacks == before
+    trainer.callbacks = None  # type: ignore[assignment]
+    with pytest.raises(RunnerError, match="Trainer has no list of callbacks, which Lightning's Trainer has"):
+        attach(trainer)
+
+
+# -- which Lightning
+
+
+def import_anew() -> None:
+    spec = importlib.util.spec_from_file_location("imported_anew", _callback.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def test_without_lightning_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NotInstalled:
+        @staticmethod
+        def find_spec(name: str, *_: Any) -> None:
+            if name == "lightning":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [NotInstalled, *sys.meta_path])
+    with pytest.raises(ModuleNotFoundError, match=r"needs lightning: pip install 'runtimeinfo\[lightning\]'"):
+        import_anew()
+
+
+@pytest.mark.parametrize("version", ["2.5.9", "2.7.0"])
+def test_a_version_that_was_not_tried(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
+    with pytest.warns(UntestedVersionWarning, match=f"lightning {version} is installed, .* 2.6 or newer, below 2.7"):
+        import_anew()
