@@ -142,7 +142,7 @@ def test_the_edges_of_what_can_be() -> None:
         ({"max_epochs": 2, "resume_after": 1}, {"resume"}),
         ({"batches": 2, "resume_after": 0, "resume_batch": 1}, {"resume", "resume_mid_epoch"}),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(sorted(value)) or "nothing",
 )
 def test_it_needs_the_capabilities_that_it_uses(given: dict[str, Any], needs: set[str]) -> None:
     assert Plan(**given).needs == needs
