@@ -540,9 +540,15 @@ def test_without_attach_an_interrupt_is_what_lightning_makes_of_it() -> None:
 
 @ATTACHED
 def test_an_exit_of_the_user_is_an_exit(attached: bool) -> None:
+    def exit_when_interrupted(_: Any) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(3)
+
     trainer, _, recorder = publishing(attached)
     with pytest.raises(SystemExit) as caught:
-        trainer.fit(Model(train=lambda _: sys.exit(3)), Loader(2))
+        trainer.fit(Model(train=exit_when_interrupted), Loader(2))
     assert caught.value.code == 3
     assert recorder.of("on_exception", "exception") == [caught.value]
 

@@ -70,11 +70,14 @@ def _guard(callback: RuntimeInfoCallback, entry: Callable[..., Any]) -> Callable
 
     @functools.wraps(entry)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        callback.was_interrupted = False
         on_ctrl_c = signal.getsignal(signal.SIGINT)
         try:
             return entry(*args, **kwargs)
         except BaseException as error:
-            interrupt = callback.interrupt if isinstance(error, SystemExit) else None
+            # An exit that the user has made of an interrupt is one of which Lightning tells, and stays one.
+            is_replaced = callback.was_interrupted and isinstance(error, SystemExit)
+            interrupt = error.__context__ if is_replaced else None
             # Nothing is open any more, unless the callback has not heard: one before it has failed at this very error.
             callback.abort(interrupt or error)
             if interrupt is None:

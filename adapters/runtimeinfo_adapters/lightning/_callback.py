@@ -49,6 +49,7 @@ class RuntimeInfoCallback(Callback):
 
     Attributes:
         runner: What the hooks get as their runner.
+        was_interrupted: Whether the last exception that Lightning has told of is a KeyboardInterrupt.
 
     Raises:
         HookError: If a hook cannot be registered.
@@ -74,7 +75,7 @@ class RuntimeInfoCallback(Callback):
             experiment_name=experiment_name,
             optimizer_names=optimizer_names,
         )
-        self.interrupt: KeyboardInterrupt | None = None
+        self.was_interrupted: bool = False
         self._publisher = Publisher(self.runner, hooks, self.runner.counters)
         self._current = ExitStack()  # what makes the hub the current one
         self._metrics = NewMetrics()
@@ -93,7 +94,6 @@ class RuntimeInfoCallback(Callback):
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Begin the run."""
         self.runner.connect(trainer)
-        self.interrupt = None
         self._has_trained = self._has_state = False
         self._current.close()
         self._current.enter_context(use_hub(self.message_hub))
@@ -108,8 +108,7 @@ class RuntimeInfoCallback(Callback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """End the run abnormally. Lightning closes nothing of what it has opened."""
-        if isinstance(exception, KeyboardInterrupt):
-            self.interrupt = exception
+        self.was_interrupted = isinstance(exception, KeyboardInterrupt)
         self.abort(exception)
 
     def abort(self, exception: BaseException) -> None:

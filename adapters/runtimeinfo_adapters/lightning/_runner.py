@@ -151,4 +151,5 @@ class LightningRunner:
 
     @property
     def _accumulation_changes(self) -> bool:
+        # Only a GradientAccumulationScheduler has that attribute.
         return any(hasattr(callback, "scheduling") for callback in self.trainer.callbacks)

@@ -191,7 +191,7 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
     with _quiet():
         loader = _SizedLoader(plan) if plan.sized else _Loader(plan)
         module = _Module(plan, loader)
-        trainer = _trainer(plan)
+        trainer = _trainer(plan, module)
         is_empty = plan.sized and plan.batches == 0
         saving = [_SaveEmptyEpochs(plan, trainer)] if is_empty and plan.checkpoint is not None else []
         attach(
@@ -244,13 +244,13 @@ def subject() -> Subject:
     )
 
 
-def _trainer(plan: Plan) -> pl.Trainer:
-    by_hand = bool(plan.optimizers) or not is_scalar(plan.outputs_of(0).get("loss", 0.0))
+def _trainer(plan: Plan, module: _Module) -> pl.Trainer:
     return pl.Trainer(
         accelerator="cpu",
         devices=1,
         max_epochs=plan.max_epochs,
-        accumulate_grad_batches=1 if by_hand else plan.accumulation,  # by hand, the module does it
+        # By hand, the module does it.
+        accumulate_grad_batches=plan.accumulation if module.automatic_optimization else 1,
         val_check_interval=plan.val_interval if plan.val_interval is not None and _validates(plan) else 1.0,
         num_sanity_val_steps=1,
         logger=False,
