@@ -1,0 +1,218 @@
+"""The adapter for Accelerate: the instrumented loop of plain PyTorch, over what an Accelerator has prepared.
+
+    from runtimeinfo_adapters.accelerate import attach
+
+    model, optimizer, train_loader, val_loader = accelerator.prepare(model, optimizer, train_loader, val_loader)
+    loop = attach(accelerator, optimizer, train_loader, max_epochs=3, seed=0)
+    with loop.run():
+        for epoch in loop.epochs():
+            for batch in loop.train():
+                with accelerator.accumulate(model):
+                    ...
+                loop.log(loss=loss)
+            accelerator.save_state(folder)
+
+Accelerate has no loop and no events: all methods are those of `runtimeinfo_adapters.pytorch.Loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from torch.optim import Optimizer
+
+from runtimeinfo import Config, LoopError, MessageHub, Runner, describe
+from runtimeinfo_adapters._framework import import_framework
+from runtimeinfo_adapters.pytorch import Loop
+from runtimeinfo_adapters.pytorch._iterators import TrainPass
+
+__all__ = ["AccelerateRunner", "attach"]
+
+B = TypeVar("B")
+
+_accelerate: Any = import_framework(
+    "accelerate", distribution="accelerate", extra="accelerate", at_least="1.10", below="2"
+)
+
+
+class AccelerateRunner(Loop[B]):
+    """An instrumented loop that goes into the checkpoints of an Accelerator: see `attach`.
+
+    Args:
+        accelerator: The Accelerator.
+        optimizer: One prepared optimizer, several by name, or None.
+        train_loader: The prepared loader that `train` iterates over.
+        options: As for `runtimeinfo_adapters.pytorch.Loop`.
+
+    Raises:
+        LoopError: If an argument cannot be what it should be.
+        HookError: If a hook cannot be registered.
+
+    Source: META-04, COUNT-10, RESUME-01 to RESUME-03.
+    """
+
+    framework_name: str = "accelerate"
+
+    def __init__(
+        self,
+        accelerator: Any,
+        optimizer: Optimizer | Mapping[str, Optimizer] | None = None,
+        train_loader: Iterable[B] | None = None,
+        *,
+        hooks: Iterable[object] = (),
+        **options: Any,
+    ) -> None:
+        if not isinstance(accelerator, _accelerate.Accelerator):
+            raise LoopError(f"accelerator must be an accelerate.Accelerator, but is {describe(accelerator)}")
+        self._accelerator: Any = accelerator
+        super().__init__(optimizer, train_loader, hooks=(*hooks, _LeftLoaders(accelerator.gradient_state)), **options)
+        self.framework_version = str(_accelerate.__version__)
+        # Last: once it is registered, it cannot be taken back.
+        accelerator.register_for_checkpointing(self)
+
+    def train(self) -> TrainPass[B]:
+        """Iterate over the loader once; each batch is an iteration.
+
+        A prepared loader shuffles by the number of passes that it has come to the end of. After a `break`, or a
+        resume, that is behind the epoch; then it is told the epoch.
+
+        Raises:
+            LoopError: As in `runtimeinfo_adapters.pytorch.Loop`.
+
+        Source: LIFE-03, RESUME-03.
+        """
+        batches = super().train()
+        loader: Any = self.train_dataloader
+        if hasattr(loader, "set_epoch") and getattr(loader, "iteration", self.epoch) < self.epoch:
+            loader.set_epoch(self.epoch)
+        return batches
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, skip_batches: bool | None = None) -> None:
+        """Go on from a saved state; `accelerator.load_state` calls this.
+
+        Args:
+            state_dict: What `state_dict` returned.
+            skip_batches: When the state was saved in mid-epoch: whether to draw the batches that were had, and drop
+                them. By default, unless the Accelerator's loaders are stateful, and go on by themselves.
+
+        Raises:
+            StateError: If a field is missing or wrong; nothing has changed.
+            LoopError: If the training has begun already.
+
+        Source: RESUME-01 to RESUME-03.
+        """
+        if skip_batches is None:
+            skip_batches = not self._accelerator.use_stateful_dataloader
+        super().load_state_dict(state_dict, skip_batches=skip_batches)
+
+
+def attach(
+    accelerator: Any,
+    optimizer: Optimizer | Mapping[str, Optimizer] | None = None,
+    train_loader: Iterable[B] | None = None,
+    *,
+    max_epochs: int | None = None,
+    max_iters: int | None = None,
+    cfg: Config | Mapping[str, Any] | str | None = None,
+    seed: int | None = None,
+    experiment_name: str | None = None,
+    hub: MessageHub | None = None,
+    hooks: Iterable[object] = (),
+) -> AccelerateRunner[B]:
+    """Return an instrumented loop over what an Accelerator has prepared.
+
+    It is registered for checkpointing: `accelerator.save_state` saves it, the hub's state included, and
+    `accelerator.load_state`, called before the training begins, goes on with it. So make one for each Accelerator,
+    and in the same order among the registered objects each time.
+
+    A loader that is left by `break`, or by an exception, stays the active one of Accelerate's gradient state: then
+    `accumulate` and `gather_for_metrics` look at the wrong one. Here it is taken out when the epoch, the validation or
+    the run closes in which it was begun.
+
+    Args:
+        accelerator: The Accelerator.
+        optimizer: One prepared optimizer, several by name, or None.
+        train_loader: The prepared loader that `train` iterates over.
+        max_epochs: After how many epochs `epochs` ends; None for no bound.
+        max_iters: After how many batches `train` and `epochs` end; None for no bound.
+        cfg: The configuration: a mapping, text, or anything with `pretty_text`.
+        seed: The random seed that you have set; it is published, not set here.
+        experiment_name: The name of the experiment.
+        hub: Where to publish; a new `runtimeinfo_adapters.MessageHub` if left out.
+        hooks: More hooks. `RuntimeInfoHook` runs in any case.
+
+    Raises:
+        LoopError: If an argument cannot be what it should be.
+        HookError: If a hook cannot be registered.
+
+    Source: LIFE-01 to LIFE-09, COUNT-01 to COUNT-11, RESUME-01 to RESUME-03, FAIL-01 to FAIL-06.
+    """
+    return AccelerateRunner(
+        accelerator,
+        optimizer,
+        train_loader,
+        max_epochs=max_epochs,
+        max_iters=max_iters,
+        cfg=cfg,
+        seed=seed,
+        experiment_name=experiment_name,
+        hub=hub,
+        hooks=hooks,
+    )
+
+
+class _LeftLoaders:
+    """Takes loaders that were left in the middle out of Accelerate's gradient state, when the scope around closes.
+
+    A loader enters itself there when it is begun, and takes itself out only at its end.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, gradient_state: Any) -> None:
+        self._gradient_state = gradient_state
+        self._outside: dict[str, list[Any]] = {}
+
+    def before_run(self, runner: Runner) -> None:  # noqa: ARG002
+        """Note which loaders are active outside."""
+        self._note("run")
+
+    def after_run(self, runner: Runner) -> None:  # noqa: ARG002
+        """Take out all others."""
+        self._take_out("run")
+
+    def before_train_epoch(self, runner: Runner) -> None:  # noqa: ARG002
+        """Note which loaders are active outside."""
+        self._note("train_epoch")
+
+    def after_train_epoch(self, runner: Runner) -> None:  # noqa: ARG002
+        """Take out all others."""
+        self._take_out("train_epoch")
+
+    def before_val(self, runner: Runner) -> None:  # noqa: ARG002
+        """Note which loaders are active outside."""
+        self._note("val")
+
+    def after_val(self, runner: Runner) -> None:  # noqa: ARG002
+        """Take out all others."""
+        self._take_out("val")
+
+    def before_test(self, runner: Runner) -> None:  # noqa: ARG002
+        """Note which loaders are active outside."""
+        self._note("test")
+
+    def after_test(self, runner: Runner) -> None:  # noqa: ARG002
+        """Take out all others."""
+        self._take_out("test")
+
+    def _note(self, scope: str) -> None:
+        self._outside[scope] = list(self._gradient_state.dataloader_references)
+
+    def _take_out(self, scope: str) -> None:
+        outside = self._outside.pop(scope, None)
+        if outside is None:  # a hook before this one has failed when the scope opened
+            return
+        for loader in self._gradient_state.dataloader_references:
+            if loader is not None and not any(loader is other for other in outside):
+                loader.end()

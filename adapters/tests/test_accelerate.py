@@ -1,0 +1,292 @@
+"""The adapter over what a real Accelerator has prepared."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.state import GradientState
+from torch.utils.data import DataLoader, Dataset
+
+import runtimeinfo_adapters.accelerate
+from runtimeinfo import LoopError, StateError, TrainRunner, current_hub, hears_everything
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters._framework import UntestedVersionWarning
+from runtimeinfo_adapters.accelerate import AccelerateRunner, attach
+
+
+class Data(Dataset[Any]):
+    metainfo = {"classes": ["cat", "dog"]}  # noqa: RUF012
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.tensor([float(index)])
+
+
+@hears_everything(by="note")
+class Recorder:
+    def __init__(self) -> None:
+        self.notes: list[tuple[Any, ...]] = []
+        self.raises: dict[str, BaseException] = {}
+
+    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+        self.notes.append((event, runner.epoch, runner.iter))
+        if event in self.raises:
+            raise self.raises.pop(event)
+
+    @property
+    def events(self) -> list[str]:
+        return [event for event, _, _ in self.notes]
+
+    def at(self, event: str) -> list[tuple[int, int]]:
+        return [(epoch, iteration) for which, epoch, iteration in self.notes if which == event]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_active() -> Iterator[None]:
+    """Demand of each test that no loader is left in the gradient state, which all Accelerators share."""
+    yield
+    left = GradientState().in_dataloader
+    GradientState._reset_state()
+    assert not left
+
+
+class Script:
+    """A training of 5 batches an epoch, as a user writes it."""
+
+    def __init__(self, *, accumulation: int = 1, shuffle: bool = False, **options: Any) -> None:
+        config = DataLoaderConfiguration(use_seedable_sampler=True)
+        self.accelerator = Accelerator(cpu=True, gradient_accumulation_steps=accumulation, dataloader_config=config)
+        torch.manual_seed(0)
+        model = torch.nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        generator = torch.Generator().manual_seed(5)
+        loaders = DataLoader(Data(), batch_size=2, shuffle=shuffle, generator=generator), DataLoader(Data(), 5)
+        self.model, self.optimizer, self.scheduler, self.train_loader, self.val_loader = self.accelerator.prepare(
+            model, optimizer, scheduler, *loaders
+        )
+        self.recorder = Recorder()
+        options = {"max_epochs": 2, "hooks": [self.recorder]} | options
+        self.loop: AccelerateRunner[Any] = attach(self.accelerator, self.optimizer, self.train_loader, **options)
+        self.steps = 0
+        self.batches: list[list[float]] = []
+
+    def run(
+        self, *, save_at: int | None = None, folder: Path | None = None, error: BaseException | None = None
+    ) -> None:
+        with self.loop.run():
+            for _ in self.loop.epochs():
+                for batch in self.loop.train():
+                    self.step(batch)
+                    if self.loop.iter + 1 == save_at:
+                        self.accelerator.save_state(str(folder))
+                    if error is not None and self.loop.iter == 2:
+                        raise error
+
+    def step(self, batch: torch.Tensor) -> None:
+        self.batches.append(batch.flatten().tolist())
+        with self.accelerator.accumulate(self.model):
+            loss = self.model(batch).square().mean()
+            self.accelerator.backward(loss)
+            self.optimizer.step()
+            self.scheduler.step()
+            self.optimizer.zero_grad()
+            self.steps += self.accelerator.sync_gradients
+        self.loop.log(loss=loss)
+
+
+def values(hub: Any, key: str) -> list[float]:
+    return [float(value) for value in hub.get_scalar(key).data[0]]
+
+
+def test_a_training() -> None:
+    script = Script(seed=3, experiment_name="digits", cfg={"lr": 0.01})
+    script.run()
+    assert isinstance(script.loop, TrainRunner)
+    assert script.recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    hub = script.loop.message_hub
+    keys = ("epoch", "iter", "max_epochs", "max_iters", "seed", "experiment_name", "loop_stage", "dataset_meta")
+    assert [hub.get_info(key) for key in keys] == [2, 10, 2, 10, 3, "digits", None, Data.metainfo]
+    assert hub.get_info("accelerate_version") == importlib.metadata.version("accelerate")
+    assert values(hub, "train/lr") == pytest.approx([0.01 * 0.5**done for done in range(10)])
+    assert len(values(hub, "train/loss")) == 10
+
+
+# frameworks.md: "Accelerate: none; acc.step resets each epoch"
+def test_with_accumulation_batches_are_counted() -> None:
+    script = Script(accumulation=2)
+    script.run()
+    assert script.steps == 6
+    assert script.recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert script.loop.max_iters == 10
+
+
+# -- resume
+
+
+@pytest.mark.parametrize("done", [5, 7])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_save_state_and_load_state_carry_it(tmp_path: Path, done: int, shuffle: bool) -> None:
+    whole = Script(shuffle=shuffle)
+    whole.run(save_at=done, folder=tmp_path)
+    script = Script(shuffle=shuffle, experiment_name="resumed")
+    script.accelerator.load_state(str(tmp_path))
+    script.run()
+    hub = script.loop.message_hub
+    assert script.recorder.at("before_train")[0][1] == done
+    assert script.recorder.at("before_train_iter")[-3:] == [(1, 7), (1, 8), (1, 9)]
+    assert len(script.batches) == 10 - done
+    # In the order in which the training that was not interrupted had them.
+    assert script.batches == whole.batches[done:]
+    for key in ("train/loss", "train/lr"):
+        assert values(hub, key) == pytest.approx(values(whole.loop.message_hub, key))
+    assert hub.get_info("experiment_name") == "resumed"
+
+
+def test_without_skipping_the_batches_come_again(tmp_path: Path) -> None:
+    whole = Script()
+    whole.run(save_at=7, folder=tmp_path)
+    script = Script()
+    script.loop.load_state_dict(torch.load(tmp_path / "custom_checkpoint_0.pkl", weights_only=True), skip_batches=False)
+    script.run()
+    assert script.batches == whole.batches[5:]
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
+    script = Script()
+    script.run(save_at=7, folder=tmp_path)
+    path = tmp_path / "custom_checkpoint_0.pkl"
+    torch.save({**torch.load(path, weights_only=True), "iter": -1}, path)
+    other = Script()
+    with pytest.raises(StateError, match="iter must be an int from 0"):
+        other.accelerator.load_state(str(tmp_path))
+    assert other.loop.iter == 0
+
+
+# -- what is left in the middle
+
+
+# frameworks.md: "Accelerate: break or an exception leaves GradientState.in_dataloader=True"
+def test_a_break_leaves_no_loader_active() -> None:
+    script = Script(accumulation=4, shuffle=True)
+    orders = []
+    with script.loop.run():
+        for _ in script.loop.epochs():
+            for batch in script.loop.train():
+                script.step(batch)
+                break
+            orders.append(script.batches[-1])
+        # Also before the run ends: the next loader would find itself inside of that one.
+        assert not script.accelerator.gradient_state.in_dataloader
+    # The loader counts only the passes that it has come to the end of, and would shuffle in the same way again.
+    assert orders[0] != orders[1]
+
+
+def test_a_validation_that_is_left_gives_the_training_loader_back() -> None:
+    script = Script(accumulation=2, max_epochs=1)
+    with script.loop.run():
+        for _ in script.loop.epochs():
+            for batch in script.loop.train():
+                script.step(batch)
+                with script.loop.val() as val:
+                    for _ in val.batches(script.val_loader):
+                        break
+                assert script.accelerator.gradient_state.active_dataloader is script.train_loader
+    assert script.steps == 3  # the last one for a single batch, since the loader is known to be at its end
+
+
+@pytest.mark.parametrize("error", [ValueError("the loss is NaN"), KeyboardInterrupt()])
+def test_an_exception_comes_out_and_leaves_no_loader_active(error: BaseException) -> None:
+    script = Script()
+    nobody = current_hub()
+    with pytest.raises(type(error)) as raised:
+        script.run(error=error)
+    assert raised.value is error
+    assert script.recorder.events[-5:] == [
+        "on_exception",
+        *["after_train_iter", "after_train_epoch", "after_train", "after_run"],
+    ]
+    assert not script.accelerator.gradient_state.in_dataloader
+    assert script.loop.message_hub.get_info("loop_stage") is None
+    assert current_hub() is nobody
+
+
+def test_a_loader_that_is_active_outside_stays_so() -> None:
+    script = Script(max_epochs=1)
+    for _ in script.val_loader:
+        script.run()
+        assert script.accelerator.gradient_state.active_dataloader is script.val_loader
+        break
+    script.val_loader.end()
+
+
+def test_a_hook_that_fails_as_a_scope_opens() -> None:
+    script = Script()
+    script.recorder.raises["before_train_epoch"] = error = RuntimeError("no")
+    with pytest.raises(RuntimeError) as raised:
+        script.run()
+    assert raised.value is error
+
+
+# -- arguments
+
+
+def test_the_hub_and_the_hooks_are_the_users() -> None:
+    called: list[Any] = []
+
+    class Say:
+        def __init__(self, priority: str) -> None:
+            self.priority = priority
+
+        def before_train(self, runner: Any) -> None:
+            called.append((self.priority, current_hub().get_info("loop_stage")))
+
+    hub = MessageHub("mine")
+    script = Script(hub=hub, hooks=[Say("LOW"), Say("HIGH")])
+    script.run()
+    assert hub.get_info("iter") == 10
+    assert called == [("HIGH", "train"), ("LOW", "train")]
+
+
+def test_two_trainings_one_after_the_other() -> None:
+    for _ in range(2):
+        script = Script(max_epochs=1)
+        script.run()
+        assert script.recorder.at("before_train_iter") == [(0, index) for index in range(5)]
+
+
+def test_only_an_accelerator_can_be_attached_to() -> None:
+    with pytest.raises(LoopError, match=r"must be an accelerate\.Accelerator, but is"):
+        attach(object())
+
+
+def test_what_cannot_be_made_is_not_registered() -> None:
+    accelerator = Accelerator(cpu=True)
+    with pytest.raises(LoopError, match="max_epochs"):
+        attach(accelerator, max_epochs=-1)
+    assert accelerator._custom_objects == []
+
+
+# -- the framework
+
+
+def test_without_accelerate_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'runtimeinfo\[accelerate\]'"):
+        runpy.run_path(str(runtimeinfo_adapters.accelerate.__file__))
+
+
+def test_a_version_that_was_not_tried_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.34.2")
+    with pytest.warns(UntestedVersionWarning, match=r"accelerate 0\.34\.2 is installed"):
+        runpy.run_path(str(runtimeinfo_adapters.accelerate.__file__))
