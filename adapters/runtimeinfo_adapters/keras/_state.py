@@ -1,0 +1,35 @@
+"""The saved form of a training under Keras.
+
+{"version": 1, "epoch": int, "iter": int,   completed
+"message_hub": the hub's own state}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from runtimeinfo import StateError, describe
+
+STATE_VERSION = 1
+
+
+def check_state(state_dict: Any) -> None:
+    """Check every field but the hub's, which it checks itself.
+
+    Raises:
+        StateError: Naming the first field that is missing or wrong.
+
+    Source: RESUME-01.
+    """
+    if not isinstance(state_dict, Mapping):
+        raise StateError(f"a state must be a mapping, but is {describe(state_dict)}", field="state_dict")
+    state = cast("Mapping[str, Any]", state_dict)
+    for field in ("version", "epoch", "iter"):
+        value = state.get(field)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise StateError(f"{field} must be an int from 0, but is {value!r}", field=field)
+    if state["version"] != STATE_VERSION:
+        raise StateError(f"version is {state['version']}, and this release reads {STATE_VERSION}", field="version")
+    if "message_hub" not in state:
+        raise StateError("message_hub is missing", field="message_hub")

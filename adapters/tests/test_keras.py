@@ -1,0 +1,519 @@
+"""The adapter on Keras's real models, with the torch backend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+
+from runtimeinfo import (
+    HookError,
+    Lifecycle,
+    LoopError,
+    RunnerError,
+    StateError,
+    TrainRunner,
+    current_hub,
+    hears_everything,
+)
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters.keras import KerasRunner, RuntimeInfoCallback, attach
+
+pytestmark = [
+    # Keras 3.15, of data without a length, at the end of each epoch
+    pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning"),
+    # Keras 3.15 on NumPy 2, where it reads its variables
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+X = np.arange(8, dtype="float32").reshape(8, 1)
+
+
+@hears_everything(by="note")
+class Recorder:
+    """Notes each event with the counters, and that it is legal."""
+
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, int, int]] = []
+        self.arguments: list[dict[str, Any]] = []
+        self.lifecycle = Lifecycle()
+
+    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+        self.lifecycle.advance(event)
+        assert threading.current_thread() is threading.main_thread()
+        self.notes.append((event, runner.epoch, runner.iter))
+        self.arguments.append(arguments)
+
+    @property
+    def events(self) -> list[str]:
+        return [event for event, _, _ in self.notes]
+
+    def of(self, event: str) -> list[tuple[int, int]]:
+        return [(epoch, iteration) for each, epoch, iteration in self.notes if each == event]
+
+    def given(self, event: str, argument: str) -> list[Any]:
+        pairs = zip(self.events, self.arguments, strict=True)
+        return [arguments[argument] for each, arguments in pairs if each == event]
+
+
+class Doing(keras.callbacks.Callback):
+    """Calls a function at an event of Keras, once."""
+
+    def __init__(self, event: str, function: Any) -> None:
+        super().__init__()
+        self.left = [function]
+
+        def at(*_args: Any, **_kwargs: Any) -> None:
+            if self.left:
+                self.left.pop()()
+
+        setattr(self, event, at)
+
+
+class Named:
+    def __init__(self, name: str, order: list[str], priority: str) -> None:
+        self.name, self.order, self.priority = name, order, priority
+
+    def before_train(self, runner: Any) -> None:
+        self.order.append(self.name)
+
+
+class Stream(IterableDataset[Any]):
+    metainfo = {"classes": ["cat", "dog"]}  # noqa: RUF012
+
+    def __iter__(self) -> Any:
+        return ((torch.tensor(x), torch.tensor(x)) for x in X)
+
+
+class Scaling(keras.layers.Layer):
+    """A layer with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = self.add_weight(shape=(), initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.weight
+
+
+class Loss(keras.losses.MeanSquaredError):
+    """Notes what a component sees, and raises where it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+        self.error: BaseException | None = None
+        self.where = ""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        hub = current_hub()
+        stage = hub.get_info("loop_stage")
+        if stage is not None:
+            self.seen.append((stage, hub.get_info("epoch"), hub.get_info("iter")))
+        if self.error is not None and stage == self.where:
+            raise self.error
+        return super().call(y_true, y_pred)
+
+
+def build(rate: Any = 0.0, metrics: Any = None, **compiled: Any) -> Any:
+    model = keras.Sequential([Scaling()])
+    model.compile(optimizer=keras.optimizers.SGD(rate, **compiled), loss=Loss(), metrics=metrics)
+    return model
+
+
+def fit(model: Any, **changes: Any) -> Any:
+    given = {"x": X, "y": X, "batch_size": 4, "shuffle": False, "verbose": 0} | changes
+    return model.fit(**given)
+
+
+def evaluate(model: Any, **changes: Any) -> Any:
+    return model.evaluate(X, X, batch_size=4, verbose=0, **changes)
+
+
+def scalars(hub: Any, key: str) -> list[float]:
+    return [float(value) for value in hub.get_scalar(key).data[0]]
+
+
+# -- the run
+
+
+def test_a_training_with_a_validation_in_each_epoch() -> None:
+    recorder, model = Recorder(), build()
+    callback = attach(model, hooks=[recorder])
+    fit(model, epochs=2, validation_data=(X, X), validation_batch_size=8)
+    iteration = ["before_train_iter", "after_train_iter"]
+    validation = ["before_val", "before_val_epoch", "before_val_iter", "after_val_iter", "after_val_epoch", "after_val"]
+    epoch = ["before_train_epoch", *iteration * 2, *validation, "after_train_epoch"]
+    assert recorder.events == ["before_run", "before_train", *epoch * 2, "after_train", "after_run"]
+    assert recorder.of("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert recorder.of("before_val") == [(0, 2), (1, 4)]
+    assert recorder.given("before_train_iter", "batch_idx") == [0, 1, 0, 1]
+    assert scalars(callback.hub, "val/loss") == [17.5, 17.5]
+    keys = ("loop_stage", "max_epochs", "max_iters")
+    assert [callback.hub.get_info(key) for key in keys] == [None, 2, 4]
+
+
+def test_the_view_is_a_train_runner() -> None:
+    runner = attach(build(), seed=3, experiment_name="named", cfg={"lr": 1}).runner
+    assert isinstance(runner, KerasRunner)
+    assert isinstance(runner, TrainRunner)
+    assert (runner.seed, runner.experiment_name, runner.framework_name) == (3, "named", "keras")
+    assert '"lr": 1' in runner.cfg.pretty_text
+
+
+def test_a_component_finds_the_hub() -> None:
+    model = build()
+    attach(model)
+    fit(model, validation_data=(X, X), validation_batch_size=8)
+    evaluate(model)
+    seen = [each for index, each in enumerate(model.loss.seen) if each not in model.loss.seen[:index]]
+    assert seen == [("train", 0, 0), ("train", 0, 1), ("val", 0, 2), ("test", 1, 2)]
+    assert current_hub().get_info("epoch") is None
+
+
+def test_two_fits_one_after_the_other_count_anew() -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    fit(model, epochs=2)
+    fit(model)
+    assert recorder.of("before_train") == [(0, 0), (0, 0)]
+    assert recorder.of("after_run") == [(2, 4), (1, 2)]
+
+
+def test_a_training_can_begin_with_a_later_epoch() -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    fit(model, initial_epoch=2, epochs=3)
+    fit(model, initial_epoch=3, epochs=4)
+    assert recorder.of("before_train") == [(2, 4), (3, 6)]
+    assert recorder.of("after_train") == [(3, 6), (4, 8)]
+
+
+def test_the_metainfo_of_the_dataset_is_published_and_a_stream_has_no_length() -> None:
+    model = build()
+    callback = attach(model)
+    model.fit(DataLoader(Stream(), batch_size=4), epochs=2, shuffle=False, verbose=0)
+    assert callback.hub.get_info("dataset_meta") == Stream.metainfo
+    assert callback.hub.get_info("max_epochs") == 2
+    assert callback.hub.get_info("max_iters", "nothing") is None
+    assert callback.runner.iter == 4
+
+
+def test_the_users_callbacks_and_history_go_on(tmp_path: Path) -> None:
+    model, events = build(), []
+    callback = attach(model)
+    users = [Doing("on_train_batch_end", lambda: events.append(scalars(callback.hub, "train/loss")))]
+    saved = keras.callbacks.ModelCheckpoint(tmp_path / "weights.weights.h5", save_weights_only=True)
+    history = fit(model, callbacks=[users, saved], validation_data=(X, X))
+    assert events == [[3.5]]  # what the event publishes is there
+    assert set(history.history) == {"loss", "val_loss"}
+    assert (tmp_path / "weights.weights.h5").exists()
+
+
+def test_hooks_run_by_priority() -> None:
+    order: list[str] = []
+    model = build()
+    attach(model, hooks=[Named("late", order, "LOW"), Named("early", order, "HIGH"), Named("too", order, "LOW")])
+    fit(model)
+    assert order == ["early", "late", "too"]
+
+
+# -- values
+
+
+def test_the_loss_is_this_batchs_and_not_the_running_mean() -> None:
+    model = build(metrics=["mae"])
+    callback = attach(model)
+    fit(model, epochs=2)
+    assert scalars(callback.hub, "train/loss") == [3.5, 31.5, 3.5, 31.5]
+    assert scalars(callback.hub, "train/mae") == [1.5, 5.5, 1.5, 5.5]
+
+
+def test_the_loss_is_undivided_and_iterations_are_batches_under_accumulation() -> None:
+    model = build(gradient_accumulation_steps=2)
+    callback = attach(model)
+    fit(model)
+    assert scalars(callback.hub, "train/loss") == [3.5, 31.5]
+    assert callback.runner.iter == 2
+
+
+def test_a_validation_in_mid_epoch_does_not_spoil_the_loss() -> None:
+    model = build()
+    callback = attach(model)
+    fit(model, callbacks=[Doing("on_train_batch_end", lambda: evaluate(model))])
+    assert scalars(callback.hub, "train/loss") == [3.5, 31.5]
+
+
+def test_what_a_train_step_of_the_users_returns_stays_as_it_is() -> None:
+    class Own(keras.Sequential):
+        def train_step(self, data: Any) -> Any:
+            return {"loss": torch.tensor(7.0), "text": "seven"}
+
+    recorder, model = Recorder(), Own([Scaling()])
+    model.compile(optimizer="sgd", loss="mse")
+    attach(model, hooks=[recorder])
+    with pytest.warns(UserWarning, match="output 'text' is not published"):
+        fit(model, batch_size=8)
+    assert recorder.given("after_train_iter", "outputs") == [{"loss": 7.0, "text": "seven"}]
+
+
+def test_the_rate_is_that_of_the_iteration() -> None:
+    schedule = keras.optimizers.schedules.ExponentialDecay(1.0, decay_steps=1, decay_rate=0.5)
+    model = build(schedule)
+    callback = attach(model)
+    fit(model, epochs=2)
+    assert scalars(callback.hub, "train/lr") == [1.0, 0.5, 0.25, 0.125]
+
+
+@pytest.mark.parametrize("event", ["on_train_batch_begin", "on_epoch_begin"])
+def test_the_rate_is_the_one_that_the_callbacks_have_set(event: str) -> None:
+    model = build(1.0)
+    callback = attach(model)
+    fit(model, callbacks=[Doing(event, lambda: setattr(model.optimizer, "learning_rate", 0.25))])
+    assert scalars(callback.hub, "train/lr") == [0.25, 0.25]
+
+
+def test_several_optimizers_have_names() -> None:
+    model = build()
+    optimizers = {"a": keras.optimizers.SGD(0.5), "b": keras.optimizers.SGD(0.25)}
+    callback = attach(model, optimizers=optimizers)
+    fit(model, batch_size=8)
+    assert (scalars(callback.hub, "train/a.lr"), scalars(callback.hub, "train/b.lr")) == ([0.5], [0.25])
+
+
+# -- evaluations
+
+
+@pytest.mark.parametrize(
+    ("event", "inside"),
+    [
+        ("on_train_begin", "before_train"),
+        ("on_epoch_begin", "before_train_epoch"),
+        ("on_train_batch_end", "after_train_iter"),
+        ("on_epoch_end", "after_train_epoch"),
+        ("on_train_end", "after_train"),
+    ],
+)
+def test_an_evaluation_in_a_callback_is_a_validation(event: str, inside: str) -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    fit(model, callbacks=[Doing(event, lambda: evaluate(model))])
+    assert recorder.events[recorder.events.index("before_val") - 1] == inside
+    assert recorder.events[-1] == "after_run"
+
+
+@pytest.mark.parametrize("alone", ["test", "val"])
+def test_an_evaluation_on_its_own_is_what_was_said(alone: Any) -> None:
+    recorder, model = Recorder(), build()
+    callback = attach(model, alone=alone, hooks=[recorder])
+    assert evaluate(model) == 17.5
+    assert recorder.events[:3] == ["before_run", f"before_{alone}", f"before_{alone}_epoch"]
+    assert recorder.events[-2:] == [f"after_{alone}", "after_run"]
+    assert scalars(callback.hub, f"{alone}/loss") == [17.5]
+
+
+def test_an_evaluation_inside_another_one_is_not_heard() -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    evaluate(model, callbacks=[Doing("on_test_batch_begin", lambda: evaluate(model))])
+    assert recorder.events.count("before_test") == 1
+    assert recorder.events.count("after_test_iter") == 2
+
+
+def test_a_prediction_is_not_heard() -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    model.predict(X, verbose=0)
+    assert recorder.events == []
+
+
+# -- ends
+
+
+def test_a_training_that_is_stopped_early_closes_all_scopes() -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    fit(model, epochs=5, callbacks=[Doing("on_train_batch_end", lambda: setattr(model, "stop_training", True))])
+    assert recorder.events[-4:] == ["after_train_iter", "after_train_epoch", "after_train", "after_run"]
+    assert recorder.of("after_run") == [(1, 1)]
+
+
+@pytest.mark.parametrize("error", [ValueError("planned"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("where", ["train", "val"])
+def test_an_exception_comes_out_as_it_is_and_closes_all_scopes(error: BaseException, where: str) -> None:
+    recorder, model = Recorder(), build()
+    callback = attach(model, hooks=[recorder])
+    model.loss.error, model.loss.where = error, where
+    with pytest.raises(type(error)) as caught:
+        fit(model, validation_data=(X, X))
+    assert caught.value is error
+    assert recorder.given("on_exception", "exception") == [error]
+    assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
+    assert recorder.of("after_run") == [(0, 0 if where == "train" else 2)]
+    assert callback.hub.get_info("loop_stage") is None
+    assert current_hub().get_info("epoch") is None
+    model.loss.error = None
+    fit(model)
+    assert recorder.of("after_run")[-1] == (1, 2)
+
+
+def test_a_validation_whose_exception_is_handled_leaves_the_training_open() -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    model.loss.error, model.loss.where = ValueError("planned"), "val"
+
+    def validate() -> None:
+        with pytest.raises(ValueError, match="planned"):
+            evaluate(model)
+
+    fit(model, callbacks=[Doing("on_train_batch_end", validate)])
+    assert recorder.events.count("on_exception") == 1
+    assert recorder.of("after_run") == [(1, 2)]
+
+
+# -- the callback alone
+
+
+def test_the_callback_alone_publishes_the_same() -> None:
+    guarded, alone = Recorder(), Recorder()
+    model = build()
+    callback = RuntimeInfoCallback(hooks=[alone])
+    fit(model, epochs=2, validation_data=(X, X), callbacks=[callback])
+    evaluate(model, callbacks=[callback])
+    assert current_hub().get_info("epoch") is None
+    model = build()
+    attach(model, hooks=[guarded])
+    fit(model, epochs=2, validation_data=(X, X))
+    evaluate(model)
+    assert alone.notes == guarded.notes
+
+
+def test_the_callback_alone_learns_of_an_exception_when_the_next_fit_begins() -> None:
+    recorder, model = Recorder(), build()
+    callback = RuntimeInfoCallback(hooks=[recorder])
+    model.loss.error, model.loss.where = ValueError("planned"), "train"
+    with pytest.raises(ValueError, match="planned"):
+        fit(model, callbacks=[callback])
+    model.loss.error = None
+    fit(model, callbacks=[callback])
+    assert recorder.events.count("on_exception") == 1
+    assert recorder.of("after_run") == [(0, 0), (1, 2)]
+    assert current_hub().get_info("epoch") is None
+
+
+# -- resume
+
+
+def test_a_state_brings_counters_and_histories(tmp_path: Path) -> None:
+    model = build()
+    first = attach(model)
+    path = tmp_path / "state.pt"
+    fit(model, callbacks=[Doing("on_epoch_end", lambda: torch.save(first.state_dict(), path))])
+    recorder, model = Recorder(), build()
+    callback = attach(model, hooks=[recorder])
+    callback.load_state_dict(torch.load(path, weights_only=True))
+    assert callback.hub.get_info("loop_stage") is None
+    fit(model, initial_epoch=callback.runner.epoch, epochs=2)
+    assert recorder.of("before_train") == [(1, 2)]
+    assert recorder.of("after_run") == [(2, 4)]
+    assert scalars(callback.hub, "train/loss") == [3.5, 31.5, 3.5, 31.5]
+
+
+def test_what_backup_and_restore_brings_back_is_counted(tmp_path: Path) -> None:
+    def backup() -> Any:
+        return keras.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+
+    model = build()
+    fit(model, epochs=2, callbacks=[backup()])
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    model.build((None, 1))
+    fit(model, epochs=3, callbacks=[backup()])
+    assert recorder.of("before_train_epoch") == [(2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"iter": -1}, "iter"), ({"epoch": True}, "epoch"), ({"version": 9}, "version"), ({"message_hub": {}}, "message")],
+)
+def test_a_damaged_state_changes_nothing(change: dict[str, Any], field: str) -> None:
+    callback = RuntimeInfoCallback()
+    before = callback.state_dict()
+    with pytest.raises(StateError) as caught:
+        callback.load_state_dict({**before, **change})
+    assert caught.value.field.startswith(field)
+    assert callback.state_dict() == before
+
+
+def test_to_load_inside_the_training_is_refused() -> None:
+    model = build()
+    callback = attach(model)
+    with pytest.raises(LoopError, match=r"comes before model\.fit"):
+        fit(model, callbacks=[Doing("on_epoch_begin", lambda: callback.load_state_dict(callback.state_dict()))])
+
+
+# -- to attach
+
+
+def test_the_hub_can_be_the_users() -> None:
+    hub, model = MessageHub("test-keras-own"), build()
+    assert attach(model, hub=hub).hub is hub
+    fit(model)
+    assert scalars(hub, "train/loss") == [3.5, 31.5]
+
+
+def test_attached_twice_or_handed_over_as_well_it_publishes_once() -> None:
+    model = build()
+    old, new = attach(model), attach(model)
+    fit(model, callbacks=[new])
+    assert scalars(new.hub, "train/loss") == [3.5, 31.5]
+    assert dict(old.hub.log_scalars) == {}
+
+
+def test_a_model_can_be_saved_all_the_same(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse")
+    attach(model)
+    fit(model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert np.allclose(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+def test_what_cannot_be_attached_is_named() -> None:
+    with pytest.raises(RunnerError, match=r"model must be a model of Keras, but is .*str"):
+        attach("model")
+    with pytest.raises(RunnerError, match="alone must be 'val' or 'test', but is 'train'"):
+        attach(build(), alone="train")  # type: ignore[arg-type]
+    with pytest.raises(HookError):
+        attach(build(), hooks=[object()])
+
+
+def test_without_keras_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['keras'] = None; import runtimeinfo_adapters.keras"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'runtimeinfo[keras]'" in done.stderr
+
+
+def test_an_untried_version_is_named() -> None:
+    code = (
+        "import importlib.metadata as metadata; real = metadata.version\n"
+        "metadata.version = lambda name: '3.99.0' if name == 'keras' else real(name)\n"
+        "import runtimeinfo_adapters.keras"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "keras 3.99.0 is installed" in done.stderr
