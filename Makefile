@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Keras takes it from here, or from a file of its own: its adapter is for PyTorch.
+export KERAS_BACKEND := torch
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types unit bench docs killers kit-quality nightly clean
+.PHONY: help check test lint types unit bench docs adapters killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +54,9 @@ bench: $(STAMP)                        ## us and the peers in one run; writes th
 
 docs: $(STAMP)                         ## write what is generated: the spec, and the figures of the lifecycle
 	$(BIN)/python docs/generate.py
+
+adapters: $(STAMP)                     ## put every adapter to the test; writes docs/adapters.md
+	$(BIN)/python docs/adapters_matrix.py
 
 killers: $(STAMP)                      ## write the smallest plan that shows each fault, after a fault was added
 	$(BIN)/python conformance_tests/quality/write_killers.py

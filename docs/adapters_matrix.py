@@ -1,0 +1,79 @@
+"""Writes docs/adapters.md: what each adapter can do, and how it came out of the conformance kit.
+
+python docs/adapters_matrix.py
+"""
+
+import datetime as dt
+import importlib
+import pkgutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtimeinfo import CAPABILITIES, SPEC_VERSION
+from runtimeinfo_conformance import Subject, subjects
+from runtimeinfo_conformance._check import check
+from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance.reports import ReportData, report_data
+
+PAGE = Path(__file__).resolve().parent / "adapters.md"
+
+SYMBOLS = {"pass": "✓", "fail": "✗", "warn": "!", "not applicable": "·", "not executed": "?", "untestable": "–"}
+
+
+def main() -> None:
+    """Write the page."""
+    reports = list(checked())
+    PAGE.write_text("\n".join(lines(reports)) + "\n", encoding="utf-8")
+    print(f"wrote {PAGE.name}: {', '.join(report['subject']['name'] for report in reports)}")
+
+
+def checked() -> Iterator[ReportData]:
+    """Yield the report on each bundled runner."""
+    for module in pkgutil.iter_modules(subjects.__path__):
+        subject = importlib.import_module(f"{subjects.__name__}.{module.name}").subject()
+        if isinstance(subject, Subject):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the frameworks' own
+                yield report_data(check(subject, PROFILES["ci"]))
+
+
+def lines(reports: list[ReportData]) -> Iterator[str]:
+    """Yield the lines of the page."""
+    names = [report["subject"]["name"] for report in reports]
+    yield "# The adapters"
+    yield ""
+    yield (
+        f"Written by `make adapters` on {dt.datetime.now(tz=dt.UTC).date()}, from the reports of the conformance kit "
+        f"under the profile `ci`, spec {SPEC_VERSION}. Each adapter runs its real framework."
+    )
+    yield ""
+    yield f"| | {' | '.join(names)} |"
+    yield f"|---|{'---|' * len(names)}"
+    yield f"| version | {' | '.join(report['subject']['version'] for report in reports)} |"
+    yield f"| verdict | {' | '.join(report['verdict'] for report in reports)} |"
+    yield ""
+    yield "## Capabilities"
+    yield ""
+    yield "What a framework cannot give is not declared, and what depends on it does not apply."
+    yield ""
+    yield f"| | {' | '.join(names)} |"
+    yield f"|---|{':---:|' * len(names)}"
+    for capability in CAPABILITIES:
+        cells = ["✓" if capability in report["subject"]["capabilities"] else "·" for report in reports]
+        yield f"| [`{capability}`](spec.md#capabilities) | {' | '.join(cells)} |"
+    yield ""
+    yield "## Requirements"
+    yield ""
+    yield f"{', '.join(f'{symbol} {verdict}' for verdict, symbol in SYMBOLS.items())}."
+    yield ""
+    yield f"| | level | {' | '.join(names)} |"
+    yield f"|---|---|{':---:|' * len(names)}"
+    for rows in zip(*(report["requirements"] for report in reports), strict=True):
+        if rows[0]["party"] == "runner":
+            cells = [SYMBOLS.get(row["verdict"], row["verdict"]) for row in rows]
+            yield f"| {rows[0]['id']} | {rows[0]['level']} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
