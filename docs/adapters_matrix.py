@@ -18,7 +18,7 @@ from runtimeinfo_conformance.reports import ReportData, report_data
 
 PAGE = Path(__file__).resolve().parent / "adapters.md"
 
-SYMBOLS = {"pass": "✓", "fail": "✗", "warn": "!", "not applicable": "·", "not executed": "?", "untestable": "–"}
+SYMBOLS = {"pass": "✓", "fail": "✗", "warn": "!", "not applicable": "·", "not executed": "?", "untestable": "~"}
 
 
 def main() -> None:

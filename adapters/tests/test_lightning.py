@@ -508,17 +508,24 @@ def test_an_exception_comes_out_as_it_was(attached: bool, where: str) -> None:
     assert current_hub() is not callback.message_hub
 
 
-def test_an_interrupt_comes_out_as_it_was_and_the_next_one_is_heard() -> None:
+@pytest.mark.parametrize("where", ["train", "before_run"])  # at setup Lightning leaves Ctrl-C ignored
+def test_an_interrupt_comes_out_as_it_was_and_the_next_one_is_heard(where: str) -> None:
     interrupt = KeyboardInterrupt()
     before = signal.getsignal(signal.SIGINT)
     trainer, callback, recorder = publishing()
-    with pytest.raises(KeyboardInterrupt) as caught:
-        trainer.fit(Model(train=fail(interrupt)), Loader(2))
+    recorder.at = {where: fail(interrupt)}
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            trainer.fit(Model(**{where: fail(interrupt)}), Loader(2))
+        after = signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert caught.value is interrupt
     assert not isinstance(caught.value.__context__, SystemExit)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert after is before
     assert recorder.is_closed
     assert recorder.of("on_exception", "exception") == [interrupt]
+    recorder.at = {}
     trainer.fit(Model(), Loader(2))
     assert recorder.is_closed
     assert infos(callback, "epoch", "loop_stage") == [2, None]

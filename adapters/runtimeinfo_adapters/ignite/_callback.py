@@ -10,10 +10,10 @@ from ignite.engine import Engine
 from runtimeinfo import Config, LoopError, MessageHub, RunnerError, StateError
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
 from runtimeinfo_adapters.ignite._attachment import Attachment, attachment_of
 from runtimeinfo_adapters.ignite._evaluator import Evaluator, Evaluators, roles_of
 from runtimeinfo_adapters.ignite._runner import IgniteRunner
-from runtimeinfo_adapters.ignite._state import STATE_VERSION, check_state
 from runtimeinfo_adapters.ignite._trainer import Trainer, TrainerCounters
 from runtimeinfo_adapters.ignite._values import OutputTransform
 

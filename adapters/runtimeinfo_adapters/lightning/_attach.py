@@ -27,8 +27,8 @@ def attach(
     """Make a trainer that was built already publish through this protocol.
 
     The callback becomes its first one; another one of this class is taken out. Its `fit`, `validate`, `test` and
-    `predict` are wrapped: Lightning turns a KeyboardInterrupt into SystemExit(1), and ignores every Ctrl-C from then
-    on. Here the KeyboardInterrupt comes out as it was, and Ctrl-C goes on to work.
+    `predict` are wrapped: Lightning turns a KeyboardInterrupt into SystemExit(1), and after one that came before
+    the training it ignores every further Ctrl-C. Here the KeyboardInterrupt comes out as it was, and Ctrl-C goes on to work.
 
     Args:
         trainer: A Lightning trainer.

@@ -15,9 +15,9 @@ from runtimeinfo import Config, MessageHub, use_hub
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
 from runtimeinfo_adapters.lightning._metrics import NewMetrics
 from runtimeinfo_adapters.lightning._runner import LightningRunner
-from runtimeinfo_adapters.lightning._state import STATE_VERSION, check_state
 
 _lightning = import_framework(
     "lightning.pytorch", distribution="lightning", extra="lightning", at_least="2.6", below="2.7"

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from runtimeinfo import StateError, describe, is_scalar
+from runtimeinfo_adapters import _training_state
 
-STATE_VERSION = 1
+STATE_VERSION = _training_state.STATE_VERSION
 
 
 def check_state(state_dict: Any) -> None:
@@ -24,21 +25,11 @@ def check_state(state_dict: Any) -> None:
 
     Source: RESUME-01.
     """
-    if not isinstance(state_dict, Mapping):
-        raise StateError(f"a state must be a mapping, but is {describe(state_dict)}", field="state_dict")
-    state = cast("Mapping[str, Any]", state_dict)
-    for field in ("version", "epoch", "iter", "batches"):
-        value = state.get(field)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise StateError(f"{field} must be an int from 0, but is {value!r}", field=field)
-    if state["version"] != STATE_VERSION:
-        raise StateError(f"version is {state['version']}, and this release reads {STATE_VERSION}", field="version")
-    outputs = state.get("outputs")
+    _training_state.check_state(state_dict, ("batches",))
+    outputs = cast("Mapping[str, Any]", state_dict).get("outputs")
     if not isinstance(outputs, Mapping):
         raise StateError(f"outputs must be a mapping, but is {describe(outputs)}", field="outputs")
     for name, value in cast("Mapping[Any, Any]", outputs).items():
         if not is_scalar(value):
             field = f"outputs[{name!r}]"
             raise StateError(f"{field} must be a scalar, but is {describe(value)}", field=field)
-    if "message_hub" not in state:
-        raise StateError("message_hub is missing", field="message_hub")

@@ -7,8 +7,9 @@ from typing import Any
 
 from runtimeinfo import ABORT, RuntimeInfoHook, is_scalar
 from runtimeinfo_conformance._observation import Probe
-from runtimeinfo_conformance._plan import Batch, Plan
+from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._values import CHANGING_KIND
+from runtimeinfo_conformance.judges.life import find_batch
 from runtimeinfo_conformance.mutants._changes import (
     counters_since_resume,
     dataset_wrapped,
@@ -129,8 +130,9 @@ def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
     return {f"{runner.framework_name}_version": "another"}
 
 
-def _first(batch: Any) -> Any:
-    return replace(batch, index=0) if isinstance(batch, Batch) else batch
+def _first(data: Any) -> Any:
+    batch = find_batch(data)  # a framework may have made a list of it
+    return data if batch is None else replace(batch, index=0)
 
 
 def _pass_on(_event: str, call: Any, runner: Any, given: dict[str, Any]) -> object:

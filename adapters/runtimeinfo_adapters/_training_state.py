@@ -1,4 +1,4 @@
-"""The saved form of a training under Ignite.
+"""The saved form of a training, where an adapter keeps it in its framework's checkpoints.
 
 {"version": 1, "epoch": int, "iter": int,   completed
 "message_hub": the hub's own state}
@@ -14,8 +14,12 @@ from runtimeinfo import StateError, describe
 STATE_VERSION = 1
 
 
-def check_state(state_dict: Any) -> None:
+def check_state(state_dict: Any, more_counters: tuple[str, ...] = ()) -> None:
     """Check every field but the hub's, which it checks itself.
+
+    Args:
+        state_dict: The state.
+        more_counters: What else it counts.
 
     Raises:
         StateError: Naming the first field that is missing or wrong.
@@ -25,7 +29,7 @@ def check_state(state_dict: Any) -> None:
     if not isinstance(state_dict, Mapping):
         raise StateError(f"a state must be a mapping, but is {describe(state_dict)}", field="state_dict")
     state = cast("Mapping[str, Any]", state_dict)
-    for field in ("version", "epoch", "iter"):
+    for field in ("version", "epoch", "iter", *more_counters):
         value = state.get(field)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise StateError(f"{field} must be an int from 0, but is {value!r}", field=field)
