@@ -28,7 +28,8 @@ def attach(
 
     The callback becomes its first one; another one of this class is taken out. Its `fit`, `validate`, `test` and
     `predict` are wrapped: Lightning turns a KeyboardInterrupt into SystemExit(1), and after one that came before
-    the training it ignores every further Ctrl-C. Here the KeyboardInterrupt comes out as it was, and Ctrl-C goes on to work.
+    the training it ignores every further Ctrl-C. Here the KeyboardInterrupt comes out as it was, and
+    Ctrl-C goes on to work.
 
     Args:
         trainer: A Lightning trainer.
