@@ -27,7 +27,7 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     Drawn plans alone do not get round to each event in a short search, which likes to repeat itself.
     """
     everything: dict[str, dict[str, Any]] = {
-        "val": {"val_batches": 1},
+        "val": {"val_batches": 2},
         "test": {"test_batches": 2},
         "outputs": {"outputs": (("text", "text"), ("loss", "float"))},
         "metrics": {"metrics": (("matrix", "vector"), ("acc", "float"), ("changing", CHANGING_KIND))},

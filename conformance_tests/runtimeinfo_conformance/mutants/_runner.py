@@ -53,13 +53,20 @@ def _empty_epoch(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -
 
 
 def _last_batch_of(stage: str) -> MakeFault:
-    events = {f"before_{stage}_iter", f"after_{stage}_iter"}
+    def make(plan: Plan, hook: Any) -> Fault:
+        begun = 0  # in this epoch; batch_idx may begin with any number
 
-    def is_lost(plan: Plan, event: str, _runner: Any, given: dict[str, Any]) -> bool:
-        batches = plan.val_batches if stage == "val" else plan.test_batches
-        return event in events and given.get("batch_idx") == (batches or 0) - 1
+        def is_lost(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
+            nonlocal begun
+            if event == f"before_{stage}_epoch":
+                begun = 0
+            begun += event == f"before_{stage}_iter"
+            batches = plan.val_batches if stage == "val" else plan.test_batches
+            return event in {f"before_{stage}_iter", f"after_{stage}_iter"} and begun == batches
 
-    return drop_if(is_lost)
+        return drop_if(is_lost)(plan, hook)
+
+    return make
 
 
 def _end_of_training(_plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
