@@ -1,7 +1,7 @@
 """What satisfies the protocol: the reference hub, and adapters for training loops.
 
-Each adapter is a module of its own, and loads its framework: `runtimeinfo_adapters.pytorch`,
-`runtimeinfo_adapters.mmengine`.
+Each adapter is a module of its own, and loads its framework: `runtimeinfo_adapters.pytorch`, `mmengine`, `lightning`,
+`transformers`, `accelerate`, `ignite` and `keras`.
 """
 
 from runtimeinfo_adapters._message_hub import MessageHub, UnsavedInfoWarning
