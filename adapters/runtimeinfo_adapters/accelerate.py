@@ -67,7 +67,7 @@ class AccelerateRunner(Loop[B]):
             raise LoopError(f"accelerator must be an accelerate.Accelerator, but is {describe(accelerator)}")
         self._accelerator: Any = accelerator
         super().__init__(optimizer, train_loader, hooks=(*hooks, _LeftLoaders(accelerator.gradient_state)), **options)
-        self.framework_version = str(_accelerate.__version__)
+        self.framework_version: str = str(_accelerate.__version__)
         # Last: once it is registered, it cannot be taken back.
         accelerator.register_for_checkpointing(self)
 
