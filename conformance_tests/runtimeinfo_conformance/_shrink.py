@@ -47,6 +47,8 @@ def _smaller(plan: Plan | HubPlan) -> Iterator[Any]:
         for ops in (*_shorter(plan.ops), *_of_plainer_ops(plan.ops)):
             yield HubPlan(ops)
         return
+    if plan.resume_after is not None:  # neither goes without the other
+        yield replace(plan, resume_after=None, resume_batch=0)
     for field in fields(plan):
         for value in _plainer(getattr(plan, field.name), field.default):
             with suppress(PlanError):

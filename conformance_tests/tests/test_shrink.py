@@ -83,6 +83,11 @@ def test_it_ends_at_what_breaks(plan: Plan) -> None:
             Plan(val_batches=0, val_loaders=2, val_interval=1),
         ),
         (Plan(batches=0, repeat=True, fault=Fault("after_run")), lambda plan: plan.repeat, Plan(repeat=True)),
+        (
+            Plan(batches=2, resume_after=0, resume_batch=1, seed=3),
+            lambda plan: plan.batches == 2,
+            Plan(batches=2),
+        ),
         (Plan(accumulation=3), lambda plan: plan.accumulation > 1, Plan(accumulation=2)),
         (
             Plan(outputs=(("loss", "tensor_float64"), ("text", "list"))),
