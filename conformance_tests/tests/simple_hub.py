@@ -16,7 +16,7 @@ class SimpleHistory:
 
     @property
     def data(self) -> tuple[Any, Any]:
-        return np.array([value for value, _ in self.entries]), np.array([count for _, count in self.entries])
+        return np.array([value for value, _ in self.entries], float), np.array([count for _, count in self.entries])
 
     def current(self) -> float:
         return self.entries[-1][0]
