@@ -31,6 +31,8 @@ def main() -> None:
 def checked() -> Iterator[ReportData]:
     """Yield the report on each bundled runner."""
     for module in pkgutil.iter_modules(subjects.__path__):
+        if module.name.startswith("_"):
+            continue
         subject = importlib.import_module(f"{subjects.__name__}.{module.name}").subject()
         if isinstance(subject, Subject):
             with warnings.catch_warnings():

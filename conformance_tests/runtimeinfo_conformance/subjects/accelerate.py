@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters.accelerate import attach
 from runtimeinfo_conformance._plan import Batch, Plan
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.subjects._loop_script import CAPABILITIES, LoopScript
 
 _accelerate: Any = import_framework(
     "accelerate", distribution="accelerate", extra="accelerate", at_least="1.10", below="2"
@@ -44,11 +44,10 @@ class _Model(torch.nn.Module):
         return torch.stack([weight.sum() for weight in self.weights]).sum()
 
 
-class _Script:
-    """Does what a plan says, the way a user writes it."""
+class _Script(LoopScript):
+    """Lets an Accelerator prepare, step, save and load."""
 
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
-        self.plan = plan
         # Each process iterates over a stream itself: what one sends to the others has to be tensors.
         loading = _accelerate.DataLoaderConfiguration(dispatch_batches=False)
         self.accelerator: Any = _accelerate.Accelerator(
@@ -56,87 +55,47 @@ class _Script:
         )
         self.model: Any = self.accelerator.prepare(_Model(plan))
         self.optimizers: dict[str, Any] = {}
-        self.schedulers: list[torch.optim.lr_scheduler.LRScheduler] = []
+        schedulers: list[torch.optim.lr_scheduler.LRScheduler] = []
         for index, name in enumerate(plan.optimizers or ("",)):
             optimizer = _optimizer(plan, list(self.model.weights)[index * plan.groups : (index + 1) * plan.groups])
             # Not prepared: it would step with the optimizer, and the plan wants it to for each batch.
-            self.schedulers.append(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5))
+            schedulers.append(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5))
             self.optimizers[name] = self.accelerator.prepare(optimizer)
-        self.accelerator.register_for_checkpointing(*self.schedulers)
+        self.accelerator.register_for_checkpointing(*schedulers)
         dataset = plan.train_dataset()
-        self.validated = 0  # loaders
-        self.loop = attach(
+        loop = attach(
             self.accelerator,
             self.optimizers if plan.optimizers else self.optimizers[""],
-            self._loader(dataset if plan.sized else _Stream(dataset)),
+            self._prepared(dataset if plan.sized else _Stream(dataset)),
             max_epochs=plan.max_epochs,
             cfg={"batches": plan.batches},
             seed=plan.seed,
             experiment_name=plan.experiment_name,
             hooks=hooks,
         )
+        super().__init__(plan, loop, schedulers)
 
-    def run(self) -> None:
-        """Make the run."""
-        if self.plan.resume_from is not None:
-            self.accelerator.load_state(str(self.plan.resume_from))
-        with self.loop.run():
-            if self.plan.val_before:
-                self.validate()
-            self.train()
-            if self.plan.val_after:
-                self.validate()
-            if self.plan.test_batches is not None:
-                self.test()
-
-    def train(self) -> None:
-        """Train, with all that lies between the epochs."""
-        for _ in self.loop.epochs():
-            for batch in self.loop.train():
-                self.step(batch)
-                if batch.stop:
-                    return
-            if self.plan.validates_after_epoch:
-                self.validate()
-            self.save()
-
-    def step(self, batch: Batch) -> None:
-        """Train on a batch, with all that lies between the batches."""
+    def step(self, batch: Batch) -> None:  # noqa: ARG002  # it trains on nothing
+        """Step the optimizers, as often as the accelerator lets them."""
         with self.accelerator.accumulate(self.model):
             self.accelerator.backward(self.model())
             for optimizer in self.optimizers.values():
                 optimizer.step()
                 optimizer.zero_grad()
-        self.loop.log(batch.outputs)
-        if self.plan.schedule:
-            _step(self.schedulers)
-        if self.plan.checkpoint_iterations:
-            self.save()
-        if self.plan.validates_after(batch.index):
-            self.validate()
 
-    def validate(self) -> None:
-        """Validate over each loader."""
-        with self.loop.val() as val:
-            for loader in range(self.plan.val_loaders):
-                for _ in val.batches(self._loader(self.plan.val_dataset(loader))):
-                    pass
-                val.metrics(self.plan.metrics_of(self.validated))
-                self.validated += 1
-
-    def test(self) -> None:
-        """Test."""
-        with self.loop.test() as test:
-            for _ in test.batches(self._loader(self.plan.test_dataset())):
-                pass
-            test.metrics(self.plan.metrics_of(0))
+    def loader_of(self, stage: str, index: int) -> Any:
+        """Return a prepared loader."""
+        return self._prepared(self.plan.val_dataset(index) if stage == "val" else self.plan.test_dataset())
 
     def save(self) -> None:
-        """Save a checkpoint, if the plan wants any."""
-        if self.plan.checkpoint is not None:
-            self.accelerator.save_state(str(self.plan.checkpoint))
+        """Save all that the accelerator knows of, the loop included."""
+        self.accelerator.save_state(str(self.plan.checkpoint))
 
-    def _loader(self, dataset: Any) -> Any:
+    def load(self) -> None:
+        """Load it."""
+        self.accelerator.load_state(str(self.plan.resume_from))
+
+    def _prepared(self, dataset: Any) -> Any:
         data: Dataset[Batch] = dataset
         return self.accelerator.prepare(DataLoader(data, batch_size=1, collate_fn=_only_item))
 
@@ -148,42 +107,12 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
 
 def subject() -> Subject:
     """Return the subject."""
-    return Subject(
-        "accelerate",
-        str(_accelerate.__version__),
-        run=run,
-        capabilities={
-            "val",
-            "val_before",
-            "val_inside",
-            "val_after",
-            "val_loaders",
-            "test",
-            "outputs",
-            "metrics",
-            "metainfo",
-            "unsized",
-            "scheduler",
-            "optimizers",
-            "accumulation",
-            "early_stop",
-            "resume",
-            "resume_mid_epoch",
-        },
-    )
+    return Subject("accelerate", str(_accelerate.__version__), run=run, capabilities=CAPABILITIES)
 
 
 def _only_item(items: list[Batch]) -> Batch:
     (item,) = items
     return item
-
-
-def _step(schedulers: Sequence[torch.optim.lr_scheduler.LRScheduler]) -> None:
-    with warnings.catch_warnings():
-        # With accumulation a scheduler steps before its optimizer has: that is what the plan wants.
-        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-        for scheduler in schedulers:
-            scheduler.step()
 
 
 def _optimizer(plan: Plan, weights: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
