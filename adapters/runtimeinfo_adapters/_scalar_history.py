@@ -66,7 +66,7 @@ class ScalarHistory:
     statistics_methods: ClassVar[dict[str, Callable[..., Any]]] = {}
     """The statistics by their names; see `register_statistics`."""
 
-    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_pending", "_values")
+    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_pending", "_settled", "_values")
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class ScalarHistory:
         self._pending: list[Pending | _Counted] = []
         # False for good once something else than a plain number has waited: a value with a count, a tensor.
         self._all_numbers = True
+        self._settled = 0
         self._lock = threading.Lock()
         counts = np.ones(len(log_history), dtype=np.int64) if count_history is None else _array(count_history)
         self._extend(_array(log_history), counts)
@@ -114,6 +115,22 @@ class ScalarHistory:
     def max_length(self) -> int:
         """How many values are kept."""
         return self._max_length
+
+    @property
+    def update_count(self) -> int:
+        """How often `update` was called since this object was made: it only grows, also where old values go.
+
+        Who keeps it can tell at the next look whether there is news, and how much, without reading any value.
+        What the history began with, as one that comes out of a checkpoint, does not count.
+
+        Example:
+            >>> history = ScalarHistory([4.0, 2.0], max_length=2)
+            >>> history.update(0.0)
+            >>> history.update_count
+            1
+        """
+        with self._lock:
+            return self._settled + len(self._pending)
 
     @property
     def data(self) -> tuple[Array, Array]:
@@ -255,6 +272,7 @@ class ScalarHistory:
             block = np.asarray(read_all([value for value, _ in split]))
             counts = np.asarray([count for _, count in split])
         self._extend(block, counts)
+        self._settled += len(waiting)
         # Only now: should reading from the device fail, nothing is lost. What came in meanwhile stays.
         del self._pending[: len(waiting)]
 

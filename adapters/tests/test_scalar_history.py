@@ -230,3 +230,24 @@ def test_a_statistic_is_computed_from_copies():
     history = ScalarHistory([1.0, 2.0], [1, 2])
     for array, ring in zip(history._tail(2), (history._values, history._counts), strict=True):
         assert not np.shares_memory(array, ring._buffer)
+
+
+def test_the_updates_are_counted_wherever_they_are():
+    history = ScalarHistory([1.0, 2.0], max_length=3)
+    assert history.update_count == 0  # what it began with was never an update
+    for number in range(1, _BLOCK + 2):
+        history.update(float(number))
+        assert history.update_count == number
+    history.update(7.0, count=2)
+    assert history.current() == 7.0
+    assert history.mean(3)
+    assert (history.update_count, len(history.data[0])) == (_BLOCK + 2, 3)
+    for duplicate in (copy.copy(history), pickle.loads(pickle.dumps(history))):
+        assert duplicate.update_count == 0
+
+
+def test_an_update_that_is_refused_does_not_count():
+    history = ScalarHistory()
+    with pytest.raises(ScalarTypeError):
+        history.update("0.5")
+    assert history.update_count == 0
