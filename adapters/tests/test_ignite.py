@@ -125,11 +125,11 @@ def test_a_training_with_a_validation_after_each_epoch() -> None:
     assert recorder.events == ["before_run", "before_train", *epoch * 2, "after_train", "after_run"]
     assert recorder.of("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
     assert recorder.of("before_val") == [(1, 2), (2, 4)]
-    assert scalars(callback.hub, "train/loss") == [1, 2, 1, 2]
-    assert scalars(callback.hub, "val/acc") == [0.5, 0.75]
-    assert callback.hub.get_info("loop_stage") is None
-    assert callback.hub.get_info("max_epochs") == 2
-    assert callback.hub.get_info("max_iters") == 4
+    assert scalars(callback.message_hub, "train/loss") == [1, 2, 1, 2]
+    assert scalars(callback.message_hub, "val/acc") == [0.5, 0.75]
+    assert callback.message_hub.get_info("loop_stage") is None
+    assert callback.message_hub.get_info("max_epochs") == 2
+    assert callback.message_hub.get_info("max_iters") == 4
 
 
 def test_the_view_is_a_train_runner() -> None:
@@ -147,7 +147,7 @@ def test_a_seed_that_ignite_knows_is_published() -> None:
     trainer.add_event_handler(Events.STARTED, lambda: None)
     trainer.state.seed = 11
     trainer.run([1])
-    assert callback.hub.get_info("seed") == 11
+    assert callback.message_hub.get_info("seed") == 11
 
 
 def test_a_component_finds_the_hub_in_the_step() -> None:
@@ -168,7 +168,7 @@ def test_the_metainfo_of_the_dataset_is_published() -> None:
     trainer = Engine(lambda engine, batch: None)
     callback = attach(trainer)
     trainer.run(DataLoader(Data()))
-    assert callback.hub.get_info("dataset_meta") == Data.metainfo
+    assert callback.message_hub.get_info("dataset_meta") == Data.metainfo
 
 
 def test_two_runs_one_after_the_other_count_anew() -> None:
@@ -190,7 +190,7 @@ def test_a_run_that_is_prolonged_goes_on() -> None:
     trainer.run([1, 2], max_epochs=1)
     trainer.run([1, 2], max_epochs=3)
     assert recorder.of("before_train") == [(0, 0), (1, 2)]
-    assert callback.hub.get_info("max_epochs") == 3
+    assert callback.message_hub.get_info("max_epochs") == 3
 
 
 # -- where the handlers stand
@@ -235,7 +235,7 @@ def test_the_rate_is_that_of_the_iteration_with_ignites_schedulers() -> None:
     schedule = PiecewiseLinear(optimizer, "lr", milestones_values=[(0, 1.0), (4, 0.0)])
     trainer.add_event_handler(Events.ITERATION_STARTED, schedule)
     trainer.run(range(4))
-    assert scalars(callback.hub, "train/lr") == used == [1.0, 0.75, 0.5, 0.25]
+    assert scalars(callback.message_hub, "train/lr") == used == [1.0, 0.75, 0.5, 0.25]
 
 
 @pytest.mark.parametrize("event", [Events.ITERATION_STARTED, Events.ITERATION_COMPLETED])
@@ -251,7 +251,7 @@ def test_the_rate_is_that_of_the_iteration_with_torchs_schedulers(event: Any) ->
     callback = attach(trainer, optimizer={"main": optimizer})
     trainer.add_event_handler(event, LRScheduler(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)))
     trainer.run(range(3))
-    assert scalars(callback.hub, "train/main.lr") == used
+    assert scalars(callback.message_hub, "train/main.lr") == used
 
 
 def test_the_batch_is_the_one_that_the_handlers_have_prepared() -> None:
@@ -314,7 +314,7 @@ def test_a_lone_evaluator_is_a_run_of_its_own() -> None:
     evaluator.run([1, 2])
     assert recorder.events[:3] == ["before_run", "before_test", "before_test_epoch"]
     assert recorder.events[-2:] == ["after_test", "after_run"]
-    assert scalars(callback.hub, "test/acc") == [1.0]
+    assert scalars(callback.message_hub, "test/acc") == [1.0]
 
 
 def test_one_engine_of_both_roles_validates_inside_and_tests_alone() -> None:
@@ -334,7 +334,7 @@ def test_several_evaluators_of_one_role() -> None:
     callback = attach(trainer, evaluators={"val": [first, second]})
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: (first.run([1]), second.run([1])))
     trainer.run([1])
-    assert (scalars(callback.hub, "val/a"), scalars(callback.hub, "val/b")) == ([1.0], [2.0])
+    assert (scalars(callback.message_hub, "val/a"), scalars(callback.message_hub, "val/b")) == ([1.0], [2.0])
 
 
 def test_an_evaluator_inside_another_one_is_not_heard() -> None:
@@ -344,7 +344,7 @@ def test_an_evaluator_inside_another_one_is_not_heard() -> None:
     outer.run([1, 2])
     assert recorder.events.count("after_val_iter") == 2
     assert "before_test" not in recorder.events
-    assert scalars(callback.hub, "val/a") == [1.0]
+    assert scalars(callback.message_hub, "val/a") == [1.0]
 
 
 def test_an_engine_that_is_not_named_is_not_heard() -> None:
@@ -403,8 +403,8 @@ def test_the_loss_is_undivided_and_iterations_are_batches_under_accumulation() -
     trainer = create_supervised_trainer(model, optimizer, torch.nn.functional.mse_loss, gradient_accumulation_steps=2)
     callback = attach(trainer, optimizer=optimizer)
     trainer.run(DataLoader(Data()))
-    assert scalars(callback.hub, "train/loss") == [0.0, 1.0, 4.0, 9.0]
-    assert callback.hub.get_info("iter") == 4
+    assert scalars(callback.message_hub, "train/loss") == [0.0, 1.0, 4.0, 9.0]
+    assert callback.message_hub.get_info("iter") == 4
 
 
 def test_metrics_are_those_of_this_validation_alone() -> None:
@@ -423,7 +423,7 @@ def test_metrics_of_ignite_are_complete() -> None:
     callback = attach(Engine(loss_of), evaluators={"val": evaluator})
     Accuracy().attach(evaluator, "accuracy")  # registered after ours
     evaluator.run([(torch.tensor([0, 1]), torch.tensor([0, 0]))])
-    assert scalars(callback.hub, "val/accuracy") == [0.5]
+    assert scalars(callback.message_hub, "val/accuracy") == [0.5]
 
 
 def test_metrics_that_the_user_replaces_are_all_of_this_validation() -> None:
@@ -456,8 +456,8 @@ def test_a_stream_has_no_length() -> None:
     recorder, trainer = Recorder(), Engine(loss_of)
     callback = attach(trainer, hooks=[recorder])
     trainer.run(stream(3), max_epochs=2)
-    assert callback.hub.get_info("max_epochs") == 2
-    assert callback.hub.get_info("max_iters", "nothing") is None
+    assert callback.message_hub.get_info("max_epochs") == 2
+    assert callback.message_hub.get_info("max_iters", "nothing") is None
     assert recorder.of("after_run")[0][1] >= 3
 
 
@@ -467,16 +467,16 @@ def test_max_iters_that_end_in_mid_epoch_close_it() -> None:
     trainer.run([1, 2, 3], max_iters=5)
     assert recorder.events[-4:] == ["after_train_iter", "after_train_epoch", "after_train", "after_run"]
     assert recorder.of("after_run") == [(2, 5)]
-    assert callback.hub.get_info("max_epochs", "nothing") is None
-    assert callback.hub.get_info("max_iters") == 5
+    assert callback.message_hub.get_info("max_epochs", "nothing") is None
+    assert callback.message_hub.get_info("max_iters") == 5
 
 
 def test_data_need_not_be_given() -> None:
     trainer = Engine(lambda engine, batch: 1.0)
     callback = attach(trainer)
     trainer.run(epoch_length=2, max_epochs=2)
-    assert callback.hub.get_info("max_iters") == 4
-    assert scalars(callback.hub, "train/loss") == [1.0] * 4
+    assert callback.message_hub.get_info("max_iters") == 4
+    assert scalars(callback.message_hub, "train/loss") == [1.0] * 4
 
 
 # -- early ends
@@ -534,7 +534,7 @@ def test_an_interrupted_run_pauses_and_goes_on_in_the_same_epoch(event: Any, at:
     trainer.add_event_handler(event(event_filter=lambda engine, n: n == at), lambda: trainer.interrupt())
     trainer.run([1, 2, 3], max_epochs=2)
     assert recorder.events[-1] == "after_run"
-    assert callback.hub.get_info("loop_stage") is None
+    assert callback.message_hub.get_info("loop_stage") is None
     trainer.run([1, 2, 3], max_epochs=2)
     assert recorder.of("after_run")[-1] == (2, 6)
     completed = [index for index, event in enumerate(recorder.events) if event == "after_train_iter"]
@@ -566,7 +566,7 @@ def test_an_exception_comes_out_as_it_is_and_closes_all_scopes(error: BaseExcept
     assert recorder.given("on_exception", "exception") == [error]
     assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
     assert recorder.of("after_run") == [(0, 1 if where == "validation" else 0)]
-    assert callback.hub.get_info("loop_stage") is None
+    assert callback.message_hub.get_info("loop_stage") is None
     assert current_hub().get_info("epoch") is None
 
 
@@ -650,8 +650,8 @@ def test_a_checkpoint_of_ignite_holds_hub_and_counters(tmp_path: Path) -> None:
     for step in (3, 4):  # at the end of an epoch, and in the middle of one
         trainer, callback, recorder = build()
         Checkpoint.load_objects({"trainer": trainer, "runtimeinfo": callback}, str(tmp_path / f"{step}.pt"))
-        assert callback.hub.get_info("loop_stage") is None
-        assert scalars(callback.hub, "train/loss") == [1, 2, 3, 1][:step]
+        assert callback.message_hub.get_info("loop_stage") is None
+        assert scalars(callback.message_hub, "train/loss") == [1, 2, 3, 1][:step]
         trainer.run([1, 2, 3] if step == 3 else [2, 3], max_epochs=2, epoch_length=3)
         assert recorder.of("before_train") == [(1, step)]
         assert recorder.of("after_run") == [(2, 6)]
@@ -726,7 +726,7 @@ def test_to_load_inside_the_training_is_refused() -> None:
 def test_the_hub_can_be_the_users() -> None:
     hub = MessageHub("test-ignite-own")
     trainer = Engine(loss_of)
-    assert attach(trainer, hub=hub).hub is hub
+    assert attach(trainer, hub=hub).message_hub is hub
     trainer.run([1])
     assert scalars(hub, "train/loss") == [1.0]
 
@@ -737,11 +737,11 @@ def test_attached_twice_it_publishes_once() -> None:
     new = attach(trainer, evaluators={"val": evaluator})
     trainer.run([1])
     evaluator.run([1])
-    assert scalars(new.hub, "train/loss") == scalars(new.hub, "val/a") == [1.0]
-    assert dict(old.hub.log_scalars) == {}
+    assert scalars(new.message_hub, "train/loss") == scalars(new.message_hub, "val/a") == [1.0]
+    assert dict(old.message_hub.log_scalars) == {}
     old.detach()  # long since
     trainer.run([1])
-    assert scalars(new.hub, "train/loss") == [1.0, 1.0]
+    assert scalars(new.message_hub, "train/loss") == [1.0, 1.0]
 
 
 def test_detached_the_engines_are_as_they_were() -> None:
@@ -769,7 +769,7 @@ def test_a_run_that_somebody_else_has_wrapped_stays_wrapped() -> None:
     callback.detach()
     trainer.run([1])
     assert calls == [([1],)]
-    assert dict(callback.hub.log_scalars) == {}
+    assert dict(callback.message_hub.log_scalars) == {}
 
 
 def test_a_callback_has_one_trainer() -> None:

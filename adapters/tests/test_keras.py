@@ -162,9 +162,9 @@ def test_a_training_with_a_validation_in_each_epoch() -> None:
     assert recorder.of("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
     assert recorder.of("before_val") == [(0, 2), (1, 4)]
     assert recorder.given("before_train_iter", "batch_idx") == [0, 1, 0, 1]
-    assert scalars(callback.hub, "val/loss") == [17.5, 17.5]
+    assert scalars(callback.message_hub, "val/loss") == [17.5, 17.5]
     keys = ("loop_stage", "max_epochs", "max_iters")
-    assert [callback.hub.get_info(key) for key in keys] == [None, 2, 4]
+    assert [callback.message_hub.get_info(key) for key in keys] == [None, 2, 4]
 
 
 def test_the_view_is_a_train_runner() -> None:
@@ -207,16 +207,16 @@ def test_the_metainfo_of_the_dataset_is_published_and_a_stream_has_no_length() -
     model = build()
     callback = attach(model)
     model.fit(DataLoader(Stream(), batch_size=4), epochs=2, shuffle=False, verbose=0)
-    assert callback.hub.get_info("dataset_meta") == Stream.metainfo
-    assert callback.hub.get_info("max_epochs") == 2
-    assert callback.hub.get_info("max_iters", "nothing") is None
+    assert callback.message_hub.get_info("dataset_meta") == Stream.metainfo
+    assert callback.message_hub.get_info("max_epochs") == 2
+    assert callback.message_hub.get_info("max_iters", "nothing") is None
     assert callback.runner.iter == 4
 
 
 def test_the_users_callbacks_and_history_go_on(tmp_path: Path) -> None:
     model, events = build(), []
     callback = attach(model)
-    users = [Doing("on_train_batch_end", lambda: events.append(scalars(callback.hub, "train/loss")))]
+    users = [Doing("on_train_batch_end", lambda: events.append(scalars(callback.message_hub, "train/loss")))]
     saved = keras.callbacks.ModelCheckpoint(tmp_path / "weights.weights.h5", save_weights_only=True)
     history = fit(model, callbacks=[users, saved], validation_data=(X, X))
     assert events == [[3.5]]  # what the event publishes is there
@@ -239,15 +239,15 @@ def test_the_loss_is_this_batchs_and_not_the_running_mean() -> None:
     model = build(metrics=["mae"])
     callback = attach(model)
     fit(model, epochs=2)
-    assert scalars(callback.hub, "train/loss") == [3.5, 31.5, 3.5, 31.5]
-    assert scalars(callback.hub, "train/mae") == [1.5, 5.5, 1.5, 5.5]
+    assert scalars(callback.message_hub, "train/loss") == [3.5, 31.5, 3.5, 31.5]
+    assert scalars(callback.message_hub, "train/mae") == [1.5, 5.5, 1.5, 5.5]
 
 
 def test_the_loss_is_undivided_and_iterations_are_batches_under_accumulation() -> None:
     model = build(gradient_accumulation_steps=2)
     callback = attach(model)
     fit(model)
-    assert scalars(callback.hub, "train/loss") == [3.5, 31.5]
+    assert scalars(callback.message_hub, "train/loss") == [3.5, 31.5]
     assert callback.runner.iter == 2
 
 
@@ -255,7 +255,7 @@ def test_a_validation_in_mid_epoch_does_not_spoil_the_loss() -> None:
     model = build()
     callback = attach(model)
     fit(model, callbacks=[Doing("on_train_batch_end", lambda: evaluate(model))])
-    assert scalars(callback.hub, "train/loss") == [3.5, 31.5]
+    assert scalars(callback.message_hub, "train/loss") == [3.5, 31.5]
 
 
 def test_what_a_train_step_of_the_users_returns_stays_as_it_is() -> None:
@@ -276,7 +276,7 @@ def test_the_rate_is_that_of_the_iteration() -> None:
     model = build(schedule)
     callback = attach(model)
     fit(model, epochs=2)
-    assert scalars(callback.hub, "train/lr") == [1.0, 0.5, 0.25, 0.125]
+    assert scalars(callback.message_hub, "train/lr") == [1.0, 0.5, 0.25, 0.125]
 
 
 @pytest.mark.parametrize("event", ["on_train_batch_begin", "on_epoch_begin"])
@@ -284,7 +284,7 @@ def test_the_rate_is_the_one_that_the_callbacks_have_set(event: str) -> None:
     model = build(1.0)
     callback = attach(model)
     fit(model, callbacks=[Doing(event, lambda: setattr(model.optimizer, "learning_rate", 0.25))])
-    assert scalars(callback.hub, "train/lr") == [0.25, 0.25]
+    assert scalars(callback.message_hub, "train/lr") == [0.25, 0.25]
 
 
 def test_several_optimizers_have_names() -> None:
@@ -292,7 +292,7 @@ def test_several_optimizers_have_names() -> None:
     optimizers = {"a": keras.optimizers.SGD(0.5), "b": keras.optimizers.SGD(0.25)}
     callback = attach(model, optimizers=optimizers)
     fit(model, batch_size=8)
-    assert (scalars(callback.hub, "train/a.lr"), scalars(callback.hub, "train/b.lr")) == ([0.5], [0.25])
+    assert (scalars(callback.message_hub, "train/a.lr"), scalars(callback.message_hub, "train/b.lr")) == ([0.5], [0.25])
 
 
 # -- evaluations
@@ -323,7 +323,7 @@ def test_an_evaluation_on_its_own_is_what_was_said(alone: Any) -> None:
     assert evaluate(model) == 17.5
     assert recorder.events[:3] == ["before_run", f"before_{alone}", f"before_{alone}_epoch"]
     assert recorder.events[-2:] == [f"after_{alone}", "after_run"]
-    assert scalars(callback.hub, f"{alone}/loss") == [17.5]
+    assert scalars(callback.message_hub, f"{alone}/loss") == [17.5]
 
 
 def test_an_evaluation_inside_another_one_is_not_heard() -> None:
@@ -364,7 +364,7 @@ def test_an_exception_comes_out_as_it_is_and_closes_all_scopes(error: BaseExcept
     assert recorder.given("on_exception", "exception") == [error]
     assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
     assert recorder.of("after_run") == [(0, 0 if where == "train" else 2)]
-    assert callback.hub.get_info("loop_stage") is None
+    assert callback.message_hub.get_info("loop_stage") is None
     assert current_hub().get_info("epoch") is None
     model.loss.error = None
     fit(model)
@@ -426,11 +426,11 @@ def test_a_state_brings_counters_and_histories(tmp_path: Path) -> None:
     recorder, model = Recorder(), build()
     callback = attach(model, hooks=[recorder])
     callback.load_state_dict(torch.load(path, weights_only=True))
-    assert callback.hub.get_info("loop_stage") is None
+    assert callback.message_hub.get_info("loop_stage") is None
     fit(model, initial_epoch=callback.runner.epoch, epochs=2)
     assert recorder.of("before_train") == [(1, 2)]
     assert recorder.of("after_run") == [(2, 4)]
-    assert scalars(callback.hub, "train/loss") == [3.5, 31.5, 3.5, 31.5]
+    assert scalars(callback.message_hub, "train/loss") == [3.5, 31.5, 3.5, 31.5]
 
 
 def test_what_backup_and_restore_brings_back_is_counted(tmp_path: Path) -> None:
@@ -471,7 +471,7 @@ def test_to_load_inside_the_training_is_refused() -> None:
 
 def test_the_hub_can_be_the_users() -> None:
     hub, model = MessageHub("test-keras-own"), build()
-    assert attach(model, hub=hub).hub is hub
+    assert attach(model, hub=hub).message_hub is hub
     fit(model)
     assert scalars(hub, "train/loss") == [3.5, 31.5]
 
@@ -480,8 +480,8 @@ def test_attached_twice_or_handed_over_as_well_it_publishes_once() -> None:
     model = build()
     old, new = attach(model), attach(model)
     fit(model, callbacks=[new])
-    assert scalars(new.hub, "train/loss") == [3.5, 31.5]
-    assert dict(old.hub.log_scalars) == {}
+    assert scalars(new.message_hub, "train/loss") == [3.5, 31.5]
+    assert dict(old.message_hub.log_scalars) == {}
 
 
 def test_a_model_can_be_saved_all_the_same(tmp_path: Path) -> None:

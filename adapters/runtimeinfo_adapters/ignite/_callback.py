@@ -46,7 +46,7 @@ class RuntimeInfoCallback:
         >>> trainer = Engine(lambda engine, batch: {"loss": batch / current_hub().get_info("max_iters")})
         >>> callback = RuntimeInfoCallback(experiment_name="doc-ignite").attach(trainer)
         >>> _ = trainer.run([1.0, 2.0], max_epochs=2)
-        >>> callback.hub.get_scalar("train/loss").data[0].tolist()
+        >>> callback.message_hub.get_scalar("train/loss").data[0].tolist()
         [0.25, 0.5, 0.25, 0.5]
 
     Source: LIFE-01 to LIFE-09, FAIL-01 to FAIL-06, RESUME-01 to RESUME-03.
@@ -63,7 +63,7 @@ class RuntimeInfoCallback:
         seed: int | None = None,
         experiment_name: str | None = None,
     ) -> None:
-        self.hub: MessageHub = ReferenceHub(experiment_name or "ignite") if hub is None else hub
+        self.message_hub: MessageHub = ReferenceHub(experiment_name or "ignite") if hub is None else hub
         self.runner: IgniteRunner | None = None
         self._about: dict[str, Any] = {"cfg": cfg, "seed": seed, "experiment_name": experiment_name}
         self._optimizer = optimizer
@@ -93,7 +93,7 @@ class RuntimeInfoCallback:
         if self.runner is not None:
             raise RunnerError("this callback is attached already: detach() it first, or make another one")
         roles = roles_of(trainer, evaluators)
-        runner = IgniteRunner(trainer, self._counters, optimizer=self._optimizer, hub=self.hub, **self._about)
+        runner = IgniteRunner(trainer, self._counters, optimizer=self._optimizer, hub=self.message_hub, **self._about)
         publisher = Publisher(runner, self._hooks, self._counters)
         for engine in (trainer, *roles):
             before: Attachment | None = attachment_of(engine)
@@ -122,7 +122,7 @@ class RuntimeInfoCallback:
             "version": STATE_VERSION,
             "epoch": self._counters.epoch,
             "iter": self._counters.iter + inside,
-            "message_hub": self.hub.state_dict(),
+            "message_hub": self.message_hub.state_dict(),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ class RuntimeInfoCallback:
             raise LoopError("load_state_dict() comes before trainer.run(): the training has begun already")
         check_state(state_dict)
         try:
-            self.hub.load_state_dict(state_dict["message_hub"])
+            self.message_hub.load_state_dict(state_dict["message_hub"])
         except StateError as error:
             raise StateError(
                 f"message_hub: {error.message}", field=f"message_hub.{error.field}", requirement=error.requirement
@@ -148,8 +148,8 @@ class RuntimeInfoCallback:
         self._counters.epoch, self._counters.iter = state_dict["epoch"], state_dict["iter"]
         self._counters.were_loaded = True
         # The hub has the stage in which it was saved.
-        self.hub.update_info_dict({"epoch": self._counters.epoch, "iter": self._counters.iter})
-        self.hub.pop_info("loop_stage")
+        self.message_hub.update_info_dict({"epoch": self._counters.epoch, "iter": self._counters.iter})
+        self.message_hub.pop_info("loop_stage")
 
 
 def attach(

@@ -95,7 +95,7 @@ def _guard(callback: RuntimeInfoCallback, name: str, method: Callable[..., Any])
         bound.arguments["callbacks"] = [callback, *others, *last]
         callback.calls.append(name)
         try:
-            with use_hub(callback.hub):
+            with use_hub(callback.message_hub):
                 if not scopes:
                     callback.begin_run(bound.arguments.get("x"), bound.arguments.get("initial_epoch", 0))
                 result = method(*bound.args, **bound.kwargs)

@@ -52,10 +52,15 @@ class RuntimeInfoCallback(Callback):
         super().__init__()
         if alone not in {"val", "test"}:
             raise RunnerError(f"alone must be 'val' or 'test', but is {alone!r}")
-        self.hub: MessageHub = ReferenceHub(experiment_name or "keras") if hub is None else hub
+        self.message_hub: MessageHub = ReferenceHub(experiment_name or "keras") if hub is None else hub
         self._counters = Counters()
         self.runner: KerasRunner = KerasRunner(
-            self._counters, optimizers=optimizers, hub=self.hub, cfg=cfg, seed=seed, experiment_name=experiment_name
+            self._counters,
+            optimizers=optimizers,
+            hub=self.message_hub,
+            cfg=cfg,
+            seed=seed,
+            experiment_name=experiment_name,
         )
         self.publisher: Publisher = Publisher(self.runner, hooks, self._counters)
         self.is_guarded: bool = False  # by `attach`, which ends the run, and begins the iterations
@@ -156,7 +161,7 @@ class RuntimeInfoCallback(Callback):
             "version": STATE_VERSION,
             "epoch": self._counters.epoch,
             "iter": self._counters.iter,
-            "message_hub": self.hub.state_dict(),
+            "message_hub": self.message_hub.state_dict(),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -172,7 +177,7 @@ class RuntimeInfoCallback(Callback):
             raise LoopError("load_state_dict() comes before model.fit(): the training has begun already")
         check_state(state_dict)
         try:
-            self.hub.load_state_dict(state_dict["message_hub"])
+            self.message_hub.load_state_dict(state_dict["message_hub"])
         except StateError as error:
             raise StateError(
                 f"message_hub: {error.message}", field=f"message_hub.{error.field}", requirement=error.requirement
@@ -180,8 +185,8 @@ class RuntimeInfoCallback(Callback):
         self._counters.epoch, self._counters.iter = state_dict["epoch"], state_dict["iter"]
         self._was_loaded = True
         # The hub has the stage in which it was saved.
-        self.hub.update_info_dict({"epoch": self._counters.epoch, "iter": self._counters.iter})
-        self.hub.pop_info("loop_stage")
+        self.message_hub.update_info_dict({"epoch": self._counters.epoch, "iter": self._counters.iter})
+        self.message_hub.pop_info("loop_stage")
 
     # -- how
 
@@ -199,7 +204,7 @@ class RuntimeInfoCallback(Callback):
             self.calls.clear()
             self._scope.close()
         if not self.calls:
-            self._scope.enter_context(use_hub(self.hub))
+            self._scope.enter_context(use_hub(self.message_hub))
             self.begin_run()
         self.calls.append(call)
 

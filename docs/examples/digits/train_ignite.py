@@ -35,9 +35,9 @@ def main(epochs: int = 5) -> float:
     callback = attach(trainer, optimizer=optimizer, evaluators={"val": evaluator}, seed=0, experiment_name="digits")
     trainer.run(train_loader, max_epochs=epochs)
 
-    history = callback.hub.get_scalar("train/loss")
+    history = callback.message_hub.get_scalar("train/loss")
     first, last = history.data[0][0], float(history.mean(44))
-    print(f"  {callback.hub.get_info('iter')} iterations, loss {first:.3f} -> {last:.3f}")
+    print(f"  {callback.message_hub.get_info('iter')} iterations, loss {first:.3f} -> {last:.3f}")
     return evaluator.state.metrics["accuracy"]
 
 

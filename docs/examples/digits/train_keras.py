@@ -56,9 +56,9 @@ def main(epochs: int = 5) -> float:
     callback = attach(model, seed=0, experiment_name="digits")
     history = model.fit(train_loader, validation_data=val_loader, epochs=epochs, shuffle=False, verbose=0)
 
-    losses = callback.hub.get_scalar("train/loss")
+    losses = callback.message_hub.get_scalar("train/loss")
     first, last = losses.data[0][0], float(losses.mean(44))
-    print(f"  {callback.hub.get_info('iter')} iterations, loss {first:.3f} -> {last:.3f}")
+    print(f"  {callback.message_hub.get_info('iter')} iterations, loss {first:.3f} -> {last:.3f}")
     return history.history["val_accuracy"][-1]
 
 
