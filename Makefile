@@ -44,8 +44,8 @@ types: $(STAMP)                        ## mypy strict, pyright strict, and compl
 	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo_adapters
 	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo_conformance
 
+# Two processes of two threads each would be in each other's way.
 unit: $(STAMP)                         ## the tests, and the examples in the docstrings
-	# Two processes of two threads each would be in each other's way.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 	$(BIN)/python -m pytest --doctest-modules protocol/runtimeinfo adapters/runtimeinfo_adapters \
 	    conformance_tests/runtimeinfo_conformance

@@ -12,7 +12,12 @@ from runtimeinfo import ABORT, OPENS, Dispatcher, Lifecycle, Origin, RunnerError
 
 _logger = logging.getLogger("runtimeinfo")
 
-_ITERATIONS = frozenset({"train_iter", "val_iter", "test_iter"})
+_STAGES = ("train", "val", "test")
+
+# The scope of each event of an iteration.
+_ITERATIONS = {f"{edge}_{stage}_iter": f"{stage}_iter" for edge in ("before", "after") for stage in _STAGES}
+# The scope whose iterations an event begins to number.
+_NUMBERED = {f"before_{stage}_epoch": f"{stage}_iter" for stage in _STAGES}
 
 
 @dataclass(slots=True)
@@ -70,18 +75,23 @@ class Publisher:
 
         Source: LIFE-01.
         """
-        # Before anything moves: a hook shall not miss an event because its arguments are wrong.
-        _check_mapping(event, arguments)
+        if event in _MAPPINGS:
+            # Before anything moves: a hook shall not miss an event because its arguments are wrong.
+            _check_mapping(event, arguments)
         if event == ABORT:
             self.abort(arguments["exception"])
-            return
-        for event_now, origin in self.lifecycle.plan(event):
-            self.lifecycle.advance(event_now)
-            self._announced = None
-            given = arguments if event_now == event and origin is Origin.RAW else {}
-            self.dispatcher.dispatch(event_now, self._runner, **self._complete(event_now, given))
-            if self._counters is not None:
-                self._counters.count(event_now)
+        elif self.lifecycle.try_advance(event):  # which is so nearly always
+            self._dispatch(event, arguments)
+        else:
+            for event_now, origin in self.lifecycle.plan(event):
+                self.lifecycle.advance(event_now)
+                self._dispatch(event_now, arguments if origin is Origin.RAW else {})
+
+    def _dispatch(self, event: str, arguments: dict[str, Any]) -> None:
+        self._announced = None
+        self.dispatcher.dispatch(event, self._runner, **self._complete(event, arguments))
+        if self._counters is not None:
+            self._counters.count(event)
 
     def abort(self, exception: BaseException, keep: int = 0) -> None:
         """End abnormally all scopes but the outermost `keep`, since an exception leaves them.
@@ -119,13 +129,13 @@ class Publisher:
 
     def _complete(self, event: str, given: dict[str, Any]) -> dict[str, Any]:
         """Return all arguments of an event: those given, and what is known of the others."""
-        scope = event.partition("_")[2]
-        if scope in _ITERATIONS:
-            return self._with_batch(event, scope, given)
-        if event in {"after_val_epoch", "after_test_epoch"}:
+        iteration = _ITERATIONS.get(event)
+        if iteration is not None:
+            return self._with_batch(event, iteration, given)
+        if event in _MAPPINGS:
             return {"metrics": given.get("metrics")}
-        if event in {"before_train_epoch", "before_val_epoch", "before_test_epoch"}:
-            self._batch.pop(f"{scope.removesuffix('epoch')}iter", None)
+        if event in _NUMBERED:
+            self._batch.pop(_NUMBERED[event], None)
         return given
 
     def _with_batch(self, event: str, scope: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +157,7 @@ _MAPPINGS = {
 
 
 def _check_mapping(event: str, arguments: dict[str, Any]) -> None:
-    argument, requirement = _MAPPINGS.get(event, ("", ""))
+    argument, requirement = _MAPPINGS[event]
     value = arguments.get(argument)
     if value is not None and not hasattr(value, "items"):
         raise RunnerError(

@@ -32,6 +32,10 @@ class Step(NamedTuple):
 # What `feed` answers nearly always; made once, since it is asked for twice an iteration.
 _RAW_STEPS = {event: (Step(event, Origin.RAW),) for event in EVENTS}
 
+# Plain copies: to look something up through a read-only view costs twice as much.
+_PARENTS = {event: frozenset(GRAMMAR[scope].inside) for event, scope in OPENS.items()}
+_CLOSES = dict(CLOSES)
+
 
 class Lifecycle:
     """Where a run is in the grammar.
@@ -75,6 +79,19 @@ class Lifecycle:
         """Whether the last events belong to an abnormal end."""
         return self._aborting
 
+    def is_open(self, scope: str) -> bool:
+        """Tell whether a scope is open.
+
+        Example:
+            >>> lifecycle = Lifecycle()
+            >>> lifecycle.advance("before_run")
+            >>> lifecycle.is_open("run"), lifecycle.is_open("train")
+            (True, False)
+
+        Source: LIFE-01.
+        """
+        return scope in self._stack
+
     def objection(self, event: str) -> str | None:
         """Say why an event may not come now; None means that it may.
 
@@ -84,13 +101,13 @@ class Lifecycle:
 
         Source: LIFE-01.
         """
+        if self._is_legal(event):
+            return None
         top = self._stack[-1] if self._stack else None
         if event in OPENS:
             return self._objection_to_opening(OPENS[event], top)
         if event in CLOSES:
             return self._objection_to_closing(CLOSES[event], top)
-        if event in FREE_EVENTS or (event == ABORT and top is not None):
-            return None
         return "no scope is open" if event == ABORT else "there is no such event"
 
     def advance(self, event: str) -> None:
@@ -101,15 +118,28 @@ class Lifecycle:
 
         Source: LIFE-01.
         """
-        objection = self.objection(event)
-        if objection is not None:
+        if not self.try_advance(event):
             raise LifecycleError(
-                f"{event} is illegal here: {objection}",
+                f"{event} is illegal here: {self.objection(event)}",
                 event=event,
                 open_scopes=self.open_scopes,
                 requirement="LIFE-01",
             )
+
+    def try_advance(self, event: str) -> bool:
+        """Go on by an event if it is legal here, and tell whether it was; else the lifecycle stays as it was.
+
+        Example:
+            >>> lifecycle = Lifecycle()
+            >>> lifecycle.try_advance("before_train"), lifecycle.try_advance("before_run")
+            (False, True)
+
+        Source: LIFE-01.
+        """
+        if not self._is_legal(event):
+            return False
         self._apply(event)
+        return True
 
     def plan(self, event: str) -> tuple[Step, ...]:
         """Return the legal steps to which an event amounts here, without going on.
@@ -123,7 +153,7 @@ class Lifecycle:
         """
         if event == ABORT:
             return self._plan_abort(keep=0, announce=True)
-        if self.objection(event) is None:
+        if self._is_legal(event):
             return _RAW_STEPS[event]
         if event in CLOSES and CLOSES[event] not in self._stack:
             return ()
@@ -165,21 +195,26 @@ class Lifecycle:
         self._aborting = bool(steps) and bool(self._stack)
         return steps
 
-    def _objection_to_opening(self, name: str, top: str | None) -> str | None:
+    def _is_legal(self, event: str) -> bool:
+        top = self._stack[-1] if self._stack else None
+        parents = _PARENTS.get(event)
+        if parents is not None:
+            return top in parents and not self._must_close
+        closed = _CLOSES.get(event)
+        if closed is not None:
+            return closed == top and (self._complete[-1] or self._aborting)
+        return event in FREE_EVENTS or (event == ABORT and top is not None)
+
+    def _objection_to_opening(self, name: str, top: str | None) -> str:
         if self._must_close:
             return "after on_exception the innermost scope must close first"
-        inside = GRAMMAR[name].inside
-        if top in inside:
-            return None
-        parents = " or ".join("no scope" if parent is None else repr(parent) for parent in inside)
+        parents = " or ".join("no scope" if parent is None else repr(parent) for parent in GRAMMAR[name].inside)
         return f"it must come directly inside {parents}, but {_where(top)}"
 
-    def _objection_to_closing(self, name: str, top: str | None) -> str | None:
+    def _objection_to_closing(self, name: str, top: str | None) -> str:
         if top != name:
             return f"it closes {name!r}, but {_where(top)}"
-        if not (self._complete[-1] or self._aborting):
-            return f"{name!r} must have held at least one {GRAMMAR[name].at_least_one!r}"
-        return None
+        return f"{name!r} must have held at least one {GRAMMAR[name].at_least_one!r}"
 
     def _apply(self, event: str) -> None:
         """Go on by an event that is known to be legal."""

@@ -34,16 +34,18 @@ class Training:
 
     def is_open(self, scope: str) -> bool:
         """Tell whether a scope is open."""
-        return scope in self.publisher.lifecycle.open_scopes
+        return self.publisher.lifecycle.is_open(scope)
 
     @property
     def open_evaluation(self) -> str | None:
         """The stage of the validation or test that is open, or None."""
-        return next((stage for stage in ("val", "test") if self.is_open(stage)), None)
+        if self.is_open("val"):
+            return "val"
+        return "test" if self.is_open("test") else None
 
     def check_running(self, method: str) -> None:
         """Raise unless a run is open, and neither a validation nor a test is."""
-        if not self.publisher.lifecycle.open_scopes:
+        if not self.is_open("run"):
             raise LoopError(f"{method}() belongs inside `with loop.run():`")
         stage = self.open_evaluation
         if stage is not None:
