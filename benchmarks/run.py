@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from frameworks import frameworks, window
 from memory import bytes_per_value
 from startup import heavy_modules_after, import_seconds
 from subjects import Drive, HistoryBuffer, Outputs, by_hand, float_outputs, mmengine, ours, ours_driven, tensor_outputs
@@ -37,10 +38,14 @@ class Effort:
     rounds: int
     import_rounds: int
     long_run: int
+    trainings: int
+    """How often each framework trains, bare, with us and with its own log."""
+    batches: int
+    """Of each of these trainings."""
 
 
-_FULL = Effort(rounds=21, import_rounds=15, long_run=1_000_000)
-_QUICK = Effort(rounds=1, import_rounds=3, long_run=20_000)
+_FULL = Effort(rounds=21, import_rounds=15, long_run=1_000_000, trainings=9, batches=1_000)
+_QUICK = Effort(rounds=1, import_rounds=3, long_run=20_000, trainings=1, batches=20)
 
 
 def main() -> int:
@@ -74,6 +79,7 @@ def _parse_arguments() -> argparse.Namespace:
 def _rows(effort: Effort) -> Iterator[Row]:
     for kind, outputs in (("2 tensors", tensor_outputs()), ("2 floats", float_outputs())):
         yield from _iteration_rows(kind, outputs, effort)
+    yield from _framework_rows(effort)
     yield _import_row(effort)
     yield _heavy_row()
     yield _memory_row(effort)
@@ -119,6 +125,25 @@ def _iteration_rows(kind: str, outputs: Outputs, effort: Effort) -> Iterator[Row
         f"{late / mine:.2f} x",
         Aim("at most 1.2 x", late / mine <= 1.2),
     )
+
+
+def _framework_rows(effort: Effort) -> Iterator[Row]:
+    for framework, (own_log, trainings) in frameworks().items():
+        windows = {kind: window(training, effort.batches) for kind, training in trainings.items()}
+        seconds = round_robin(windows, effort.trainings)
+        bare, ours, own = (seconds[kind] for kind in ("bare", "ours", "own"))
+        yield Row(
+            f"iteration, in {framework}, bare {_microseconds(bare)}",
+            f"with us {_microseconds(ours)}",
+            f"with {own_log} {_microseconds(own)}",
+            _added(ours - bare, own - bare),
+        )
+
+
+def _added(ours: float, own: float) -> str:
+    if ours <= 0 or own <= 0:
+        return "within the noise"
+    return f"adds {own / ours:.1f} x less" if own >= ours else f"adds {ours / own:.1f} x more"
 
 
 def _fresh_window(make: Callable[[], Drive], iterations: int, before: int = 2) -> Window:
