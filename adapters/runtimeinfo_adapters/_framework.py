@@ -1,4 +1,4 @@
-"""Importing a framework for its adapter: which extra brings it, and which versions were tried."""
+"""Importing a framework for its adapter, or a sink: which extra brings it, and which versions were tried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ class UntestedVersionWarning(UserWarning):
     """A framework is of a version that its adapter was not tried with."""
 
 
-def import_framework(module: str, *, distribution: str, extra: str, at_least: str, below: str) -> Any:
+def import_framework(
+    module: str, *, distribution: str, extra: str, at_least: str, below: str, used_by: str = "this adapter"
+) -> Any:
     """Return the module of a framework; warn if its version is none that its adapter was tried with.
 
     Args:
@@ -22,6 +24,7 @@ def import_framework(module: str, *, distribution: str, extra: str, at_least: st
         extra: The extra of this project that brings it.
         at_least: The first version that was tried.
         below: The first version that was not.
+        used_by: What needs it.
 
     Raises:
         ModuleNotFoundError: If it is not installed; the message names the extra.
@@ -36,12 +39,12 @@ def import_framework(module: str, *, distribution: str, extra: str, at_least: st
         if error.name != module.partition(".")[0]:
             raise  # something that the framework itself lacks
         raise ModuleNotFoundError(
-            f"this adapter needs {distribution}: pip install 'runtimeinfo[{extra}]'", name=error.name
+            f"{used_by} needs {distribution}: pip install 'runtimeinfo[{extra}]'", name=error.name
         ) from None
     version = importlib.metadata.version(distribution)
     if not _numbers(at_least) <= _numbers(version) < _numbers(below):
         warnings.warn(
-            f"{distribution} {version} is installed, and this adapter was tried with {at_least} or newer, below "
+            f"{distribution} {version} is installed, and {used_by} was tried with {at_least} or newer, below "
             f"{below}: run the conformance kit on it before you rely on it",
             UntestedVersionWarning,
             stacklevel=3,

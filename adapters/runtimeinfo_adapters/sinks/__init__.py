@@ -1,11 +1,12 @@
 """Where what a hub holds can go: hooks that only read the hub, for any framework.
 
-from runtimeinfo_adapters.sinks import JSONLWriter
-
-loop = Loop(..., hooks=[JSONLWriter("runs/metrics.jsonl")])
+Each is given to an adapter as one of its ``hooks``. To import this package loads neither TensorBoard nor tqdm.
 """
 
+from runtimeinfo_adapters.sinks._csv_writer import CSVWriter
 from runtimeinfo_adapters.sinks._errors import SinkError, SinkWarning
 from runtimeinfo_adapters.sinks._jsonl_writer import JSONLWriter
+from runtimeinfo_adapters.sinks._progress_bar import ProgressBar
+from runtimeinfo_adapters.sinks._tensorboard_writer import TensorBoardWriter
 
-__all__ = ["JSONLWriter", "SinkError", "SinkWarning"]
+__all__ = ["CSVWriter", "JSONLWriter", "ProgressBar", "SinkError", "SinkWarning", "TensorBoardWriter"]

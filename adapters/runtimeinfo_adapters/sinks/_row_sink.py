@@ -112,6 +112,8 @@ class RowSink(ABC):
 
     def on_exception(self, runner: Any, exception: BaseException) -> None:  # noqa: ARG002
         """Write what is left over: nobody knows what still comes."""
+        if runner.message_hub.get_info("loop_stage") in {"val", "test"}:
+            self._write_row(runner, only_since_hold=True)
         self._write_train_row(runner)
 
     def after_run(self, runner: Any) -> None:

@@ -1,0 +1,155 @@
+"""The sink that writes CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from runtimeinfo import MessageHub
+from runtimeinfo_adapters.sinks._errors import SinkError
+from runtimeinfo_adapters.sinks._line_file import LineFile
+from runtimeinfo_adapters.sinks._row import POSITION, Row
+from runtimeinfo_adapters.sinks._row_sink import Reduce, RowSink
+
+
+class CSVWriter(RowSink):
+    """Writes what is new in the hub to a CSV file: a column each scalar, a line each row.
+
+        iter,epoch,loop_stage,time,train/lr,train/loss,val/acc
+        9,0,train,1764046172.123,0.1,0.25,
+        10,0,val,1764046173.456,,,0.9
+
+    A row has the scalars that were updated since the last row: the cell of one that was not logged is empty. In
+    training there is a row at each iteration whose number, counted from 1, `interval` divides, and with it goes
+    the latest value of each scalar. Each validation and each test has a row with its metrics, and with the iter
+    and epoch that the hub held then. What is left over is written at the end of a training or run, however it
+    ends. Values are exact: `float` reads back what the hub held.
+
+    A scalar that comes for the first time gets a column at the end. For this the file is written anew beside the
+    old one, and put in its place when it is whole. Nobody else should be writing to it.
+
+    A file that is there already is appended to, for a training that is resumed: what was done after the
+    checkpoint is there twice then, and the later row counts. Each row is on its way to the disk before the next
+    iteration. A SIGKILL loses the iterations since the last row, fewer than `interval`.
+
+    To read a value that lies on an accelerator is to wait for it: with ``interval=1``, each iteration waits.
+
+    Args:
+        path: The file. Folders that are missing are made.
+        interval: How many iterations a row of the training is for.
+        reduce: What a row has of each scalar in them: the ``"latest"`` value or the ``"mean"``.
+        all_ranks: Whether each process of a distributed run writes a file, with its rank in the name:
+            ``metrics.rank1.csv``. Otherwise only the first one writes.
+
+    Raises:
+        ValueError: If `interval` is no positive int, or `reduce` none of the two.
+        SinkError: At `before_run`, if the file cannot be written to, or holds something else. If it cannot be
+            written to later, as on a full disk, there is one `SinkWarning`, and the run goes on.
+
+    Example:
+        >>> import tempfile
+        >>> from runtimeinfo_adapters.pytorch import Loop
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> writer = CSVWriter(f"{folder.name}/metrics.csv", interval=2)
+        >>> loop = Loop(train_loader=[3.0, 2.0, 1.0], max_epochs=1, hooks=[writer])
+        >>> with loop.run():
+        ...     for epoch in loop.epochs():
+        ...         for batch in loop.train():
+        ...             loop.log(loss=batch)
+        >>> with writer.path.open() as file:
+        ...     for row in csv.DictReader(file):
+        ...         print(row["iter"], row["loop_stage"], row["train/loss"])
+        1 train 2.0
+        2 train 1.0
+        >>> folder.cleanup()
+
+    Source: HUB-01, HUB-04, ORDER-02.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        interval: int = 10,
+        reduce: Reduce = "latest",
+        all_ranks: bool = False,
+    ) -> None:
+        super().__init__(path, interval=interval, reduce=reduce, all_ranks=all_ranks)
+        self._file = LineFile(self._path)
+        self._columns: dict[str, None] = {}  # the keys, in their order
+
+    def _open(self, hub: MessageHub) -> None:  # noqa: ARG002
+        self._file = LineFile(self._path)
+        if self._path.is_file() and self._path.stat().st_size:
+            self._columns = _columns_of(self._path)  # before it is touched: it may be somebody else's
+            self._file.open()
+        else:
+            self._file.open()
+            self._columns = dict.fromkeys(POSITION)
+            self._file.append(_line(self._columns))
+
+    def _write(self, row: Row) -> None:
+        cells = row.cells()
+        if not cells.keys() <= self._columns.keys():
+            columns = {**self._columns, **dict.fromkeys(cells)}
+            _widen(self._path, columns)
+            self._columns = columns
+        self._file.append(_line(cells.get(column) for column in self._columns))
+
+
+def _line(cells: Iterable[Any]) -> str:
+    # The csv module writes a float as its `repr`, which is exact.
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _columns_of(path: Path) -> dict[str, None]:
+    """Return the columns of a file that this sink has begun.
+
+    Raises:
+        SinkError: If it was somebody else.
+    """
+    columns: list[str] = []
+    with suppress(csv.Error, UnicodeDecodeError), path.open(encoding="utf-8", newline="") as file:
+        columns = next(csv.reader(file), [])
+    if tuple(columns[: len(POSITION)]) != POSITION:
+        raise SinkError(
+            f"{path} is there already, and is no file of CSVWriter: its first line does not begin with "
+            f"{','.join(POSITION)}. Move it away, or give another path",
+            path=path,
+        )
+    return dict.fromkeys(columns)
+
+
+def _widen(path: Path, columns: dict[str, None]) -> None:
+    """Put a file with more columns in the place of one: whoever looks sees the old one or the new one, whole."""
+    target = path.resolve()  # a link shall stay one
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as wide:
+            wide.write(_line(columns))
+            for row in _rows_of(target):
+                wide.write(_line(row + [""] * (len(columns) - len(row))))
+            wide.flush()
+            os.fsync(wide.fileno())
+        shutil.copymode(target, name)
+        Path(name).replace(target)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _rows_of(path: Path) -> Iterator[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        next(rows, None)
+        yield from rows

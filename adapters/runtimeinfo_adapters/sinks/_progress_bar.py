@@ -1,0 +1,234 @@
+"""The sink that shows progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from runtimeinfo import MessageHub
+from runtimeinfo_adapters._framework import import_framework
+from runtimeinfo_adapters._rank import global_rank
+from runtimeinfo_adapters.sinks._display import Display, LineDisplay, Progress, TerminalDisplay
+from runtimeinfo_adapters.sinks._errors import SinkWarning
+from runtimeinfo_adapters.sinks._row import whole_number
+
+
+class ProgressBar:
+    """Shows in one line how far the training is, and its latest values: a bar of tqdm over all iterations.
+
+        train:  40%|████      | 400/1000 [00:08<00:12, 49.8it/s, epoch=2/5, lr=0.1, loss=0.25, val/acc=0.9]
+
+    It reads nothing but the hub: the values when it is drawn, and so it waits for an accelerator at most every
+    `mininterval` seconds. In a validation or test the stage stands in the place of ``train``, with the number of
+    batches that are done. A resumed training goes on at its iter.
+
+    Where there is no terminal, as in the log file of a job, it prints a line every `line_interval` seconds and one
+    at the end, without control characters. To print beside a bar, use ``tqdm.write``.
+
+    It needs the extra ``progress``.
+
+    Args:
+        keys: Which scalars of the hub to show; all of ``train/`` and ``val/`` if left out. ``train/`` itself is
+            not shown.
+        mininterval: How many seconds to leave between two drawings.
+        line_interval: How many seconds to leave between two lines, where there is no terminal.
+        file: Where to show it; what is `sys.stderr` when the run begins, if left out.
+        all_ranks: Whether each process of a distributed run shows a bar. Otherwise only the first one does.
+
+    Raises:
+        ModuleNotFoundError: If tqdm is not installed; the message names the extra.
+
+    Example:
+        >>> import sys
+        >>> from runtimeinfo_adapters.pytorch import Loop
+        >>> bar = ProgressBar(file=sys.stdout)
+        >>> loop = Loop(train_loader=[3.0, 2.0], max_epochs=2, hooks=[bar])
+        >>> with loop.run():
+        ...     for epoch in loop.epochs():
+        ...         for batch in loop.train():
+        ...             loop.log(loss=batch)  # doctest: +ELLIPSIS
+        train: 100% 4/4 [00:00<00:00, ...it/s, epoch=2/2, loss=2]
+
+    Source: HUB-01, HUB-04, ORDER-02.
+    """
+
+    priority = "LOW"
+
+    def __init__(
+        self,
+        *,
+        keys: Iterable[str] | None = None,
+        mininterval: float = 0.1,
+        line_interval: float = 30.0,
+        file: TextIO | None = None,
+        all_ranks: bool = False,
+    ) -> None:
+        self._keys = None if keys is None else tuple(keys)
+        self._mininterval = mininterval
+        self._line_interval = line_interval
+        self._file = file
+        self._all_ranks = all_ranks
+        self._tqdm = _tqdm()
+        self._hub: MessageHub | None = None
+        self._display: Display | None = None
+        self._progress = Progress()
+        self._drawn = 0.0
+        self._epoch: Any = None
+        self._has_trained = False
+        self._batches = 0
+
+    # -- the hook points
+
+    def before_run(self, runner: Any) -> None:
+        """Begin anew."""
+        self._close()
+        self._has_trained, self._epoch = False, None
+        self._hub = runner.message_hub if self._all_ranks or not global_rank() else None
+
+    def before_train(self, runner: Any) -> None:  # noqa: ARG002
+        """Show a bar of all iterations."""
+        if self._hub is not None:
+            self._has_trained = True
+            iteration = whole_number(self._hub.get_info("iter")) or 0
+            self._open(Progress(iteration, whole_number(self._hub.get_info("max_iters"))), "it")
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:  # noqa: ARG002
+        """Count an iteration, and draw if it is time."""
+        hub = self._hub
+        if hub is not None:
+            iteration = hub.get_info("iter")
+            if iteration is not None:
+                self._progress.done = iteration + 1
+            self._epoch = hub.get_info("epoch")
+            if time.monotonic() - self._drawn >= self._mininterval:
+                self._draw()
+
+    def after_train(self, runner: Any) -> None:  # noqa: ARG002
+        """Show how far it came."""
+        self._draw(now=True)
+
+    def before_val(self, runner: Any) -> None:
+        """Show that a validation runs."""
+        self._enter(runner, "val")
+
+    def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:  # noqa: ARG002
+        """Count a batch."""
+        self._count()
+
+    def after_val(self, runner: Any) -> None:
+        """Show that it is over, and its metrics."""
+        self._leave(runner)
+
+    def before_test(self, runner: Any) -> None:
+        """Show that a test runs."""
+        self._enter(runner, "test")
+
+    def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:  # noqa: ARG002
+        """Count a batch."""
+        self._count()
+
+    def after_test(self, runner: Any) -> None:
+        """Show that it is over."""
+        self._leave(runner)
+
+    def after_run(self, runner: Any) -> None:  # noqa: ARG002
+        """Leave what was shown last."""
+        self._close()
+
+    # -- how
+
+    def _enter(self, runner: Any, stage: str) -> None:  # noqa: ARG002
+        if self._hub is None:
+            return
+        self._batches = 0
+        if self._has_trained:
+            self._progress.stage = stage
+        else:  # a lone validation: its own batches are all there is to count
+            self._open(Progress(stage=stage), "batch")
+        self._draw(values=False)
+
+    def _count(self) -> None:
+        self._batches += 1
+        if self._has_trained:
+            stage = self._progress.stage.partition(" ")[0]
+            self._progress.stage = f"{stage} {self._batches}"
+        else:
+            self._progress.done = self._batches
+        if time.monotonic() - self._drawn >= self._mininterval:
+            self._draw(values=False)
+
+    def _leave(self, runner: Any) -> None:  # noqa: ARG002
+        if self._has_trained:
+            self._progress.stage = "train"
+        self._draw(now=not self._has_trained)
+
+    def _open(self, progress: Progress, unit: str) -> None:
+        self._close_display()
+        self._progress = progress
+        file: Any = sys.stderr if self._file is None else self._file
+        if file is None:  # a process without a console
+            return
+        self._drawn = 0.0
+        is_terminal = getattr(file, "isatty", bool)()
+        if is_terminal:
+            self._try(lambda: self._show_on(TerminalDisplay(self._tqdm, file, progress, unit)))
+        else:
+            self._show_on(LineDisplay(self._tqdm, file, progress, unit, self._line_interval))
+
+    def _show_on(self, display: Display) -> None:
+        self._display = display
+
+    def _draw(self, *, now: bool = False, values: bool = True) -> None:
+        display = self._display
+        if display is None or self._hub is None:
+            return
+        self._drawn = time.monotonic()
+        if values:
+            self._progress.values = ", ".join(self._values(self._hub))
+        self._try(lambda: display.show(self._progress, now=now))
+
+    def _values(self, hub: MessageHub) -> list[str]:
+        shown: list[str] = []
+        epoch, max_epochs = whole_number(self._epoch), whole_number(hub.get_info("max_epochs"))
+        if self._has_trained and epoch is not None:
+            shown.append(f"epoch={epoch + 1}" if max_epochs is None else f"epoch={epoch + 1}/{max_epochs}")
+        scalars = hub.log_scalars
+        stages = ("train/", "val/") if self._has_trained else (f"{self._progress.stage}/",)
+        keys = [key for key in scalars if key.startswith(stages)] if self._keys is None else self._keys
+        for key in keys:
+            if key in scalars:
+                shown.append(f"{key.removeprefix('train/')}={float(scalars[key].current()):.4g}")
+        return shown
+
+    def _close(self) -> None:
+        self._draw(now=True)
+        self._close_display()
+        self._hub = None
+
+    def _close_display(self) -> None:
+        display, self._display = self._display, None
+        if display is not None:
+            self._try(display.close)
+
+    def _try(self, show: Any) -> None:
+        """Call what shows; a terminal that has gone away shall not end the run."""
+        try:
+            show()
+        except (OSError, ValueError) as error:  # the latter if the file is closed
+            self._display = None
+            warnings.warn(
+                f"the progress bar stops, since it cannot be shown any more: {error}. The run goes on",
+                SinkWarning,
+                stacklevel=2,
+            )
+
+
+def _tqdm() -> Any:
+    base = import_framework(
+        "tqdm", distribution="tqdm", extra="progress", at_least="4.66", below="5", used_by="ProgressBar"
+    ).tqdm
+    # Its thread looks after bars which nobody has drawn for long: this one is drawn when it should be.
+    return type("_Bar", (base,), {"monitor_interval": 0})
