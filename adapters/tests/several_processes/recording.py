@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 import runtimeinfo
 import runtimeinfo_adapters
 from runtimeinfo import current_hub, hears_everything
+from runtimeinfo_adapters.sinks import JSONLWriter
 
 ITEMS = 18  # 9 a rank, so 5 batches of at most 2; of the whole, 9
 EPOCHS = 2
@@ -65,9 +66,15 @@ class UserError(Exception):
 class Phase:
     """Notes as a hook what is published, and what the script says that it has computed itself."""
 
-    def __init__(self, name: str, rank: int) -> None:
+    def __init__(self, name: str, rank: int, folder: Path) -> None:
         self.name = name
         self.rank = rank
+        # Also what goes to files: from rank 0 alone, and from each.
+        self.hooks = [
+            self,
+            JSONLWriter(folder / f"{name}.jsonl", interval=1),
+            JSONLWriter(folder / f"{name}-each.jsonl", interval=1, all_ranks=True),
+        ]
         self.events: list[Any] = []
         self.errors: list[BaseException] = []
         self.losses: list[float] = []
@@ -127,7 +134,7 @@ class Script:
     @contextlib.contextmanager
     def phase(self, name: str, hub: Any) -> Generator[Phase]:
         """Write down a phase, however it ends."""
-        phase = Phase(name, self.rank)
+        phase = Phase(name, self.rank, self.folder)
         self.collectives.clear()
         error: BaseException | None = None
         try:

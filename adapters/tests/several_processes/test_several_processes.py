@@ -45,7 +45,21 @@ def launch(script: str, folder: Path) -> dict[str, list[Any]]:
     assert "UserError: rank 1" in output, output
     records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     phases = {name.rpartition("-")[0] for name in records}
+    for phase in phases:
+        for rank in RANKS:
+            records[f"{phase}-{rank}"]["rows"] = rows_of(folder / f"{phase}-each.rank{rank}.jsonl")
+        assert records[f"{phase}-0"]["rows"] == rows_of(folder / f"{phase}.jsonl"), "one file, of rank 0, each row once"
+    files = {path.name for path in folder.glob("*.jsonl")}
+    assert files <= {f"{phase}{end}.jsonl" for phase in phases for end in ("", "-each.rank0", "-each.rank1")}
     return {phase: [records[f"{phase}-{rank}"] for rank in RANKS] for phase in phases}
+
+
+def rows_of(path: Path) -> list[Any]:
+    """Return what a sink has written; without the time, in which two sinks may differ."""
+    if not path.exists():
+        return []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [{key: value for key, value in row.items() if key != "time"} for row in rows]
 
 
 def iterations(count: int) -> list[str]:
@@ -85,6 +99,20 @@ def judge_stream(record: Any, events: list[str]) -> None:
     assert "loop_stage" not in record["infos"]
 
 
+def judge_rows(record: Any) -> None:
+    """Demand that a rank's sink has written each iteration and each validation once, with the values in its hub."""
+    begun = next(note[2] for note in record["events"] if note[0] == "before_train")
+    losses = [(row["iter"], row["train/loss"]) for row in record["rows"] if "train/loss" in row]
+    assert losses == list(enumerate(record["scalars"]["train/loss"]))[begun:]
+    rows = [row for row in record["rows"] if row["loop_stage"] == "val"]
+    assert [[row["epoch"], row["iter"]] for row in rows] == [
+        note[1:3] for note in record["events"] if note[0] == "after_val_epoch"
+    ]
+    for key, values in record["scalars"].items():
+        if key.startswith("val/"):
+            assert [row[key] for row in rows] == values[-len(rows) :], key
+
+
 def judge(records: list[Any], events: list[str], *, epochs: int, completed: int, begun: int = 0) -> None:
     """Demand that both ranks have trained to the end, and that each hub has what its own rank has computed.
 
@@ -108,6 +136,7 @@ def judge(records: list[Any], events: list[str], *, epochs: int, completed: int,
         assert scalars["train/lr"][begun:] == record["rates"], rank
         assert len(scalars["train/lr"]) == completed, rank
         assert len(set(scalars["train/lr"])) > 1, "a rate that stays cannot be wrong"
+        judge_rows(record)
         assert record["collectives"]["ours"] == [], "our code must never make one rank wait for another"
     first, second = records
     assert shared(first) == shared(second)
@@ -148,6 +177,7 @@ def judge_the_end_of_both(records: list[Any]) -> None:
         assert record["is_the_error_announced"] == [True], rank
         assert (record["infos"]["epoch"], record["infos"]["iter"]) == (0, completed), rank
         assert record["scalars"]["train/loss"] == pytest.approx(record["losses"][:completed], rel=1e-6), rank
+        judge_rows(record)
         assert record["collectives"]["ours"] == [], rank
     assert raising["is_the_error_raised"]
     assert raising["error"] == "UserError: rank 1"

@@ -26,7 +26,7 @@ def train(script: Script, name: str, *, epochs: int = EPOCHS, resume: bool = Fal
         model, optimizer, train_loader, val_loader = parts
         # By itself, an optimizer step of a prepared scheduler is one for each process.
         accelerator.register_for_checkpointing(scheduler)
-        loop = attach(accelerator, optimizer, train_loader, max_epochs=epochs, seed=3, hub=hub, hooks=[phase])
+        loop = attach(accelerator, optimizer, train_loader, max_epochs=epochs, seed=3, hub=hub, hooks=phase.hooks)
         if resume:
             accelerator.load_state(script.folder / "checkpoint")
         gathered = 0

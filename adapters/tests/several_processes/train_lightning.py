@@ -53,7 +53,7 @@ def train(script: Script, name: str, *, epochs: int = EPOCHS, resume: bool = Fal
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        attach(trainer, seed=3, hub=hub, hooks=[phase])
+        attach(trainer, seed=3, hub=hub, hooks=phase.hooks)
         loaders = [DataLoader(Data(6), batch_size=2), DataLoader(Data(4), batch_size=2)]
         path = script.folder / "train" / "epoch=0.ckpt" if resume else None
         trainer.fit(Module(phase), DataLoader(Data(), batch_size=2), loaders, ckpt_path=path)

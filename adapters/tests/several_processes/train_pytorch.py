@@ -25,7 +25,7 @@ def train(script: Script, name: str, *, epochs: int = EPOCHS, resume: bool = Fal
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
         train_loader, val_loader = loader(18), loader(6)
-        loop = Loop(optimizer, train_loader, max_epochs=epochs, seed=3, hub=hub, hooks=[phase])
+        loop = Loop(optimizer, train_loader, max_epochs=epochs, seed=3, hub=hub, hooks=phase.hooks)
         path = script.folder / "checkpoint.pt"
         if resume:
             saved = torch.load(path)

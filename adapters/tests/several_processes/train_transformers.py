@@ -85,7 +85,7 @@ def train(script: Script, name: str, *, epochs: int = EPOCHS, resume: bool = Fal
             compute_metrics=count_items,
             compute_loss_func=loss,
         )
-        attach(trainer, hub=hub, hooks=[phase])
+        attach(trainer, hub=hub, hooks=phase.hooks)
         trainer.train(resume_from_checkpoint=str(script.folder / "train" / "checkpoint-3") if resume else None)
         phase.more["process_index"] = trainer.args.process_index
 
