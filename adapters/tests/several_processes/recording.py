@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -127,9 +126,6 @@ class Script:
         self.rank = int(os.environ["RANK"])
         self.collectives = Collectives()
         torch.set_num_threads(1)
-        # When a rank has failed, torchrun ends the others by SIGTERM, maybe before they see that a peer is gone. It
-        # gives them 30 seconds for it: a rank that does not heed the signal is sure to see that.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     @contextlib.contextmanager
     def phase(self, name: str, hub: Any) -> Generator[Phase]:

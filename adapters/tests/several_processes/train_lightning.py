@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from typing import Any
 
@@ -23,6 +24,7 @@ class Module(LightningModule):
         self.phase = phase
 
     def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        self.phase.more["handles_sigterm"] = callable(signal.getsignal(signal.SIGTERM))
         self.phase.step(batch, self.optimizers().param_groups[0]["lr"])
         loss: torch.Tensor = self.model(batch)
         self.phase.computed(loss)

@@ -1,0 +1,84 @@
+"""What docs/several-processes.md shows is run. What it says is tried in adapters/tests/several_processes."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtimeinfo import hears_everything
+
+PAGE = (Path(__file__).resolve().parents[1] / "several-processes.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL))
+
+
+def test_the_script_prints_and_writes_what_the_page_says(tmp_path):
+    (block,) = re.findall(r"```console\n\$ (.*?)\n(.*?)```", PAGE, flags=re.DOTALL)
+    command, shown = block
+    (tmp_path / "train.py").write_text(FILES["train.py"], encoding="utf-8")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    if sys.platform == "linux":  # whatever name this machine has, and whoever may resolve it
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    done = subprocess.run(
+        shlex.split(command), capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == shown.splitlines()
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["metrics.jsonl"]
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["iter"] for row in rows] == [0, 1, 2, 3]
+    assert f"rank 0: 4 of 4 iterations, loss {rows[-1]['train/loss']:.3f}" in shown
+
+
+@hears_everything(by="note")
+class Recorder:
+    def __init__(self):
+        self.events = []
+
+    def note(self, event, runner, arguments):
+        self.events.append((event, arguments.get("exception")))
+
+
+def test_a_rank_that_lets_sigterm_raise_closes_its_scopes():
+    from runtimeinfo_adapters.pytorch import Loop
+
+    recorder = Recorder()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        exec(FILES["on_sigterm.py"], {})
+        loop = Loop(train_loader=[1.0, 2.0], max_epochs=1, hooks=[recorder])
+        with pytest.raises(SystemExit) as caught, loop.run():  # noqa: PT012
+            for _ in loop.train():
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught.value.code == 143
+    announced = [exception for event, exception in recorder.events if event == "on_exception"]
+    assert announced == [caught.value]
+    assert recorder.events[-1][0] == "after_run"
+    assert loop.message_hub.get_info("loop_stage") is None
+
+
+def test_a_rank_that_does_not_closes_nothing():
+    script = """if True:
+        import signal
+        from runtimeinfo_adapters.pytorch import Loop
+
+        class Prints:
+            def before_train_iter(self, *_, **__): print("begun", flush=True)
+            def on_exception(self, *_, **__): print("raised", flush=True)
+            def after_run(self, *_): print("closed", flush=True)
+
+        with Loop(train_loader=[1.0], hooks=[Prints()]).run() as loop:
+            for _ in loop.train():
+                signal.raise_signal(signal.SIGTERM)
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert done.stdout.split() == ["begun"]
