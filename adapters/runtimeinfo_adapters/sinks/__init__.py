@@ -1,6 +1,6 @@
 """Where what a hub holds can go: hooks that only read the hub, for any framework.
 
-Each is given to an adapter as one of its ``hooks``. To import this package loads neither TensorBoard nor tqdm.
+loop = Loop(..., hooks=[JSONLWriter("runs/metrics.jsonl"), ProgressBar()])
 """
 
 from runtimeinfo_adapters.sinks._csv_writer import CSVWriter

@@ -119,7 +119,7 @@ def _columns_of(path: Path) -> dict[str, None]:
     """
     columns: list[str] = []
     with suppress(csv.Error, UnicodeDecodeError), path.open(encoding="utf-8", newline="") as file:
-        columns = next(csv.reader(file), [])
+        columns = next(csv.reader(file), columns)
     if tuple(columns[: len(POSITION)]) != POSITION:
         raise SinkError(
             f"{path} is there already, and is no file of CSVWriter: its first line does not begin with "

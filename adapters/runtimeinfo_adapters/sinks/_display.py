@@ -97,7 +97,7 @@ class LineDisplay:
         at = time.monotonic()
         if not now and at - self._printed < self._interval:
             return
-        line = self._format(
+        line: str = self._format(
             progress.done,
             progress.total,
             at - self._began,
@@ -109,7 +109,8 @@ class LineDisplay:
         )
         said = f"{progress.stage} {progress.done} {progress.values}"
         if said != self._line:  # nothing new is no line
-            self._line, self._printed = said, at
+            self._line = said
+            self._printed = at
             self._file.write(f"{line}\n")
             self._file.flush()
 

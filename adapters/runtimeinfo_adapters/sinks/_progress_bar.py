@@ -198,9 +198,7 @@ class ProgressBar:
         scalars = hub.log_scalars
         stages = ("train/", "val/") if self._has_trained else (f"{self._progress.stage}/",)
         keys = [key for key in scalars if key.startswith(stages)] if self._keys is None else self._keys
-        for key in keys:
-            if key in scalars:
-                shown.append(f"{key.removeprefix('train/')}={float(scalars[key].current()):.4g}")
+        shown += [f"{key.removeprefix('train/')}={float(scalars[key].current()):.4g}" for key in keys if key in scalars]
         return shown
 
     def _close(self) -> None:
