@@ -108,6 +108,7 @@ class Phase:
             "scalars": {key: [float(value) for value in hub.get_scalar(key).data[0]] for key in hub.log_scalars},
             "error": None if error is None else f"{type(error).__name__}: {error}",
             "is_the_error_raised": error is self.raised,
+            "is_a_runtime_error": isinstance(error, RuntimeError),
             "is_the_error_announced": [each is error for each in self.errors],
             "is_the_hub_current_still": current_hub() is hub,
             "collectives": collectives,
