@@ -87,16 +87,27 @@ class CSVWriter(RowSink):
 
     def _open(self, hub: MessageHub) -> None:  # noqa: ARG002
         self._file = LineFile(self._path)
+        if self._path.exists() and not self._path.is_file():
+            raise SinkError(
+                f"CSVWriter cannot write to {self._path}: it is no regular file, and a new column needs the file "
+                "written anew. Give it another path",
+                path=self._path,
+            )
         if self._path.is_file() and self._path.stat().st_size:
             self._columns = _columns_of(self._path)  # before it is touched: it may be somebody else's
             self._file.open()
         else:
-            self._file.open()
-            self._columns = dict.fromkeys(POSITION)
-            self._file.append(_line(self._columns))
+            self._open_anew()
+
+    def _open_anew(self) -> None:
+        self._file.open()
+        self._columns = dict.fromkeys(POSITION)
+        self._file.append(_line(self._columns))  # a full disk shows itself here
 
     def _write(self, row: Row) -> None:
         cells = row.cells()
+        if not self._path.exists():  # somebody has moved it away: this is a new file
+            self._open_anew()
         if not cells.keys() <= self._columns.keys():
             columns = {**self._columns, **dict.fromkeys(cells)}
             _widen(self._path, columns)
@@ -132,6 +143,8 @@ def _columns_of(path: Path) -> dict[str, None]:
 def _widen(path: Path, columns: dict[str, None]) -> None:
     """Put a file with more columns in the place of one: whoever looks sees the old one or the new one, whole."""
     target = path.resolve()  # a link shall stay one
+    if not target.is_file():  # nor shall a device be put out of its place
+        raise OSError(f"{target} is no regular file any more")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as wide:

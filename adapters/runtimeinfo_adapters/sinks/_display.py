@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 _KNOWN = "{desc}: {percentage:.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _UNKNOWN = "{desc}: {n_fmt} [{elapsed}, {rate_fmt}{postfix}]"
+
+
+_WIDTH = 80
+"""The columns of a terminal that does not say how many it has, as in some containers: tqdm would show nothing."""
 
 
 @dataclass(slots=True)
@@ -50,20 +55,22 @@ class TerminalDisplay:
     """
 
     def __init__(self, tqdm: Any, file: Any, progress: Progress, unit: str) -> None:
+        has_width = _width_of(file) > 0
         self._bar = tqdm(
             total=progress.total,
             initial=progress.done,
             desc=progress.stage,
             file=file,
             unit=unit,
-            dynamic_ncols=True,
+            ncols=None if has_width else _WIDTH,
+            dynamic_ncols=has_width,
             mininterval=0,  # it is drawn when it is told to
             miniters=0,
         )
 
     def show(self, progress: Progress, *, now: bool) -> None:  # noqa: ARG002
         """Draw it: a line that is drawn anew is never too much."""
-        self._bar.set_description_str(f"{progress.stage}: ", refresh=False)
+        self._bar.set_description_str(progress.stage, refresh=False)
         self._bar.set_postfix_str(progress.values, refresh=False)
         self._bar.update(progress.done - self._bar.n)
 
@@ -116,3 +123,10 @@ class LineDisplay:
 
     def close(self) -> None:
         """Do nothing: each line is whole."""
+
+
+def _width_of(file: Any) -> int:
+    try:
+        return os.get_terminal_size(file.fileno()).columns
+    except (AttributeError, OSError, ValueError):  # it is a terminal only in name, as a notebook's
+        return 0

@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from runtimeinfo import MessageHub
@@ -107,7 +108,10 @@ class ProgressBar:
                 self._draw()
 
     def after_train(self, runner: Any) -> None:  # noqa: ARG002
-        """Show how far it came."""
+        """Show how far it came: an iteration that failed has ended too, and does not count."""
+        if self._hub is not None:
+            done = whole_number(self._hub.get_info("iter"))
+            self._progress.done = self._progress.done if done is None else done
         self._draw(now=True)
 
     def before_val(self, runner: Any) -> None:
@@ -172,14 +176,13 @@ class ProgressBar:
         if file is None:  # a process without a console
             return
         self._drawn = 0.0
-        is_terminal = getattr(file, "isatty", bool)()
-        if is_terminal:
-            self._try(lambda: self._show_on(TerminalDisplay(self._tqdm, file, progress, unit)))
-        else:
-            self._show_on(LineDisplay(self._tqdm, file, progress, unit, self._line_interval))
+        self._try(lambda: self._show_on(file, unit))
 
-    def _show_on(self, display: Display) -> None:
-        self._display = display
+    def _show_on(self, file: Any, unit: str) -> None:
+        if file.isatty():
+            self._display = TerminalDisplay(self._tqdm, file, self._progress, unit)
+        else:
+            self._display = LineDisplay(self._tqdm, file, self._progress, unit, self._line_interval)
 
     def _draw(self, *, now: bool = False, values: bool = True) -> None:
         display = self._display
@@ -198,7 +201,10 @@ class ProgressBar:
         scalars = hub.log_scalars
         stages = ("train/", "val/") if self._has_trained else (f"{self._progress.stage}/",)
         keys = [key for key in scalars if key.startswith(stages)] if self._keys is None else self._keys
-        shown += [f"{key.removeprefix('train/')}={float(scalars[key].current()):.4g}" for key in keys if key in scalars]
+        for key in keys:
+            if key in scalars:
+                with suppress(ValueError):  # a history that has no value yet
+                    shown.append(f"{key.removeprefix('train/')}={float(scalars[key].current()):.4g}")
         return shown
 
     def _close(self) -> None:

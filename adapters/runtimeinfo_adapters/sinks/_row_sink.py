@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,11 +74,14 @@ class RowSink(ABC):
         news = self._news_of(runner)
         if news is not None:
             news.skip_loaded()
-            self._on_train(whole_number(news.hub.get_info("iter")) or 0)
+            self._try(self._on_train, whole_number(news.hub.get_info("iter")) or 0)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
         """Note where the training is."""
-        get_info = runner.message_hub.get_info
+        hub = runner.message_hub
+        if hub is not self._hub:  # registered when the run had begun already
+            self._begin(hub)
+        get_info = hub.get_info
         self._iter = get_info("iter")
         self._epoch = get_info("epoch")
         self._stage = get_info("loop_stage")
@@ -138,7 +142,7 @@ class RowSink(ABC):
         """Close what `_open` has opened."""
 
     def _on_train(self, iter: int) -> None:  # noqa: B027  # most do not care
-        """Hear that a training begins, and how many iterations it has behind it."""
+        """Hear that a training begins, and how many iterations it has behind it; raise `OSError` if that fails."""
 
     def _of_rank(self, path: Path, rank: int) -> Path:
         """Return the path for one of all ranks."""
@@ -152,6 +156,8 @@ class RowSink(ABC):
         self._path = self._of_rank(self._given, rank) if self._all_ranks else self._given
         if rank and not self._all_ranks:
             return
+        with suppress(OSError):  # of a run that nobody has ended
+            self._close()
         try:
             self._open(hub)
         except OSError as error:
@@ -164,7 +170,7 @@ class RowSink(ABC):
 
     def _news_of(self, runner: Any) -> News | None:
         hub = runner.message_hub
-        if hub is not self._hub:  # registered when the run had begun already
+        if hub is not self._hub:
             self._begin(hub)
         return self._news
 
@@ -202,6 +208,8 @@ class RowSink(ABC):
             write(*args)
         except OSError as error:
             self._news = None
+            with suppress(OSError):
+                self._close()
             # Last of all: where warnings are errors, it raises.
             warnings.warn(
                 f"{type(self).__name__} stops, since it cannot write to {self._path} any more: {error}. "

@@ -6,6 +6,7 @@ import importlib
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ class TensorBoardWriter(RowSink):
     validation and each test, with the iter that the hub held then; and at the end of a training or run, however it
     ends, what is left over. TensorBoard keeps 32 bits of a value.
 
-    A training that is resumed goes on in the same folder. What was written of iterations after the checkpoint is
-    not shown any more, since they are done again. Each other training should have a folder of its own: TensorBoard
-    draws all that is in one as one curve.
+    A training that is resumed goes on in the same folder. Points beyond the iter of the checkpoint are not shown any
+    more, since they are done again; one at that very iter stays, since a validation may have left it. Each other
+    training should have a folder of its own: TensorBoard draws all that is in one as one curve.
 
     A SIGKILL loses the iterations since the last points, fewer than `interval`. To read a value that lies on an
     accelerator is to wait for it: with ``interval=1``, each iteration waits.
@@ -81,15 +82,16 @@ class TensorBoardWriter(RowSink):
         self._texts: dict[str, str] = {}
 
     def _open(self, hub: MessageHub) -> None:  # noqa: ARG002
-        self._writer = self._purge_step = None
+        self._purge_step = None
         self._path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self._path):  # TensorBoard's own file begins where the training does
             pass
 
     def _on_train(self, iter: int) -> None:
         self._close()
-        # The points of a training have the number of the iteration, from 0: this one is `iter`, and done again. Those
-        # of a validation have how many were done: that of `iter` came before the checkpoint, and stays.
+        # A validation's points have how many iterations were done, a training's the number of the iteration, from 0:
+        # at `iter` may be the validation that came before the checkpoint. With `interval` 1, the iteration that is
+        # done again is there as well: one point twice is less harm than a validation that is gone.
         self._purge_step = iter + 1 if iter else None
 
     def _write(self, row: Row) -> None:
@@ -100,8 +102,14 @@ class TensorBoardWriter(RowSink):
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None
-        if writer is not None:
+        if writer is None:
+            return
+        try:
             writer.close()
+        except OSError:
+            with suppress(OSError):
+                writer.file_writer.close()  # it flushes no more, and ends its thread
+            raise
 
     def _of_rank(self, path: Path, rank: int) -> Path:
         return path / f"rank{rank}"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import pty
+import termios
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -48,3 +52,31 @@ def train() -> Train:
         return loop
 
     return run
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[Any, Callable[[], list[str]]]]:
+    """A real terminal of 120 columns, and a function that closes it and returns the lines that were drawn on it."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (25, 120))
+    shown: list[bytes] = []
+
+    def listen() -> None:
+        while True:
+            try:
+                shown.append(os.read(ours, 65536))
+            except OSError:  # nobody has the other side any more
+                return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    file = os.fdopen(theirs, "w")
+
+    def drawn() -> list[str]:
+        file.close()
+        listener.join()
+        return b"".join(shown).decode().replace("\r\n", "\n").split("\n")
+
+    yield file, drawn
+    drawn()
+    os.close(ours)
