@@ -123,7 +123,11 @@ def test_a_wrong_batch_is_only_a_should() -> None:
 def test_a_batch_is_found_in_what_a_loader_makes_of_it() -> None:
     batch = Batch("train", 0, {})
     assert find_batch([(batch,)]) is batch
-    assert find_batch([batch, batch]) is find_batch(None) is find_batch("batch") is None
+    assert find_batch((batch, "target")) is find_batch({"inputs": [batch], "target": 1}) is batch
+    assert (
+        find_batch([batch, batch]) is find_batch([[batch, batch], batch]) is find_batch({1: batch, 2: (batch,)}) is None
+    )
+    assert find_batch(None) is find_batch("batch") is find_batch(()) is None
 
 
 def test_what_the_hook_refuses_is_put_down_to_its_requirement() -> None:

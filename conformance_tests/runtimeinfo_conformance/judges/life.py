@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
@@ -224,10 +224,16 @@ def _told(record: Record) -> dict[str, Any]:
 
 
 def find_batch(data: Any) -> Batch | None:
-    """Find the kit's batch in what a framework made of it."""
+    """Find the kit's batch in what a framework made of it: a pair with a target, say. Of several it is none."""
+    found = list(_find_batches(data))
+    return found[0] if len(found) == 1 else None
+
+
+def _find_batches(data: Any) -> Iterator[Batch]:
     if isinstance(data, Batch):
-        return data
-    if isinstance(data, list | tuple):
-        items = cast("list[Any]", data)
-        return find_batch(items[0]) if len(items) == 1 else None
-    return None
+        yield data
+    elif isinstance(data, Mapping):
+        yield from _find_batches(list(cast("Mapping[Any, Any]", data).values()))
+    elif isinstance(data, list | tuple):
+        for item in cast("Sequence[Any]", data):
+            yield from _find_batches(item)
