@@ -9,7 +9,7 @@ export KERAS_BACKEND := torch
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types unit bench docs adapters killers kit-quality nightly clean
+.PHONY: help check test lint types unit bench docs adapters lowest killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ docs: $(STAMP)                         ## write what is generated: the spec, and
 
 adapters: $(STAMP)                     ## put every adapter to the test; writes docs/adapters.md
 	$(BIN)/python docs/adapters_matrix.py
+
+lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims
+	$(BIN)/python adapters/tests/lowest_versions.py
 
 killers: $(STAMP)                      ## write the smallest plan that shows each fault, after a fault was added
 	$(BIN)/python conformance_tests/quality/write_killers.py

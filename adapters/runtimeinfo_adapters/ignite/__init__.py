@@ -14,7 +14,7 @@ anything else by an `output_transform`), and of `metrics` those that this valida
 
 from runtimeinfo_adapters._framework import import_framework
 
-import_framework("ignite", distribution="pytorch-ignite", extra="ignite", at_least="0.5.3", below="0.6")
+import_framework("ignite", distribution="pytorch-ignite", extra="ignite", at_least="0.5.5", below="0.6")
 
 # After the message that names the extra.
 from runtimeinfo_adapters.ignite._callback import RuntimeInfoCallback, attach  # noqa: E402

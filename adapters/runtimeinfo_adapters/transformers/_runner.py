@@ -12,7 +12,7 @@ from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters.pytorch import LearningRates
 
 transformers: Any = import_framework(
-    "transformers", distribution="transformers", extra="transformers", at_least="5.0", below="6"
+    "transformers", distribution="transformers", extra="transformers", at_least="5.4", below="6"
 )
 
 
