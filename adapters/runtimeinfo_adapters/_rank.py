@@ -16,8 +16,6 @@ def global_rank() -> int:
     Example:
         >>> global_rank()
         0
-
-    Source: DIST-01.
     """
     distributed: Any = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
