@@ -122,7 +122,7 @@ def test_a_training() -> None:
     assert len(values(hub, "train/loss")) == 10
 
 
-# frameworks.md: "Accelerate: none; acc.step resets each epoch"
+# Seen in a run: "Accelerate: none; acc.step resets each epoch"
 def test_with_accumulation_batches_are_counted() -> None:
     script = Script(accumulation=2)
     script.run()
@@ -176,7 +176,7 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
 # -- what is left in the middle
 
 
-# frameworks.md: "Accelerate: break or an exception leaves GradientState.in_dataloader=True"
+# Seen in a run: "Accelerate: break or an exception leaves GradientState.in_dataloader=True"
 def test_a_break_leaves_no_loader_active() -> None:
     script = Script(accumulation=4, shuffle=True)
     orders = []

@@ -184,7 +184,7 @@ def test_the_batch_comes_along(tmp_path: Path) -> None:
     assert recorder.given("after_train_iter", "batch_idx") == [0, 1, 2, 3, 4]
 
 
-# frameworks.md: "HF at accumulation 2: 6 steps for 10 batches"; "HF training_step: divided by accumulation"
+# Seen in a run: "HF at accumulation 2: 6 steps for 10 batches"; "HF training_step: divided by accumulation"
 def test_with_accumulation_batches_are_counted_and_the_loss_is_whole(tmp_path: Path) -> None:
     model = Model()
     trainer, callback, recorder = attached(tmp_path, model=model, gradient_accumulation_steps=2)
@@ -215,7 +215,7 @@ def test_a_loss_that_is_shared_by_items_is_whole_too(tmp_path: Path) -> None:
     assert values(callback.message_hub, "train/loss") == pytest.approx(model.losses)
 
 
-# frameworks.md: "after it HF (always) shows the next value"
+# Seen in a run: "after it HF (always) shows the next value"
 def test_the_learning_rate_is_the_one_in_force(tmp_path: Path) -> None:
     trainer, callback, _ = attached(tmp_path, num_train_epochs=1)
     trainer.train()
@@ -248,7 +248,7 @@ def test_the_loss_is_the_one_that_is_trained_on(tmp_path: Path) -> None:
 # -- totals
 
 
-# frameworks.md: "HF iterable with max_steps=7: num_train_epochs is 9223372036854775807"
+# Seen in a run: "HF iterable with max_steps=7: num_train_epochs is 9223372036854775807"
 @pytest.mark.parametrize(
     ("given", "epochs", "iterations"),
     [
@@ -278,7 +278,7 @@ def test_data_without_a_length_and_steps_is_the_trainers_own_error(tmp_path: Pat
 # -- evaluation
 
 
-# frameworks.md: "After before_train, before any epoch: HF eval_on_start"
+# Seen in a run: "After before_train, before any epoch: HF eval_on_start"
 def test_an_evaluation_at_the_start(tmp_path: Path) -> None:
     trainer, _, recorder = attached(tmp_path, eval_on_start=True, num_train_epochs=1)
     trainer.train()
@@ -293,7 +293,7 @@ def test_an_evaluation_inside_the_epoch(tmp_path: Path) -> None:
     assert recorder.events[3:-2] == [*ITERATION * 3, *VAL, *ITERATION * 2, *VAL, "after_train_epoch"]
 
 
-# frameworks.md: "Two val loaders: HF fires on_evaluate twice"
+# Seen in a run: "Two val loaders: HF fires on_evaluate twice"
 def test_several_data_sets_are_several_epochs_of_one_validation(tmp_path: Path) -> None:
     data = {"a": Data(2), "b": Data(4)}
     trainer, callback, recorder = attached(tmp_path, eval_dataset=data, eval_strategy="epoch", num_train_epochs=1)
@@ -323,7 +323,7 @@ def test_metrics_are_those_of_the_model_alone(tmp_path: Path) -> None:
     assert values(hub, "val/final_acc") == [0.75]
 
 
-# frameworks.md: "test: on_predict only"
+# Seen in a run: "test: on_predict only"
 def test_evaluate_and_predict_alone_are_runs_of_their_own(tmp_path: Path) -> None:
     trainer, callback, recorder = attached(tmp_path)
     trainer.evaluate()
@@ -354,7 +354,7 @@ def test_a_prediction_that_is_part_of_a_validation_has_no_events(tmp_path: Path)
 # -- abnormal ends
 
 
-# frameworks.md: "Exception and KeyboardInterrupt: no event at all in HF"
+# Seen in a run: "Exception and KeyboardInterrupt: no event at all in HF"
 @pytest.mark.parametrize("error", [ValueError("the loss is NaN"), KeyboardInterrupt(), SystemExit(3)])
 @pytest.mark.parametrize(("call", "inside"), [(3, "train_iter"), (6, "val_iter")])
 def test_an_exception_closes_all_scopes(tmp_path: Path, error: BaseException, call: int, inside: str) -> None:
@@ -404,7 +404,7 @@ def test_an_evaluation_whose_error_is_handled_closes_alone(tmp_path: Path) -> No
     assert recorder.events.count("after_train_iter") == 5
 
 
-# frameworks.md: "HF auto_find_batch_size: train_begin, epoch_begin, train_begin with no end between"
+# Seen in a run: "HF auto_find_batch_size: train_begin, epoch_begin, train_begin with no end between"
 @pytest.mark.parametrize("has_own_loop", [True, False])
 def test_a_training_that_begins_anew_with_smaller_batches(tmp_path: Path, has_own_loop: bool) -> None:
     model = Model()
