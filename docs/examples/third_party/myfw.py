@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
-from runtimeinfo import HOOK_POINTS, Dispatcher
+from runtimeinfo import HOOK_POINTS, Dispatcher, use_hub
 from runtimeinfo_adapters import MessageHub, TextConfig
 
 __version__ = "1.0"
@@ -56,7 +56,7 @@ class Trainer:
         self.announced: BaseException | None = None
 
     def fit(self) -> None:
-        with self.scope("run"), self.scope("train"):
+        with use_hub(self.message_hub), self.scope("run"), self.scope("train"):  # so that current_hub() answers
             while self.epoch < self.max_epochs:
                 with self.scope("train_epoch"):
                     self.train_epoch()
