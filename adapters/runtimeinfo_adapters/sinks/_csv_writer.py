@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from runtimeinfo import MessageHub
 from runtimeinfo_adapters.sinks._errors import SinkError
@@ -129,7 +129,7 @@ def _columns_of(path: Path) -> dict[str, None]:
         SinkError: If it was somebody else.
     """
     columns: list[str] = []
-    with suppress(csv.Error, UnicodeDecodeError), path.open(encoding="utf-8", newline="") as file:
+    with suppress(csv.Error), _reading(path) as file:
         columns = next(csv.reader(file), columns)
     if tuple(columns[: len(POSITION)]) != POSITION:
         raise SinkError(
@@ -147,10 +147,10 @@ def _widen(path: Path, columns: dict[str, None]) -> None:
         raise OSError(f"{target} is no regular file any more")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as wide:
-            wide.write(_line(columns))
+        with os.fdopen(handle, "wb") as wide:
+            wide.write(_line(columns).encode(errors="backslashreplace"))
             for row in _rows_of(target):
-                wide.write(_line(row + [""] * (len(columns) - len(row))))
+                wide.write(_line(row + [""] * (len(columns) - len(row))).encode(errors="surrogateescape"))
             wide.flush()
             os.fsync(wide.fileno())
         shutil.copymode(target, name)
@@ -162,7 +162,15 @@ def _widen(path: Path, columns: dict[str, None]) -> None:
 
 
 def _rows_of(path: Path) -> Iterator[list[str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with _reading(path) as file:
         rows = csv.reader(file)
         next(rows, None)
-        yield from rows
+        try:
+            yield from rows
+        except csv.Error as error:  # such as a quote that nothing ends: the run is not to end for it
+            raise OSError(f"line {rows.line_num} is damaged: {error}") from error
+
+
+def _reading(path: Path) -> TextIO:
+    # Bytes that are no text, as a crash of the machine may leave them, shall come out as they went in.
+    return path.open(encoding="utf-8", errors="surrogateescape", newline="")

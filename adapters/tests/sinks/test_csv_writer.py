@@ -101,3 +101,26 @@ def test_a_file_that_is_moved_away_begins_anew(train, tmp_path) -> None:  # type
 
     train([Move(), CSVWriter(path, interval=1)], [{"loss": 1.0}, {"loss": 2.0}])
     assert [[row["train/loss"] for row in rows(file)] for file in (moved, path)] == [["1.0"], ["2.0"]]
+
+
+@pytest.mark.parametrize("rows_before", [0, 1000])  # within what is read ahead of the header, and beyond
+def test_bytes_that_are_no_text_are_left_as_they_are(rows_before, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(b"iter,epoch,loop_stage,time\n" + b"0,0,train,1.0\n" * rows_before + b"0,0,\xff\xfe,1.0\n")
+    train([CSVWriter(path, interval=1)], [{"loss": 1.0}])
+    header, *_, damaged, row = path.read_bytes().splitlines()
+    assert header == b"iter,epoch,loop_stage,time,train/loss"
+    assert damaged == b"0,0,\xff\xfe,1.0,"
+    assert row.endswith(b",1.0")
+
+
+def test_a_damaged_file_stops_the_sink_and_not_the_run(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "metrics.csv"
+    damaged = b'iter,epoch,loop_stage,time\n0,0,"' + b"x" * 200_000 + b"\n"  # a quote that nothing ends
+    path.write_bytes(damaged)
+    with pytest.warns(SinkWarning, match=r"CSVWriter stops, .*metrics\.csv any more: .*damaged") as caught:
+        loop = train([CSVWriter(path, interval=1)], [{"loss": 1.0}, {"loss": 2.0}])
+    assert len(caught) == 1
+    assert loop.iter == 2
+    assert path.read_bytes() == damaged
+    assert list(tmp_path.iterdir()) == [path]
