@@ -141,8 +141,10 @@ def _framework_rows(effort: Effort) -> Iterator[Row]:
 
 
 def _added(ours: float, own: float) -> str:
-    if ours <= 0 or own <= 0:
+    if ours <= 0 and own <= 0:
         return "within the noise"
+    if ours <= 0 or own <= 0:  # a ratio would say nothing
+        return "adds more" if ours > own else "adds less"
     return f"adds {own / ours:.1f} x less" if own >= ours else f"adds {ours / own:.1f} x more"
 
 
