@@ -16,7 +16,7 @@ from runtimeinfo import MessageHub
 from runtimeinfo_adapters.sinks._errors import SinkError
 from runtimeinfo_adapters.sinks._line_file import LineFile
 from runtimeinfo_adapters.sinks._row import POSITION, Row
-from runtimeinfo_adapters.sinks._row_sink import Reduce, RowSink
+from runtimeinfo_adapters.sinks._row_sink import RowSink
 
 
 class CSVWriter(RowSink):
@@ -73,17 +73,7 @@ class CSVWriter(RowSink):
     Source: HUB-01, HUB-04, ORDER-02.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        interval: int = 10,
-        reduce: Reduce = "latest",
-        all_ranks: bool = False,
-    ) -> None:
-        super().__init__(path, interval=interval, reduce=reduce, all_ranks=all_ranks)
-        self._file = LineFile(self._path)
-        self._columns: dict[str, None] = {}  # the keys, in their order
+    _columns: dict[str, None]  # the keys, in their order
 
     def _open(self, hub: MessageHub) -> None:  # noqa: ARG002
         self._file = LineFile(self._path)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from typing import Any
 
 from runtimeinfo import MessageHub
 from runtimeinfo_adapters.sinks._line_file import LineFile
 from runtimeinfo_adapters.sinks._row import Row
-from runtimeinfo_adapters.sinks._row_sink import Reduce, RowSink
+from runtimeinfo_adapters.sinks._row_sink import RowSink
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -65,17 +64,6 @@ class JSONLWriter(RowSink):
 
     Source: HUB-01, HUB-04, ORDER-02.
     """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        interval: int = 10,
-        reduce: Reduce = "latest",
-        all_ranks: bool = False,
-    ) -> None:
-        super().__init__(path, interval=interval, reduce=reduce, all_ranks=all_ranks)
-        self._file = LineFile(self._path)
 
     def _open(self, hub: MessageHub) -> None:  # noqa: ARG002
         self._file = LineFile(self._path)

@@ -104,8 +104,7 @@ class ProgressBar:
             if iteration is not None:
                 self._progress.done = iteration + 1
             self._epoch = hub.get_info("epoch")
-            if time.monotonic() - self._drawn >= self._mininterval:
-                self._draw()
+            self._draw_if_due()
 
     def after_train(self, runner: Any) -> None:  # noqa: ARG002
         """Show how far it came: an iteration that failed has ended too, and does not count."""
@@ -114,29 +113,29 @@ class ProgressBar:
             self._progress.done = self._progress.done if done is None else done
         self._draw(now=True)
 
-    def before_val(self, runner: Any) -> None:
+    def before_val(self, runner: Any) -> None:  # noqa: ARG002
         """Show that a validation runs."""
-        self._enter(runner, "val")
+        self._enter("val")
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:  # noqa: ARG002
         """Count a batch."""
         self._count()
 
-    def after_val(self, runner: Any) -> None:
+    def after_val(self, runner: Any) -> None:  # noqa: ARG002
         """Show that it is over, and its metrics."""
-        self._leave(runner)
+        self._leave()
 
-    def before_test(self, runner: Any) -> None:
+    def before_test(self, runner: Any) -> None:  # noqa: ARG002
         """Show that a test runs."""
-        self._enter(runner, "test")
+        self._enter("test")
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:  # noqa: ARG002
         """Count a batch."""
         self._count()
 
-    def after_test(self, runner: Any) -> None:
+    def after_test(self, runner: Any) -> None:  # noqa: ARG002
         """Show that it is over."""
-        self._leave(runner)
+        self._leave()
 
     def after_run(self, runner: Any) -> None:  # noqa: ARG002
         """Leave what was shown last."""
@@ -144,7 +143,7 @@ class ProgressBar:
 
     # -- how
 
-    def _enter(self, runner: Any, stage: str) -> None:  # noqa: ARG002
+    def _enter(self, stage: str) -> None:
         if self._hub is None:
             return
         self._batches = 0
@@ -161,10 +160,9 @@ class ProgressBar:
             self._progress.stage = f"{stage} {self._batches}"
         else:
             self._progress.done = self._batches
-        if time.monotonic() - self._drawn >= self._mininterval:
-            self._draw(values=False)
+        self._draw_if_due(values=False)
 
-    def _leave(self, runner: Any) -> None:  # noqa: ARG002
+    def _leave(self) -> None:
         if self._has_trained:
             self._progress.stage = "train"
         self._draw(now=not self._has_trained)
@@ -183,6 +181,10 @@ class ProgressBar:
             self._display = TerminalDisplay(self._tqdm, file, self._progress, unit)
         else:
             self._display = LineDisplay(self._tqdm, file, self._progress, unit, self._line_interval)
+
+    def _draw_if_due(self, *, values: bool = True) -> None:
+        if time.monotonic() - self._drawn >= self._mininterval:
+            self._draw(values=values)
 
     def _draw(self, *, now: bool = False, values: bool = True) -> None:
         display = self._display

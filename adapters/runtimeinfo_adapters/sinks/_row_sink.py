@@ -37,7 +37,14 @@ class RowSink(ABC):
 
     priority = "LOW"
 
-    def __init__(self, path: str | os.PathLike[str], *, interval: int, reduce: Reduce, all_ranks: bool) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        interval: int = 10,
+        reduce: Reduce = "latest",
+        all_ranks: bool = False,
+    ) -> None:
         if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
             raise ValueError(f"interval must be an int from 1: a number of iterations, but is {interval!r}")
         if reduce not in {"latest", "mean"}:
