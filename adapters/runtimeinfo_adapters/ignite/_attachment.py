@@ -72,7 +72,7 @@ class Attachment:
 
     def is_open(self, scope: str) -> bool:
         """Tell whether a scope is open."""
-        return scope in self.publisher.lifecycle.open_scopes
+        return self.publisher.lifecycle.is_open(scope)
 
     def begin(self) -> None:
         """Prepare for a run."""

@@ -173,7 +173,7 @@ class RuntimeInfoCallback(Callback):
 
         Source: RESUME-01, RESUME-02.
         """
-        if "train" in self.publisher.lifecycle.open_scopes:
+        if self.publisher.lifecycle.is_open("train"):
             raise LoopError("load_state_dict() comes before model.fit(): the training has begun already")
         check_state(state_dict)
         try:

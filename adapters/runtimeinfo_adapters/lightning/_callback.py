@@ -149,7 +149,7 @@ class RuntimeInfoCallback(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End an iteration."""
-        if batch is None and "train_iter" not in self._publisher.lifecycle.open_scopes:
+        if batch is None and not self._publisher.lifecycle.is_open("train_iter"):
             # Lightning passes over the start of a batch that is None.
             self._publisher.emit("before_train_iter", batch_idx=batch_idx)
         divisor = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1

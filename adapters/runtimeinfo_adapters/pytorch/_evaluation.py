@@ -85,7 +85,7 @@ class Evaluation:
                 f"metrics() was called already for this {self._stage}: give all metrics in one call, "
                 "or iterate over batches() in between"
             )
-        if f"{self._stage}_epoch" not in self._publisher.lifecycle.open_scopes:
+        if not self._publisher.lifecycle.is_open(f"{self._stage}_epoch"):
             self._publisher.emit(f"before_{self._stage}_epoch")
         self._has_metrics = True
         self._pass = None

@@ -51,7 +51,7 @@ class RuntimeInfoCallback(_Callback):
 
     def is_open(self, scope: str) -> bool:
         """Tell whether a scope is open."""
-        return scope in self.publisher.lifecycle.open_scopes
+        return self.publisher.lifecycle.is_open(scope)
 
     # -- training
 
