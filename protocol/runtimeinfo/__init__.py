@@ -5,9 +5,11 @@ from runtimeinfo._contract import check_runner, check_train_runner
 from runtimeinfo._current_hub import current_hub, use_hub
 from runtimeinfo._dispatcher import Dispatcher
 from runtimeinfo._errors import (
+    DistributedError,
     EmptyHistoryError,
     HookError,
     HubError,
+    KeysDifferError,
     LifecycleError,
     LoopError,
     MissingScalarError,
@@ -51,11 +53,13 @@ __all__ = [
     "SPEC_VERSIONS",
     "Config",
     "Dispatcher",
+    "DistributedError",
     "EmptyHistoryError",
     "Hook",
     "HookError",
     "HubError",
     "InfoReader",
+    "KeysDifferError",
     "Lifecycle",
     "LifecycleError",
     "LoopError",

@@ -6,6 +6,8 @@
     ├── LifecycleError               whoever emits events: one came where the grammar has no place for it
     ├── LoopError                    the author of an instrumented loop: a call that makes no sense here
     ├── StateError                   whoever made a saved state: it cannot be loaded
+    ├── DistributedError             a rank: it did not come, or cannot go on       (a RuntimeError too)
+    │   └── KeysDifferError          ... it has other keys than the rest
     └── HubError                     whoever writes to or reads from a hub
         ├── ScalarTypeError          ... a value that is no scalar             (a TypeError too)
         ├── MissingScalarError       ... a scalar that nobody has published    (a KeyError too)
@@ -100,6 +102,58 @@ class StateError(RuntimeInfoError):
     def __init__(self, message: str, *, field: str, requirement: str | None = None) -> None:
         super().__init__(message, requirement=requirement)
         self.field = field
+
+
+class DistributedError(RuntimeInfoError, RuntimeError):
+    """The ranks of a process group could not be brought together.
+
+    A `RuntimeError`, as PyTorch's own: who catches that around a collective goes on catching it.
+
+    Attributes:
+        group: What PyTorch calls the group.
+        ranks: Its members, as ranks of the whole run.
+        at_fault: Those of them that are known to be at fault; none, where PyTorch does not say which one is gone.
+        timeout: How many seconds a member waits for another; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        group: str = "",
+        ranks: tuple[int, ...] = (),
+        at_fault: tuple[int, ...] = (),
+        timeout: float | None = None,
+        requirement: str | None = None,
+    ) -> None:
+        super().__init__(message, requirement=requirement)
+        self.group = group
+        self.ranks = ranks
+        self.at_fault = at_fault
+        self.timeout = timeout
+
+
+class KeysDifferError(DistributedError):
+    """The ranks have different keys; nothing is reduced, and every rank gets this error.
+
+    Attributes:
+        missing: The keys that each rank at fault lacks.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: dict[int, tuple[str, ...]],
+        group: str = "",
+        ranks: tuple[int, ...] = (),
+        timeout: float | None = None,
+        requirement: str | None = None,
+    ) -> None:
+        super().__init__(
+            message, group=group, ranks=ranks, at_fault=tuple(missing), timeout=timeout, requirement=requirement
+        )
+        self.missing = missing
 
 
 class HubError(RuntimeInfoError):

@@ -7,9 +7,11 @@ import pytest
 
 import runtimeinfo
 from runtimeinfo import (
+    DistributedError,
     EmptyHistoryError,
     HookError,
     HubError,
+    KeysDifferError,
     LifecycleError,
     LoopError,
     MissingScalarError,
@@ -28,6 +30,8 @@ BASES = {
     LifecycleError: (RuntimeInfoError,),
     LoopError: (RuntimeInfoError,),
     StateError: (RuntimeInfoError,),
+    DistributedError: (RuntimeInfoError, RuntimeError),
+    KeysDifferError: (DistributedError,),
     HubError: (RuntimeInfoError,),
     ScalarTypeError: (HubError, TypeError),
     MissingScalarError: (HubError, KeyError),
@@ -45,6 +49,14 @@ EXAMPLES = [
     ),
     (LoopError("no", requirement="LIFE-01"), {}),
     (StateError("no", field="log_scalars", requirement="LIFE-01"), {"field": "log_scalars"}),
+    (
+        DistributedError("no", group="0", ranks=(0, 1), at_fault=(1,), timeout=2.0, requirement="LIFE-01"),
+        {"group": "0", "ranks": (0, 1), "at_fault": (1,), "timeout": 2.0},
+    ),
+    (
+        KeysDifferError("no", missing={1: ("loss",)}, group="0", ranks=(0, 1), requirement="LIFE-01"),
+        {"missing": {1: ("loss",)}, "group": "0", "ranks": (0, 1), "at_fault": (1,), "timeout": None},
+    ),
     (HubError("no", key="epoch", requirement="LIFE-01"), {"key": "epoch"}),
     (ScalarTypeError("no", key="epoch", requirement="LIFE-01"), {"key": "epoch"}),
     (MissingScalarError("no", key="epoch", requirement="LIFE-01"), {"key": "epoch"}),
