@@ -7,13 +7,18 @@ import warnings
 from collections.abc import Mapping
 from copy import copy
 from types import MappingProxyType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError, describe, is_scalar, scalar_value
+from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
 from runtimeinfo_adapters._named_instances import NamedInstances
 from runtimeinfo_adapters._plain import NotPlainError, to_plain
 from runtimeinfo_adapters._scalar_history import ONE, ScalarHistory
+from runtimeinfo_adapters._tensor_view import TensorViews
+
+if TYPE_CHECKING:
+    import torch
 
 
 class UnsavedInfoWarning(UserWarning):
@@ -30,6 +35,9 @@ class MessageHub(NamedInstances):
         log_scalars: Histories to begin with.
         runtime_info: Infos to begin with.
         resumed_keys: Which of these go into `state_dict`.
+        max_on_device: How many scalars that are tensors on an accelerator may wait there, over all keys. All of
+            them come over in one batch when somebody reads one, or saves; and when there are so many, at which
+            that update waits for the device.
 
     Raises:
         HubError: If an argument is of the wrong type, or `resumed_keys` has a key that nothing else has.
@@ -50,18 +58,23 @@ class MessageHub(NamedInstances):
         log_scalars: Mapping[str, ScalarHistory] | None = None,
         runtime_info: Mapping[str, Any] | None = None,
         resumed_keys: Mapping[str, bool] | None = None,
+        *,
+        max_on_device: int = DEFAULT_MAX_ON_DEVICE,
     ) -> None:
         super().__init__(name)
         self._log_scalars: dict[str, ScalarHistory] = _as_dict("log_scalars", _or_empty(log_scalars))
         self._runtime_info: dict[str, Any] = _as_dict("runtime_info", _or_empty(runtime_info))
         self._resumed_keys: dict[str, bool] = _as_dict("resumed_keys", _or_empty(resumed_keys))
         self._unsaved: set[str] = set()
+        self._on_device = DeviceQueue(max_on_device)
+        self._tensors: TensorViews | None = None  # as long as nobody has asked for one
         # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
         # is atomic, and a history takes care of itself.
         self._lock = threading.RLock()
         for key, history in self._log_scalars.items():
             if not isinstance(history, ScalarHistory):
                 raise HubError(f"log_scalars[{key!r}] must be a ScalarHistory, but is {describe(history)}", key=key)
+            history.wait_in(self._on_device)
         for key in self._resumed_keys:
             if key not in self._log_scalars and key not in self._runtime_info:
                 raise HubError(
@@ -79,13 +92,18 @@ class MessageHub(NamedInstances):
             resumed: Whether it goes into `state_dict`.
 
         Raises:
-            HubError: If the key is no string, or `resumed` differs from earlier.
+            HubError: If the key is no string, `resumed` differs from earlier, or a `tensor` of this key cannot
+                hold the value.
 
         Source: HUB-01, HUB-08.
         """
         if self._resumed_keys.get(key) is not resumed:
             self._set_resumed(key, resumed)
+        if self._tensors is not None:
+            self._tensors.check(key, value)
         self._runtime_info[key] = value
+        if self._tensors is not None:  # asked again: one that another thread makes meanwhile may hold what was before
+            self._tensors.refresh(key)
 
     def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
         """Publish several infos.
@@ -97,8 +115,10 @@ class MessageHub(NamedInstances):
         """
         infos = _as_dict("info_dict", info_dict)
         with self._lock:
-            for key in infos:
+            for key, value in infos.items():
                 self._check_resumed(key, resumed)
+                if self._tensors is not None:
+                    self._tensors.check(key, value)
             for key, value in infos.items():
                 self.update_info(key, value, resumed)
 
@@ -114,7 +134,10 @@ class MessageHub(NamedInstances):
 
         Source: HUB-03.
         """
-        return self._runtime_info.pop(key, default)
+        value = self._runtime_info.pop(key, default)
+        if self._tensors is not None:
+            self._tensors.refresh(key)
+        return value
 
     @property
     def runtime_info(self) -> Mapping[str, Any]:
@@ -123,6 +146,40 @@ class MessageHub(NamedInstances):
         Source: HUB-14.
         """
         return MappingProxyType(self._runtime_info.copy())
+
+    def tensor(
+        self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | str | int = "cpu"
+    ) -> torch.Tensor:
+        """Return an info as a tensor of shape ``()``, in which each later value appears.
+
+        Code that torch.compile or a CUDA graph has captured reads it at each run; of a number it would keep the
+        one of the capture, or be compiled anew. Ask for it once, outside of that code, and never write to it. It is
+        written in the publishing thread, on that thread's current stream, without waiting for the device.
+
+        Args:
+            key: The key of a number; it need not be published yet.
+            dtype: A signed integer or float dtype, int64 by default.
+            device: Where it lies.
+
+        Returns:
+            The same tensor for the same arguments. While the info is not there or None it holds -1, or NaN if it
+            is of a float dtype. It belongs to this hub in this process: no copy, pickle or fork of the hub changes it.
+
+        Raises:
+            HubError: If the info is no number, or the dtype cannot hold it.
+
+        Example:
+            >>> hub = MessageHub("doc-tensor")
+            >>> iteration = hub.tensor("iter")
+            >>> hub.update_info("iter", 7)
+            >>> iteration
+            tensor(7)
+        """
+        if self._tensors is None:
+            with self._lock:
+                if self._tensors is None:
+                    self._tensors = TensorViews(self._runtime_info)
+        return self._tensors.get(key, dtype, device)
 
     # -- scalars
 
@@ -253,16 +310,20 @@ class MessageHub(NamedInstances):
             return
         state = read_state(state_dict)
         with self._lock:
+            self._check_tensors(state)
             self._take(state)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["_lock"]
+        state["_tensors"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.RLock()
+        for history in self._log_scalars.values():
+            history.wait_in(self._on_device)
 
     def __repr__(self) -> str:
         published = f"{len(self._runtime_info)} infos, {len(self._log_scalars)} scalars"
@@ -296,6 +357,7 @@ class MessageHub(NamedInstances):
                 history.update(value, count)
             else:
                 history = ScalarHistory()
+                history.wait_in(self._on_device)
                 history.update(value, count)
                 self._log_scalars[key] = history  # only now: nobody shall find one without a value
 
@@ -309,10 +371,24 @@ class MessageHub(NamedInstances):
                 stacklevel=3,
             )
 
+    def _check_tensors(self, state: HubState) -> None:
+        if self._tensors is None:
+            return
+        for key, value in state.runtime_info.items():
+            try:
+                self._tensors.check(key, value)
+            except HubError as error:
+                field = f"runtime_info[{key!r}]"
+                raise StateError(f"{error.message}. The hub is unchanged", field=field, requirement="HUB-13") from None
+
     def _take(self, state: HubState) -> None:
+        for history in state.log_scalars.values():
+            history.wait_in(self._on_device)
         self._log_scalars.update(state.log_scalars)
         self._runtime_info.update(state.runtime_info)
         self._resumed_keys.update(state.resumed_keys)
+        if self._tensors is not None:
+            self._tensors.refresh_all()
 
     def _replace_by(self, hub: Any) -> None:
         """Take over a whole hub: one of ours, or one that mmengine pickled."""
@@ -328,6 +404,7 @@ class MessageHub(NamedInstances):
         else:
             state = read_state(fields)
         with self._lock:
+            self._check_tensors(state)
             for mine in (self._log_scalars, self._runtime_info, self._resumed_keys):
                 mine.clear()
             self._take(state)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar, cast
+from itertools import takewhile
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from runtimeinfo import (
     lies_on_device,
     scalar_value,
 )
-from runtimeinfo_adapters._device_value import Pending, copy_on_device, read_all
+from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
 from runtimeinfo_adapters._ring import Array, Ring
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,7 +34,8 @@ ONE = 1
 # array in 1,000; and an append to a list is atomic, so that a writer needs no lock.
 _BLOCK = 4096
 
-_Counted = tuple[Pending, int | float]
+_Pending = int | float | DeviceValue
+_Counted = tuple[_Pending, int | float]
 
 _INT64_MAX = 2**63 - 1
 
@@ -48,9 +50,13 @@ class ScalarHistory:
         log_history: Values to begin with.
         count_history: A count for each of them; all 1 if left out.
         max_length: How many values are kept; the oldest ones go.
+        max_on_device: How many tensors on an accelerator may wait there. They come over in one batch when
+            somebody reads the history; and when there are so many, at which `update` waits for the device. The
+            histories of a hub wait together, up to the number that the hub was given.
 
     Raises:
-        HubError: If there are more or fewer counts than values, or `max_length` is no positive int.
+        HubError: If there are more or fewer counts than values, or `max_length` or `max_on_device` is no positive
+            int.
         ScalarTypeError: If a value or a count is no scalar.
 
     Example:
@@ -66,22 +72,25 @@ class ScalarHistory:
     statistics_methods: ClassVar[dict[str, Callable[..., Any]]] = {}
     """The statistics by their names; see `register_statistics`."""
 
-    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_pending", "_settled", "_values")
+    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_on_device", "_pending", "_settled", "_values")
 
     def __init__(
         self,
         log_history: Sequence[Any] | Array = (),
         count_history: Sequence[Any] | Array | None = None,
         max_length: int = DEFAULT_MAX_LENGTH,
+        *,
+        max_on_device: int = DEFAULT_MAX_ON_DEVICE,
     ) -> None:
         if not isinstance(max_length, int) or isinstance(max_length, bool) or max_length < 1:
             raise HubError(f"max_length must be a positive int, but is {max_length!r}")
         if count_history is not None and len(log_history) != len(count_history):
             raise HubError(f"a history of {len(log_history)} values cannot have {len(count_history)} counts")
         self._max_length = max_length
+        self._on_device = DeviceQueue(max_on_device)
         self._values = Ring(max_length)
         self._counts: Ring | None = None
-        self._pending: list[Pending | _Counted] = []
+        self._pending: list[_Pending | _Counted] = []
         # False for good once something else than a plain number has waited: a value with a count, a tensor.
         self._all_numbers = True
         self._settled = 0
@@ -164,8 +173,11 @@ class ScalarHistory:
         pending = self._pending
         pending.append(log_val)
         if len(pending) >= _BLOCK:
-            with self._lock:
-                self._settle()
+            self._settle_block()
+
+    def wait_in(self, queue: DeviceQueue) -> None:
+        """Let the tensors that come from now on wait together with those of other histories."""
+        self._on_device = queue
 
     def current(self) -> Any:
         """Return the latest value, as a NumPy scalar.
@@ -227,18 +239,19 @@ class ScalarHistory:
         return method(self, *args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self.data, self._max_length)
+        # A queue of its own. What belongs to a hub gets that of the new hub.
+        state = {"_on_device": DeviceQueue(self._on_device.max_on_device)}
+        return type(self), (*self.data, self._max_length), (None, state)
 
     def __repr__(self) -> str:
         values, _ = self.data
         latest = f", current={values[-1]!s}" if len(values) else ""
         return f"{type(self).__name__}(n={len(values)}{latest})"
 
-    def _storable(self, value: Any) -> Pending:
+    def _storable(self, value: Any) -> _Pending:
         if lies_on_device(value) and is_scalar(value):
             self._all_numbers = False
-            on_device: Pending = copy_on_device(value)
-            return on_device
+            return self._on_device.add(value)
         return _within_64_bits(scalar_value(value))
 
     def _tail(self, window_size: int | None) -> tuple[Array, Array]:
@@ -260,16 +273,34 @@ class ScalarHistory:
             return np.ones(count, dtype=np.int64)
         return self._counts.tail(count).copy()
 
-    def _settle(self) -> None:
-        """Move what waits into the arrays. The caller holds the lock; writers go on appending meanwhile."""
+    def _settle_block(self) -> None:
+        """Settle without a wait for a device, unless more waits than would fill the queue.
+
+        That is so where tensors came first, and then numbers: who only writes would fill the memory.
+        """
+        with self._lock:
+            read = len(self._pending) >= max(_BLOCK, self._on_device.max_on_device)
+            if read or (self._pending and not _waits(self._pending[0])):
+                self._settle(read=read)
+
+    def _settle(self, *, read: bool = True) -> None:
+        """Move what waits into the arrays. The caller holds the lock; writers go on appending meanwhile.
+
+        Args:
+            read: Whether to read what lies on a device; if not, it stays, and what came after it.
+        """
         waiting = self._pending[:]
-        if not waiting:
-            return
         if self._all_numbers:
+            if not waiting:
+                return
             block, counts = np.asarray(waiting), None
         else:
-            split = [cast("_Counted", entry) if isinstance(entry, tuple) else (entry, 1) for entry in waiting]
-            block = np.asarray(read_all([value for value, _ in split]))
+            if not read:
+                waiting = list(takewhile(lambda entry: not _waits(entry), waiting))
+            if not waiting:
+                return
+            split = [entry if isinstance(entry, tuple) else (entry, 1) for entry in waiting]
+            block = np.asarray([_read(value) for value, _ in split])
             counts = np.asarray([count for _, count in split])
         self._extend(block, counts)
         self._settled += len(waiting)
@@ -283,6 +314,15 @@ class ScalarHistory:
         self._values.extend(block)
         if self._counts is not None:
             self._counts.extend(np.ones(len(block), dtype=np.int64) if counts is None else counts)
+
+
+def _waits(entry: _Pending | _Counted) -> bool:
+    value = entry[0] if isinstance(entry, tuple) else entry
+    return isinstance(value, DeviceValue) and value.waits
+
+
+def _read(value: _Pending) -> int | float:
+    return _within_64_bits(value.read()) if isinstance(value, DeviceValue) else value
 
 
 def _within_64_bits(number: float) -> int | float:

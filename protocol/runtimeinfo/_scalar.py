@@ -4,7 +4,9 @@ A scalar is a real number, or an array of exactly one:
 
 - Python `int`, `float`, `bool` and any other `numbers.Real` (`fractions.Fraction`), if a float can hold it;
 - anything with an ``item()`` and exactly one element of a real dtype: NumPy, PyTorch, JAX and CuPy arrays
-  and NumPy's scalars, of any shape and of any bool, integer or floating dtype (bfloat16 too).
+  and NumPy's scalars, of any shape and of any bool, integer or floating dtype (bfloat16 too);
+- a PyTorch DTensor of which each rank has the whole value: to read any other takes all ranks, and where one does
+  not publish, the others would wait for it.
 
 Complex numbers, strings, size-1 arrays of strings or objects, None and containers are not.
 """
@@ -70,15 +72,20 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
 
 
 def lies_on_device(value: Any, /) -> bool:
-    """Tell whether to read a value is to wait for an accelerator (PyTorch tensors only).
+    """Tell whether to read a value is to wait for an accelerator, and it can be copied there to be read later.
 
-    Not so for a subclass: reading a DTensor may take all ranks, and it is now that all of them are here. Nor for
-    a meta tensor, which can never be read: its error belongs to whoever publishes it.
+    So it is for PyTorch's tensors and parameters, for a subclass that has a tensor's memory (it overrides
+    ``__torch_function__`` at most), and for a DTensor. Not for any other subclass with a ``__torch_dispatch__``: what
+    its copy would hold, only it can tell. Nor for a meta tensor, which can never be read: its error belongs to
+    whoever publishes it.
 
     Source: SCALAR-10.
     """
-    torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
-    return torch is not None and type(value) is torch.Tensor and not (value.is_cpu or value.is_meta)
+    kind = type(cast("object", value))
+    may = _deferrable.get(kind)
+    if may is None:
+        may = _may_be_deferred(kind)
+    return may and not (value.is_cpu or value.is_meta)
 
 
 def describe(value: object, /) -> str:
@@ -91,6 +98,11 @@ def describe(value: object, /) -> str:
     dtype = getattr(value, "dtype", None)
     if dtype is not None:
         parts.append(f"and dtype {dtype}")
+    if _is_distributed(type(value)):
+        parts.append(
+            f"with placements {cast('Any', value).placements}, which all ranks have to read together: "
+            "give its full_tensor(), called on every rank"
+        )
     return " ".join(parts)
 
 
@@ -99,6 +111,7 @@ def describe(value: object, /) -> str:
 _Check = Callable[[Any], bool]
 
 _checks: dict[type, _Check] = {}
+_deferrable: dict[type, bool] = {}
 _real_dtypes: dict[object, bool] = {}
 
 
@@ -112,10 +125,33 @@ def _check_for(kind: type[Any]) -> _Check:
         return _fits_float if issubclass(kind, Real) else lambda _: False
     if not hasattr(kind, "dtype"):
         return lambda value: _element_count(value) == 1 and isinstance(value.item(), Real) and _fits_float(value.item())
+    if _is_distributed(kind):
+        return lambda value: (
+            value.numel() == 1
+            and _is_real_dtype(value.dtype)
+            and not value.is_meta
+            and all(placement.is_replicate() for placement in value.placements)
+        )
     if callable(getattr(kind, "numel", None)) and hasattr(kind, "is_meta"):  # PyTorch
         # A meta tensor has no value to read.
         return lambda value: value.numel() == 1 and _is_real_dtype(value.dtype) and not value.is_meta
     return lambda value: _element_count(value) == 1 and _is_real_dtype(value.dtype)
+
+
+def _is_distributed(kind: type[Any]) -> bool:
+    """Tell whether this is PyTorch's DTensor, told by what it has: to import it takes long."""
+    return hasattr(kind, "placements") and hasattr(kind, "full_tensor")
+
+
+def _may_be_deferred(kind: type[Any]) -> bool:
+    torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
+    if torch is None:
+        return False  # and not remembered
+    may = issubclass(kind, torch.Tensor) and (
+        _is_distributed(kind) or kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+    )
+    _deferrable[kind] = may
+    return may
 
 
 def _fits_float(value: SupportsFloat) -> bool:
