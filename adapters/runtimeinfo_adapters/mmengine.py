@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 from runtimeinfo import HubError, MessageHub, RunnerError, hears_everything, use_hub
@@ -116,8 +117,8 @@ class MMEngineRunner:
 class RuntimeInfoHook(_Hook):
     """The seed's hook, replaced: mmengine's events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
 
-    Once the run has begun, whatever its loops raise, KeyboardInterrupt included, closes all scopes; and the
-    runner's hub is what `runtimeinfo.current_hub` returns while a loop runs.
+    Once the run has begun, whatever its loops raise, KeyboardInterrupt included, closes all scopes. Until then the
+    runner's hub is what `runtimeinfo.current_hub` returns.
 
     Args:
         hub: ``"runtimeinfo"`` puts the reference hub in the place of mmengine's, for everybody who asks mmengine
@@ -128,7 +129,7 @@ class RuntimeInfoHook(_Hook):
         HubError: If `hub` is neither.
         HookError: If a hook cannot be registered.
 
-    Source: LIFE-01 to LIFE-09, FAIL-01 to FAIL-06.
+    Source: LIFE-01 to LIFE-09, LIFE-15, FAIL-01 to FAIL-06.
     """
 
     priority = "VERY_HIGH"
@@ -140,6 +141,7 @@ class RuntimeInfoHook(_Hook):
         self._hooks = tuple(hooks)
         self._publisher: Publisher | None = None
         self._runner: Any = None
+        self._current = ExitStack()  # what makes the hub the current one
 
     def publish(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
         """Take an event of the runner."""
@@ -152,7 +154,14 @@ class RuntimeInfoHook(_Hook):
                 # From the instance: mmengine's properties of these names would build a loop that is not needed.
                 for attribute in (f"_{name}_loop", f"{name}_loop"):
                     self._guard_loop(cast("dict[str, Any]", vars(runner)).get(attribute))
-        publisher.emit(event, **arguments)
+        # A run that was left in its preparations, where no loop is guarded yet, is open still.
+        if event == "before_run" or not publisher.lifecycle.is_open("run"):
+            self._current.close()
+            self._current.enter_context(use_hub(runner.message_hub))
+        try:
+            publisher.emit(event, **arguments)
+        finally:
+            self._leave_ended_run(publisher)
 
     def publisher_of(self, runner: Any) -> Publisher:
         """Return what publishes the events of a runner."""
@@ -169,15 +178,21 @@ class RuntimeInfoHook(_Hook):
             publisher = self.publisher_of(runner)
             outside = len(publisher.lifecycle.open_scopes)
             try:
-                with use_hub(runner.message_hub):
-                    return function(*args, **kwargs)
+                return function(*args, **kwargs)
             except BaseException as error:
                 # With the run alone around it, this is the outermost loop, and the run ends too.
-                publisher.abort(error, keep=outside if outside > 1 else 0)
+                try:
+                    publisher.abort(error, keep=outside if outside > 1 else 0)
+                finally:
+                    self._leave_ended_run(publisher)
                 raise
 
         guarded.__dict__["guarded_by"] = self
         return guarded
+
+    def _leave_ended_run(self, publisher: Publisher) -> None:
+        if not publisher.lifecycle.is_open("run"):
+            self._current.close()
 
     def _guard_loop(self, loop: Any) -> None:
         run = getattr(loop, "run", None)

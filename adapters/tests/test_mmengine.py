@@ -110,6 +110,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        self.without_hub: list[str] = []
         self.notes: list[tuple[Any, ...]] = []
         self.exceptions: list[BaseException] = []
 
@@ -120,12 +121,15 @@ class Recorder:
             assert stage == lifecycle.stage, event
             assert counters == published or published == (None, None), event
         assert lifecycle.open_scopes == ()
+        assert self.without_hub == []
 
 
 def _noting(event: str) -> Any:
     def method(self: Recorder, runner: Any, **arguments: Any) -> None:
         hub = runner.message_hub
         self.events.append(event)
+        if current_hub() is not hub:
+            self.without_hub.append(event)
         published = hub.get_info("epoch"), hub.get_info("iter")
         if event == "before_run":
             published = None, None  # what is left of an earlier run

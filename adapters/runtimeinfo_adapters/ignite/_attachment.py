@@ -92,17 +92,17 @@ class Attachment:
             self._arrange()
             self.begin()
             outside = len(self.publisher.lifecycle.open_scopes)
-            try:
-                with use_hub(self.runner.message_hub):
+            with use_hub(self.runner.message_hub):
+                try:
                     if not outside:
                         self.publisher.emit("before_run")
                     state = run(*args, **kwargs)
                     self.close(outside)
-            except BaseException as error:
-                self.publisher.abort(error, keep=outside)
-                raise
-            finally:
-                self.end()
+                except BaseException as error:
+                    self.publisher.abort(error, keep=outside)
+                    raise
+                finally:
+                    self.end()
             return state
 
         guarded.__dict__["attachment"] = self

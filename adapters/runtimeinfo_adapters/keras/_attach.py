@@ -94,18 +94,18 @@ def _guard(callback: RuntimeInfoCallback, name: str, method: Callable[..., Any])
         last = [_IterationBegin(callback)] if name == "fit" else []
         bound.arguments["callbacks"] = [callback, *others, *last]
         callback.calls.append(name)
-        try:
-            with use_hub(callback.message_hub):
+        with use_hub(callback.message_hub):
+            try:
                 if not scopes:
                     callback.begin_run(bound.arguments.get("x"), bound.arguments.get("initial_epoch", 0))
                 result = method(*bound.args, **bound.kwargs)
                 if not scopes:
                     publisher.emit("after_run")
-        except BaseException as error:
-            publisher.abort(error, keep=len(scopes))
-            raise
-        finally:
-            callback.calls.pop()
+            except BaseException as error:
+                publisher.abort(error, keep=len(scopes))
+                raise
+            finally:
+                callback.calls.pop()
         return result
 
     guarded.__dict__["unguarded"] = method
