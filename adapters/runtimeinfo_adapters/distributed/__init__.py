@@ -1,0 +1,19 @@
+"""What all ranks of a distributed run have published, brought together: mean, sum, minimum and maximum of each scalar.
+
+It works over `torch.distributed`, and loads PyTorch only where the run has done so.
+
+Example:
+    >>> from runtimeinfo_adapters import MessageHub
+    >>> from runtimeinfo_adapters.distributed import reduce
+    >>> hub = MessageHub("doc-distributed")
+    >>> hub.update_scalar("train/loss", 6.0, count=2)
+    >>> hub.update_scalar("train/loss", 2.0, count=2)
+    >>> loss = reduce(hub)["train/loss"]  # of all ranks; here there is one
+    >>> loss.mean, loss.min, loss.max, loss.count
+    (2.0, 2.0, 6.0, 4)
+"""
+
+from runtimeinfo_adapters.distributed._reduce import Reducer, reduce
+from runtimeinfo_adapters.distributed._reduced_scalar import ReducedScalar
+
+__all__ = ["ReducedScalar", "Reducer", "reduce"]
