@@ -33,9 +33,9 @@ class TensorViews:
         try:
             return self._asked[key, dtype, device]
         except KeyError:
-            view = self._asked[key, dtype, device] = self._find_or_make(key, dtype, device)
+            view = self._find_or_make(key, dtype, device)
             self.refresh(key)
-            return view
+            return self._asked.setdefault((key, dtype, device), view)
 
     def check(self, key: str, value: Any) -> None:
         """Raise if a view cannot show what is about to be published.

@@ -185,6 +185,21 @@ def test_a_value_is_exact(device, tensor, expected):
     assert device.synchronisations == 1
 
 
+def test_each_device_takes_one_transfer(device, monkeypatch):
+    monkeypatch.setattr(
+        torch.Tensor, "device", property(lambda tensor: torch.device("cuda", int(tensor.dtype.is_signed)))
+    )
+    hub = MessageHub("devices")
+    for number in range(3):
+        hub.update_scalar("a", torch.tensor(number))
+        hub.update_scalar("b", torch.tensor(number, dtype=torch.uint8))
+        hub.update_scalar("c", torch.tensor(number / 2))
+    assert hub.get_scalar("c").data[0].tolist() == [0, 0.5, 1]
+    assert device.transfers == 2
+    assert [hub.get_scalar(key).data[0].tolist() for key in "ab"] == [[0, 1, 2], [0, 1, 2]]
+    assert device.synchronisations == 2
+
+
 def test_numbers_and_tensors_keep_their_order(device):
     history = ScalarHistory()
     for value in (torch.tensor(1.5), 2.5, torch.tensor(7), torch.tensor([True]), 4):
