@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtimeinfo import CLOSES, Lifecycle, hears_everything
+from runtimeinfo import CLOSES, InfoReader, Lifecycle, current_hub, hears_everything
 from runtimeinfo_conformance._plan import Fault, Plan, PlannedError
 
 
@@ -24,6 +24,7 @@ class Record:
         rates: What get_lr() returned, at before_train_iter.
         identity: The runner's metadata, at before_run and before_train.
         seen: What each probe saw at this event, in the order in which they were called.
+        current: What current_hub() answered on each of these infos and scalars; None on a scalar that it lacks.
     """
 
     event: str
@@ -35,6 +36,7 @@ class Record:
     rates: Mapping[str, Any]
     identity: Mapping[str, Any]
     seen: tuple[Sighting, ...]
+    current: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +146,20 @@ class Recorder:
         """Note an event."""
         self.leg.hub = hub = runner.message_hub
         seen, self.sightings[:] = tuple(self.sightings), []
+        info = _infos(hub)
+        scalars = {key: _values(history) for key, history in hub.log_scalars.items()}
         self.leg.records.append(
             Record(
                 event=event,
                 arguments=dict(arguments),
                 epoch=getattr(runner, "epoch", None),
                 iter=getattr(runner, "iter", None),
-                info=_infos(hub),
-                scalars={key: tuple(history.data[0].tolist()) for key, history in hub.log_scalars.items()},
+                info=info,
+                scalars=scalars,
                 rates=_first_rates(runner) if event == "before_train_iter" else {},
                 identity=_identity(runner) if event in {"before_run", "before_train"} else {},
                 seen=seen,
+                current=_answers(current_hub(), hub, info, scalars),
             )
         )
         fault = self.leg.plan.fault
@@ -205,6 +210,26 @@ class Probe:
 def _infos(hub: Any) -> dict[str, Any]:
     """Return what a component reads: `get_info`, of all that is listed."""
     return {key: hub.get_info(key) for key in hub.runtime_info}
+
+
+def _values(history: Any) -> tuple[float, ...]:
+    return tuple(history.data[0].tolist())
+
+
+def _answers(
+    reader: InfoReader, hub: Any, info: Mapping[str, Any], scalars: Mapping[str, tuple[float, ...]]
+) -> dict[str, Any]:
+    """Return what a reader answers on what the hub holds."""
+    if reader is hub:  # nearly always, and to read it all twice would take twice as long
+        return {**info, **scalars}
+    return {**{key: reader.get_info(key) for key in info}, **{key: _found(reader, key) for key in scalars}}
+
+
+def _found(reader: InfoReader, key: str) -> tuple[float, ...] | None:
+    try:
+        return _values(reader.get_scalar(key))
+    except KeyError:  # HUB-07
+        return None
 
 
 def _first_rates(runner: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from simple_hub import SimpleHub
 
-from runtimeinfo import HOOK_POINTS, Dispatcher
+from runtimeinfo import HOOK_POINTS, Dispatcher, use_hub
 from runtimeinfo_conformance import Plan, Subject
 
 
@@ -55,7 +55,8 @@ class Trainer:
             self.load(pickle.loads(plan.resume_from.read_bytes()))
 
     def fit(self) -> None:
-        self.scope("run", self.run)
+        with use_hub(self.message_hub):
+            self.scope("run", self.run)
 
     def run(self) -> None:
         self.validate(self.plan.val_before)
@@ -433,6 +434,11 @@ class ClosesTheEpochToValidate(Trainer):
             super().after_iter(index)
 
 
+class NeverEntersItsHub(Trainer):
+    def fit(self) -> None:
+        self.scope("run", self.run)
+
+
 class BeginsTheEpochAnew(Trainer):
     def load(self, checkpoint: dict[str, Any]) -> None:
         super().load({**checkpoint, "batches": 0})
@@ -476,6 +482,7 @@ BROKEN: dict[type[Trainer], str] = {
     ValidatesInOneEpoch: "LIFE-11",
     StopsByAnException: "LIFE-12",
     ClosesTheEpochToValidate: "LIFE-13",
+    NeverEntersItsHub: "LIFE-15",
     BeginsTheEpochAnew: "RESUME-03",
 }
 """Each broken runner, and the requirement that it breaks."""

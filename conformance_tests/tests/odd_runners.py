@@ -10,7 +10,7 @@ from typing import Any
 
 from broken_runners import Trainer, subject_of
 
-from runtimeinfo import HOOK_POINTS, get_priority
+from runtimeinfo import HOOK_POINTS, get_priority, use_hub
 from runtimeinfo_conformance import Plan, Subject
 
 
@@ -156,7 +156,8 @@ class AsyncTrainer(Trainer):
     """Trains in coroutines, whose scopes are asynchronous context managers."""
 
     def fit(self) -> None:
-        asyncio.run(self.fit_async())
+        with use_hub(self.message_hub):
+            asyncio.run(self.fit_async())
 
     async def fit_async(self) -> None:
         async with self.scope_async("run"):

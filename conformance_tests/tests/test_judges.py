@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 from broken_runners import (
     BeginsTheEpochAnew,
     ClosesTheEpochToValidate,
+    HasNoName,
+    NeverEntersItsHub,
     StopsByAnException,
     Trainer,
     ValidatesInOneEpoch,
@@ -16,7 +22,7 @@ from broken_runners import (
 )
 from simple_hub import SimpleHub
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo import REQUIREMENTS, use_hub
 from runtimeinfo_conformance import Batch, Fault, HubSubject, Plan
 from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
@@ -499,6 +505,102 @@ def test_a_batch_of_an_evaluation_is_only_a_should() -> None:
         ("val", -1), ("val", 0), ("test", -1),
     }  # fmt: skip
     assert findings("LIFE-14", Plan()) == []
+
+
+# -- what current_hub() answers
+
+
+class EntersAWrapper(Trainer):
+    """Has a reader for components, which is not the hub, nor a hub at all."""
+
+    def fit(self) -> None:
+        hub = self.message_hub
+        with use_hub(SimpleNamespace(get_info=hub.get_info, get_scalar=hub.get_scalar)):
+            self.scope("run", self.run)
+
+
+class EntersOutsideItsThread(Trainer):
+    def fit(self) -> None:
+        thread = threading.Thread(target=super().fit)
+        with use_hub(self.message_hub):
+            thread.start()
+            thread.join()
+
+
+class SavesOutsideTheRun(Trainer):
+    def fit(self) -> None:
+        self.message_hub.update_info("myfw/saved", 1)
+        self.emit("before_save_checkpoint", checkpoint={})
+        super().fit()
+        self.emit("before_save_checkpoint", checkpoint={})
+
+
+class RefusedWithoutHub(HasNoName, NeverEntersItsHub):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Trainer, EntersAWrapper, EntersOutsideItsThread, SavesOutsideTheRun])
+def test_a_component_finds_the_run(kind: type[Trainer]) -> None:
+    plan = Plan(outputs=(("loss", "float"),), val_batches=1, test_batches=1)
+    assert broken("LIFE-15", plan, kind) == []
+    (leg,) = execute(subject_of(kind), plan)
+    inside = [record for record in leg.records if record.event != "before_save_checkpoint"]
+    assert len(findings("LIFE-15", plan, kind)) == len(inside)
+
+
+def test_where_the_hub_holds_nothing_there_is_nothing_to_find() -> None:
+    assert findings("LIFE-15", Plan(), RefusedWithoutHub) == []
+
+
+class EntersInItsTraining(NeverEntersItsHub):
+    def train(self) -> None:
+        with use_hub(self.message_hub):
+            super().train()
+
+
+class LeavesAtAnException(NeverEntersItsHub):
+    @contextmanager
+    def entered(self, event: str) -> Generator[None]:
+        if self.has_announced or event == "on_exception":
+            yield
+        else:
+            with use_hub(self.message_hub):
+                yield
+
+    def emit(self, event: str, **given: Any) -> None:
+        with self.entered(event):
+            super().emit(event, **given)
+
+
+class EntersTheHubOfAnotherRun(NeverEntersItsHub):
+    def fit(self) -> None:
+        another = SimpleHub()
+        for key in ("iter", "epoch"):
+            another.update_info(key, 0)
+        with use_hub(another):
+            super().fit()
+
+
+@pytest.mark.parametrize(
+    ("kind", "events"),
+    [
+        (EntersInItsTraining, ["before_run", "before_train", "after_train", "after_run"]),
+        (LeavesAtAnException, ["on_exception", "after_train_iter", "after_train_epoch", "after_train", "after_run"]),
+    ],
+)
+def test_a_component_does_not_find_the_run_everywhere(kind: type[Trainer], events: list[str]) -> None:
+    plan = Plan(fault=Fault("before_train_iter") if kind is LeavesAtAnException else None)
+    (leg,) = execute(subject_of(kind), plan)
+    assert [leg.records[finding.at or 0].event for finding in broken("LIFE-15", plan, kind)] == events
+
+
+def test_a_component_finds_another_run() -> None:
+    plan = Plan(batches=2)
+    *_, last = broken("LIFE-15", plan, EntersTheHubOfAnotherRun)
+    assert (last.expected["iter"], last.observed["iter"]) == (2, 0)
+    assert last.observed["experiment_name"] is None
+    first = broken("LIFE-15", plan, EntersTheHubOfAnotherRun)[1]
+    assert "iter" not in first.expected, "what is the same is not told"
 
 
 # -- hubs: what NumPy says of infinities

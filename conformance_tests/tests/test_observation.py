@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from simple_hub import SimpleHub
 
-from runtimeinfo import ABORT
+from runtimeinfo import ABORT, use_hub
 from runtimeinfo_conformance import Fault, Plan, PlannedError
 from runtimeinfo_conformance._observation import Expectation, Leg, Probe, Record, Recorder
 
 
 def record(event: str) -> Record:
-    return Record(event, {}, 0, 0, {}, {}, {}, {}, ())
+    return Record(event, {}, 0, 0, {}, {}, {}, {}, (), {})
 
 
 def leg_of(*events: str, plan: Plan | None = None, fault_at: int | None = None) -> Leg:
@@ -108,6 +108,30 @@ def test_a_record_does_not_change_with_the_hub() -> None:
     assert leg.records[0].identity == {"cfg": "a: 1", "seed": 3, "experiment_name": "digits", "myfw_version": "2"}
     recorder.finish()
     assert leg.final_info == {"iter": 9}
+
+
+class Wrapper:
+    """What a component may depend on, and no more."""
+
+    def __init__(self, hub: SimpleHub) -> None:
+        self.get_info = hub.get_info
+        self.get_scalar = hub.get_scalar
+
+
+def test_a_recorder_asks_the_current_hub_what_the_hub_holds() -> None:
+    leg, shown = Leg(Plan()), runner()
+    recorder, another = Recorder(leg), SimpleHub()
+    another.update_info("iter", 9)
+    recorder.before_val(shown)
+    for entered in (shown.message_hub, Wrapper(shown.message_hub), another):
+        with use_hub(entered):
+            recorder.before_val(shown)
+    assert [record.current for record in leg.records] == [
+        {"iter": None, "train/loss": None},
+        {"iter": 4, "train/loss": (0.5,)},
+        {"iter": 4, "train/loss": (0.5,)},
+        {"iter": 9, "train/loss": None},
+    ]
 
 
 @pytest.mark.parametrize(("kind", "raised"), [("error", PlannedError), ("interrupt", KeyboardInterrupt)])

@@ -21,7 +21,7 @@ class BrokenRepr:
 
 
 def leg_of(*events: str, raised: BaseException | None = None, **info: Any) -> Leg:
-    records = [Record(event, {}, 3, 7, info, {}, {}, {}, ()) for event in events]
+    records = [Record(event, {}, 3, 7, info, {}, {}, {}, (), {}) for event in events]
     return Leg(Plan(), records=records, raised=raised)
 
 

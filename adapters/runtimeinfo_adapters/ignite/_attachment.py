@@ -23,7 +23,7 @@ class Attachment:
         runner: What publishes through the protocol.
         publisher: Where its events go.
 
-    Source: LIFE-02, LIFE-05, FAIL-01 to FAIL-06.
+    Source: LIFE-02, LIFE-05, LIFE-15, FAIL-01 to FAIL-06.
     """
 
     last: frozenset[str] = frozenset({"ITERATION_STARTED"})

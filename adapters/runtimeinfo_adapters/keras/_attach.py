@@ -44,7 +44,7 @@ def attach(
         RunnerError: If it is no model, or `alone` is no role.
         HookError: If a hook cannot be registered.
 
-    Source: LIFE-01, FAIL-01 to FAIL-06.
+    Source: LIFE-01, LIFE-15, FAIL-01 to FAIL-06.
     """
     if not isinstance(model, keras.Model):
         raise RunnerError(f"model must be a model of Keras, but is {describe(model)}")

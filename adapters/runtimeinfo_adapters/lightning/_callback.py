@@ -54,7 +54,7 @@ class RuntimeInfoCallback(Callback):
     Raises:
         HookError: If a hook cannot be registered.
 
-    Source: LIFE-01 to LIFE-14, FAIL-01 to FAIL-06, RESUME-01 to RESUME-03.
+    Source: LIFE-01 to LIFE-15, FAIL-01 to FAIL-06, RESUME-01 to RESUME-03.
     """
 
     def __init__(

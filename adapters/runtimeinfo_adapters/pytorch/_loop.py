@@ -152,7 +152,7 @@ class Loop(Generic[B]):
         Raises:
             LoopError: If this loop is running already, or another one on the same hub.
 
-        Source: LIFE-02, FAIL-01 to FAIL-06.
+        Source: LIFE-02, LIFE-15, FAIL-01 to FAIL-06.
         """
         other = _publishing.get(id(self.message_hub))
         if other is self:

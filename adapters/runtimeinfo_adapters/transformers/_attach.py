@@ -42,7 +42,7 @@ def attach(trainer: Any, *, hub: MessageHub | None = None, hooks: Iterable[objec
         RunnerError: If it is no Trainer.
         HookError: As for `RuntimeInfoCallback`.
 
-    Source: LIFE-01 to LIFE-09, FAIL-01 to FAIL-06.
+    Source: LIFE-01 to LIFE-09, LIFE-15, FAIL-01 to FAIL-06.
     """
     if not isinstance(trainer, transformers.Trainer):
         raise RunnerError(f"attach() takes a transformers.Trainer, but got {describe(trainer)}")

@@ -9,6 +9,7 @@ from typing import Any, cast
 from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
 from runtimeinfo_conformance._observation import Expectation, Record
 from runtimeinfo_conformance._plan import Batch
+from runtimeinfo_conformance._values import is_same
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 
 
@@ -207,6 +208,23 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
         if record.event == "before_train_iter":
             due += case.plan.validates_after(batch)
             batch += 1
+
+
+@judge("LIFE-15")
+def finds_the_run(case: Case) -> Iterator[Finding]:
+    """Whoever asks current_hub() is told what the hub holds."""
+    is_inside = False
+    for at, record, _ in case.each():
+        is_inside = is_inside or record.event == "before_run"
+        held = {**record.info, **record.scalars}
+        if is_inside and held:
+            differing = [key for key, value in held.items() if not _is_answered(value, record.current[key])]
+            yield Finding(at, {key: held[key] for key in differing}, {key: record.current[key] for key in differing})
+        is_inside = is_inside and record.event != "after_run"
+
+
+def _is_answered(value: Any, answer: Any) -> bool:
+    return value is answer or is_same(value, answer)
 
 
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:

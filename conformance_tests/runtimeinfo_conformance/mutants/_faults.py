@@ -114,6 +114,17 @@ def stale(event_changed: str, argument: str) -> MakeFault:
     return make
 
 
+def at(then: Fault, *events: str) -> MakeFault:
+    """Go wrong only at some events, or at all."""
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        if not events or event in events:
+            return then(event, call, runner, given)
+        return call(runner, given)
+
+    return lambda _plan, _hook: fault
+
+
 def once_aborting(then: Fault, *, only: type | None = None) -> MakeFault:
     """Go wrong only after on_exception."""
 

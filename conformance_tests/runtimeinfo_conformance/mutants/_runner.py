@@ -22,9 +22,11 @@ from runtimeinfo_conformance.mutants._changes import (
     rates_to_come,
     resumed_counters_lost,
 )
+from runtimeinfo_conformance.mutants._current import find_no_history, find_nothing, find_what_was_at
 from runtimeinfo_conformance.mutants._endings import count_it, dress_up, give_results, lose, swallow, swallow_interrupts
 from runtimeinfo_conformance.mutants._faults import (
     announce_before,
+    at,
     double,
     drop,
     drop_if,
@@ -249,6 +251,12 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_has_nothing_to_validate,
     ),
     Mutant("a validation shows its first batch only", "LIFE-14", give("before_val_iter", "data_batch", _first)),
+    Mutant("the hub is not entered", "LIFE-15", at(find_nothing)),
+    Mutant("the hub is entered after before_run", "LIFE-15", at(find_nothing, "before_run")),
+    Mutant("the hub is left before after_run", "LIFE-15", at(find_nothing, "after_run")),
+    Mutant("the hub is left at an exception", "LIFE-15", once_aborting(find_nothing)),
+    Mutant("the hub is entered without its histories", "LIFE-15", at(find_no_history)),
+    Mutant("a copy of the hub is entered", "LIFE-15", find_what_was_at("before_train")),
     Mutant(
         "the stage is 'training'", "STAGE-01", publish(lambda _, __: {"loop_stage": "training"}, "before_train_iter")
     ),

@@ -117,7 +117,18 @@ def hostile() -> Report:
     subject = Subject(HOSTILE, HOSTILE, run=lambda plan, hooks: None, capabilities={"val"})
     wild = {"loop_stage": HOSTILE, "epoch": HOSTILE, "iter": 10**400}
     records = [
-        Record(event, {}, epoch=HOSTILE, iter=BrokenRepr(), info=wild, scalars={}, rates={}, identity={}, seen=())  # type: ignore[arg-type]
+        Record(
+            event,
+            {},
+            epoch=HOSTILE,
+            iter=BrokenRepr(),
+            info=wild,
+            scalars={},
+            rates={},
+            identity={},
+            seen=(),
+            current={},
+        )  # type: ignore[arg-type]
         for event in ("before_run", "after_val", "before_train", "after_run")
     ]
     leg = Leg(Plan(experiment_name=HOSTILE), records=records, raised=ValueError(HOSTILE))

@@ -190,7 +190,7 @@ def test_a_crash_is_told_with_its_traceback(crashed: Report) -> None:
 
 @pytest.mark.parametrize("at", [0, 2500, 9999, None])
 def test_of_a_run_gone_wild_the_events_around_the_offending_one_are_kept(failing: Report, at: int | None) -> None:
-    record = Record("before_save_checkpoint", {}, 0, 0, {}, {}, {}, {}, ())
+    record = Record("before_save_checkpoint", {}, 0, 0, {}, {}, {}, {}, (), {})
     leg = Leg(Plan(), records=[record] * 10_000)
     result = replace(failing.results[0], verdict=Verdict.FAIL, failure=Failure(Plan(), Finding(at, 1, 2), leg))
     data = report_data(replace(failing, results=(result,)))
@@ -208,7 +208,7 @@ def test_of_a_run_gone_wild_the_events_around_the_offending_one_are_kept(failing
     [(3, 3), (None, None), (True, "True"), (math.nan, "nan"), (2**60, str(2**60)), ("7", "'7'"), (2.0, "2.0")],
 )
 def test_a_counter_that_is_none_is_told_as_text(failing: Report, value: object, written: object) -> None:
-    record = Record("before_run", {}, value, 0, {"epoch": value}, {}, {}, {}, ())  # type: ignore[arg-type]
+    record = Record("before_run", {}, value, 0, {"epoch": value}, {}, {}, {}, (), {})  # type: ignore[arg-type]
     failure = Failure(Plan(), Finding(0, 1, 2), Leg(Plan(), records=[record]))
     result = replace(failing.results[0], verdict=Verdict.FAIL, failure=failure)
     data = report_data(replace(failing, results=(result,)))

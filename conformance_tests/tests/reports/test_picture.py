@@ -9,7 +9,7 @@ from runtimeinfo_conformance.reports._picture import draw, scope_spans
 
 
 def timeline_of(events: str, at: int | None = None) -> TimelineData:
-    records = [Record(event, {}, 0, 0, {}, {}, {}, {}, ()) for event in events.split()]
+    records = [Record(event, {}, 0, 0, {}, {}, {}, {}, (), {}) for event in events.split()]
     timeline = _failure(Failure(Plan(), Finding(at, 1, 2), Leg(Plan(), records=records)))["timeline"]
     assert timeline is not None
     return timeline

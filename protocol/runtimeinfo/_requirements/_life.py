@@ -157,4 +157,17 @@ LIFE = (
         needs="val",
         since="0.2",
     ),
+    rule(
+        "LIFE-15",
+        "MUST",
+        "From before_run to after_run, in the thread that runs the training, current_hub() MUST answer what the "
+        "runner's message_hub answers.",
+        "A component finds the run that it is part of without being handed anything.",
+        example=(
+            "use_hub(message_hub) around the run, an abnormal end included: a loss that asks current_hub() for iter "
+            "gets this iteration. A wrapper around the hub will do as well. A run that enters none breaks it: the loss "
+            "gets its default."
+        ),
+        since="0.2",
+    ),
 )

@@ -1,0 +1,63 @@
+"""What a component finds in a faulty runner: nothing, or not what the hub holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from runtimeinfo import InfoReader, MissingScalarError, ScalarHistory, use_hub
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+
+
+class Answers:
+    """A reader with infos of its own, and the histories of somebody else, or none."""
+
+    def __init__(self, infos: dict[str, Any], get_scalar: Callable[[str], ScalarHistory] | None = None) -> None:
+        self._infos = infos
+        self._get_scalar = get_scalar
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        """Return an info."""
+        return self._infos.get(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        """Return a history."""
+        if self._get_scalar is None:
+            raise MissingScalarError(f"no scalar {key!r}", key=key, requirement="HUB-07")
+        return self._get_scalar(key)
+
+
+def find_nothing(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Find a reader that knows nothing."""
+    with use_hub(Answers({})):
+        return call(runner, given)
+
+
+def find_no_history(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Find a reader that knows the infos, and nothing else."""
+    with use_hub(Answers(_infos(runner.message_hub))):
+        return call(runner, given)
+
+
+def find_what_was_at(event_noted: str) -> MakeFault:
+    """Let hooks find, after an event, the infos that the hub held then."""
+
+    def make(_plan: Plan, _hook: object) -> Fault:
+        noted: list[InfoReader] = []
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if event == event_noted:
+                noted[:] = [Answers(_infos(runner.message_hub), runner.message_hub.get_scalar)]
+            elif noted:
+                with use_hub(noted[0]):
+                    return call(runner, given)
+            return call(runner, given)
+
+        return fault
+
+    return make
+
+
+def _infos(hub: Any) -> dict[str, Any]:
+    return {key: hub.get_info(key) for key in hub.runtime_info}
