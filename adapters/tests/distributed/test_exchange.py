@@ -79,6 +79,7 @@ A_SHARE = st.one_of(
             st.just([f"k{index}" for index in range(40)]),
             st.just([f"k{index}" for index in range(FIRST_CAPACITY)]),
             st.lists(st.text(st.characters(), max_size=3), max_size=3),
+            st.sampled_from([["a"], ["b"], ["a", "b"], []]),
         ),
         is_tolerant=st.booleans(),
         value=st.floats(-100, 100),
@@ -133,6 +134,11 @@ def test_a_usual_exchange_is_one_collective_of_a_head_and_the_rows() -> None:
     assert threads.sizes[0] == [HEAD_BYTES + FIRST_CAPACITY * 40] * 2
 
 
+def test_as_many_keys_are_not_the_same_keys() -> None:
+    outcomes = Threads(2).run([shares_of(["a", "b"]), shares_of(["a", "c"])])
+    assert [outcome.missing for outcome in outcomes] == [{0: ("c",), 1: ("b",)}] * 2
+
+
 def test_names_of_any_characters_arrive() -> None:
     keys = ["κ", "\ud800", "a\x00", '"', "\\", " "]
     threads = Threads(2)
@@ -150,12 +156,16 @@ def test_a_thousand_ranks_with_a_thousand_keys_are_not_all_named() -> None:
     assert len(outcome.missing[7]) == 1000
 
 
+class Interrupt(BaseException):
+    """As KeyboardInterrupt, at which pytest would end."""
+
+
 def test_after_a_failure_the_group_is_not_used_again() -> None:
     def fails(_: Any) -> Any:
-        raise KeyboardInterrupt
+        raise Interrupt
 
     agreement, members = Agreement(), Members((0, 1))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupt):
         exchange(shares_of(["a"]), members, agreement, fails)
     with pytest.raises(DistributedError, match="'threads' has failed before") as caught:
         exchange(shares_of(["a"]), members, agreement, fails)
