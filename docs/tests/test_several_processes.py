@@ -17,23 +17,33 @@ PAGE = (Path(__file__).resolve().parents[1] / "several-processes.md").read_text(
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL))
 
 
-def test_the_script_prints_and_writes_what_the_page_says(tmp_path):
-    (block,) = re.findall(r"```console\n\$ (.*?)\n(.*?)```", PAGE, flags=re.DOTALL)
-    command, shown = block
-    (tmp_path / "train.py").write_text(FILES["train.py"], encoding="utf-8")
+def run_as_shown(script, folder):
+    """Run a script of the page, demand that it prints what the page says, and return that."""
+    (folder / script).write_text(FILES[script], encoding="utf-8")
+    blocks = re.findall(r"```console\n\$ (.*?)\n(.*?)```", PAGE, flags=re.DOTALL)
+    ((command, shown),) = [block for block in blocks if block[0].endswith(f" {script}")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     if sys.platform == "linux":  # whatever name this machine has, and whoever may resolve it
         environment["GLOO_SOCKET_IFNAME"] = "lo"
     done = subprocess.run(
-        shlex.split(command), capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=180, check=False
+        shlex.split(command), capture_output=True, text=True, cwd=folder, env=environment, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == shown.splitlines()
+    return shown
+
+
+def test_the_script_prints_and_writes_what_the_page_says(tmp_path):
+    shown = run_as_shown("train.py", tmp_path)
     assert [path.name for path in tmp_path.glob("*.jsonl")] == ["metrics.jsonl"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["iter"] for row in rows] == [0, 1, 2, 3]
     assert f"rank 0: 4 of 4 iterations, loss {rows[-1]['train/loss']:.3f}" in shown
+
+
+def test_reduce_prints_what_the_page_says(tmp_path):
+    run_as_shown("evaluate.py", tmp_path)
 
 
 @hears_everything(by="note")

@@ -94,17 +94,17 @@ class Shares:
 
 def heads_of(packed: Bytes) -> list[Head]:
     """Read the head of each rank, from what all of them have `packed`."""
-    fields = np.ascontiguousarray(packed[:, :HEAD_BYTES]).view("<i8")
+    fields = packed[:, :HEAD_BYTES].view("<i8")
     return [
         Head(form, bool(tolerant), keys, size, (one, other))
         for form, tolerant, keys, size, one, other in fields.tolist()
     ]
 
 
-def rows_of(sent: Bytes, keys: int, begin: int = 0) -> npt.NDArray[np.float64]:
+def rows_of(sent: Bytes, keys: int) -> npt.NDArray[np.float64]:
     """Read the rows of each rank, of shape ``(ranks, keys, 5)``."""
-    part = np.ascontiguousarray(sent[:, begin : begin + keys * ROW_BYTES])
-    return part.view("<f8").reshape(len(sent), keys, len(Share._fields))
+    part = sent[:, : keys * ROW_BYTES].view("<f8")  # no copy: with a thousand ranks it is long
+    return part.reshape(len(sent), keys, len(Share._fields))
 
 
 def bodies_of(sent: Bytes, heads: Sequence[Head]) -> Iterator[Shares]:
