@@ -24,7 +24,7 @@ class TensorViews:
 
     def __init__(self, infos: Mapping[str, Any]) -> None:
         self._infos = infos
-        self._views: dict[str, list[torch.Tensor]] = {}
+        self._views: dict[str, list[_View]] = {}
         self._asked: dict[tuple[str, Any, Any], torch.Tensor] = {}
         self._lock = threading.Lock()
 
@@ -33,9 +33,9 @@ class TensorViews:
         try:
             return self._asked[key, dtype, device]
         except KeyError:
-            view = self._find_or_make(key, dtype, device)
+            tensor = self._find_or_make(key, dtype, device)
             self.refresh(key)
-            return self._asked.setdefault((key, dtype, device), view)
+            return self._asked.setdefault((key, dtype, device), tensor)
 
     def check(self, key: str, value: Any) -> None:
         """Raise if a view cannot show what is about to be published.
@@ -44,7 +44,7 @@ class TensorViews:
             HubError: Naming the key.
         """
         for view in self._views.get(key, ()):
-            _number(key, value, view.dtype)
+            view.number(value)
 
     def refresh(self, key: str) -> None:
         """Write the info that the hub has now into its tensors.
@@ -53,14 +53,12 @@ class TensorViews:
         published last.
         """
         views = self._views.get(key)
-        if views is None:
-            return
-        import torch
-
-        with self._lock, torch.no_grad():
-            value = self._infos.get(key)
-            for view in views:
-                view.fill_(_number(key, value, view.dtype))
+        if views is not None:
+            with self._lock:
+                value = self._infos.get(key)
+                for view in views:
+                    # Not through `.data`: autograd shall notice a backward that comes too late.
+                    view.tensor.fill_(view.number(value))
 
     def refresh_all(self) -> None:
         """Do so for each info."""
@@ -70,49 +68,66 @@ class TensorViews:
     def _find_or_make(self, key: str, dtype: torch.dtype | None, device: Any) -> torch.Tensor:
         import torch
 
-        dtype = torch.int64 if dtype is None else dtype
-        _number(key, self._infos.get(key), dtype)
-        # A tensor made in inference mode could never be written to outside of it, nor take part in a loss.
-        with torch.inference_mode(False):
-            made = torch.full((), _unknown(key, dtype), dtype=dtype, device=device)
+        made = _View(key, torch.int64 if dtype is None else dtype, device)
+        made.number(self._infos.get(key))
         with self._lock:
             views = self._views.setdefault(key, [])
             for view in views:
-                if (view.dtype, view.device) == (made.dtype, made.device):  # "cuda" and "cuda:0" may be one device
-                    return view
+                # Only the tensors can tell: "cuda" and "cuda:0" may be one device.
+                if (view.tensor.dtype, view.tensor.device) == (made.tensor.dtype, made.tensor.device):
+                    return view.tensor
             views.append(made)
-        return made
+        return made.tensor
 
 
-def _unknown(key: str, dtype: torch.dtype) -> int | float:
-    """Return what stands for "not known": -1, or NaN."""
-    import torch
+class _View:
+    """One tensor, and what it can hold.
 
-    if not isinstance(dtype, torch.dtype) or dtype.is_complex or not (dtype.is_floating_point or dtype.is_signed):
-        raise HubError(f"a tensor view of {key!r} must be of a signed integer or a float dtype, not {dtype}", key=key)
-    return float("nan") if dtype.is_floating_point else -1
+    Raises:
+        HubError: If the dtype cannot stand for "not known".
+    """
 
+    __slots__ = ("_dtype", "_highest", "_is_float", "_key", "_lowest", "_unknown", "tensor")
 
-def _number(key: str, value: Any, dtype: torch.dtype) -> int | float:
-    """Return an info as a number which the dtype can hold."""
-    import torch
+    def __init__(self, key: str, dtype: torch.dtype, device: Any) -> None:
+        import torch
 
-    if value is None:
-        return _unknown(key, dtype)
-    if not is_scalar(value) or lies_on_device(value):
-        raise HubError(
-            f"info {key!r} has a tensor view, or shall have one, and must be a number or None, but is "
-            f"{describe(value)}; publish it under another key",
-            key=key,
-        )
-    number = scalar_value(value)
-    if dtype.is_floating_point:
-        if not math.isfinite(number) or abs(number) <= torch.finfo(dtype).max:
+        if not isinstance(dtype, torch.dtype) or dtype.is_complex or not (dtype.is_floating_point or dtype.is_signed):
+            raise HubError(
+                f"a tensor view of {key!r} must be of a signed integer or a float dtype, not {dtype}", key=key
+            )
+        self._key = key
+        self._dtype = dtype
+        self._is_float = dtype.is_floating_point
+        limits = torch.finfo(dtype) if self._is_float else torch.iinfo(dtype)
+        self._lowest, self._highest = limits.min, limits.max
+        self._unknown = float("nan") if self._is_float else -1
+        # A tensor made in inference mode could never be written to outside of it, nor take part in a loss.
+        with torch.inference_mode(False):
+            self.tensor = torch.full((), self._unknown, dtype=dtype, device=device)
+
+    def number(self, value: Any) -> int | float:
+        """Return an info as a number which the tensor can hold.
+
+        Raises:
+            HubError: If there is none.
+        """
+        if value is None:
+            return self._unknown
+        if type(value) is not int:
+            if not is_scalar(value) or lies_on_device(value):
+                raise HubError(
+                    f"info {self._key!r} has a tensor view, or shall have one, and must be a number or None, but is "
+                    f"{describe(value)}; publish it under another key",
+                    key=self._key,
+                )
+            value = scalar_value(value)
+        number: int | float = value
+        in_range = self._lowest <= number <= self._highest or not math.isfinite(number)
+        if in_range and (self._is_float or isinstance(number, int)):
             return number
-    elif isinstance(number, int) and torch.iinfo(dtype).min <= number <= torch.iinfo(dtype).max:
-        return number
-    raise HubError(
-        f"info {key!r} is {number!r}, which its tensor view of {dtype} cannot hold; "
-        f"ask for hub.tensor({key!r}, dtype=...) of another dtype",
-        key=key,
-    )
+        raise HubError(
+            f"info {self._key!r} is {number!r}, which its tensor view of {self._dtype} cannot hold; "
+            f"ask for hub.tensor({self._key!r}, dtype=...) of another dtype",
+            key=self._key,
+        )

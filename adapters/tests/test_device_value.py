@@ -234,6 +234,15 @@ def test_the_bound_may_be_above_the_block_of_a_history(device):
     assert len(history._on_device) == 0
 
 
+def test_a_full_block_of_a_history_reads_nothing(device):
+    history, value = ScalarHistory(max_on_device=2 * _BLOCK), torch.ones(())
+    history.update(0.5)
+    for _ in range(_BLOCK + 1):
+        history.update(value)
+    assert device.synchronisations == 0
+    assert history.mean() == (_BLOCK + 1.5) / (_BLOCK + 2)
+
+
 def test_a_tensor_that_nobody_reads_does_not_keep_the_numbers_after_it(device):
     history = ScalarHistory(max_length=10, max_on_device=10_000)
     history.update(torch.ones(()))
