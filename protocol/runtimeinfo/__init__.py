@@ -5,6 +5,7 @@ from runtimeinfo._contract import check_runner, check_train_runner
 from runtimeinfo._current_hub import current_hub, use_hub
 from runtimeinfo._dispatcher import Dispatcher
 from runtimeinfo._errors import (
+    BoardError,
     DistributedError,
     EmptyHistoryError,
     HookError,
@@ -22,7 +23,7 @@ from runtimeinfo._errors import (
 from runtimeinfo._grammar import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, OPENS, Scope
 from runtimeinfo._hook import HOOK_POINTS, Hook, hears_everything, hook_methods
 from runtimeinfo._lifecycle import Lifecycle, Origin, Step
-from runtimeinfo._message_hub import InfoReader, MessageHub, ScalarHistory, SupportsPopScalar
+from runtimeinfo._message_hub import InfoReader, MessageHub, ScalarHistory, SupportsPopScalar, SupportsSharing
 from runtimeinfo._priority import Priority, PriorityLike, get_priority
 from runtimeinfo._requirement import Requirement
 from runtimeinfo._requirements import REQUIREMENTS
@@ -51,6 +52,7 @@ __all__ = [
     "REQUIREMENTS",
     "SPEC_VERSION",
     "SPEC_VERSIONS",
+    "BoardError",
     "Config",
     "Dispatcher",
     "DistributedError",
@@ -82,6 +84,7 @@ __all__ = [
     "StateError",
     "Step",
     "SupportsPopScalar",
+    "SupportsSharing",
     "TrainDataLoader",
     "TrainRunner",
     "TrainState",

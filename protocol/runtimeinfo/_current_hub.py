@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
 from runtimeinfo._errors import MissingScalarError
-from runtimeinfo._message_hub import InfoReader, ScalarHistory
+from runtimeinfo._message_hub import InfoReader, ScalarHistory, SupportsSharing
+from runtimeinfo._parents_run import Parent
 
 
 class _NobodyPublishing:
@@ -40,31 +42,37 @@ _in_this_context: ContextVar[tuple[InfoReader, ...]] = ContextVar("runtimeinfo_h
 _in_this_process: list[InfoReader] = []
 _lock = threading.Lock()
 
+_parent = Parent(_NOBODY)
+
 
 def current_hub() -> InfoReader:
     """Return the hub of the run that this code is part of.
 
     That is the innermost `use_hub` of this thread or task; where it has none, the one that the process has
-    entered last. Where nobody publishes, the answer is a reader which gives every default.
+    entered last. In a worker process that has entered none it is a reader of the run that its parent is in,
+    whichever that is when it is asked. Where nobody publishes, the answer is a reader which gives every default.
 
     Example:
         >>> current_hub().get_info("epoch", 0)
         0
 
-    Source: HUB-02.
+    Source: HUB-02, SHARE-01.
     """
     hubs = _in_this_context.get() or _in_this_process
+    if not hubs:
+        return _parent.hub
     try:
         return hubs[-1]
-    except IndexError:  # `or` and `[-1]` are two steps: another thread may have left its run between them
-        return _NOBODY
+    except IndexError:  # another thread has left its run since
+        return _parent.hub
 
 
 @contextmanager
 def use_hub(hub: InfoReader) -> Generator[None]:
-    """Make a hub the current one for the code inside.
+    """Make a hub the current one for the code inside, and for the worker processes of this one.
 
-    Scopes may be left in any order: each one removes its own entry only.
+    Scopes may be left in any order: each one removes its own entry only. A hub that cannot be shared is not seen
+    from other processes.
 
     Example:
         >>> from runtimeinfo_adapters import MessageHub
@@ -74,8 +82,14 @@ def use_hub(hub: InfoReader) -> Generator[None]:
         ...     current_hub().get_info("epoch")
         3
 
-    Source: HUB-02.
+    Source: HUB-02, SHARE-01.
     """
+    with hub.sharing() if isinstance(hub, SupportsSharing) else nullcontext(), _entered(hub):
+        yield
+
+
+@contextmanager
+def _entered(hub: InfoReader) -> Generator[None]:
     _in_this_context.set((*_in_this_context.get(), hub))
     with _lock:
         _in_this_process.append(hub)
@@ -93,3 +107,17 @@ def _without_last(hubs: tuple[InfoReader, ...], hub: InfoReader) -> tuple[InfoRe
         if hubs[index] is hub:
             return hubs[:index] + hubs[index + 1 :]
     return hubs
+
+
+def _after_fork_in_child() -> None:
+    """Let the child read what its parent publishes from now on, and not the copy of a hub that nobody updates."""
+    _lock.release()
+    hubs = _in_this_context.get() or _in_this_process
+    _parent.note_fork(hubs[-1] if hubs else None)
+    _in_this_context.set(())
+    _in_this_process.clear()
+
+
+if hasattr(os, "register_at_fork"):  # where processes can fork
+    # Held during the fork: in the child there is no thread that could release it.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork_in_child)

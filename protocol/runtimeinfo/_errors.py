@@ -6,6 +6,7 @@
     ├── LifecycleError               whoever emits events: one came where the grammar has no place for it
     ├── LoopError                    the author of an instrumented loop: a call that makes no sense here
     ├── StateError                   whoever made a saved state: it cannot be loaded
+    ├── BoardError                   whoever wrote a board, or asks more of it than there is on it
     ├── DistributedError             a rank: it did not come, or cannot go on       (a RuntimeError too)
     │   └── KeysDifferError          ... it has other keys than the rest
     └── HubError                     whoever writes to or reads from a hub
@@ -20,6 +21,7 @@ mmengine's hub goes on working with any other.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 
@@ -154,6 +156,18 @@ class KeysDifferError(DistributedError):
             message, group=group, ranks=ranks, at_fault=tuple(missing), timeout=timeout, requirement=requirement
         )
         self.missing = missing
+
+
+class BoardError(RuntimeInfoError):
+    """A board cannot be made, or not be read, or does not have what is asked of it.
+
+    Attributes:
+        path: The board, or the folder for boards.
+    """
+
+    def __init__(self, message: str, *, path: Path, requirement: str | None = None) -> None:
+        super().__init__(message, requirement=requirement)
+        self.path = path
 
 
 class HubError(RuntimeInfoError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, runtime_checkable
 
 
@@ -119,4 +121,21 @@ class SupportsPopScalar(Protocol):
 
     def pop_scalar(self, key: str) -> None:
         """Remove the history of a scalar, if there is one."""
+        ...
+
+
+@runtime_checkable
+class SupportsSharing(Protocol):
+    """A hub which other processes can read. Optional: the seed's hub has no such thing.
+
+    Source: SHARE-01.
+    """
+
+    def sharing(self) -> AbstractContextManager[object]:
+        """Return a context inside of which other processes find this hub as the current one of this process."""
+        ...
+
+    @property
+    def board_path(self) -> Path | None:
+        """The board that it is shared on, or None while it is not."""
         ...

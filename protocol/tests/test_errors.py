@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 
 import runtimeinfo
 from runtimeinfo import (
+    BoardError,
     DistributedError,
     EmptyHistoryError,
     HookError,
@@ -30,6 +32,7 @@ BASES = {
     LifecycleError: (RuntimeInfoError,),
     LoopError: (RuntimeInfoError,),
     StateError: (RuntimeInfoError,),
+    BoardError: (RuntimeInfoError,),
     DistributedError: (RuntimeInfoError, RuntimeError),
     KeysDifferError: (DistributedError,),
     HubError: (RuntimeInfoError,),
@@ -49,6 +52,7 @@ EXAMPLES = [
     ),
     (LoopError("no", requirement="LIFE-01"), {}),
     (StateError("no", field="log_scalars", requirement="LIFE-01"), {"field": "log_scalars"}),
+    (BoardError("no", path=Path("4711-0.board"), requirement="LIFE-01"), {"path": Path("4711-0.board")}),
     (
         DistributedError("no", group="0", ranks=(0, 1), at_fault=(1,), timeout=2.0, requirement="LIFE-01"),
         {"group": "0", "ranks": (0, 1), "at_fault": (1,), "timeout": 2.0},

@@ -1,0 +1,69 @@
+"""Opening a file that somebody else may have put there."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtimeinfo._errors import BoardError
+from runtimeinfo.board.layout import CELL, IS_SIZE, IS_VERSION, MAGIC, SIZE, VERSION
+
+
+@contextmanager
+def opened(path: Path) -> Generator[int]:
+    """Open a board to read it, once it is known to be one.
+
+    Raises:
+        BoardError: If it is not there, is a link, not a plain file, somebody else's, open to others, of another
+            size, of another version, or no board at all.
+
+    Source: SHARE-05, SHARE-06.
+    """
+    try:
+        # O_NONBLOCK: a named pipe would make us wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise BoardError(
+            f"there is no board {path}: its run has ended, or it was never shared", path=path, requirement="SHARE-06"
+        ) from None
+    except (OSError, ValueError) as error:  # ELOOP: a link; ValueError: a zero byte in the path
+        raise BoardError(f"the board {path} cannot be opened: {error}", path=path, requirement="SHARE-05") from error
+    try:
+        fault = _fault_of_file(os.fstat(descriptor))
+        if fault is not None:
+            raise BoardError(
+                f"{path} is no board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05"
+            )
+        fault = _fault_of_head(os.pread(descriptor, (IS_SIZE + 1) * CELL, 0))
+        if fault is not None:
+            raise BoardError(f"{path} cannot be read: it {fault}", path=path, requirement="SHARE-06")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _fault_of_file(found: os.stat_result) -> str | None:
+    if not stat.S_ISREG(found.st_mode):
+        return "is no plain file"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}"
+    if found.st_mode & 0o077:
+        return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
+    if found.st_size != SIZE:
+        return f"has {found.st_size:,} bytes, where a board has {SIZE:,}"
+    return None
+
+
+def _fault_of_head(head: bytes) -> str | None:
+    cells = [int.from_bytes(head[at : at + CELL], sys.byteorder) for at in range(0, len(head), CELL)]
+    if head[:CELL] != MAGIC:
+        return "does not begin like a board"
+    if cells[IS_VERSION] != VERSION:
+        return f"has version {cells[IS_VERSION]}, and this runtimeinfo reads version {VERSION}: update the older side"
+    if cells[IS_SIZE] != SIZE:
+        return f"says of itself that it has {cells[IS_SIZE]:,} bytes, where a board has {SIZE:,}"
+    return None

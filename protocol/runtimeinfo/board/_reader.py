@@ -1,0 +1,308 @@
+"""A hub as another process sees it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runtimeinfo._errors import BoardError, MissingScalarError
+from runtimeinfo.board import layout
+from runtimeinfo.board._file import opened
+from runtimeinfo.board._latest_value import LatestValue
+from runtimeinfo.board._parse import (
+    BoardScalar,
+    Texts,
+    damaged,
+    entry_count,
+    entry_name,
+    entry_space,
+    entry_value,
+    holds_value,
+    parse_texts,
+    slot_value,
+    text_length,
+)
+from runtimeinfo.board._snapshot import BoardSnapshot, read_board
+from runtimeinfo.board.process import is_alive, pid_namespace
+
+# A write takes a microsecond, and a writer may lose its processor in the middle of one.
+_TRIES_AT_ONCE = 1000
+_PATIENCE_S = 1.0
+_PAUSE_S = 0.0001
+
+
+class UnsharedWarning(UserWarning):
+    """An info or a scalar of a run is not seen from other processes."""
+
+
+class Position(NamedTuple):
+    """Where a training is, all of one moment. None where it is not known.
+
+    Attributes:
+        loop_stage: ``"train"``, ``"val"``, ``"test"``, or None outside of them.
+        epoch: Completed epochs.
+        iter: Completed iterations.
+        max_epochs: How many epochs there will be.
+        max_iters: How many iterations there will be.
+    """
+
+    loop_stage: str | None
+    epoch: int | None
+    iter: int | None
+    max_epochs: int | None
+    max_iters: int | None
+
+
+class BoardReader:
+    """Reads a run's hub from any process of the same user: a worker, another terminal.
+
+    It is small and can be pickled; the board is opened at the first use in each process. Reading an info costs a
+    fraction of a microsecond and takes no lock. Of a scalar there is the latest value. Once the run has ended, it goes
+    on giving what the run had last.
+
+    Args:
+        path: The board, as `MessageHub.share` and `runtimeinfo.board.find_board` give it.
+
+    Example:
+        >>> from runtimeinfo_adapters import MessageHub
+        >>> hub = MessageHub("doc-board-reader")
+        >>> reader = hub.share()
+        >>> hub.update_info("epoch", 3)
+        >>> reader.get_info("epoch")
+        3
+        >>> hub.unshare()
+
+    Source: SHARE-03 to SHARE-06.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._map: mmap.mmap | None = None
+        self._bytes: memoryview[int]
+        self._cells: memoryview[int]
+        self._floats: memoryview[float]
+        # The first cell of each entry by its space and its name.
+        self._index: dict[tuple[int, str], int] = {}
+        self._texts = Texts({}, frozenset())
+        self._texts_sequence = -1
+        self._warned: set[str] = set()
+
+    @property
+    def path(self) -> Path:
+        """The board."""
+        return self._path
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the run is the one that its process entered last, and has not ended.
+
+        Raises:
+            BoardError: As `get_info`.
+        """
+        if self._map is None:
+            self._open()
+        return self._cells[layout.CURRENT] == 1
+
+    def is_of(self, pid: int) -> bool:
+        """Tell whether the board is that of the process with an id now, in this container.
+
+        Raises:
+            BoardError: As `get_info`.
+        """
+        if self._map is None:
+            self._open()
+        cells = self._cells
+        return (
+            cells[layout.PID] == pid
+            and cells[layout.PID_NAMESPACE] == pid_namespace()
+            and is_alive(pid, cells[layout.STARTED])
+        )
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        """Return the info last published under a key, or the default.
+
+        An info that found no place on the board gives the default as well, with one `UnsharedWarning` a key.
+
+        Raises:
+            BoardError: If the board is not there, not to be trusted, or damaged.
+
+        Source: SHARE-03.
+        """
+        if self._map is None:
+            self._open()
+        slot = layout.SLOTS.get(key)
+        if slot is not None:
+            cell = self._cells[slot]
+            if cell >= 0 and slot != layout.LOOP_STAGE:
+                return cell
+            if holds_value(cell):
+                return slot_value(slot, cell, self._path)
+            if cell == layout.ABSENT:
+                return default
+        return self._other_info(key, default)
+
+    def get_scalar(self, key: str) -> LatestValue:
+        """Return the latest value of a scalar, in the form of a history that holds one.
+
+        Raises:
+            MissingScalarError: If nobody has published it, or it found no place on the board.
+            BoardError: As `get_info`.
+
+        Source: SHARE-03.
+        """
+        if self._map is None:
+            self._open()
+        found = self._entry(layout.SCALAR, key)
+        if found is None:
+            unshared = self._cells[layout.UNSHARED_NUMBERS]
+            hint = f"; {unshared} scalars found no place on it" if unshared else ""
+            raise MissingScalarError(
+                f"the board {self._path} has no scalar {key!r}{hint}", key=key, requirement="HUB-07"
+            )
+        return LatestValue(key, BoardScalar(*found), self._path)
+
+    def position(self) -> Position:
+        """Return where the training is, all of one moment, whatever the writer does meanwhile.
+
+        Raises:
+            BoardError: As `get_info`, or if the writer was stopped amid a write.
+
+        Source: SHARE-04.
+        """
+        if self._map is None:
+            self._open()
+        cells = self._cells
+        for _ in range(_TRIES_AT_ONCE):
+            before = cells[layout.SEQUENCE]
+            epoch, completed, max_epochs, max_iters, stage = cells[layout.EPOCH : layout.LOOP_STAGE + 1].tolist()
+            if not before & 1 and cells[layout.SEQUENCE] == before:
+                return Position(
+                    self._of_slot("loop_stage", layout.LOOP_STAGE, stage),
+                    epoch if epoch >= 0 else self._of_slot("epoch", layout.EPOCH, epoch),
+                    completed if completed >= 0 else self._of_slot("iter", layout.ITER, completed),
+                    max_epochs if max_epochs >= 0 else self._of_slot("max_epochs", layout.MAX_EPOCHS, max_epochs),
+                    max_iters if max_iters >= 0 else self._of_slot("max_iters", layout.MAX_ITERS, max_iters),
+                )
+        self._wait_for(layout.SEQUENCE)
+        return self.position()
+
+    def snapshot(self) -> BoardSnapshot:
+        """Return all that the board says now; see `read_board`."""
+        return read_board(self._path)
+
+    def close(self) -> None:
+        """Let go of the board; the next use opens it again."""
+        if self._map is not None:
+            # Unmapped with the last view of it: a thread that is reading has one, and so has a traceback.
+            self._map = None
+            del self._bytes, self._cells, self._floats
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self._path),)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._path)!r})"
+
+    # -- how
+
+    def _open(self) -> None:
+        with opened(self._path) as descriptor:
+            try:
+                mapped = mmap.mmap(descriptor, layout.SIZE, prot=mmap.PROT_READ)
+            except (OSError, ValueError) as error:  # ValueError: it has shrunk since it was looked at
+                raise damaged(self._path, str(error)) from error
+        view = memoryview(mapped)
+        self._bytes, self._cells, self._floats = view, view.cast("q"), view.cast("d")
+        self._index.clear()
+        self._texts_sequence = -1
+        self._map = mapped
+
+    def _of_slot(self, key: str, slot: int, cell: int) -> Any:
+        if holds_value(cell):
+            return slot_value(slot, cell, self._path)
+        return None if cell == layout.ABSENT else self._other_info(key, None)
+
+    def _other_info(self, key: str, default: Any) -> Any:
+        found = self._entry(layout.INFO, key)
+        if found is not None:
+            return found[0]
+        texts = self._current_texts()
+        if key in texts.infos:
+            return texts.infos[key]
+        if key in texts.unshared and key not in self._warned:
+            self._warned.add(key)
+            warnings.warn(
+                f"info {key!r} is not seen from other processes, and the default is returned: it is no plain data, or "
+                f"takes more than {layout.MAX_INFO:,} bytes. Publish the part that is needed [SHARE-03]",
+                UnsharedWarning,
+                stacklevel=3,
+            )
+        return default
+
+    def _entry(self, space: int, name: str) -> tuple[float | bool, float, int] | None:
+        """Return value, count and updates of an entry, all of one moment; None if there is none, or it is free."""
+        cells, floats = self._cells, self._floats
+        at = self._index.get((space, name))
+        if at is None:
+            self._index_names()
+            at = self._index.get((space, name))
+            if at is None:
+                return None
+        for _ in range(_TRIES_AT_ONCE):
+            before = cells[layout.SEQUENCE]
+            kind, as_int, updates = cells[at + layout.KIND], cells[at + layout.VALUE], cells[at + layout.UPDATES]
+            as_float, count = floats[at + layout.VALUE], floats[at + layout.COUNT]
+            if not before & 1 and cells[layout.SEQUENCE] == before:
+                if kind == layout.FREE:
+                    return None
+                return entry_value(kind, as_int, as_float, self._path), count, updates
+        self._wait_for(layout.SEQUENCE)
+        return self._entry(space, name)
+
+    def _index_names(self) -> None:
+        """Learn the names that have come in since. An entry keeps its name for good."""
+        cells = self._cells
+        raw = self._bytes
+        for index in range(len(self._index), entry_count(cells[layout.ENTRIES], self._path)):
+            at = layout.entry_cell(index)
+            name_at = (at + layout.NAME) * layout.CELL
+            name = entry_name(raw[name_at : name_at + layout.MAX_NAME], cells[at + layout.NAME_LENGTH], self._path)
+            key = entry_space(cells[at + layout.SPACE], self._path), name
+            if key in self._index:
+                raise damaged(self._path, f"it has {name!r} twice")
+            self._index[key] = at
+
+    def _current_texts(self) -> Texts:
+        cells = self._cells
+        if cells[layout.INFO_SEQUENCE] == self._texts_sequence:
+            return self._texts
+        for _ in range(_TRIES_AT_ONCE):
+            before = cells[layout.INFO_SEQUENCE]
+            length = text_length(cells[layout.INFO_LENGTH], self._path)
+            raw = bytes(self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + length])
+            if not before & 1 and cells[layout.INFO_SEQUENCE] == before:
+                self._texts, self._texts_sequence = parse_texts(raw, self._path), before
+                return self._texts
+        self._wait_for(layout.INFO_SEQUENCE)
+        return self._current_texts()
+
+    def _wait_for(self, sequence: int) -> None:
+        """Wait until the writer is done.
+
+        Raises:
+            BoardError: If it does not come to an end.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while self._cells[sequence] & 1:
+            if time.monotonic() > deadline:
+                raise BoardError(
+                    f"the board {self._path} is stale: process {self._cells[layout.PID]} was stopped amid a write. If "
+                    "it is dead, the next run removes the board",
+                    path=self._path,
+                    requirement="SHARE-04",
+                )
+            time.sleep(_PAUSE_S)

@@ -1,0 +1,87 @@
+"""Plain data as JSON and back, without loss.
+
+JSON knows no tuple, and no key but strings: these are wrapped in an object with one member, and so is every
+dictionary, lest it be taken for such a wrapping.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+
+class NotTextError(Exception):
+    """A value is no plain data."""
+
+
+def encode(value: Any, max_length: int) -> str:
+    """Return plain data as JSON.
+
+    What is too long is given up early: somebody may publish a list of a million numbers each epoch.
+
+    Raises:
+        NotTextError: If there is anything in it but None, bool, int, float, str, list, tuple and dict, or it goes
+            too deep, or takes more than so many characters.
+
+    Example:
+        >>> encode({"classes": ("cat", "dog"), 3: None}, max_length=100)
+        '{"d": [["classes", {"t": ["cat", "dog"]}], [3, null]]}'
+    """
+    try:
+        text = json.dumps(_Wrapping(max_length).wrap(value))
+    except (RecursionError, ValueError) as error:  # ValueError: an int of thousands of digits
+        raise NotTextError(str(error)) from None
+    if len(text) > max_length:
+        raise NotTextError(f"it takes {len(text):,} characters of {max_length:,}")
+    return text
+
+
+def decode(text: str | bytes) -> Any:
+    """Return the data that `encode` was given.
+
+    Raises:
+        NotTextError: If the text is not what `encode` makes.
+
+    Example:
+        >>> decode('{"t": [1, 2.5]}')
+        (1, 2.5)
+    """
+    try:
+        return _unwrap(json.loads(text))
+    except (RecursionError, ValueError, TypeError) as error:  # TypeError: a key that cannot be one
+        raise NotTextError(f"{type(error).__name__}: {error}") from None
+
+
+class _Wrapping:
+    def __init__(self, max_length: int) -> None:
+        self._left = max_length
+
+    def wrap(self, value: Any) -> Any:
+        kind: type[object] = type(value)
+        self._left -= len(value) if kind is str else 1
+        if self._left < 0:
+            raise NotTextError("it is too long")
+        if value is None or kind in (bool, int, float, str):
+            return value
+        if kind is list:
+            return [self.wrap(each) for each in value]
+        if kind is tuple:
+            return {"t": [self.wrap(each) for each in value]}
+        if kind is dict:
+            return {"d": [[self.wrap(key), self.wrap(each)] for key, each in value.items()]}
+        raise NotTextError(f"{kind.__name__} is no plain data")
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unwrap(each) for each in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        wrapped = cast("dict[str, Any]", value)
+        match wrapped:
+            case {"t": [*items], **rest} if not rest:
+                return tuple(_unwrap(each) for each in items)
+            case {"d": [*pairs], **rest} if not rest:
+                return {_unwrap(key): _unwrap(each) for key, each in pairs}
+            case _:
+                raise NotTextError(f"an object with the members {sorted(wrapped)}")
+    return value

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from runtimeinfo.board.process import is_alive, pid_namespace, started
+
+
+def test_this_process_is_alive_and_its_start_tells_it_from_another_one() -> None:
+    since = started(os.getpid())
+    assert since > 0
+    assert is_alive(os.getpid(), since)
+    assert not is_alive(os.getpid(), since + 1)  # the id is the same, the process is not
+    assert is_alive(os.getpid(), since=0)  # where the system does not say when one began
+
+
+def test_a_process_that_has_ended_is_not_even_while_it_waits_to_be_reaped() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    since = started(process.pid)
+    assert is_alive(process.pid, since)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(process.pid, since)  # a zombie
+    process.communicate()
+    assert not is_alive(process.pid, since)
+    assert not is_alive(process.pid, since=0)
+    assert started(process.pid) == 0
+
+
+def test_what_is_no_process_id_is_not_alive() -> None:
+    for pid in (0, -1, -(2**63), 2**63 - 1):
+        assert not is_alive(pid, since=0)
+        assert not is_alive(pid, since=1)
+
+
+def test_another_name_space_has_another_number() -> None:
+    assert pid_namespace() == Path("/proc/self/ns/pid").stat().st_ino

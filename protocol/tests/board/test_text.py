@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtimeinfo.board.text import NotTextError, decode, encode
+
+plain: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner),
+)
+
+
+@given(plain)
+def test_what_goes_in_comes_out(value: Any) -> None:
+    found = decode(encode(value, max_length=10**9))
+    assert found == value
+    assert repr(found) == repr(value)  # a tuple is no list, and 1 is not True
+
+
+def test_no_number_is_a_number() -> None:
+    assert math.isnan(decode(encode(math.nan, max_length=10)))
+    assert decode(encode([math.inf], max_length=100)) == [math.inf]
+
+
+@pytest.mark.parametrize("value", [b"x", {1, 2}, object(), [1, [object()]], {"a": range(3)}])
+def test_what_is_no_plain_data_is_refused(value: object) -> None:
+    with pytest.raises(NotTextError):
+        encode(value, max_length=10**9)
+
+
+def test_what_holds_itself_is_refused() -> None:
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(NotTextError):
+        encode(value, max_length=10**9)
+
+
+def test_what_is_too_long_is_refused() -> None:
+    with pytest.raises(NotTextError, match="too long"):
+        encode([0] * 10**6, max_length=1000)
+    with pytest.raises(NotTextError, match="too long"):
+        encode("x" * 1001, max_length=1000)
+    with pytest.raises(NotTextError, match="1,002 characters of 1,000"):  # with its quotes
+        encode("x" * 1000, max_length=1000)
+    assert encode("x" * 998, max_length=1000) == json.dumps("x" * 998)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "nul", '{"t": 1}', '{"t": [], "d": []}', '{"x": []}', '{"d": [[1]]}', '{"d": [[[1], 2]]}'),
+        *("[" * 100_000, b"\xff"),
+    ],
+)
+def test_other_text_is_refused(text: str | bytes) -> None:
+    with pytest.raises(NotTextError):
+        decode(text)
+
+
+def test_a_number_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(NotTextError):
+        encode(10**5000, max_length=10**9)
+    with pytest.raises(NotTextError):
+        decode("1" * 5000)
