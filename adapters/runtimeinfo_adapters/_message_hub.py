@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from copy import copy
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError, describe, is_scalar, scalar_value
+from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
 from runtimeinfo_adapters._named_instances import NamedInstances
 from runtimeinfo_adapters._plain import NotPlainError, to_plain
 from runtimeinfo_adapters._scalar_history import ONE, ScalarHistory
 from runtimeinfo_adapters._tensor_view import TensorViews
+from runtimeinfo_adapters.sharing import Sharing
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +42,8 @@ class MessageHub(NamedInstances):
         max_on_device: How many scalars that are tensors on an accelerator may wait there, over all keys. All of
             them come over in one batch when somebody reads one, or saves; and when there are so many, at which
             that update waits for the device.
+        share: Whether other processes of this user can read the hub while it is the current one (`use_hub`), as
+            it is in a run. The environment variable ``RUNTIMEINFO_SHARE=0`` turns that off for all hubs.
 
     Raises:
         HubError: If an argument is of the wrong type, or `resumed_keys` has a key that nothing else has.
@@ -60,6 +66,7 @@ class MessageHub(NamedInstances):
         resumed_keys: Mapping[str, bool] | None = None,
         *,
         max_on_device: int = DEFAULT_MAX_ON_DEVICE,
+        share: bool = True,
     ) -> None:
         super().__init__(name)
         self._log_scalars: dict[str, ScalarHistory] = _as_dict("log_scalars", _or_empty(log_scalars))
@@ -68,6 +75,7 @@ class MessageHub(NamedInstances):
         self._unsaved: set[str] = set()
         self._on_device = DeviceQueue(max_on_device)
         self._tensors: TensorViews | None = None  # as long as nobody has asked for one
+        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=share)
         # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
         # is atomic, and a history takes care of itself.
         self._lock = threading.RLock()
@@ -104,6 +112,9 @@ class MessageHub(NamedInstances):
         self._runtime_info[key] = value
         if self._tensors is not None:  # asked again: one that another thread makes meanwhile may hold what was before
             self._tensors.refresh(key)
+        board = self._sharing.board
+        if board is not None:
+            board.write_info(key, value)
 
     def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
         """Publish several infos.
@@ -137,6 +148,9 @@ class MessageHub(NamedInstances):
         value = self._runtime_info.pop(key, default)
         if self._tensors is not None:
             self._tensors.refresh(key)
+        board = self._sharing.board
+        if board is not None:
+            board.follow(key)
         return value
 
     @property
@@ -313,15 +327,64 @@ class MessageHub(NamedInstances):
             self._check_tensors(state)
             self._take(state)
 
+    # -- sharing
+
+    def share(self) -> BoardReader:
+        """Share the hub with the other processes of this user, and return what reads it there.
+
+        The reader is small: hand it to a worker, by pickle or fork, or name its ``path`` to any other process. A run
+        needs no call of this, since a hub is shared while it is the current one; there `current_hub` finds it in
+        workers, and `runtimeinfo.board.find_board` from elsewhere.
+
+        An info is seen at once. Scalars are brought up to date along with the next info: at most every 10 ms with
+        ``iter``, and at once with epoch, loop_stage and the totals. A value that waits on a device is seen once
+        somebody has read it.
+
+        Raises:
+            BoardError: If there is no place for a board.
+
+        Example:
+            >>> hub = MessageHub("doc-share")
+            >>> reader = hub.share()
+            >>> hub.update_info("epoch", 3)
+            >>> reader.get_info("epoch")
+            3
+            >>> hub.unshare()
+
+        Source: SHARE-01 to SHARE-06.
+        """
+        return BoardReader(self._sharing.start())
+
+    def unshare(self) -> None:
+        """Take back `share`; a hub that is the current one stays shared until it no longer is."""
+        self._sharing.stop()
+
+    def sharing(self) -> AbstractContextManager[None]:
+        """Return a context inside of which the hub is the shared one of this process; `use_hub` enters it.
+
+        Where no board can be made, there is an `UnsharedWarning`, and no error.
+
+        Source: SHARE-01.
+        """
+        return self._sharing.while_current()
+
+    @property
+    def board_path(self) -> Path | None:
+        """The board that the hub is shared on, or None while it is not."""
+        board = self._sharing.board
+        return None if board is None else board.path
+
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         del state["_lock"]
         state["_tensors"] = None
+        state["_sharing"] = self._sharing.by_default
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.RLock()
+        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=state["_sharing"])
         for history in self._log_scalars.values():
             history.wait_in(self._on_device)
 
@@ -389,6 +452,9 @@ class MessageHub(NamedInstances):
         self._resumed_keys.update(state.resumed_keys)
         if self._tensors is not None:
             self._tensors.refresh_all()
+        board = self._sharing.board
+        if board is not None:
+            board.follow_all()
 
     def _replace_by(self, hub: Any) -> None:
         """Take over a whole hub: one of ours, or one that mmengine pickled."""

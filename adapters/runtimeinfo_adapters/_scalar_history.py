@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,20 @@ _Pending = int | float | DeviceValue
 _Counted = tuple[_Pending, int | float]
 
 _INT64_MAX = 2**63 - 1
+
+
+class Latest(NamedTuple):
+    """The latest value of a history that is known.
+
+    Attributes:
+        value: The value.
+        samples: How many samples it is the sum of.
+        updates: Which update it came with, counted from 1.
+    """
+
+    value: int | float
+    samples: int | float
+    updates: int
 
 
 class ScalarHistory:
@@ -140,6 +154,28 @@ class ScalarHistory:
         """
         with self._lock:
             return self._settled + len(self._pending)
+
+    def latest(self) -> Latest | None:
+        """Return the latest value that is known without a wait, be it for a device or for another thread.
+
+        It is None if there is none, or if another thread is reading at this moment. What the history began with
+        has no updates.
+
+        Source: SHARE-03.
+        """
+        newest = self._pending[-1:]
+        if newest and not _waits(newest[0]):
+            value, count = newest[0] if isinstance(newest[0], tuple) else (newest[0], 1)
+            return Latest(_read(value), count, self._settled + len(self._pending))
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if not len(self._values):
+                return None
+            count = 1 if self._counts is None else self._counts.tail(1)[-1].item()
+            return Latest(self._values.tail(1)[-1].item(), count, self._settled)
+        finally:
+            self._lock.release()
 
     @property
     def data(self) -> tuple[Array, Array]:

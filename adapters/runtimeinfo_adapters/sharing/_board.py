@@ -1,0 +1,251 @@
+"""The writer's side of a board."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+from runtimeinfo import is_scalar, lies_on_device, scalar_value
+from runtimeinfo.board import layout
+from runtimeinfo_adapters._scalar_history import ScalarHistory
+from runtimeinfo_adapters.sharing._board_file import make_board_file
+from runtimeinfo_adapters.sharing._texts import Texts
+
+# How old a scalar on the board may be. Each iteration writes four or so, which nobody could read as fast.
+_SCALARS_EVERY_NS = 10_000_000
+
+_NUMBER_SLOTS = {key: slot for key, slot in layout.SLOTS.items() if slot != layout.LOOP_STAGE}
+_STAGE_CODES = {stage: code for code, stage in enumerate(layout.STAGES)}
+
+# Written by each iteration. At every other info the scalars are brought up to date.
+_FREQUENT = "iter"
+
+_MISSING: Any = object()
+
+
+class Board:
+    """Writes a hub's latest values where other processes of this user read them; any number of threads may.
+
+    Infos are written at once. Scalars are taken from their histories along with the next info: with each ``iter``
+    that comes 10 ms or more after the last time, and with every other info of `layout.SLOTS`.
+
+    Args:
+        infos: The infos of the hub, as they are at any time.
+        scalars: Its histories, likewise.
+
+    Raises:
+        BoardError: If there is no place to make it.
+
+    Source: SHARE-01 to SHARE-06.
+    """
+
+    def __init__(self, infos: Mapping[str, Any], scalars: Mapping[str, ScalarHistory]) -> None:
+        self.path: Path
+        self.path, mapped = make_board_file()
+        self._pid = os.getpid()
+        view = memoryview(mapped)
+        self._bytes = view
+        self._cells: memoryview[int] = view.cast("q")
+        self._floats: memoryview[float] = view.cast("d")
+        self._infos = infos
+        self._scalars = scalars
+        # Re-entrant: a signal handler may publish while this thread does.
+        self._lock = threading.RLock()
+        self._sequence = 0
+        self._info_sequence = 0
+        self._scalars_due_ns = 0
+        # The first cell of each entry by its space and its name.
+        self._entries: dict[tuple[int, str], int] = {}
+        self._seen_updates: dict[str, int] = {}
+        self._unshared_numbers: set[str] = set()
+        self._texts = Texts()
+
+    def write_info(self, key: str, value: Any) -> None:
+        """Write an info that the hub has just taken."""
+        slot = _NUMBER_SLOTS.get(key)
+        if slot is None or type(value) is not int or not 0 <= value <= layout.HIGHEST_INT:
+            self._write_any_info(key, value)
+            if self._infos.get(key, _MISSING) is not value:
+                self.follow(key)
+            if key in layout.SLOTS:
+                self.write_scalars()
+            return
+        now = time_ns()
+        cells = self._cells
+        with self._lock:
+            # Not `+= 1` twice: should Ctrl-C come in between, the next write sets it right.
+            cells[layout.SEQUENCE] = self._sequence + 1
+            cells[slot] = value
+            cells[layout.UPDATED_NS] = now
+            self._sequence += 2
+            cells[layout.SEQUENCE] = self._sequence
+        if self._infos.get(key, _MISSING) is not value:
+            self.follow(key)
+        if now >= self._scalars_due_ns or key != _FREQUENT:
+            self.write_scalars()
+
+    def follow(self, key: str) -> None:
+        """Write what the hub has now under a key: another thread may have been faster, or may have taken it away."""
+        while True:
+            value = self._infos.get(key, _MISSING)
+            if value is _MISSING:
+                self._remove_info(key)
+            else:
+                self._write_any_info(key, value)
+            if self._infos.get(key, _MISSING) is value:
+                return
+
+    def follow_all(self) -> None:
+        """Write all that the hub has now, and take away what it has no longer."""
+        written = {name for space, name in list(self._entries) if space == layout.INFO}
+        for key in (*layout.SLOTS, *written, *self._texts.keys(), *list(self._infos)):
+            self.follow(key)
+        self.write_scalars()
+
+    def write_scalars(self) -> None:
+        """Write the latest value of each scalar that has a new one which is known without asking a device."""
+        with self._lock:
+            scalars = list(self._scalars.items())
+            for key in self._seen_updates.keys() - self._scalars.keys():
+                del self._seen_updates[key]
+                self._free(layout.SCALAR, key)
+            for key, history in scalars:
+                latest = history.latest()
+                if latest is not None and latest.updates != self._seen_updates.get(key):
+                    self._seen_updates[key] = latest.updates
+                    if not self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates):
+                        self._unshared_numbers.add(key)
+                        self._write_cell(layout.UNSHARED_NUMBERS, len(self._unshared_numbers))
+            self._scalars_due_ns = time_ns() + _SCALARS_EVERY_NS
+
+    def set_current(self, is_current: bool) -> None:
+        """Say whether the hub is the one that this process has entered last."""
+        with self._lock:
+            self._write_cell(layout.CURRENT, int(is_current))
+        self.path.parent.touch()  # whoever waits for a run looks again
+
+    def close(self) -> None:
+        """Say that the run has ended, and remove the board. Who has it open reads on what was last there."""
+        if os.getpid() != self._pid:  # a forked child has it from its parent, who goes on
+            return
+        with self._lock:
+            self._write_cell(layout.CURRENT, 0)
+            self._write_cell(layout.CLOSED, 1)
+        self.path.unlink(missing_ok=True)
+
+    # -- how
+
+    def _remove_info(self, key: str) -> None:
+        with self._lock:
+            if key in layout.SLOTS:
+                self._write_cell(layout.SLOTS[key], layout.ABSENT)
+            self._free(layout.INFO, key)
+            if self._texts.remove(key):
+                self._write_texts()
+
+    def _write_any_info(self, key: str, value: Any) -> None:
+        with self._lock:
+            slot = layout.SLOTS.get(key)
+            cell = layout.ELSEWHERE if slot is None else _cell_for(slot, value)
+            if cell == layout.ELSEWHERE:
+                self._write_elsewhere(key, value)
+            if slot is not None:
+                self._write_cell(slot, cell)
+
+    # The caller of these holds the lock.
+
+    def _write_elsewhere(self, key: str, value: Any) -> None:
+        # What it was before is removed once it is there anew: a reader finds the one or the other.
+        if type(value) not in (bool, int, float, str) and not lies_on_device(value) and is_scalar(value):
+            value = scalar_value(value)
+        if _fits_a_cell(value) and self._write_entry(layout.INFO, key, value):
+            if self._texts.remove(key):
+                self._write_texts()
+            return
+        if self._texts.put(key, value):
+            self._write_texts(newest=key)
+        self._free(layout.INFO, key)
+
+    def _write_texts(self, newest: str | None = None) -> None:
+        raw = self._texts.to_bytes()
+        if len(raw) > layout.INFO_CAPACITY and newest is not None:
+            self._texts.leave_out(newest)
+            raw = self._texts.to_bytes()
+        cells = self._cells
+        cells[layout.INFO_SEQUENCE] = self._info_sequence + 1
+        self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + len(raw)] = raw
+        cells[layout.INFO_LENGTH] = len(raw)
+        self._info_sequence += 2
+        cells[layout.INFO_SEQUENCE] = self._info_sequence
+        cells[layout.UPDATED_NS] = time_ns()
+
+    def _write_cell(self, cell: int, value: int) -> None:
+        cells = self._cells
+        cells[layout.SEQUENCE] = self._sequence + 1
+        cells[cell] = value
+        cells[layout.UPDATED_NS] = time_ns()
+        self._sequence += 2
+        cells[layout.SEQUENCE] = self._sequence
+
+    def _write_entry(self, space: int, name: str, value: float, count: float = 1, updates: int = 0) -> bool:
+        """Write an entry, and tell whether there is a place for it."""
+        at = self._entries.get((space, name))
+        if at is None:
+            at = self._add_entry(space, name)
+            if at is None:
+                return False
+        kind = layout.BOOL if isinstance(value, bool) else layout.INT if isinstance(value, int) else layout.FLOAT
+        cells, floats = self._cells, self._floats
+        cells[layout.SEQUENCE] = self._sequence + 1
+        if kind == layout.FLOAT:
+            floats[at + layout.VALUE] = value
+        else:
+            cells[at + layout.VALUE] = int(value)
+        cells[at + layout.KIND] = kind
+        cells[at + layout.UPDATES] = updates
+        floats[at + layout.COUNT] = count
+        cells[layout.UPDATED_NS] = time_ns()
+        self._sequence += 2
+        cells[layout.SEQUENCE] = self._sequence
+        return True
+
+    def _add_entry(self, space: int, name: str) -> int | None:
+        try:
+            raw = name.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair
+            return None
+        if not 0 < len(raw) <= layout.MAX_NAME or len(self._entries) == layout.MAX_ENTRIES:
+            return None
+        at = layout.entry_cell(len(self._entries))
+        cells = self._cells
+        cells[at + layout.KIND] = layout.FREE
+        cells[at + layout.SPACE] = space
+        cells[at + layout.NAME_LENGTH] = len(raw)
+        name_at = (at + layout.NAME) * layout.CELL
+        self._bytes[name_at : name_at + len(raw)] = raw
+        self._entries[space, name] = at
+        self._write_cell(layout.ENTRIES, len(self._entries))  # only now: a reader finds it whole
+        return at
+
+    def _free(self, space: int, name: str) -> None:
+        at = self._entries.get((space, name))
+        if at is not None:
+            self._write_cell(at + layout.KIND, layout.FREE)
+
+
+def _fits_a_cell(value: object) -> bool:
+    return type(value) in (bool, float) or (type(value) is int and -(2**63) <= value <= layout.HIGHEST_INT)
+
+
+def _cell_for(slot: int, value: Any) -> int:
+    if value is None:
+        return layout.NONE
+    if slot == layout.LOOP_STAGE:
+        return _STAGE_CODES.get(value, layout.ELSEWHERE) if isinstance(value, str) else layout.ELSEWHERE
+    if type(value) is int and layout.LOWEST_INT <= value <= layout.HIGHEST_INT:
+        return value
+    return layout.ELSEWHERE

@@ -1,0 +1,211 @@
+"""What is written to a board, as it is read."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtimeinfo import BoardError, MissingScalarError, UnknownStatisticError
+from runtimeinfo.board import BoardReader, Position, UnsharedWarning, layout, read_board
+from runtimeinfo_adapters import MessageHub
+
+NUMBERS = [0, 1, -1, 2**63 - 1, -(2**63), 2**63, -(2**63) + 1, 10**30, 0.5, -0.0, math.inf, True, False, None]
+OTHERS = ["", "train", "ünï", "\ud800", [1, 2], (1, (2,)), {"a": {1: (None,)}}, [], {}, [math.inf]]
+
+
+def same(found: Any, expected: Any) -> bool:
+    return type(found) is type(expected) and repr(found) == repr(expected)
+
+
+@pytest.mark.parametrize("key", ["epoch", "loop_stage", "temperature", "k" * 200, "ключ", "\ud800", ""])
+@pytest.mark.parametrize("value", [*NUMBERS, *OTHERS], ids=repr)
+def test_an_info_is_read_as_it_was_published(hub: MessageHub, reader: BoardReader, key: str, value: Any) -> None:
+    hub.update_info(key, 3)
+    assert reader.get_info(key) == 3
+    hub.update_info(key, value)
+    assert same(reader.get_info(key, "default"), value)
+    assert same(read_board(reader.path).infos[key], value)
+    hub.update_info(key, 4)
+    assert reader.get_info(key) == 4
+    assert read_board(reader.path).infos == {key: 4}
+    hub.pop_info(key)
+    assert reader.get_info(key, "default") == "default"
+    assert read_board(reader.path).infos == {}
+
+
+infos = st.dictionaries(
+    st.sampled_from(["epoch", "iter", "max_iters", "loop_stage", "a", "b"]), st.sampled_from([*NUMBERS, *OTHERS])
+)
+
+
+@given(st.lists(infos, max_size=6), st.lists(st.sampled_from(["epoch", "loop_stage", "a"])))
+def test_whatever_is_published_in_whatever_order_is_what_is_read(
+    updates: list[dict[str, Any]], pops: list[str]
+) -> None:
+    hub = MessageHub("generated")
+    reader = hub.share()
+    try:
+        for update in updates:
+            hub.update_info_dict(update)
+        for key in pops:
+            hub.pop_info(key)
+        expected = dict(hub.runtime_info)
+        assert repr({key: reader.get_info(key) for key in expected}) == repr(expected)
+        found = read_board(reader.path)
+        assert repr(sorted(found.infos.items())) == repr(sorted(expected.items()))
+        assert (found.is_whole, found.unshared) == (True, frozenset())
+    finally:
+        hub.unshare()
+
+
+def test_what_was_there_before_it_was_shared_is_read_too() -> None:
+    hub = MessageHub("before", runtime_info={"epoch": 3, "classes": ("cat", "dog")})
+    hub.update_scalar("train/loss", 0.5)
+    reader = hub.share()
+    assert (reader.get_info("epoch"), reader.get_info("classes")) == (3, ("cat", "dog"))
+    assert reader.get_scalar("train/loss").current() == 0.5
+    hub.unshare()
+
+
+def test_what_is_loaded_from_a_checkpoint_is_read_and_what_went_is_not(hub: MessageHub, reader: BoardReader) -> None:
+    other = MessageHub("other", runtime_info={"epoch": 7, "seed": 1}, resumed_keys={"epoch": True, "seed": True})
+    hub.update_info("temperature", 0.5)
+    hub.load_state_dict(other.state_dict())
+    assert (reader.get_info("epoch"), reader.get_info("temperature")) == (7, 0.5)
+    hub.load_state_dict(other)  # a whole hub takes the place of everything
+    assert (reader.get_info("epoch"), reader.get_info("temperature")) == (7, None)
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.int64(3), torch.tensor(0.5), np.bool_(True), np.array([2])])
+def test_a_number_of_numpy_or_pytorch_is_read_as_pythons(hub: MessageHub, reader: BoardReader, value: Any) -> None:
+    hub.update_info("temperature", value)
+    assert reader.get_info("temperature") == value.item()
+    hub.update_info("epoch", value)
+    assert reader.get_info("epoch") == value.item()
+
+
+@pytest.mark.parametrize("value", [object(), np.zeros(3), "x" * 20_000, list(range(20_000)), torch.zeros(2)])
+def test_what_has_no_place_gives_the_default_and_one_warning(
+    hub: MessageHub, reader: BoardReader, value: object
+) -> None:
+    hub.update_info("picture", 1)
+    hub.update_info("picture", value)
+    with pytest.warns(UnsharedWarning, match="'picture' is not seen from other processes"):
+        assert reader.get_info("picture", "default") == "default"
+    assert reader.get_info("picture", "default") == "default"  # silently now
+    assert read_board(reader.path).unshared == {"picture"}
+    hub.update_info("picture", 2)
+    assert reader.get_info("picture") == 2
+    assert read_board(reader.path).unshared == frozenset()
+
+
+def test_where_all_infos_together_are_too_many_those_that_fit_are_there(hub: MessageHub, reader: BoardReader) -> None:
+    for number in range(6):
+        hub.update_info(f"text{number}", str(number) * 15_000)
+    found = read_board(reader.path)
+    assert found.infos.keys() == {"text0", "text1", "text2"}
+    assert found.unshared == {"text3", "text4", "text5"}
+    hub.pop_info("text0")
+    hub.update_info("text5", "5" * 15_000)
+    assert read_board(reader.path).infos.keys() == {"text1", "text2", "text5"}
+
+
+def test_more_numbers_than_there_are_entries_go_with_the_rest(hub: MessageHub, reader: BoardReader) -> None:
+    numbers = {f"number{index}": index for index in range(layout.MAX_ENTRIES + 50)}
+    hub.update_info_dict(numbers)
+    assert read_board(reader.path).infos == numbers
+    assert {key: reader.get_info(key) for key in numbers} == numbers
+
+
+def test_scalars_that_have_no_place_are_counted(hub: MessageHub, reader: BoardReader) -> None:
+    for index in range(layout.MAX_ENTRIES + 2):
+        hub.update_scalar(f"scalar{index}", index)
+    hub.update_scalar("x" * 100, 1)
+    hub.update_info("epoch", 1)
+    found = read_board(reader.path)
+    assert len(found.scalars) == layout.MAX_ENTRIES
+    assert found.unshared_numbers == 3
+    with pytest.raises(MissingScalarError, match=r"has no scalar 'scalar129'; 3 scalars found no place"):
+        reader.get_scalar("scalar129")
+
+
+def test_a_scalar_and_an_info_may_have_one_key(hub: MessageHub, reader: BoardReader) -> None:
+    hub.update_scalar("loss", 0.5)
+    hub.update_info("loss", 7)
+    hub.update_info("epoch", 0)
+    assert reader.get_info("loss") == 7
+    assert reader.get_scalar("loss").current() == 0.5
+
+
+def test_a_scalar_is_there_with_the_next_info(hub: MessageHub, reader: BoardReader) -> None:
+    with pytest.raises(MissingScalarError, match="no scalar 'train/loss'"):
+        reader.get_scalar("train/loss")
+    hub.update_scalar("train/loss", 3.0, count=2)
+    hub.update_scalar("train/seen", 64)
+    hub.update_info("epoch", 1)
+    loss = reader.get_scalar("train/loss")
+    assert (loss.current(), loss.mean(1), loss.min(1), loss.max(1), loss.update_count) == (3.0, 1.5, 3.0, 3.0, 1)
+    assert loss.statistics("mean", 1) == loss.statistics("mean", window_size=1) == 1.5
+    assert [list(each) for each in loss.data] == [[3.0], [2.0]]
+    assert type(reader.get_scalar("train/seen").current()) is int
+    hub.update_scalar("train/loss", 1.0)
+    hub.update_info("epoch", 2)
+    assert reader.get_scalar("train/loss").update_count == 2
+    assert loss.current() == 3.0  # what was read stays
+
+
+def test_of_a_history_there_is_the_latest_value_alone(hub: MessageHub, reader: BoardReader) -> None:
+    hub.update_scalar("train/loss", 3.0)
+    hub.update_info("epoch", 1)
+    loss = reader.get_scalar("train/loss")
+    for ask in (loss.mean, loss.min, loss.max, lambda: loss.statistics("mean"), lambda: loss.mean(10)):
+        with pytest.raises(BoardError, match="'train/loss' has its latest value alone") as caught:
+            ask()
+        assert caught.value.requirement == "SHARE-03"
+    with pytest.raises(UnknownStatisticError, match="no statistic named 'median'"):
+        loss.statistics("median")
+
+
+def test_a_scalar_that_was_forgotten_is_not_read_any_more(hub: MessageHub, reader: BoardReader) -> None:
+    hub.update_scalar("val/accuracy", 0.9)
+    hub.update_info("loop_stage", "val")
+    assert reader.get_scalar("val/accuracy").current() == 0.9
+    hub.pop_scalar("val/accuracy")
+    hub.update_info("loop_stage", "train")
+    with pytest.raises(MissingScalarError):
+        reader.get_scalar("val/accuracy")
+    hub.update_scalar("val/accuracy", 0.8)
+    hub.update_info("loop_stage", "val")
+    assert reader.get_scalar("val/accuracy").current() == 0.8
+
+
+def test_the_position_is_all_that_says_where_the_training_is(hub: MessageHub, reader: BoardReader) -> None:
+    assert reader.position() == Position(None, None, None, None, None)
+    hub.update_info_dict({"loop_stage": "train", "epoch": 1, "iter": 10, "max_epochs": 3, "max_iters": None})
+    assert reader.position() == Position("train", 1, 10, 3, None)
+    hub.update_info_dict({"loop_stage": "warm-up", "epoch": 1.5})
+    assert reader.position() == Position("warm-up", 1.5, 10, 3, None)
+
+
+def test_iterations_that_follow_fast_bring_the_scalars_along_now_and_then(
+    hub: MessageHub, reader: BoardReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns() + 10**9
+    monkeypatch.setattr("runtimeinfo_adapters.sharing._board.time_ns", lambda: now)
+    hub.update_scalar("train/loss", 1.0)
+    hub.update_info("iter", 1)
+    hub.update_info("iter", 2)
+    hub.update_scalar("train/loss", 2.0)
+    now += 9_000_000
+    hub.update_info("iter", 3)
+    first = reader.get_scalar("train/loss").current()
+    now += 10_000_000
+    hub.update_info("iter", 4)
+    assert (first, reader.get_scalar("train/loss").current()) == (1.0, 2.0)
