@@ -57,7 +57,7 @@ class _Wrapping:
         self._left = max_length
 
     def wrap(self, value: Any) -> Any:
-        kind: type[object] = type(value)
+        kind = cast("type[object]", type(value))
         self._left -= len(value) if kind is str else 1
         if self._left < 0:
             raise NotTextError("it is too long")
