@@ -12,6 +12,7 @@ from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
 from runtimeinfo import HubError, StateError
 from runtimeinfo_adapters import MessageHub, ScalarHistory
+from runtimeinfo_adapters._tensor_view import TensorViews
 from runtimeinfo_adapters.pytorch import Loop
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -227,6 +228,43 @@ def test_of_many_threads_the_last_one_shows(hub):
         thread.join()
     assert view.item() == hub.get_info("iter")
     assert len(set(map(id, views))) == 7
+
+
+class SlowOnce(dict):
+    """Infos, of which the first reader is held up once it has its answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.go_on = threading.Event(), threading.Event()
+
+    def get(self, key, default=None):
+        value = super().get(key, default)
+        if not self.read.is_set():
+            self.read.set()
+            self.go_on.wait()
+        return value
+
+
+def test_a_writer_that_was_held_up_does_not_bring_an_old_value_back():
+    infos = SlowOnce()
+    infos.read.set()
+    views = TensorViews(infos)
+    view = views.get("iter", None, "cpu")
+    infos.read.clear()
+
+    def publish(number):
+        infos["iter"] = number
+        views.refresh("iter")
+
+    first, second = (threading.Thread(target=publish, args=(number,)) for number in (1, 2))
+    first.start()
+    infos.read.wait()
+    second.start()
+    second.join(0.2)  # it would come to its end here, and be overwritten, if it could pass the first
+    infos.go_on.set()
+    first.join()
+    second.join()
+    assert view == 2
 
 
 # -- compiled code
