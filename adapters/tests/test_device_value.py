@@ -23,6 +23,7 @@ from runtimeinfo_adapters._scalar_history import _BLOCK
 from runtimeinfo_adapters.pytorch import Loop
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+SYNC = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 
 
 class Device(TorchDispatchMode):
@@ -552,6 +553,7 @@ def no_synchronisation():
 
 @pytest.mark.gpu
 @CUDA
+@SYNC
 def test_on_a_real_device_a_thousand_iterations_do_not_synchronise(no_synchronisation):
     hub = MessageHub("cuda")
     weight = torch.nn.Parameter(torch.ones((), device="cuda"))
@@ -568,6 +570,30 @@ def test_on_a_real_device_a_thousand_iterations_do_not_synchronise(no_synchronis
     assert hub.get_scalar("seen").data[0].tolist() == list(range(1_000))
     assert set(hub.get_scalar("weight").data[0].tolist()) == {1.0}
     assert len(hub._on_device) == 0
+
+
+@pytest.mark.gpu
+@CUDA
+@SYNC
+def test_on_a_real_device_a_training_does_not_synchronise(no_synchronisation):
+    model = torch.nn.Linear(4, 1, bias=False, device="cuda")
+    with torch.no_grad():
+        model.weight.fill_(1)
+    batch = torch.ones(2, 4, device="cuda")
+    hub = MessageHub("training")
+    loop = Loop(torch.optim.SGD(model.parameters(), lr=0.0), range(1_000), max_epochs=1, hub=hub)
+    with loop.run():
+        for _ in loop.epochs():
+            for number in loop.train():
+                with torch.autocast("cuda", dtype=torch.bfloat16):
+                    loss = model(batch).mean() * number
+                model.zero_grad()
+                loss.backward()
+                loop.log(loss=loss, weight=model.weight[0, :1])
+    torch.cuda.set_sync_debug_mode("default")
+    expected = [float(torch.tensor(4 * number, dtype=torch.bfloat16)) for number in range(1_000)]
+    assert hub.get_scalar("train/loss").data[0].tolist() == expected
+    assert hub.get_scalar("train/weight").current() == 1.0
 
 
 @pytest.mark.gpu

@@ -16,6 +16,7 @@ from runtimeinfo_adapters._tensor_view import TensorViews
 from runtimeinfo_adapters.pytorch import Loop
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+SYNC = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 STEPS = 1_000
 
 
@@ -355,6 +356,7 @@ def test_a_number_in_the_module_is_compiled_anew_at_each_step(hub, dynamo):
 
 @pytest.mark.gpu
 @CUDA
+@SYNC
 def test_on_a_real_device_an_update_does_not_synchronise(hub):
     view = hub.tensor("iter", device="cuda")
     assert hub.tensor("iter", device="cuda:0") is view
