@@ -22,7 +22,8 @@ def survivors(
         passed: The requirements that the subject keeps: others would be broken anyway, or never matter.
         progress: Told how far it is.
     """
-    fitting = [mutant for mutant in RUNNER_MUTANTS if mutant.fits(subject) and mutant.requirement in passed]
+    canaries = [mutant for mutant in RUNNER_MUTANTS if mutant.is_canary and mutant.fits(subject)]
+    fitting = [mutant for mutant in canaries if mutant.requirement in passed]
     for done, mutant in enumerate(fitting):
         progress(f"faults put in on purpose: {mutant.requirement}", done, len(fitting))
         best = [plan for plan in tried if plan == killers().get((mutant.requirement, mutant.name))]

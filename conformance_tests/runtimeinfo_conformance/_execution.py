@@ -16,6 +16,7 @@ from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo_adapters import UnsavedInfoWarning
 from runtimeinfo_conformance._observation import Leg, Probe, Recorder
 from runtimeinfo_conformance._plan import Fault, Plan
+from runtimeinfo_conformance._reads import hearing_reads
 from runtimeinfo_conformance._subject import Subject
 
 # Plans hold outputs that are no scalars, and infos that cannot be saved.
@@ -100,7 +101,7 @@ def _run(
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
         try:
-            with watching():
+            with watching(), hearing_reads(recorder.look):
                 subject.run(plan, hooks)
         except BaseException as error:  # whatever it is, it is what the run did
             leg.raised = error

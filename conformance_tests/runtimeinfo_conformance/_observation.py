@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +51,21 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """What a component finds between two events: where the run reads an item of the plan's data.
+
+    Attributes:
+        at: The index of the record before it.
+        held: The hub's infos and scalars; nothing where current_hub() is the hub itself.
+        current: What current_hub() answered on them; None on a scalar that it lacks.
+    """
+
+    at: int
+    held: Mapping[str, Any]
+    current: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """What the model says of a record.
 
@@ -78,6 +95,7 @@ class Leg:
     Attributes:
         plan: What it was asked to do.
         records: The events.
+        glances: What components found between them.
         planned: The exception of the plan's fault, once it was raised.
         fault_at: The index of the record at which it was raised.
         raised: The exception that came out.
@@ -85,10 +103,12 @@ class Leg:
         previous: The leg that this one resumes.
         first: The leg that this one repeats.
         hub: The hub that the runner showed last.
+        place: The process and the thread in which it did.
     """
 
     plan: Plan
     records: list[Record] = field(default_factory=list[Record])
+    glances: list[Glance] = field(default_factory=list[Glance])
     planned: BaseException | None = None
     fault_at: int | None = None
     raised: BaseException | None = None
@@ -96,6 +116,7 @@ class Leg:
     previous: Leg | None = None
     first: Leg | None = None
     hub: Any = None
+    place: tuple[int, int] | None = None
 
     @property
     def ended_well(self) -> bool:
@@ -144,10 +165,10 @@ class Recorder:
 
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
         """Note an event."""
+        self.leg.place = _here()
         self.leg.hub = hub = runner.message_hub
         seen, self.sightings[:] = tuple(self.sightings), []
-        info = _infos(hub)
-        scalars = {key: _values(history) for key, history in hub.log_scalars.items()}
+        info, scalars = _infos(hub), _scalars(hub)
         self.leg.records.append(
             Record(
                 event=event,
@@ -165,6 +186,15 @@ class Recorder:
         fault = self.leg.plan.fault
         if fault is not None and fault.event == event:
             self._maybe_raise(fault)
+
+    def look(self) -> None:
+        """Note what a component finds between two events, in the thread of the one before."""
+        # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
+        if self.leg.place == _here():
+            hub, reader = self.leg.hub, current_hub()
+            info, scalars = ({}, {}) if reader is hub else (_infos(hub), _scalars(hub))
+            current = _answers(reader, hub, info, scalars)
+            self.leg.glances.append(Glance(len(self.leg.records) - 1, {**info, **scalars}, current))
 
     def finish(self) -> None:
         """Note what the hub holds when everything is over."""
@@ -210,6 +240,14 @@ class Probe:
 def _infos(hub: Any) -> dict[str, Any]:
     """Return what a component reads: `get_info`, of all that is listed."""
     return {key: hub.get_info(key) for key in hub.runtime_info}
+
+
+def _here() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+def _scalars(hub: Any) -> dict[str, tuple[float, ...]]:
+    return {key: _values(history) for key, history in hub.log_scalars.items()}
 
 
 def _values(history: Any) -> tuple[float, ...]:

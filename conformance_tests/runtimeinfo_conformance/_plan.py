@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo import is_scalar
+from runtimeinfo_conformance._reads import tell_of_read
 from runtimeinfo_conformance._short_repr import ShortRepr
 from runtimeinfo_conformance._values import make_value
 
@@ -82,6 +83,7 @@ class PlannedDataset:
     def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < self._length:
             raise IndexError(index)
+        tell_of_read()
         if self._stage != "train":
             return Batch(self._stage, index, {})
         if index <= self._last:

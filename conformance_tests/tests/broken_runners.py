@@ -439,6 +439,12 @@ class NeverEntersItsHub(Trainer):
         self.scope("run", self.run)
 
 
+class EntersItsHubForHooksOnly(NeverEntersItsHub):
+    def emit(self, event: str, **given: Any) -> None:
+        with use_hub(self.message_hub):
+            super().emit(event, **given)
+
+
 class BeginsTheEpochAnew(Trainer):
     def load(self, checkpoint: dict[str, Any]) -> None:
         super().load({**checkpoint, "batches": 0})
@@ -483,6 +489,7 @@ BROKEN: dict[type[Trainer], str] = {
     StopsByAnException: "LIFE-12",
     ClosesTheEpochToValidate: "LIFE-13",
     NeverEntersItsHub: "LIFE-15",
+    EntersItsHubForHooksOnly: "LIFE-15",
     BeginsTheEpochAnew: "RESUME-03",
 }
 """Each broken runner, and the requirement that it breaks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -152,6 +153,24 @@ class TrainsInAThread(Trainer):
             raise raised[0]
 
 
+class ReadsAhead(Trainer):
+    """Has a thread which reads the data of an epoch before it begins."""
+
+    def train_batches(self) -> None:
+        loader, self.train_dataloader = self.train_dataloader, self.read(self.train_dataloader)
+        try:
+            super().train_batches()
+        finally:
+            self.train_dataloader = loader
+
+    def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
+        return super().evaluate_batches(stage, self.read(loader))
+
+    def read(self, loader: Any) -> list[Any]:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(list, loader).result()
+
+
 class AsyncTrainer(Trainer):
     """Trains in coroutines, whose scopes are asynchronous context managers."""
 
@@ -213,6 +232,7 @@ ODD: tuple[type[Trainer], ...] = (
     CallsHooksItself,
     GivesNoneForNothing,
     TrainsInAThread,
+    ReadsAhead,
     AsyncTrainer,
 )
 """The runners; each deliberately odd, all of them legal."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from broken_runners import BROKEN, NeverEntersItsHub, Trainer, correct, subject_of
+from broken_runners import BROKEN, EntersItsHubForHooksOnly, NeverEntersItsHub, Trainer, correct, subject_of
 
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES, Profile
@@ -30,8 +30,9 @@ def test_each_broken_one_is_red_under_the_right_requirement(kind: type[Trainer],
     assert len(repr(failure.plan)) < 130
 
 
-def test_one_that_never_enters_its_hub_breaks_nothing_else() -> None:
-    report = check(subject_of(NeverEntersItsHub), PROFILES["quick"])
+@pytest.mark.parametrize("kind", [NeverEntersItsHub, EntersItsHubForHooksOnly])
+def test_one_that_does_not_enter_its_hub_breaks_nothing_else(kind: type[Trainer]) -> None:
+    report = check(subject_of(kind), PROFILES["quick"])
     assert [result.requirement.id for result in report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXECUTED)] == [
         "LIFE-15"
     ]

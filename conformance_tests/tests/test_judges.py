@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import pytest
 from broken_runners import (
     BeginsTheEpochAnew,
     ClosesTheEpochToValidate,
+    EntersItsHubForHooksOnly,
     HasNoName,
     NeverEntersItsHub,
     StopsByAnException,
@@ -545,7 +545,7 @@ def test_a_component_finds_the_run(kind: type[Trainer]) -> None:
     assert broken("LIFE-15", plan, kind) == []
     (leg,) = execute(subject_of(kind), plan)
     inside = [record for record in leg.records if record.event != "before_save_checkpoint"]
-    assert len(findings("LIFE-15", plan, kind)) == len(inside)
+    assert len(findings("LIFE-15", plan, kind)) == len(inside) + 3, "at each event, and at each read"
 
 
 def test_where_the_hub_holds_nothing_there_is_nothing_to_find() -> None:
@@ -559,17 +559,14 @@ class EntersInItsTraining(NeverEntersItsHub):
 
 
 class LeavesAtAnException(NeverEntersItsHub):
-    @contextmanager
-    def entered(self, event: str) -> Generator[None]:
-        if self.has_announced or event == "on_exception":
-            yield
-        else:
-            with use_hub(self.message_hub):
-                yield
+    def fit(self) -> None:
+        with ExitStack() as self.entered:
+            self.entered.enter_context(use_hub(self.message_hub))
+            super().fit()
 
-    def emit(self, event: str, **given: Any) -> None:
-        with self.entered(event):
-            super().emit(event, **given)
+    def announce(self, error: BaseException) -> None:
+        self.entered.close()
+        super().announce(error)
 
 
 class EntersTheHubOfAnotherRun(NeverEntersItsHub):
@@ -594,9 +591,16 @@ def test_a_component_does_not_find_the_run_everywhere(kind: type[Trainer], event
     assert [leg.records[finding.at or 0].event for finding in broken("LIFE-15", plan, kind)] == events
 
 
+def test_a_component_does_not_find_the_run_between_the_events() -> None:
+    (first, second) = broken("LIFE-15", Plan(batches=2), EntersItsHubForHooksOnly)
+    assert first.expected["where data is read"].keys() > {"iter", "epoch", "loop_stage", "seed"}
+    assert set(first.observed["where data is read"].values()) == {None}
+    assert (first.at, second.at) == (2, 4)
+
+
 def test_a_component_finds_another_run() -> None:
     plan = Plan(batches=2)
-    *_, last = broken("LIFE-15", plan, EntersTheHubOfAnotherRun)
+    last = [each for each in broken("LIFE-15", plan, EntersTheHubOfAnotherRun) if "seed" in each.expected][-1]
     assert (last.expected["iter"], last.observed["iter"]) == (2, 0)
     assert last.observed["experiment_name"] is None
     first = broken("LIFE-15", plan, EntersTheHubOfAnotherRun)[1]

@@ -98,6 +98,8 @@ class RuntimeInfoCallback(Callback):
         self._current.close()
         self._current.enter_context(use_hub(self.message_hub))
         self._publisher.emit("before_run")
+        if stage == "fit":
+            self._publish_counters_before_workers(trainer.fit_loop)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """End the run."""
@@ -124,12 +126,30 @@ class RuntimeInfoCallback(Callback):
         """Begin the training, maybe in the middle of an epoch: Lightning then has no event for its start."""
         self._has_trained = True
         loop = trainer.fit_loop
-        self.runner.counters.epoch = loop.epoch_progress.current.processed
-        if loop.is_resuming and not self._has_state:  # the checkpoint of a trainer that had no such callback
-            self.runner.counters.iter = loop.epoch_loop.batch_progress.total.processed
+        vars(loop).pop("setup_data", None)
+        self._take_counters(loop)
         self._publisher.emit("before_train")
         if loop.restarted_mid_epoch:
             self._publisher.emit("before_train_epoch")
+
+    def _publish_counters_before_workers(self, loop: Any) -> None:
+        """Publish the counters once more where Lightning makes the iterator of the first epoch.
+
+        Its workers begin at once, and only then does Lightning announce the training (SHARE-02).
+        """
+        original = loop.setup_data
+
+        def setup_data() -> None:
+            self._take_counters(loop)
+            self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
+            original()
+
+        loop.setup_data = setup_data
+
+    def _take_counters(self, loop: Any) -> None:
+        self.runner.counters.epoch = loop.epoch_progress.current.processed
+        if loop.is_resuming and not self._has_state:  # the checkpoint of a trainer that had no such callback
+            self.runner.counters.iter = loop.epoch_loop.batch_progress.total.processed
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """End the training."""

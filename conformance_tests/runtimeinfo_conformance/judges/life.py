@@ -212,19 +212,27 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-15")
 def finds_the_run(case: Case) -> Iterator[Finding]:
-    """Whoever asks current_hub() is told what the hub holds."""
+    """Whoever asks current_hub() is told what the hub holds, at the events and between them."""
     is_inside = False
+    goes_on: set[int] = set()  # the records after which the run is open
     for at, record, _ in case.each():
         is_inside = is_inside or record.event == "before_run"
         held = {**record.info, **record.scalars}
         if is_inside and held:
-            differing = [key for key, value in held.items() if not _is_answered(value, record.current[key])]
-            yield Finding(at, {key: held[key] for key in differing}, {key: record.current[key] for key in differing})
+            yield Finding(at, *_differing(held, record.current))
         is_inside = is_inside and record.event != "after_run"
+        if is_inside:
+            goes_on.add(at)
+    for glance in case.leg.glances:
+        if glance.at in goes_on:
+            expected, found = _differing(glance.held, glance.current)
+            yield Finding(glance.at, {"where data is read": expected}, {"where data is read": found})
 
 
-def _is_answered(value: Any, answer: Any) -> bool:
-    return value is answer or is_same(value, answer)
+def _differing(held: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return those that are not answered as they are held: what is held, and what is answered."""
+    keys = [key for key, value in held.items() if not (value is current[key] or is_same(value, current[key]))]
+    return {key: held[key] for key in keys}, {key: current[key] for key in keys}
 
 
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from runtimeinfo import InfoReader, MissingScalarError, ScalarHistory, use_hub
@@ -38,6 +39,25 @@ def find_no_history(_event: str, call: Call, runner: Any, given: dict[str, Any])
     """Find a reader that knows the infos, and nothing else."""
     with use_hub(Answers(_infos(runner.message_hub))):
         return call(runner, given)
+
+
+class EnteredForHooksOnly:
+    """Lets whatever is no hook find nothing: its fault for one hook of a run."""
+
+    def __init__(self) -> None:
+        self._between = ExitStack()
+
+    def __call__(self, _plan: Plan, _hook: object) -> Fault:
+        """Make the fault."""
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            self._between.close()
+            result = call(runner, given)
+            if event != "after_run":
+                self._between.enter_context(use_hub(Answers({})))
+            return result
+
+        return fault
 
 
 def find_what_was_at(event_noted: str) -> MakeFault:

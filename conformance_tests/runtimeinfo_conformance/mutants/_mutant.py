@@ -52,6 +52,7 @@ class Mutant:
         needs: A capability without which the fault shows nothing, beyond those of the requirement.
         around: A fault in how the run ends, which no hook sees.
         when: On which plans the fault is there; on all by default.
+        is_canary: Whether it shows in any runner that keeps the requirement, so that it has to be noticed.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Mutant:
     needs: str | None = None
     around: Around = _just_run
     when: Callable[[Plan], bool] = _always
+    is_canary: bool = True
 
     def fits(self, subject: Subject) -> bool:
         """Tell whether the fault shows in what a subject has declared."""

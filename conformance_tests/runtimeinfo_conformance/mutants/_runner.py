@@ -22,7 +22,12 @@ from runtimeinfo_conformance.mutants._changes import (
     rates_to_come,
     resumed_counters_lost,
 )
-from runtimeinfo_conformance.mutants._current import find_no_history, find_nothing, find_what_was_at
+from runtimeinfo_conformance.mutants._current import (
+    EnteredForHooksOnly,
+    find_no_history,
+    find_nothing,
+    find_what_was_at,
+)
 from runtimeinfo_conformance.mutants._endings import count_it, dress_up, give_results, lose, swallow, swallow_interrupts
 from runtimeinfo_conformance.mutants._faults import (
     announce_before,
@@ -256,6 +261,8 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the hub is left before after_run", "LIFE-15", at(find_nothing, "after_run")),
     Mutant("the hub is left at an exception", "LIFE-15", once_aborting(find_nothing)),
     Mutant("the hub is entered without its histories", "LIFE-15", at(find_no_history)),
+    # Not in a runner whose data is read by workers.
+    Mutant("the hub is entered for hooks only", "LIFE-15", EnteredForHooksOnly(), is_canary=False),
     Mutant("a copy of the hub is entered", "LIFE-15", find_what_was_at("before_train")),
     Mutant(
         "the stage is 'training'", "STAGE-01", publish(lambda _, __: {"loop_stage": "training"}, "before_train_iter")
