@@ -8,7 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from runtimeinfo import ABORT, OPENS, Dispatcher, Lifecycle, Origin, RunnerError, RuntimeInfoHook, describe
+from runtimeinfo import (
+    ABORT,
+    OPENS,
+    Dispatcher,
+    Lifecycle,
+    Origin,
+    RunnerError,
+    RuntimeInfoHook,
+    SupportsSharing,
+    describe,
+)
+from runtimeinfo_adapters.sharing import SharingHook
 
 _logger = logging.getLogger("runtimeinfo")
 
@@ -43,7 +54,8 @@ class Publisher:
 
     Args:
         runner: What the hooks get as their runner.
-        hooks: The hooks; a `RuntimeInfoHook` is added if there is none among them.
+        hooks: The hooks; a `RuntimeInfoHook` is added if there is none among them, and a `SharingHook` where the
+            runner's hub cannot share itself.
         counters: Counters to keep up, for an adapter that owns them.
 
     Raises:
@@ -54,8 +66,11 @@ class Publisher:
 
     def __init__(self, runner: object, hooks: Iterable[object] = (), counters: Counters | None = None) -> None:
         given = tuple(hooks)
-        own = () if any(isinstance(hook, RuntimeInfoHook) for hook in given) else (RuntimeInfoHook(),)
-        self.dispatcher: Dispatcher = Dispatcher((*own, *given))
+        own = tuple(hook for hook in given if isinstance(hook, RuntimeInfoHook)) or (RuntimeInfoHook(),)
+        others = tuple(hook for hook in given if not isinstance(hook, RuntimeInfoHook))
+        shares = isinstance(getattr(runner, "message_hub", None), SupportsSharing)
+        sharing = () if shares else (SharingHook(),)
+        self.dispatcher: Dispatcher = Dispatcher((*own, *sharing, *others))
         self.lifecycle: Lifecycle = Lifecycle()
         self._runner = runner
         self._counters = counters

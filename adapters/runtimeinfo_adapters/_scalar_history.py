@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -52,6 +52,14 @@ class Latest(NamedTuple):
     value: int | float
     samples: int | float
     updates: int
+
+
+class KnowsLatest(Protocol):
+    """What a board wants of a history."""
+
+    def latest(self) -> Latest | None:
+        """Return the latest value that is known without a wait, or None."""
+        ...
 
 
 class ScalarHistory:

@@ -11,7 +11,7 @@ from typing import Any
 
 from runtimeinfo import is_scalar, lies_on_device, scalar_value
 from runtimeinfo.board import layout
-from runtimeinfo_adapters._scalar_history import ScalarHistory
+from runtimeinfo_adapters._scalar_history import KnowsLatest
 from runtimeinfo_adapters.sharing._board_file import make_board_file
 from runtimeinfo_adapters.sharing._texts import Texts
 
@@ -43,7 +43,7 @@ class Board:
     Source: SHARE-01 to SHARE-06.
     """
 
-    def __init__(self, infos: Mapping[str, Any], scalars: Mapping[str, ScalarHistory]) -> None:
+    def __init__(self, infos: Mapping[str, Any], scalars: Mapping[str, KnowsLatest]) -> None:
         self.path: Path
         self.path, mapped = make_board_file()
         self._pid = os.getpid()
@@ -86,6 +86,27 @@ class Board:
         if self._infos.get(key, _MISSING) is not value:
             self.follow(key)
         if now >= self._scalars_due_ns or key != _FREQUENT:
+            self.write_scalars()
+
+    def write_infos(self, infos: Mapping[str, Any]) -> None:
+        """Write infos that the hub has just taken; those of `layout.SLOTS` as of one moment."""
+        slots = {key: _cell_for(layout.SLOTS[key], value) for key, value in infos.items() if key in layout.SLOTS}
+        cells = self._cells
+        with self._lock:
+            cells[layout.SEQUENCE] = self._sequence + 1
+            for key, cell in slots.items():
+                if cell != layout.ELSEWHERE:
+                    cells[layout.SLOTS[key]] = cell
+            cells[layout.UPDATED_NS] = time_ns()
+            self._sequence += 2
+            cells[layout.SEQUENCE] = self._sequence
+            for key, value in infos.items():
+                if slots.get(key, layout.ELSEWHERE) == layout.ELSEWHERE:
+                    self._write_any_info(key, value)
+        for key, value in infos.items():
+            if self._infos.get(key, _MISSING) is not value:
+                self.follow(key)
+        if slots:
             self.write_scalars()
 
     def follow(self, key: str) -> None:

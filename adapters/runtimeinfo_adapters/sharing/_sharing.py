@@ -13,7 +13,7 @@ from typing import Any
 
 from runtimeinfo import BoardError
 from runtimeinfo.board import UnsharedWarning
-from runtimeinfo_adapters._scalar_history import ScalarHistory
+from runtimeinfo_adapters._scalar_history import KnowsLatest
 from runtimeinfo_adapters.sharing._board import Board
 
 SHARE_VARIABLE = "RUNTIMEINFO_SHARE"
@@ -37,7 +37,7 @@ class Sharing:
         by_default: Whether it is shared while it is the current hub, without anybody having asked for it.
     """
 
-    def __init__(self, infos: Mapping[str, Any], scalars: Mapping[str, ScalarHistory], *, by_default: bool) -> None:
+    def __init__(self, infos: Mapping[str, Any], scalars: Mapping[str, KnowsLatest], *, by_default: bool) -> None:
         self.board: Board | None = None
         self.by_default: bool = by_default
         self._infos = infos

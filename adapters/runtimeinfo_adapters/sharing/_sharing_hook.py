@@ -1,0 +1,68 @@
+"""Sharing for a hub that cannot do it itself."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from runtimeinfo import SupportsSharing, hears_everything
+from runtimeinfo.board import layout
+from runtimeinfo_adapters.sharing._board import Board
+from runtimeinfo_adapters.sharing._other_hub import LiveInfos, LiveScalars
+from runtimeinfo_adapters.sharing._sharing import Sharing
+
+_ITERATION = {f"{edge}_{stage}_iter" for edge in ("before", "after") for stage in ("train", "val", "test")}
+
+
+@hears_everything(by="hear")
+class SharingHook:
+    """Shares the runner's hub during each run, where the hub cannot do it itself: mmengine's cannot.
+
+    What the hub holds after `RuntimeInfoHook` has published at an event is on the board before any other hook hears of
+    the event. The bundled adapters have it where their hub needs it.
+
+    Example:
+        >>> from runtimeinfo import Dispatcher, RuntimeInfoHook
+        >>> hooks = Dispatcher([RuntimeInfoHook(), SharingHook()]).hooks
+        >>> [type(hook).__name__ for hook in hooks]
+        ['RuntimeInfoHook', 'SharingHook']
+
+    Source: SHARE-01, SHARE-03.
+    """
+
+    # As the hook that publishes; of two with one priority the one comes first that was registered first.
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._current = ExitStack()
+        self._sharing: Sharing | None = None
+        self._hub: Any = None
+
+    def hear(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:  # noqa: ARG002
+        """Bring the board up to date."""
+        if event == "before_run":
+            self._begin(runner.message_hub)
+        elif event == "after_run":
+            self._end()
+        elif self._sharing is not None and self._sharing.board is not None:
+            if event in _ITERATION:
+                self._follow_counters(self._sharing.board)
+            else:
+                self._sharing.board.follow_all()
+
+    def _begin(self, hub: Any) -> None:
+        self._end()  # a run that was left open
+        if not isinstance(hub, SupportsSharing):
+            self._hub = hub
+            self._sharing = Sharing(LiveInfos(hub), LiveScalars(hub), by_default=True)
+            self._current.enter_context(self._sharing.while_current())
+
+    def _end(self) -> None:
+        self._current.close()
+        self._sharing = self._hub = None
+
+    def _follow_counters(self, board: Board) -> None:
+        infos = self._hub.runtime_info
+        for key in layout.SLOTS:
+            if key in infos:
+                board.write_info(key, infos[key])
