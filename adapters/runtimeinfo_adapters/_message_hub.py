@@ -117,12 +117,12 @@ class MessageHub(NamedInstances):
             board.write_info(key, value)
 
     def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
-        """Publish several infos.
+        """Publish several infos. Another process sees those of them that say where the training is together.
 
         Raises:
             HubError: As `update_info`, or if it is no mapping; then none of them is published.
 
-        Source: HUB-09.
+        Source: HUB-09, SHARE-04.
         """
         infos = _as_dict("info_dict", info_dict)
         with self._lock:
@@ -131,7 +131,14 @@ class MessageHub(NamedInstances):
                 if self._tensors is not None:
                     self._tensors.check(key, value)
             for key, value in infos.items():
-                self.update_info(key, value, resumed)
+                if self._resumed_keys.get(key) is not resumed:
+                    self._set_resumed(key, resumed)
+                self._runtime_info[key] = value
+                if self._tensors is not None:
+                    self._tensors.refresh(key)
+        board = self._sharing.board
+        if board is not None:
+            board.write_infos(infos)
 
     def get_info(self, key: str, default: Any = None) -> Any:
         """Return the info last published under a key, or the default.

@@ -80,8 +80,7 @@ class RuntimeInfoHook:
         # A resumed hub holds the stage in which it was saved: outside of this training there is none.
         self._stages.clear()
         self._enter_stage(runner, "train")
-        hub.update_info("max_epochs", runner.max_epochs)
-        hub.update_info("max_iters", runner.max_iters)
+        hub.update_info_dict({"max_epochs": runner.max_epochs, "max_iters": runner.max_iters})
         dataset = runner.train_dataloader.dataset
         if hasattr(dataset, "metainfo"):
             hub.update_info("dataset_meta", dataset.metainfo)
@@ -188,11 +187,11 @@ class RuntimeInfoHook:
 
     def _publish_counters(self, runner: Runner) -> None:
         """Publish `epoch` and `iter`, if there is anything to count: who only validates has no training."""
-        hub = runner.message_hub
-        for counter in ("epoch", "iter"):
-            completed = getattr(runner, counter, None)
-            if completed is not None:
-                hub.update_info(counter, completed)
+        # Together: another process shall not see the one without the other (SHARE-04).
+        counters = {counter: getattr(runner, counter, None) for counter in ("epoch", "iter")}
+        runner.message_hub.update_info_dict(
+            {counter: completed for counter, completed in counters.items() if completed is not None}
+        )
 
     def _enter_stage(self, runner: Runner, stage: str) -> None:
         self._stages.append(stage)
