@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Mapping
@@ -111,20 +112,15 @@ class Board:
 
     def follow(self, key: str) -> None:
         """Write what the hub has now under a key: another thread may have been faster, or may have taken it away."""
-        while True:
-            value = self._infos.get(key, _MISSING)
-            if value is _MISSING:
-                self._remove_info(key)
-            else:
-                self._write_any_info(key, value)
-            if self._infos.get(key, _MISSING) is value:
-                return
+        self._follow(key)
+        if key in layout.SLOTS:
+            self.write_scalars()
 
     def follow_all(self) -> None:
         """Write all that the hub has now, and take away what it has no longer."""
         written = {name for space, name in list(self._entries) if space == layout.INFO}
         for key in (*layout.SLOTS, *written, *self._texts.keys(), *list(self._infos)):
-            self.follow(key)
+            self._follow(key)
         self.write_scalars()
 
     def write_scalars(self) -> None:
@@ -159,6 +155,16 @@ class Board:
         self.path.unlink(missing_ok=True)
 
     # -- how
+
+    def _follow(self, key: str) -> None:
+        while True:
+            value = self._infos.get(key, _MISSING)
+            if value is _MISSING:
+                self._remove_info(key)
+            else:
+                self._write_any_info(key, value)
+            if self._infos.get(key, _MISSING) is value:
+                return
 
     def _remove_info(self, key: str) -> None:
         with self._lock:
@@ -219,6 +225,8 @@ class Board:
             at = self._add_entry(space, name)
             if at is None:
                 return False
+        if isinstance(value, int) and not _fits_a_cell(value):
+            value = _as_float(value)
         kind = layout.BOOL if isinstance(value, bool) else layout.INT if isinstance(value, int) else layout.FLOAT
         cells, floats = self._cells, self._floats
         cells[layout.SEQUENCE] = self._sequence + 1
@@ -228,7 +236,7 @@ class Board:
             cells[at + layout.VALUE] = int(value)
         cells[at + layout.KIND] = kind
         cells[at + layout.UPDATES] = updates
-        floats[at + layout.COUNT] = count
+        floats[at + layout.COUNT] = _as_float(count)
         cells[layout.UPDATED_NS] = time_ns()
         self._sequence += 2
         cells[layout.SEQUENCE] = self._sequence
@@ -260,6 +268,13 @@ class Board:
 
 def _fits_a_cell(value: object) -> bool:
     return type(value) in (bool, float) or (type(value) is int and -(2**63) <= value <= layout.HIGHEST_INT)
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # another hub keeps integers of any size
+        return math.inf if number > 0 else -math.inf
 
 
 def _cell_for(slot: int, value: Any) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runtimeinfo import MessageHub
 from runtimeinfo import ScalarHistory as AnyHistory
 from runtimeinfo_adapters._scalar_history import Latest
+
+# Beyond that a float tells nothing of a count.
+_INEXACT = 1e300
+_ROUNDING = 1e-9
 
 
 class LiveInfos(Mapping[str, Any]):
@@ -75,10 +80,14 @@ class LatestOf:
             return None
         number = value.item() if hasattr(value, "item") else value
         number = number if isinstance(number, int) else float(number)
-        # A mean of one is the value over its count.
-        samples = 1.0 if not float(mean) else float(number) / float(mean)
-        samples = round(samples) if abs(samples - round(samples)) < 1e-9 else samples
+        samples = _samples(number, float(mean))
         if self._last != (number, samples):
             self._last = number, samples
             self._changes += 1
         return Latest(number, samples, self._changes)
+
+
+def _samples(number: float, mean: float) -> float:
+    """Return the count of a value whose mean is known: the one over the other."""
+    samples = number / mean if mean and math.isfinite(mean) and abs(number) < _INEXACT else 1.0
+    return round(samples) if abs(samples - round(samples)) < _ROUNDING else samples

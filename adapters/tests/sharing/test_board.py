@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from runtimeinfo import BoardError, MissingScalarError, UnknownStatisticError
 from runtimeinfo.board import BoardReader, Position, UnsharedWarning, layout, read_board
 from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters._scalar_history import Latest
+from runtimeinfo_adapters.sharing import Board
 
 NUMBERS = [0, 1, -1, 2**63 - 1, -(2**63), 2**63, -(2**63) + 1, 10**30, 0.5, -0.0, math.inf, True, False, None]
 OTHERS = ["", "train", "ünï", "\ud800", [1, 2], (1, (2,)), {"a": {1: (None,)}}, [], {}, [math.inf]]
@@ -209,3 +211,19 @@ def test_iterations_that_follow_fast_bring_the_scalars_along_now_and_then(
     now += 10_000_000
     hub.update_info("iter", 4)
     assert (first, reader.get_scalar("train/loss").current()) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("value", [2**200, -(2**200), 10**400, -(2**63), math.nan])
+def test_a_hub_that_keeps_integers_of_any_size_ends_no_training(value: float) -> None:
+    class Keeps:
+        def latest(self) -> Latest:
+            return Latest(value, value, 1)
+
+    board = Board({"epoch": 10**400}, {"train/loss": Keeps()})
+    board.follow_all()
+    found = read_board(board.path)
+    board.close()
+    assert found.infos == {"epoch": 10**400}
+    on_board = found.scalars["train/loss"].value
+    assert type(on_board) is float or value == -(2**63)
+    assert on_board == (math.inf if value == 10**400 else value) or math.isnan(value)
