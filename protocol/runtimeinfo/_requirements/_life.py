@@ -164,9 +164,8 @@ LIFE = (
         "runner's message_hub answers.",
         "A component finds the run that it is part of without being handed anything.",
         example=(
-            "use_hub(message_hub) around the run, an abnormal end included: a loss that asks current_hub() for iter "
-            "gets this iteration. A wrapper around the hub will do as well. A run that enters none breaks it: the loss "
-            "gets its default."
+            "A loss that asks current_hub() for iter is told this iteration. It breaks it to enter the hub for the "
+            "hooks only, or not at all: then the loss gets its default."
         ),
         since="0.2",
     ),
