@@ -36,6 +36,7 @@ GROUPS = {
     "RESUME": "Resume",
     "FAIL": "Abnormal ends",
     "ORDER": "Hooks",
+    "DIST": "Reducing over ranks",
 }
 
 

@@ -1,4 +1,4 @@
-"""The conformance kit: plans, observation, judges and verdicts for runners and hubs."""
+"""The conformance kit: plans, observation, judges and verdicts for runners, hubs and what reduces over ranks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runtimeinfo_conformance._plan import Batch, Fault, Plan, PlannedError
     from runtimeinfo_conformance._pytest import conformance
-    from runtimeinfo_conformance._subject import HubSubject, Subject, SubjectError
+    from runtimeinfo_conformance._subject import HubSubject, ReduceSubject, Subject, SubjectError
 
-__all__ = ["Batch", "Fault", "HubSubject", "Plan", "PlannedError", "Subject", "SubjectError", "conformance"]
+__all__ = [
+    "Batch",
+    "Fault",
+    "HubSubject",
+    "Plan",
+    "PlannedError",
+    "ReduceSubject",
+    "Subject",
+    "SubjectError",
+    "conformance",
+]
 
 # Where each name comes from, when somebody asks for it. The pytest plugin lives in this package, and is loaded into
 # every test run of whoever has the kit installed: that must cost nothing, and load neither numpy nor Hypothesis.
@@ -20,6 +30,7 @@ _HOMES = {
     "HubSubject": "_subject",
     "Plan": "_plan",
     "PlannedError": "_plan",
+    "ReduceSubject": "_subject",
     "Subject": "_subject",
     "SubjectError": "_subject",
     "conformance": "_pytest",

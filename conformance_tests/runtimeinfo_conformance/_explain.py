@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
-from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
+from runtimeinfo_conformance.mutants import HUB_MUTANTS, REDUCE_MUTANTS, RUNNER_MUTANTS
 
 
 class UnknownRequirementError(Exception):
@@ -49,6 +49,7 @@ def faults_of(rule: Requirement) -> list[str]:
     """Return the names of the faults which break a requirement, and which the kit has to notice under it."""
     faults = [(mutant.requirement, mutant.name) for mutant in RUNNER_MUTANTS]
     faults += [(mutant.requirement, mutant.name) for mutant in HUB_MUTANTS]
+    faults += [(mutant.requirement, mutant.name) for mutant in REDUCE_MUTANTS]
     return [name for requirement, name in faults if requirement == rule.id]
 
 

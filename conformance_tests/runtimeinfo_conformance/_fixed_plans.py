@@ -8,7 +8,8 @@ from typing import Any, Literal
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._killers import killers_of
 from runtimeinfo_conformance._plan import Fault, Plan
-from runtimeinfo_conformance._subject import AnySubject, HubSubject
+from runtimeinfo_conformance._reduce_plan import RANKS, REDUCE_KEYS, Put, ReducePlan, Turn
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
 from runtimeinfo_conformance._values import CHANGING_KIND
 
 FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
@@ -18,7 +19,34 @@ def fixed_plans(subject: AnySubject) -> list[Any]:
     """Return the plans that are always tried on a subject."""
     if isinstance(subject, HubSubject):
         return [HubPlan(), *killers_of(HubPlan)]
+    if isinstance(subject, ReduceSubject):
+        return reduce_plans()
     return _runner_plans(subject.capabilities)
+
+
+def reduce_plans() -> list[ReducePlan]:
+    """Return plans for what reduces, each of which shows something else. They are few: ranks that wait take seconds."""
+    key, other = REDUCE_KEYS[:2]
+    everywhere = tuple(Put(rank, key, value, rank + 1) for rank, value in enumerate((8.0, 0.1, -2.5)))
+    once_more = tuple(Put(rank, key, 1e9) for rank in range(RANKS))
+    usual, empty = Turn(everywhere), Turn()
+    others = tuple(Put(rank, other) for rank in range(RANKS) if rank != 1)
+    plans = [
+        (usual,),
+        (empty,),
+        (Turn((*everywhere, Put(2, key, "nan"))),),
+        (Turn((*everywhere, Put(0, key, "inf"))),),
+        (usual, Turn(once_more)),
+        (usual, Turn((Put(1, key, 4),))),
+        (usual, empty),
+        (Turn((*everywhere, *others)), Turn((Put(1, other, 4, 3),))),
+        (Turn(everywhere, "unreadable", 1), Turn(once_more)),
+        (usual, Turn(once_more, "absent", 1), empty),
+        # More than go along the first time, and as many on each rank, though others.
+        (Turn(tuple(Put(rank, f"k{index}") for rank in range(RANKS) for index in range(40))),),
+        (Turn(tuple(Put(rank, f"k{rank}") for rank in range(RANKS))),),
+    ]
+    return [ReducePlan(turns) for turns in plans]
 
 
 def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance._execution import Watching, execute
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._subject import AnySubject, HubSubject, is_upcoming, testable
+from runtimeinfo_conformance._reduce_plan import ReducePlan
+from runtimeinfo_conformance._subject import (
+    AnySubject,
+    HubSubject,
+    ReduceSubject,
+    Subject,
+    is_upcoming,
+    party_of,
+    testable,
+)
 from runtimeinfo_conformance._verdict import Crash, Failure, Tally
 from runtimeinfo_conformance.guards import Exited, Guard, Hung, Watch
 from runtimeinfo_conformance.judges import JUDGES, Case
 from runtimeinfo_conformance.judges.hub import HubFinding, judge_hub
+from runtimeinfo_conformance.judges.reduce import judge_reduce
 
 
-def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: Guard | None = None) -> None:
+def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | None = None) -> None:
     """Run one plan, and let every judge look at the same observation.
 
     Args:
@@ -26,7 +37,7 @@ def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: G
         guard: What watches the subject; one that gives it a minute by default.
 
     Raises:
-        TypeError: If a runner gets a plan for a hub, or the reverse.
+        TypeError: If it is a plan for another party.
     """
     tally.plans += 1
     watches: list[Watch] = []
@@ -36,16 +47,18 @@ def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: G
         watches.append(watched.watching())
         return watches[-1]
 
-    if isinstance(subject, HubSubject):
-        if not isinstance(plan, HubPlan):
-            raise TypeError(f"a hub takes a HubPlan, not {plan!r}")
-        legs: list[Leg] = []
-        findings, crash = _compare_hub(subject, plan, watching)
-    else:
-        if not isinstance(plan, Plan):
-            raise TypeError(f"a runner takes a Plan, not {plan!r}")
+    party = party_of(subject)
+    if not isinstance(plan, PLAN_KINDS[party]):
+        raise TypeError(f"a {party} takes a {PLAN_KINDS[party].__name__}, not {plan!r}")
+    legs: list[Leg] = []
+    findings: list[HubFinding] = []
+    crash: BaseException | None = None
+    if isinstance(subject, HubSubject) and isinstance(plan, HubPlan):
+        findings, crash = _compare(judge_hub(subject, plan), watching)
+    elif isinstance(subject, ReduceSubject) and isinstance(plan, ReducePlan):
+        findings, crash = _compare(judge_reduce(subject, plan), watching)
+    elif isinstance(subject, Subject) and isinstance(plan, Plan):
         legs = execute(subject, plan, watching)
-        findings, crash = [], None
     tally.events += sum(len(leg.records) for leg in legs)
     problem = next((watch.problem for watch in watches if watch.problem is not None), None)
     if problem is not None:
@@ -60,7 +73,7 @@ def judge_plan(subject: AnySubject, plan: Plan | HubPlan, tally: Tally, guard: G
         tally.crash = Crash(plan, crash, "".join(watch.printed for watch in watches))
 
 
-def find_killer(subject: AnySubject, requirement: str, tried: Iterable[Plan | HubPlan]) -> Failure | None:
+def find_killer(subject: AnySubject, requirement: str, tried: Iterable[AnyPlan]) -> Failure | None:
     """Return how a requirement is broken on the first of some plans that breaks it, or None."""
     guard = Guard()
     for plan in tried:
@@ -72,20 +85,18 @@ def find_killer(subject: AnySubject, requirement: str, tried: Iterable[Plan | Hu
     return None
 
 
-def _compare_hub(
-    subject: HubSubject, plan: HubPlan, watching: Watching
-) -> tuple[list[HubFinding], BaseException | None]:
+def _compare(judged: Iterator[HubFinding], watching: Watching) -> tuple[list[HubFinding], BaseException | None]:
     findings: list[HubFinding] = []
     try:
         with watching():
-            for each in judge_hub(subject, plan):
+            for each in judged:
                 findings.append(each)  # noqa: PERF402  # those before an error are kept
     except (Exception, SystemExit, Hung, Exited) as error:  # noqa: BLE001  # the report says it
         return findings, error
     return findings, None
 
 
-def _judge_legs(subject: AnySubject, plan: Plan | HubPlan, legs: list[Leg], tally: Tally) -> BaseException | None:
+def _judge_legs(subject: AnySubject, plan: AnyPlan, legs: list[Leg], tally: Tally) -> BaseException | None:
     crash: BaseException | None = None
     ids = [id for id in testable(subject) if id in JUDGES]
     for leg in legs:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
+from runtimeinfo_conformance._any_plan import AnyPlan
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._plan_text import parse_plan
@@ -17,7 +18,7 @@ from runtimeinfo_conformance._values import is_available
 
 
 @cache
-def killers() -> Mapping[tuple[str, str], Plan | HubPlan]:
+def killers() -> Mapping[tuple[str, str], AnyPlan]:
     """Return the plans, by the requirement and the name of the fault.
 
     Example:
@@ -29,13 +30,13 @@ def killers() -> Mapping[tuple[str, str], Plan | HubPlan]:
     return MappingProxyType({(requirement, name): parse_plan(plan) for requirement, name, plan in entries})
 
 
-def killers_of(kind: type[Plan | HubPlan]) -> list[Plan | HubPlan]:
+def killers_of(kind: type[AnyPlan]) -> list[AnyPlan]:
     """Return each of the plans for a party once, if all that it hands out can be made."""
     fitting = {repr(plan): plan for plan in killers().values() if isinstance(plan, kind) and _can_be_made(plan)}
     return list(fitting.values())
 
 
-def _can_be_made(plan: Plan | HubPlan) -> bool:
+def _can_be_made(plan: AnyPlan) -> bool:
     if isinstance(plan, Plan):
         return all(is_available(kind) for _, kind in (*plan.outputs, *plan.metrics))
-    return all(is_available(op.value) for op in plan.ops if "scalar" in op.name)
+    return not isinstance(plan, HubPlan) or all(is_available(op.value) for op in plan.ops if "scalar" in op.name)

@@ -16,13 +16,28 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from runtimeinfo import HOOK_POINTS
+from runtimeinfo_conformance._any_plan import AnyPlan
 from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance._plan import Fault, Plan, PlanError
+from runtimeinfo_conformance._reduce_plan import Put, ReducePlan, Turn
 from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
 
-_PARTS: Mapping[str, type[Any]] = MappingProxyType({"Plan": Plan, "HubPlan": HubPlan, "Fault": Fault, "HubOp": HubOp})
+_PARTS: Mapping[str, type[Any]] = MappingProxyType(
+    {
+        "Plan": Plan,
+        "HubPlan": HubPlan,
+        "ReducePlan": ReducePlan,
+        "Fault": Fault,
+        "HubOp": HubOp,
+        "Turn": Turn,
+        "Put": Put,
+    }
+)
 
-_ALLOWED = "a plan is made of Plan, HubPlan, Fault, HubOp, and of numbers, strings, tuples, lists, dicts, True, None"
+_ALLOWED = (
+    "a plan is made of Plan, HubPlan, ReducePlan, Fault, HubOp, Turn, Put, and of numbers, strings, tuples, lists, "
+    "dicts, True, None"
+)
 
 _MOST_TEXT = 100_000  # characters; the kit's own plans have some hundred
 _MOST_DEPTH = 20  # of literals in literals
@@ -64,13 +79,13 @@ class PlanTextError(Exception):
         self.column = column
 
 
-def parse_plan(text: str) -> Plan | HubPlan:
+def parse_plan(text: str) -> AnyPlan:
     """Return the plan that a text says: the inverse of `repr`.
 
     The text is read, never run: it may come from anywhere.
 
     Args:
-        text: A call of `Plan` or `HubPlan`, as in a report.
+        text: A call of `Plan`, `HubPlan` or `ReducePlan`, as in a report.
 
     Raises:
         PlanTextError: If it is no plan; says what is wrong, where, and what is allowed.
@@ -116,15 +131,15 @@ class _Reader:
         skipped = re.split(r"\r\n|\r|\n", before)
         self._line_shift, self._column_shift = len(skipped) - 1, len(skipped[-1])
 
-    def read_plan(self, node: ast.expr) -> Plan | HubPlan:
+    def read_plan(self, node: ast.expr) -> AnyPlan:
         """Read the whole."""
         name = _called(node)
-        if name in ("Plan", "HubPlan"):
-            plan: Plan | HubPlan = self._read_call(node, _PARTS[name])
+        if name in ("Plan", "HubPlan", "ReducePlan"):
+            plan: AnyPlan = self._read_call(node, _PARTS[name])
             return plan
         if name is not None and name not in _PARTS:
             raise self._error(node, f"there is no {name!r} here; {_hint(name, _PARTS, _ALLOWED)}")
-        raise self._error(node, f"a plan is Plan(...) or HubPlan(...), not {self._shown(node)}")
+        raise self._error(node, f"a plan is Plan(...), HubPlan(...) or ReducePlan(...), not {self._shown(node)}")
 
     def error_at(self, line: int | None, column: int | None, message: str) -> PlanTextError:
         """Return an error at a place in the source, both from 1."""
@@ -227,6 +242,8 @@ class _Reader:
             raise self._error(node, str(error)) from None
         if isinstance(made, HubOp):
             self._check_op(node, made)
+        if isinstance(made, Put) and type(made.value) not in (int, float) and made.value not in ("nan", "inf"):
+            raise self._error(node, f"value must be a number, 'nan' or 'inf', but is {_clip(repr(made.value))}")
         return made
 
     def _arguments(self, node: ast.Call, known: Mapping[str, Field[Any]], name: str) -> Iterable[tuple[str, ast.expr]]:

@@ -14,7 +14,7 @@ import pytest
 from runtimeinfo_conformance._outcome import WHOLE, Outcome, outcome_of, outcome_of_error, outside_of_kit
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._sharing import OUTCOMES, Outcomes
-from runtimeinfo_conformance._subject import AnySubject, Subject, SubjectError, testable
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, SubjectError, testable
 from runtimeinfo_conformance._verdict import Crash, Verdict
 
 # What pytest would not take for a failure, if a test raised it.
@@ -65,10 +65,17 @@ def conformance(subject: AnySubject, *, profile: str = "ci") -> Callable[..., No
 
     test_function: Any = test_conformance
     test_function.runtimeinfo_subject = subject  # `runtimeinfo check` and the plugin look for it
-    origin = subject.run if isinstance(subject, Subject) else subject.make
+    origin = _origin(subject)
     if isinstance(origin, FunctionType):
         test_function.place_as = origin  # pytest shows the test as being there, instead of in the kit
     return test_conformance
+
+
+def _origin(subject: AnySubject) -> object:
+    """Return the function that a subject is made of."""
+    if isinstance(subject, Subject):
+        return subject.run
+    return subject.make if isinstance(subject, HubSubject) else subject.reduce
 
 
 def _outcome(request: pytest.FixtureRequest, subject: AnySubject, profile: str) -> Outcome:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import typer
 
 from runtimeinfo import REQUIREMENTS, Requirement
+from runtimeinfo_conformance._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance._explain import UnknownRequirementError, explain
-from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._plan_text import PlanTextError, parse_plan
-from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, is_upcoming
+from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, party_of
 from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import EX_USAGE, Crash, ExitCode, Failure, Tally
@@ -34,7 +33,7 @@ class Replay:
     """
 
     requirement: str
-    plan: Plan | HubPlan
+    plan: AnyPlan
     failure: Failure | None
     occurrences: int
     crash: Crash | None
@@ -53,7 +52,7 @@ class ReplayError(Exception):
     """A requirement cannot be replayed: there is none of that name, or none for this subject or this plan."""
 
 
-def replay(subject: AnySubject, requirement: str, plan: Plan | HubPlan, *, guard: Guard | None = None) -> Replay:
+def replay(subject: AnySubject, requirement: str, plan: AnyPlan, *, guard: Guard | None = None) -> Replay:
     """Run one plan on a subject, and tell whether a requirement is broken on it.
 
     Args:
@@ -80,7 +79,7 @@ def replay(subject: AnySubject, requirement: str, plan: Plan | HubPlan, *, guard
     return Replay(requirement, plan, count.failure, count.occurrences, tally.crash)
 
 
-def replay_line(requirement: str, plan: Plan | HubPlan, target: str | None) -> str:
+def replay_line(requirement: str, plan: AnyPlan, target: str | None) -> str:
     """Return the command that replays a plan, quoted for a POSIX shell.
 
     Args:
@@ -134,7 +133,7 @@ def _find_subject(target: str) -> AnySubject:
     return subjects[0]
 
 
-def _unfit(subject: AnySubject, requirement: str, plan: Plan | HubPlan) -> str | None:
+def _unfit(subject: AnySubject, requirement: str, plan: AnyPlan) -> str | None:
     """Return why a requirement cannot be judged on a subject by a plan; None if it can."""
     rule = REQUIREMENTS.get(requirement)
     if rule is None:
@@ -147,7 +146,8 @@ def _unfit(subject: AnySubject, requirement: str, plan: Plan | HubPlan) -> str |
         return f"{rule.id} does not apply to {subject.name}: {reason}"
     if rule.untestable is not None:
         return f"{rule.id} cannot be tested: {rule.untestable}"
-    party, kind = ("hub", HubPlan) if isinstance(subject, HubSubject) else ("runner", Plan)
+    party = party_of(subject)
+    kind = PLAN_KINDS[party]
     if not isinstance(plan, kind):
         return f"{subject.name} is a {party} and takes a {kind.__name__}, not a {type(plan).__name__}"
     return None

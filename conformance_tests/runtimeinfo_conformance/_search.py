@@ -8,11 +8,15 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 
 from runtimeinfo_conformance._fixed_plans import fixed_plans
-from runtimeinfo_conformance._strategies import hub_plans, plans
-from runtimeinfo_conformance._subject import AnySubject, HubSubject
+from runtimeinfo_conformance._strategies import hub_plans, plans, reduce_plans
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
 
 # The strategies may filter and grow as they like: nothing slow happens while plans are drawn.
 _HEALTH_CHECKS: Any = list(HealthCheck)
+
+
+# Each of them makes a process group, which takes a while.
+_MOST_FOR_RANKS = 100
 
 
 def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None, fixed: bool = True) -> list[Any]:
@@ -28,7 +32,10 @@ def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None, fixed
         fixed: Whether the plans that are always tried come along.
     """
     drawn: list[Any] = fixed_plans(subject) if fixed else []
+    if isinstance(subject, ReduceSubject):
+        return [*drawn, *_for_ranks(min(most - len(drawn), _MOST_FOR_RANKS), seed)]
 
+    # Without a seed, the text of `draw` is the seed, decorators included: leave it as it is.
     # Settings of the kit's own: neither the user's profile nor their database has a say here.
     @hypothesis.settings(
         max_examples=max(most - len(drawn), 1),
@@ -39,6 +46,25 @@ def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None, fixed
         suppress_health_check=_HEALTH_CHECKS,
     )
     @hypothesis.given(hub_plans() if isinstance(subject, HubSubject) else plans(subject.capabilities))
+    def draw(plan: Any) -> None:
+        drawn.append(plan)
+
+    (draw if seed is None else hypothesis.seed(seed)(draw))()
+    return drawn
+
+
+def _for_ranks(most: int, seed: int | None) -> list[Any]:
+    drawn: list[Any] = []
+
+    @hypothesis.settings(
+        max_examples=max(most, 1),
+        derandomize=seed is None,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=_HEALTH_CHECKS,
+    )
+    @hypothesis.given(reduce_plans())
     def draw(plan: Any) -> None:
         drawn.append(plan)
 

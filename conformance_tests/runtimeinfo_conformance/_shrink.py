@@ -13,12 +13,13 @@ from typing import Any, TypeVar, cast
 
 from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance._plan import Fault, Plan, PlanError
+from runtimeinfo_conformance._reduce_plan import ReducePlan, Turn
 
 _PLAIN_VALUES = {"update_scalar": "float", "update_scalars": "float", "refuse_scalar": "text"}
 
 _PLAIN_KINDS = ("float", "text")
 
-AnyPlan = TypeVar("AnyPlan", Plan, HubPlan)
+AnyPlan = TypeVar("AnyPlan", Plan, HubPlan, ReducePlan)
 
 
 def shrink(plan: AnyPlan, breaks: Callable[[AnyPlan], bool], most: int) -> AnyPlan:
@@ -42,10 +43,14 @@ def shrink(plan: AnyPlan, breaks: Callable[[AnyPlan], bool], most: int) -> AnyPl
             return plan
 
 
-def _smaller(plan: Plan | HubPlan) -> Iterator[Any]:
+def _smaller(plan: Plan | HubPlan | ReducePlan) -> Iterator[Any]:
     if isinstance(plan, HubPlan):
         for ops in (*_shorter(plan.ops), *_of_plainer_ops(plan.ops)):
             yield HubPlan(ops)
+        return
+    if isinstance(plan, ReducePlan):
+        for turns in (*_shorter(plan.turns), *_of_plainer_turns(plan.turns)):
+            yield ReducePlan(turns)
         return
     if plan.resume_after is not None:  # neither goes without the other
         yield replace(plan, resume_after=None, resume_batch=0)
@@ -93,6 +98,19 @@ def _of_plainer_ops(ops: tuple[HubOp, ...]) -> Iterator[tuple[HubOp, ...]]:
         if plain is not None and op.value != plain:
             plainer.append(replace(op, value=plain))
         yield from ((*ops[:index], each, *ops[index + 1 :]) for each in plainer)
+
+
+def _of_plainer_turns(turns: tuple[Turn, ...]) -> Iterator[tuple[Turn, ...]]:
+    """Yield turns one of which is plainer."""
+    for index, turn in enumerate(turns):
+        plainer = [replace(turn, fault=None, at=0)] if turn.fault is not None else []
+        plainer += [replace(turn, at=0)] if turn.at else []
+        plainer += [replace(turn, puts=puts) for puts in _shorter(turn.puts)]
+        for place, put in enumerate(turn.puts):
+            smaller = [replace(put, count=count) for count in _plainer(put.count, 1)]
+            smaller += [replace(put, value=1.0)] if put.value != 1.0 else []
+            plainer += [replace(turn, puts=(*turn.puts[:place], each, *turn.puts[place + 1 :])) for each in smaller]
+        yield from ((*turns[:index], each, *turns[index + 1 :]) for each in plainer)
 
 
 def _of_plainer_kinds(values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:

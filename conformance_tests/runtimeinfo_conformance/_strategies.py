@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from runtimeinfo_conformance._execution import HOOK_ORDERS
 from runtimeinfo_conformance._fixed_plans import FAULT_KINDS, events_of
 from runtimeinfo_conformance._hub_plan import INFO_KEYS, INFO_VALUES, SCALAR_KEYS, HubOp, HubPlan
 from runtimeinfo_conformance._plan import Fault, Plan, Values
+from runtimeinfo_conformance._reduce_plan import RANKS, REDUCE_KEYS, REDUCE_VALUES, Put, ReducePlan, Turn
 from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS, is_available
 
 # To build a strategy costs more than to draw from it: what depends on no plan is built once.
@@ -161,3 +162,19 @@ def hub_plans() -> st.SearchStrategy[HubPlan]:
         st.builds(HubOp, name=st.just("load_damaged"), turn=turn),
     )
     return st.lists(op, max_size=12).map(lambda ops: HubPlan(tuple(ops)))
+
+
+def reduce_plans() -> st.SearchStrategy[ReducePlan]:
+    """Draw turns on ranks. None in which a rank does not come: the others wait for it, and that takes seconds."""
+    rank, key = st.integers(0, RANKS - 1), st.sampled_from(REDUCE_KEYS)
+    put = st.builds(Put, rank, key, st.sampled_from(REDUCE_VALUES), st.integers(1, 4))
+    # Mostly a scalar is published on each rank, since without that nothing is reduced.
+    values = st.lists(st.sampled_from(REDUCE_VALUES), min_size=RANKS, max_size=RANKS)
+    puts = st.builds(_on_each_rank, key, values, st.lists(put, max_size=4))
+    fault = st.sampled_from((None, None, None, "unreadable"))
+    turn = st.builds(Turn, st.just(()) | puts, fault, rank)
+    return st.lists(turn, min_size=1, max_size=4).map(lambda turns: ReducePlan(tuple(turns)))
+
+
+def _on_each_rank(key: str, values: Sequence[Any], more: Sequence[Put]) -> tuple[Put, ...]:
+    return (*(Put(rank, key, value) for rank, value in enumerate(values)), *more)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, MessageHub, Requirement
+from runtimeinfo._requirement import Party
 from runtimeinfo_conformance._plan import Plan
 
 
@@ -114,7 +115,60 @@ class HubSubject:
         return requirement.party == "hub"
 
 
-AnySubject = Subject | HubSubject
+@dataclass(frozen=True, init=False)
+class ReduceSubject:
+    """What reduces scalars over the ranks of a run, to be tested. It is run on real ranks, over gloo.
+
+    Args:
+        name: Its name.
+        version: Its version.
+        reduce: Called on every rank with its hub and the process group: returns for each scalar what all ranks have
+            published since the last call, as an object with `sum`, `count`, `mean`, `min` and `max`. It is at the top
+            of a module, where the processes of the ranks find it.
+        spec: As for `Subject`.
+        waivers: As for `Subject`.
+
+    Raises:
+        SubjectError: If `reduce` is not callable, or there is no such version.
+
+    Example:
+        >>> from runtimeinfo_adapters.distributed import reduce
+        >>> ReduceSubject("reference", "0.1", reduce=reduce).name
+        'reference'
+    """
+
+    name: str
+    version: str
+    reduce: Callable[[Any, Any], Mapping[str, Any]]
+    spec: str
+    waivers: Path | None
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        *,
+        reduce: Callable[[Any, Any], Mapping[str, Any]],
+        spec: str = SPEC_VERSION,
+        waivers: str | Path | None = None,
+    ) -> None:
+        if not callable(reduce):
+            raise SubjectError(f"{name}: reduce must be callable as reduce(hub, group), but is {reduce!r}")
+        _set(self, name=name, version=version, reduce=reduce, **_claims(name, spec, waivers))
+
+    def applies(self, requirement: Requirement) -> bool:
+        """Tell whether a requirement applies to what reduces."""
+        return requirement.party == "reducer"
+
+
+AnySubject = Subject | HubSubject | ReduceSubject
+
+
+def party_of(subject: AnySubject) -> Party:
+    """Return which party a subject is."""
+    if isinstance(subject, Subject):
+        return "runner"
+    return "hub" if isinstance(subject, HubSubject) else "reducer"
 
 
 def is_upcoming(subject: AnySubject, rule: Requirement) -> bool:

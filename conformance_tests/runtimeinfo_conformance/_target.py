@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
 
 
 class TargetError(Exception):
@@ -35,7 +35,7 @@ def find_subjects(target: str) -> list[AnySubject]:
         with _own_errors(target):
             subject = _subject_of(getattr(module, name), call=True)
         if subject is None:
-            raise TargetError(f"{target} is no Subject or HubSubject, and no function that returns one")
+            raise TargetError(f"{target} is no Subject, HubSubject or ReduceSubject, and no function that returns one")
         return [subject]
     found: list[AnySubject] = []
     for each in _names(module):
@@ -99,13 +99,13 @@ def _names(module: ModuleType) -> list[str]:
 
 
 def _subject_of(value: Any, *, call: bool) -> AnySubject | None:
-    if isinstance(value, Subject | HubSubject):
+    if isinstance(value, Subject | HubSubject | ReduceSubject):
         return value
     subject = getattr(value, "runtimeinfo_subject", None)
-    if isinstance(subject, Subject | HubSubject):
+    if isinstance(subject, Subject | HubSubject | ReduceSubject):
         return subject
     if call and callable(value):
         returned = value()
-        if isinstance(returned, Subject | HubSubject):
+        if isinstance(returned, Subject | HubSubject | ReduceSubject):
             return returned
     return None

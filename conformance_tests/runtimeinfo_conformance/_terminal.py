@@ -18,7 +18,7 @@ from rich.text import Text
 from runtimeinfo import SPEC_VERSION
 from runtimeinfo_conformance._check import Progress as TellProgress
 from runtimeinfo_conformance._replay import replay_line
-from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance._subject import party_of
 from runtimeinfo_conformance._text import fit
 from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import SUMMARIES, ExitCode, Report, Result, Verdict
@@ -117,8 +117,8 @@ def print_report(console: Console, report: Report, verbose: bool = False) -> Non
     """
     dot = ", " if console.options.ascii_only else " · "
     console.print(f"\n{dot.join(_facts(report))}", soft_wrap=True)
-    # Of the other party's requirements there is nothing to say.
-    party = "runner" if isinstance(report.subject, Subject) else "hub"
+    # Of the other parties' requirements there is nothing to say.
+    party = party_of(report.subject)
     results = [result for result in report.results if result.requirement.party == party]
     if verbose:
         _print_rows(console, results)

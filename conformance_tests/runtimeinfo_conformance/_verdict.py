@@ -8,9 +8,8 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
 from runtimeinfo import REQUIREMENTS, Requirement
-from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._any_plan import AnyPlan
 from runtimeinfo_conformance._observation import Leg
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming
 from runtimeinfo_conformance.judges import Finding
 
@@ -69,10 +68,10 @@ class Failure:
     Attributes:
         plan: The plan, as small as was found.
         finding: What was expected, and what was observed.
-        leg: The run that it was observed in; None for a hub.
+        leg: The run that it was observed in; None where there is no runner.
     """
 
-    plan: Plan | HubPlan
+    plan: AnyPlan
     finding: Finding
     leg: Leg | None = None
 
@@ -108,7 +107,7 @@ class Crash:
         printed: The last of what the run had printed.
     """
 
-    plan: Plan | HubPlan
+    plan: AnyPlan
     error: BaseException
     printed: str = ""
 
@@ -184,7 +183,7 @@ class Tally:
     stopped: bool = False
     """Whether the subject did what makes it pointless to go on: it hung, say."""
 
-    def add(self, requirement: str, finding: Finding, plan: Plan | HubPlan, leg: Leg | None = None) -> bool:
+    def add(self, requirement: str, finding: Finding, plan: AnyPlan, leg: Leg | None = None) -> bool:
         """Count a finding; return whether the requirement holds in it."""
         count = self.counts[requirement]
         count.occurrences += 1

@@ -12,8 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from runtimeinfo import REQUIREMENTS
-from runtimeinfo_conformance._hub_plan import HubPlan
-from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance._any_plan import AnyPlan
 from runtimeinfo_conformance._plan_text import PlanTextError, parse_plan
 from runtimeinfo_conformance._replay import ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
@@ -39,7 +38,7 @@ class Waiver:
     reason: str
     issue: str
     expires: date
-    witness: Plan | HubPlan
+    witness: AnyPlan
 
 
 _FIELDS = tuple(field.name for field in fields(Waiver))
@@ -266,7 +265,7 @@ def _read_date(name: str, value: Any) -> date:
     return value
 
 
-def _read_witness(name: str, value: Any) -> Plan | HubPlan:
+def _read_witness(name: str, value: Any) -> AnyPlan:
     try:
         return parse_plan(_read_text(name, value))
     except PlanTextError as error:

@@ -17,7 +17,7 @@ from runtimeinfo_conformance._explain import (
     faults_of,
     spec,
 )
-from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
+from runtimeinfo_conformance.mutants import HUB_MUTANTS, REDUCE_MUTANTS, RUNNER_MUTANTS
 
 HUB_RULES = [rule for rule in REQUIREMENTS.values() if rule.party == "hub"]
 FRAGMENT = re.compile(r"`([^`]+)`( raises(?: (\w+Error)\b)?)?")
@@ -103,7 +103,7 @@ def test_explain_names_no_faults_where_there_are_none() -> None:
 
 def test_each_fault_is_that_of_one_requirement() -> None:
     named = [fault for rule in REQUIREMENTS.values() for fault in faults_of(rule)]
-    assert len(named) == len(RUNNER_MUTANTS) + len(HUB_MUTANTS)
+    assert len(named) == len(RUNNER_MUTANTS) + len(HUB_MUTANTS) + len(REDUCE_MUTANTS)
 
 
 @pytest.mark.parametrize(

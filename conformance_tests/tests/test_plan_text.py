@@ -73,12 +73,18 @@ def test_none_and_defaults_may_be_said() -> None:
         ("Plan(max_epoch=2)", "column 6: Plan has no 'max_epoch'; did you mean 'max_epochs'?"),
         ("Plan(fault=Fault('before_val', oc=1))", "column 32: Fault has no 'oc'; it has event, occurrence, kind"),
         ("Pln()", "column 1: there is no 'Pln' here; did you mean 'Plan'?"),
-        ("eval('1')", "column 1: there is no 'eval' here; a plan is made of Plan, HubPlan, Fault, HubOp, and of"),
+        ("eval('1')", "column 1: there is no 'eval' here; a plan is made of Plan, HubPlan, ReducePlan, Fault,"),
         ("Plan(metainfo={'κκ': x})", "column 22: a value of metainfo cannot be x; a plan is made of"),
-        ("__import__('os').getcwd()", "column 1: a plan is Plan(...) or HubPlan(...), not __import__('os').getcwd()"),
-        ("Fault('before_val')", "column 1: a plan is Plan(...) or HubPlan(...), not Fault('before_val')"),
-        ("Plan", "column 1: a plan is Plan(...) or HubPlan(...), not Plan"),
-        ("Plan() or Plan()", "column 1: a plan is Plan(...) or HubPlan(...), not Plan() or Plan()"),
+        (
+            "__import__('os').getcwd()",
+            "column 1: a plan is Plan(...), HubPlan(...) or ReducePlan(...), not __import__('os').getcwd()",
+        ),
+        (
+            "Fault('before_val')",
+            "column 1: a plan is Plan(...), HubPlan(...) or ReducePlan(...), not Fault('before_val')",
+        ),
+        ("Plan", "column 1: a plan is Plan(...), HubPlan(...) or ReducePlan(...), not Plan"),
+        ("Plan() or Plan()", "column 1: a plan is Plan(...), HubPlan(...) or ReducePlan(...), not Plan() or Plan()"),
         # types
         ("Plan(max_epochs='2')", "column 17: max_epochs must be an int, but is '2'"),
         ("Plan(max_epochs=2.0)", "column 17: max_epochs must be an int, but is 2.0"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Level = Literal["MUST", "SHOULD", "MAY"]
-Party = Literal["runner", "hub"]
+Party = Literal["runner", "hub", "reducer"]
 
 
 class Requirement(NamedTuple):

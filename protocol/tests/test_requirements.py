@@ -11,7 +11,7 @@ from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSIONS, Requirement
 from runtimeinfo._requirement import Level, Party
 
 REPOSITORY = Path(__file__).parents[2]
-GROUPS = ("LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER")
+GROUPS = ("LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "DIST")
 SOURCE_TREES = ("protocol/runtimeinfo", "adapters/runtimeinfo_adapters", "conformance_tests/runtimeinfo_conformance")
 REQUIREMENT_ID = re.compile(rf"\b(?:{'|'.join(GROUPS)})-\d\d\b")
 
@@ -93,6 +93,11 @@ def test_a_capability_says_what_it_promises(words: str) -> None:
 def test_the_hub_requirements_are_the_hubs_and_all_others_but_one_the_runners() -> None:
     hubs = {requirement.id for requirement in REQUIREMENTS.values() if requirement.party == "hub"}
     assert hubs == {"SCALAR-01", *(id for id in REQUIREMENTS if id.startswith("HUB-"))}
+
+
+def test_the_requirements_on_reducing_are_the_reducers() -> None:
+    reducers = {requirement.id for requirement in REQUIREMENTS.values() if requirement.party == "reducer"}
+    assert reducers == {id for id in REQUIREMENTS if id.startswith("DIST-")}
 
 
 @pytest.mark.parametrize("tree", SOURCE_TREES)

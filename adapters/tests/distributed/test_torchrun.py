@@ -20,6 +20,7 @@ VALUES = st.one_of(
     st.floats(width=32),
     st.floats(min_value=-1e300, max_value=1e300),
     st.integers(-(2**40), 2**40).map(float),
+    st.sampled_from([float("nan"), float("inf"), -0.0]),
 )
 UPDATE = st.tuples(st.sampled_from(["loss", "lr", "val/κ", "zzz"]), VALUES.map(str), st.integers(1, 64))
 CALL = st.lists(st.lists(UPDATE, max_size=5), min_size=len(RANKS), max_size=len(RANKS))

@@ -1,8 +1,18 @@
-"""Faults put in on purpose: into any runner, and into the reference hub."""
+"""Faults put in on purpose: into any runner, into the reference hub, and into what reduces."""
 
 from runtimeinfo_conformance.mutants._automatic import UNNOTICEABLE, automatic_mutants
 from runtimeinfo_conformance.mutants._hub import HUB_MUTANTS, HubMutant
 from runtimeinfo_conformance.mutants._mutant import Mutant
+from runtimeinfo_conformance.mutants._reducer import REDUCE_MUTANTS, ReduceMutant
 from runtimeinfo_conformance.mutants._runner import RUNNER_MUTANTS
 
-__all__ = ["HUB_MUTANTS", "RUNNER_MUTANTS", "UNNOTICEABLE", "HubMutant", "Mutant", "automatic_mutants"]
+__all__ = [
+    "HUB_MUTANTS",
+    "REDUCE_MUTANTS",
+    "RUNNER_MUTANTS",
+    "UNNOTICEABLE",
+    "HubMutant",
+    "Mutant",
+    "ReduceMutant",
+    "automatic_mutants",
+]

@@ -10,10 +10,12 @@ from importlib import resources
 from typing import Any, TypedDict
 
 from runtimeinfo import CLOSES, OPENS, SPEC_VERSION, __version__
+from runtimeinfo_conformance._any_plan import AnyPlan
 from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
+from runtimeinfo_conformance._reduce_plan import ReducePlan
 from runtimeinfo_conformance._replay import replay_line
-from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance._subject import Subject, party_of
 from runtimeinfo_conformance._text import fit, shown, shown_beside
 from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Failure, Report, Result, Verdict
 
@@ -193,7 +195,7 @@ def _subject(report: Report) -> SubjectData:
     return {
         "name": fit(str(subject.name)),
         "version": fit(str(subject.version)),
-        "party": "runner" if isinstance(subject, Subject) else "hub",
+        "party": party_of(subject),
         "capabilities": sorted(subject.capabilities) if isinstance(subject, Subject) else [],
     }
 
@@ -239,8 +241,14 @@ def _failure(failure: Failure, replay: str | None = None) -> FailureData:
         "observed": observed,
         "at": finding.at,
         "timeline": None if failure.leg is None else _timeline(failure.leg, finding.at),
-        "operations": [shown(op) for op in plan.ops] if isinstance(plan, HubPlan) else None,
+        "operations": _operations(plan),
     }
+
+
+def _operations(plan: AnyPlan) -> list[str] | None:
+    if isinstance(plan, HubPlan):
+        return [shown(op) for op in plan.ops]
+    return [shown(turn) for turn in plan.turns] if isinstance(plan, ReducePlan) else None
 
 
 def _crash(crash: Crash) -> CrashData:

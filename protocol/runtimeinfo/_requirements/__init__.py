@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from runtimeinfo._requirements._count import COUNT
+from runtimeinfo._requirements._dist import DIST
 from runtimeinfo._requirements._fail import FAIL
 from runtimeinfo._requirements._hub import HUB
 from runtimeinfo._requirements._life import LIFE
@@ -19,6 +20,6 @@ from runtimeinfo._requirements._scalar import SCALAR
 from runtimeinfo._requirements._stage import STAGE
 
 REQUIREMENTS = MappingProxyType(
-    {rule.id: rule for group in (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER) for rule in group}
+    {rule.id: rule for group in (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER, DIST) for rule in group}
 )
 """Every requirement by its id, in the order of the spec."""

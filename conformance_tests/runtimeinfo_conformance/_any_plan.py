@@ -1,0 +1,16 @@
+"""A plan for whichever party."""
+
+from __future__ import annotations
+
+from runtimeinfo_conformance._hub_plan import HubPlan
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance._reduce_plan import ReducePlan
+
+AnyPlan = Plan | HubPlan | ReducePlan
+
+PLAN_KINDS: dict[str, type[AnyPlan]] = {
+    "runner": Plan,
+    "hub": HubPlan,
+    "reducer": ReducePlan,
+}
+"""Which plan each party takes."""

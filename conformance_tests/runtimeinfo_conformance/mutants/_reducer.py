@@ -1,0 +1,227 @@
+"""Broken reducers: that of the adapters with a fault each, which the kit has to notice under the right requirement.
+
+Each is a function at the top of this module, since it has to be found in the process of a rank. As those of hubs, they
+are of no use as canaries: they cannot be put into somebody else's reducer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from runtimeinfo import DistributedError, __version__
+from runtimeinfo_adapters.distributed import ReducedScalar, Reducer, reduce
+from runtimeinfo_adapters.distributed import _reduce as inside
+from runtimeinfo_adapters.distributed._group import Alone, find_group
+from runtimeinfo_adapters.distributed._marks import NOTHING
+from runtimeinfo_adapters.distributed._shares import HEAD_BYTES
+from runtimeinfo_conformance._subject import ReduceSubject
+
+Scalars = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ReduceMutant:
+    """A reducer with a fault.
+
+    Attributes:
+        name: What the fault is.
+        requirement: The requirement that it breaks.
+        reduce: The reducer.
+    """
+
+    name: str
+    requirement: str
+    reduce: Callable[[Any, Any], Scalars]
+
+    def subject(self) -> ReduceSubject:
+        """Return the reducer as a subject."""
+        return ReduceSubject(f"reference reducer ({self.name})", __version__, reduce=self.reduce)
+
+
+def _rank(group: Any) -> int:
+    import torch.distributed as dist
+
+    return int(dist.get_rank(group))
+
+
+# -- the result is wrong
+
+
+def _changed(scalar: ReducedScalar, **fields: float) -> Any:
+    names = ("sum", "count", "mean", "min", "max")
+    return SimpleNamespace(**{name: getattr(scalar, name) for name in names} | fields)
+
+
+def _unweighted(hub: Any, group: Any) -> Scalars:
+    return {key: _changed(each, mean=each.sum / each.updates) for key, each in reduce(hub, group).items()}
+
+
+def _counts_updates(hub: Any, group: Any) -> Scalars:
+    return {key: _changed(each, count=each.updates) for key, each in reduce(hub, group).items()}
+
+
+def _swapped(hub: Any, group: Any) -> Scalars:
+    return {key: replace(each, min=each.max, max=each.min) for key, each in reduce(hub, group).items()}
+
+
+def _differs_in_a_bit(hub: Any, group: Any) -> Scalars:
+    scalars = reduce(hub, group)
+    return {
+        key: _changed(each, sum=math.nextafter(each.sum, math.inf)) if _rank(group) == 1 else each
+        for key, each in scalars.items()
+    }
+
+
+# -- what the ranks exchange is wrong
+
+
+def _with_rows(hub: Any, group: Any, change: Callable[[Any], None]) -> Scalars:
+    """Reduce, with the rows that all ranks send first changed on their way: of shape ``(ranks, keys, 5)``."""
+    ranks: Any = find_group(group)
+    gather, rounds = ranks.gather, list[int]()
+
+    def changed(sent: Any) -> Any:
+        gathered = gather(sent)
+        if rounds:
+            return gathered
+        rounds.append(1)
+        gathered = gathered.copy()
+        change(gathered[:, HEAD_BYTES:].view("<f8").reshape(len(gathered), -1, len(NOTHING)))
+        return gathered
+
+    ranks.gather = changed
+    return inside._reduce(hub, inside._marks_of(hub, ranks), ranks, None, None, "error")  # pyright: ignore[reportPrivateUsage]
+
+
+def _lose_the_last_rank(rows: Any) -> None:
+    rows[-1] = NOTHING
+
+
+def _lose_nan(rows: Any) -> None:
+    rows[np.isnan(rows).any(axis=2)] = NOTHING
+
+
+def _count_the_idle(rows: Any) -> None:
+    rows[rows[:, :, 4] == 0, 1] += 1
+
+
+def _last_rank_left_out(hub: Any, group: Any) -> Scalars:
+    return _with_rows(hub, group, _lose_the_last_rank)
+
+
+def _nan_left_out(hub: Any, group: Any) -> Scalars:
+    return _with_rows(hub, group, _lose_nan)
+
+
+def _idle_counts_as_one(hub: Any, group: Any) -> Scalars:
+    return _with_rows(hub, group, _count_the_idle)
+
+
+def _own_values_only(hub: Any, group: Any) -> Scalars:
+    return inside._reduce(hub, inside._marks_of(hub, find_group(group)), Alone(), None, None, "error")  # pyright: ignore[reportPrivateUsage]
+
+
+# -- errors
+
+
+def _missing_is_empty(hub: Any, group: Any) -> Scalars:
+    return reduce(hub, group, missing="empty")
+
+
+def _differing_are_dropped(hub: Any, group: Any) -> Scalars:
+    own = set(hub.log_scalars)
+    return {key: each for key, each in reduce(hub, group, missing="empty").items() if key in own}
+
+
+def _error_without_names(hub: Any, group: Any) -> Scalars:
+    try:
+        return reduce(hub, group)
+    except DistributedError as error:
+        raise RuntimeError("the ranks do not fit together") from error
+
+
+def _reads_before_it_joins(hub: Any, group: Any) -> Scalars:
+    list(hub.log_scalars)  # raises, and leaves the others waiting
+    return reduce(hub, group)
+
+
+def _goes_on_alone(hub: Any, group: Any) -> Scalars:
+    try:
+        return reduce(hub, group)
+    except DistributedError as error:
+        if error.requirement != "DIST-07":
+            raise
+        return {}
+
+
+def _error_costs_the_values(hub: Any, group: Any) -> Scalars:
+    ranks = find_group(group)
+    marks = inside._marks_of(hub, ranks)  # pyright: ignore[reportPrivateUsage]
+    try:
+        return reduce(hub, group)
+    except DistributedError:
+        with suppress(OSError):
+            marks.advance(marks.pending(dict(hub.log_scalars))[1])
+        raise
+
+
+def _all_each_time(hub: Any, group: Any) -> Scalars:
+    return Reducer(hub).reduce(group)
+
+
+_reduced_before: MutableMapping[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
+def _old_sums_once_more(hub: Any, group: Any) -> Scalars:
+    before = _reduced_before.setdefault(hub, {})
+    scalars = reduce(hub, group)
+    again = {
+        key: replace(each, sum=each.sum + before[key].sum)
+        for key, each in scalars.items()
+        if key in before and each.updates >= before[key].updates
+    }
+    before.update(scalars)
+    return {**scalars, **again}
+
+
+def _a_zero_for_what_is_idle(hub: Any, group: Any) -> Scalars:
+    keys = list(hub.log_scalars)
+    scalars = reduce(hub, group)
+    return {**dict.fromkeys(keys, ReducedScalar(0.0, 0, 0.0, 0.0, 0)), **scalars}
+
+
+def _notes_it_in_the_hub(hub: Any, group: Any) -> Scalars:
+    scalars = reduce(hub, group)
+    hub.update_info("reduced", len(scalars))
+    return scalars
+
+
+REDUCE_MUTANTS: tuple[ReduceMutant, ...] = (
+    ReduceMutant("the mean is not weighted", "DIST-01", _unweighted),
+    ReduceMutant("the count is that of the updates", "DIST-02", _counts_updates),
+    ReduceMutant("the last rank is left out", "DIST-02", _last_rank_left_out),
+    ReduceMutant("each rank gets its own values only", "DIST-02", _own_values_only),
+    ReduceMutant("minimum and maximum are exchanged", "DIST-03", _swapped),
+    ReduceMutant("one rank gets another last bit", "DIST-04", _differs_in_a_bit),
+    ReduceMutant("who lacks a scalar adds nothing to it, unasked", "DIST-05", _missing_is_empty),
+    ReduceMutant("a scalar that a rank lacks is left out there", "DIST-05", _differing_are_dropped),
+    ReduceMutant("the error names nobody", "DIST-05", _error_without_names),
+    ReduceMutant("a rank that cannot read its hub leaves the others waiting", "DIST-06", _reads_before_it_joins),
+    ReduceMutant("a rank that does not come is passed over", "DIST-07", _goes_on_alone),
+    ReduceMutant("an error costs the values", "DIST-08", _error_costs_the_values),
+    ReduceMutant("all values are reduced each time", "DIST-09", _all_each_time),
+    ReduceMutant("a sum has the one before in it", "DIST-09", _old_sums_once_more),
+    ReduceMutant("NaN is left out", "DIST-10", _nan_left_out),
+    ReduceMutant("the result is noted in the hub", "DIST-11", _notes_it_in_the_hub),
+    ReduceMutant("a rank without news counts as one", "DIST-12", _idle_counts_as_one),
+    ReduceMutant("what is not new is 0", "DIST-12", _a_zero_for_what_is_idle),
+)
+"""The faults, each with the requirement that it breaks."""
