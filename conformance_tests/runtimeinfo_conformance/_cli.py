@@ -9,17 +9,28 @@ from typing import cast
 _USAGE = 64
 _INTERRUPTED = 130
 
-_NEEDS = "The command needs more than the library: pip install 'runtimeinfo[conformance]'"
+# It needs less than the other commands, and so it is no part of the kit's.
+_TOP = "top"
 
 
 def main() -> None:
     """Run the command; say which extra is missing where it cannot."""
+    is_top = sys.argv[1:2] == [_TOP]
     try:
-        from runtimeinfo_conformance._commands import Leave, app
+        from runtimeinfo_conformance._leave import Leave
+
+        if is_top:
+            from runtimeinfo_conformance._top_command import app
+        else:
+            from runtimeinfo_conformance._commands import app
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in {"typer", "rich", "hypothesis", "pytest", "jinja2", "filelock"}:
-            sys.exit(f"{_NEEDS} ({missing} is not installed)")
+            extra = "top" if is_top else "conformance"
+            sys.exit(
+                f"The command needs more than the library: pip install 'runtimeinfo[{extra}]' ({missing} is not "
+                "installed)"
+            )
         raise
     try:
         app()

@@ -19,17 +19,24 @@ from runtimeinfo_conformance._check import check as check_subject
 from runtimeinfo_conformance._explain import UnknownRequirementError, UnknownVersionError
 from runtimeinfo_conformance._explain import explain as explain_requirement
 from runtimeinfo_conformance._explain import spec as spec_lines
+from runtimeinfo_conformance._leave import Leave
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._replay import replay_command
 from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
+from runtimeinfo_conformance._top_command import top
 from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode, Report
 from runtimeinfo_conformance.reports import ReportError, check_folder, write_reports
 from runtimeinfo_conformance.traces import run_check_trace
 
 Written = TypeVar("Written")
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, help="Know where the training is, and prove it.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    help="Know where the training is, and prove it.",
+    epilog="Example: runtimeinfo top",
+)
 
 
 class ProfileName(StrEnum):
@@ -38,10 +45,6 @@ class ProfileName(StrEnum):
     QUICK = "quick"
     CI = "ci"
     NIGHTLY = "nightly"
-
-
-class Leave(SystemExit):
-    """End with an exit code of ours. What the parser of the command line raises is another SystemExit."""
 
 
 # What decides, where several subjects are checked: the worst first.
@@ -141,6 +144,9 @@ def spec(
     Example: runtimeinfo spec --spec 0.1
     """
     _print_or_refuse(lambda: spec_lines(version))
+
+
+app.command()(top)
 
 
 @app.command()

@@ -12,6 +12,14 @@ sys.argv = ["runtimeinfo", "version"]
 it.main()
 """
 
+TOP = """
+import sys
+for name in {blocked!r}: sys.modules[name] = None
+import runtimeinfo_conformance._cli as it
+sys.argv = ["runtimeinfo", "top", "--once", "--pid", "1"]
+it.main()
+"""
+
 
 @pytest.mark.parametrize("extra", ["typer", "rich", "hypothesis"])
 def test_it_says_which_extra_is_missing(in_process: Any, extra: str) -> None:
@@ -21,6 +29,21 @@ def test_it_says_which_extra_is_missing(in_process: Any, extra: str) -> None:
     assert "pip install 'runtimeinfo[conformance]'" in ran.stderr
     assert f"({extra} is not installed)" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("extra", ["typer", "rich"])
+def test_top_has_an_extra_of_its_own(in_process: Any, extra: str) -> None:
+    ran = in_process("-c", TOP.format(blocked=[extra]))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "pip install 'runtimeinfo[top]'" in ran.stderr
+    assert f"({extra} is not installed)" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_top_needs_nothing_of_the_kit(in_process: Any) -> None:
+    ran = in_process("-c", TOP.format(blocked=["hypothesis", "pytest", "jinja2", "filelock", "torch"]))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("runtimeinfo top  no runs")
 
 
 def test_what_is_missing_otherwise_is_no_matter_of_extras(in_process: Any) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION, __version__
+from runtimeinfo import REQUIREMENTS, SPEC_VERSION, __version__, use_hub
+from runtimeinfo.board import FOLDER_VARIABLE
+from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance import _cli
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import EX_USAGE
@@ -334,6 +338,10 @@ def test_a_wrong_target(runtimeinfo: Any, folder: Path, target: str, message: st
         (["explain", "STAGE-2"], "there is no requirement 'STAGE-2'; did you mean STAGE-02"),
         (["spec", "--spec", "0.9"], "0.9"),
         (["replay", "LIFE-01", "Plan(", "targets.py:good"], "the plan cannot be read"),
+        (["top", "--interval", "0"], "Invalid value for '--interval'"),
+        (["top", "--interval", "nan"], "Invalid value for '--interval'"),
+        (["top", "--stalled-after", "inf"], "Invalid value for '--stalled-after': it must be a finite number"),
+        (["top", "--pid", "x"], "Invalid value for '--pid'"),
     ],
     ids=" ".join,
 )
@@ -380,10 +388,35 @@ def test_replay(runtimeinfo: Any) -> None:
     assert runtimeinfo("replay", "FAIL-05", "Plan()", "targets.py:good").returncode == 3
 
 
+def test_top_beside_a_run(runtimeinfo: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder / "boards"))
+    ran = runtimeinfo("top", "--once")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "No run of this user is seen in" in ran.stdout
+    with use_hub(MessageHub("beside", runtime_info={"experiment_name": "beside", "epoch": 3})):
+        assert "beside" in runtimeinfo("top").stdout  # no terminal: once
+        ran = runtimeinfo("top", "--once", "--json", "--pid", str(os.getpid()))
+        (run,) = json.loads(ran.stdout)["runs"]
+    assert (run["experiment_name"], run["epoch"], run["state"]) == ("beside", 3, "live")
+
+
+def test_top_trusts_no_folder_that_is_open_to_others(
+    runtimeinfo: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards = folder / "boards"
+    boards.mkdir()
+    boards.chmod(0o755)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(boards))
+    ran = runtimeinfo("top", "--once", "--json")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(f"runtimeinfo: {boards} is open to others")
+
+
 def test_help_and_version(runtimeinfo: Any) -> None:
     ran = runtimeinfo("--help")
     assert ran.returncode == 0
-    assert all(name in ran.stdout for name in ("check", "check-trace", "replay", "explain", "spec", "version"))
+    assert all(name in ran.stdout for name in ("check", "check-trace", "replay", "explain", "spec", "top", "version"))
+    assert "Example: runtimeinfo top" in ran.stdout
     ran = runtimeinfo("check", "--help")
     assert "quick" in ran.stdout
     assert "Exit codes: 0 conformant" in ran.stdout

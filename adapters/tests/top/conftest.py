@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtimeinfo.board import FOLDER_VARIABLE, BoardScalar, BoardSnapshot
+from runtimeinfo_adapters.top import Moment
+
+TRAINING = Path(__file__).with_name("training.py")
+BEGIN_NS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the boards of this test alone."""
+    folder = tmp_path / "boards"
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def at() -> Callable[..., Moment]:
+    """A moment, so many seconds after the beginning; the clock on the wall may be wrong by some."""
+    return lambda seconds, wrong=0.0: Moment(1000.0 + seconds, BEGIN_NS + round((seconds + wrong) * 1e9))
+
+
+@pytest.fixture
+def board() -> Callable[..., BoardSnapshot]:
+    """What a board says that was written so many seconds after the beginning."""
+
+    def make(written: float = 0.0, *, scalars: dict[str, tuple[float, int]] | None = None, **other: Any) -> Any:
+        about = {"state": "live", "is_whole": True, "is_current": True, "created_ns": BEGIN_NS}
+        about |= {"unshared": frozenset(), "unshared_numbers": 0, "pid": 4711}
+        infos = {key: other.pop(key) for key in list(other) if key not in about}
+        return BoardSnapshot(
+            path=Path("boards/4711-0.board"),
+            updated_ns=BEGIN_NS + round(written * 1e9),
+            infos=infos,
+            scalars={key: BoardScalar(value, 1.0, updates) for key, (value, updates) in (scalars or {}).items()},
+            **(about | other),
+        )
+
+    return make
+
+
+def until(found: Callable[[], Any], *, seconds: float = 60.0, what: object = "") -> Any:
+    """Return what is found, once it is something."""
+    deadline = time.monotonic() + seconds
+    while not (result := found()):
+        assert time.monotonic() < deadline, what() if callable(what) else what
+        time.sleep(0.05)
+    return result
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Any]:
+    return until
+
+
+@pytest.fixture
+def training(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real training under the adapter for plain PyTorch, in another process, that has begun."""
+    process = subprocess.Popen([sys.executable, str(TRAINING)], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    try:
+        until(lambda: list(folder.glob("*.board")) or process.poll() is not None)
+        assert process.poll() is None
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,129 @@
+"""The command beside real runs, where there is no terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from runtimeinfo import use_hub
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters.top import show
+
+TOP = (sys.executable, "-c", "import sys; from runtimeinfo_conformance._cli import main; sys.exit(main())", "top")
+
+
+def top(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*TOP, *options],
+        env=os.environ | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8"} | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def streaming() -> Iterator[Any]:
+    command = [*TOP, "--json", "--interval", "0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def shown(**options: Any) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        show(**options)
+    return out.getvalue()
+
+
+def test_a_real_training_is_seen_by_scripts_and_by_people(
+    training: subprocess.Popen[bytes], wait_until: Callable[..., Any]
+) -> None:
+    def trains() -> dict[str, Any] | None:
+        (run,) = json.loads(shown(once=True, as_json=True))["runs"]
+        return run if run["rate"] and run["scalars"].keys() >= {"train/lr", "train/loss", "val/acc"} else None
+
+    run = wait_until(trains)
+    assert (run["pid"], run["state"], run["stalled"], run["current"]) == (training.pid, "live", False, True)
+    assert (run["experiment_name"], run["max_epochs"], run["max_iters"]) == ("digits/[red]résumé", 100, 3000)
+    assert run["loop_stage"] in ("train", "val")
+    assert run["iter"] // 30 in (run["epoch"], run["epoch"] + 1)
+    assert 0 < run["rate"] <= 150  # it sleeps for 20 ms in each iteration
+    assert run["eta_s"] == pytest.approx((3000 - run["iter"]) / run["rate"])
+    assert 0 <= run["age_s"] < 30
+    assert run["scalars"]["train/lr"]["value"] == pytest.approx(0.05)
+    assert run["scalars"]["train/loss"]["updates"] >= 30
+
+    done = top("--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    title, _, head, progress, *_ = done.stdout.splitlines()
+    assert title.startswith("runtimeinfo top  1 live")
+    assert head.startswith("● digits/[red]résumé ")
+    assert f"pid {training.pid}" in head
+    assert "/3000 " in progress
+    assert "\x1b" not in done.stdout
+
+
+def test_without_once_there_is_a_document_in_a_line_each_interval() -> None:
+    hub = MessageHub("lines")
+    iters: list[int] = []
+    with use_hub(hub), streaming() as process:
+        for iter in range(4):
+            hub.update_info("iter", iter)
+            while iter not in iters:
+                iters += [run["iter"] for run in json.loads(process.stdout.readline())["runs"]]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, b"")
+    assert iters == sorted(iters)
+
+
+def test_nobody_runs() -> None:
+    assert "No run of this user is seen" in shown()  # an output that is no terminal
+    assert "No run of this user is seen" in shown(once=True)
+    assert json.loads(shown(once=True, as_json=True))["runs"] == []
+
+
+def test_runs_of_one_process_alone() -> None:
+    with use_hub(MessageHub("ours", runtime_info={"experiment_name": "ours"})):
+        assert "ours" in shown(pid=os.getpid())
+        assert "ours" not in shown(pid=os.getppid())
+
+
+def test_an_output_that_knows_nothing_but_ascii() -> None:
+    with use_hub(MessageHub("ascii", runtime_info={"experiment_name": "résumé", "iter": 1, "max_iters": 2})):
+        done = top("--once", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"* r\xe9sum\xe9" in done.stdout
+    assert "#####....." in done.stdout
+
+
+@pytest.mark.parametrize("variables", [{"FORCE_COLOR": "1"}, {"FORCE_COLOR": "1", "NO_COLOR": "1"}])
+def test_colours_where_they_are_asked_for(variables: dict[str, str]) -> None:
+    with use_hub(MessageHub("colours", runtime_info={"experiment_name": "colours"})):
+        done = top(**variables)
+    assert done.returncode == 0
+    assert ("\x1b[32m" in done.stdout) is ("NO_COLOR" not in variables)
+    assert "\x1b[?1049h" not in done.stdout  # no screen of its own
+
+
+def test_whoever_reads_may_stop_reading() -> None:
+    with streaming() as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == b""

@@ -1,0 +1,176 @@
+"""The command in a real terminal, which tmux is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from runtimeinfo import use_hub
+from runtimeinfo.board import FOLDER_VARIABLE
+from runtimeinfo_adapters import MessageHub
+
+TMUX = shutil.which("tmux")
+
+pytestmark = pytest.mark.skipif(TMUX is None, reason="there is no tmux")
+
+TOP = "import sys; from runtimeinfo_conformance._cli import main; sys.exit(main())"
+
+
+class Tmux:
+    """A terminal with a shell in it."""
+
+    def __init__(self, wait_until: Callable[..., Any]) -> None:
+        self._socket = f"runtimeinfo-{uuid.uuid4().hex}"
+        self._wait_until = wait_until
+        environment = os.environ | {"LC_ALL": "C.UTF-8"}
+        environment = {key: value for key, value in environment.items() if not key.startswith(("TMUX", "NO_COLOR"))}
+        self._environment = environment
+        self("-f", os.devnull, "new-session", "-d", "-x", "80", "-y", "24", "bash --norc --noprofile")
+        self.wait_for(r"\S")
+
+    def __call__(self, *words: str) -> str:
+        assert TMUX is not None
+        done = subprocess.run(
+            [TMUX, "-u", "-L", self._socket, *words],
+            env=self._environment,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    @property
+    def screen(self) -> list[str]:
+        return self("capture-pane", "-p").splitlines()
+
+    def state(self, name: str) -> str:
+        return self("display-message", "-p", f"#{{{name}}}").strip()
+
+    def type(self, *keys: str) -> None:
+        self("send-keys", *keys)
+
+    def run(self, *options: str) -> None:
+        command = shlex.join([sys.executable, "-c", TOP, "top", *options])
+        self.type("-l", f"clear; echo what was; echo there before; {command}; echo left with $?")
+        self.type("Enter")
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        self._wait_until(condition, what=lambda: "\n".join(self.screen))
+
+    def wait_for(self, *patterns: str) -> None:
+        """Wait until the screen shows all of them at once."""
+
+        def shows_all() -> bool:
+            screen = "\n".join(self.screen)
+            return all(re.search(each, screen, re.MULTILINE) for each in patterns)
+
+        self._wait_until(shows_all, what=lambda: "\n".join((f"not all of {patterns} in", *self.screen)))
+
+    def wait_for_the_shell(self, code: int) -> None:
+        """Wait for the end, and demand that the terminal is as it was."""
+        self.wait_for(f"^left with {code}$")
+        # tmux moves what is on the screen when its size changes.
+        lines = [line.strip() for line in self.screen if line.strip()]
+        assert lines[:3] == ["what was", "there before", f"left with {code}"]
+        assert (self.state("alternate_on"), self.state("cursor_flag")) == ("0", "1")
+        self.type("stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | sort | xargs", "Enter")
+        self.wait_for("^echo icanon$")
+
+
+@pytest.fixture
+def tmux(wait_until: Callable[..., Any], folder: Any) -> Iterator[Tmux]:
+    assert os.environ[FOLDER_VARIABLE] == str(folder)
+    tmux = Tmux(wait_until)
+    try:
+        yield tmux
+    finally:
+        tmux("kill-server")
+
+
+def test_a_training_is_watched_until_it_dies(training: subprocess.Popen[bytes], tmux: Tmux) -> None:
+    def place() -> tuple[int, int]:
+        """Return the epoch and the iteration that are shown."""
+        found = re.search(r"epoch (\d+)/100 .* iter (\d+)/3000 ", "\n".join(tmux.screen))
+        return (int(found[1]), int(found[2])) if found else (-1, -1)
+
+    tmux.run("--interval", "0.1", "--stalled-after", "1")
+    tmux.wait_for(rf"^● digits/\[red\]résumé .*pid {training.pid}  train  \d\.\d s ago$")
+    assert tmux.state("alternate_on") == "1"
+    epoch, iter = place()
+    tmux.until(lambda: place()[0] > epoch and place()[1] > iter)
+    tmux.wait_for(r"\d it/s  ETA \d+:\d\d$")
+    tmux.wait_for(rf"pid {training.pid}  val ", r"  lr +0\.05 ▄+ +loss +[\d.e-]+ [▁-█]+", r"  val/acc +0\.\d+")
+    tmux.wait_for(rf"pid {training.pid}  train ")
+
+    for width in (60, 200):
+        tmux("resize-window", "-x", str(width), "-y", "20")
+        tmux.until(lambda width=width: [cell_len(line) for line in tmux.screen if "digits" in line] == [width])
+
+    training.send_signal(signal.SIGSTOP)
+    tmux.wait_for(r"stalled: no update for \d+(\.\d)? s$", "^runtimeinfo top  1 stalled ")
+    training.send_signal(signal.SIGCONT)
+    tmux.wait_for(r"  train  \d\.\d s ago$", "^runtimeinfo top  1 live ")
+    training.kill()
+    tmux.wait_for(r"  (train|val)  dead, \d+\.\d s ago$", "^runtimeinfo top  1 dead ")
+    tmux.type("q")
+    tmux.wait_for_the_shell(0)
+
+
+@pytest.mark.parametrize(("leave", "code"), [("C-c", 0), ("C-d", 0), ("SIGTERM", 143)])
+def test_however_it_is_left_the_terminal_is_as_it_was(tmux: Tmux, leave: str, code: int) -> None:
+    tmux.run()
+    tmux.wait_for("^runtimeinfo top  no runs ", "No run of this user is seen")
+    tmux.type("F2")  # which sends a Q, among others
+    tmux.wait_for("^runtimeinfo top  no runs ")
+    if leave == "SIGTERM":
+        (pid,) = tmux("list-panes", "-F", "#{pane_pid}").split()
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGTERM)
+    else:
+        tmux.type(leave)
+    tmux.wait_for_the_shell(code)
+
+
+def test_a_run_that_begins_and_ends_while_somebody_looks_and_names_that_attack_the_terminal(tmux: Tmux) -> None:
+    tmux.run("--interval", "0.1")
+    tmux.wait_for("^runtimeinfo top  no runs ")
+    evil = "\x1b[2J\x1b]0;title\x07\x1b[?1049l[red]\r\n\u202e" + "long " * 40
+    hub = MessageHub("evil", runtime_info={"experiment_name": evil, "iter": -1, "max_iters": 2**62, "epoch": 10**300})
+    hub.update_scalar("train/\x1b[2J", float("nan"))
+    with use_hub(hub):
+        hub.update_info("loop_stage", "\x1b[5m")
+        tmux.wait_for("^runtimeinfo top  1 live ")
+        tmux.wait_for(r"^● \\x1b\[2J\\x1b\]0;title\\x07.*… ", r"  \\x1b\[5m  ", r"iter -1/4\.61e\+18 ┄+ ", r" nan !$")
+        assert "title" not in tmux.state("pane_title")
+        hub.update_info("iter", 7)
+    tmux.wait_for("^runtimeinfo top  1 ended ", r"ended, \d\.\d s ago$", r"iter 7/4\.61e\+18 ")
+    assert tmux.state("alternate_on") == "1"
+    tmux.type("q")
+    tmux.wait_for_the_shell(0)
+
+
+def test_it_can_be_stopped_and_goes_on(tmux: Tmux) -> None:
+    tmux.run()
+    tmux.wait_for("^runtimeinfo top  no runs ")
+    tmux.type("C-z")
+    tmux.wait_for("Stopped")
+    assert tmux.screen[:2] == ["what was", "there before"]
+    assert (tmux.state("alternate_on"), tmux.state("cursor_flag")) == ("0", "1")
+    tmux.type("fg", "Enter")
+    tmux.wait_for("^runtimeinfo top  no runs ")
+    assert (tmux.state("alternate_on"), tmux.state("cursor_flag")) == ("1", "0")
+    tmux.type("q")
+    tmux.until(lambda: tmux.state("alternate_on") == "0")
