@@ -1,0 +1,105 @@
+"""What docs/top.md says is tried: beside its training its commands print what it shows."""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runtimeinfo.board import FOLDER_VARIABLE
+from runtimeinfo_adapters import top
+from runtimeinfo_adapters.top._json import VERSION, document
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "top.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def shape(text):
+    """Return what is shown, whatever the numbers, the bars and the curves are, and where the boards are."""
+    title, *lines = text.splitlines()
+    shown = "\n".join((title.partition(" live")[0], *lines))
+    for pattern, mark in ((r"[\d.]+(e[+-]\d+)?", "#"), ("[━┄]+", "-"), ("[▁-█]+", "~"), (" +", " ")):
+        shown = re.sub(pattern, mark, shown)
+    return shown
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "boards"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+@pytest.fixture
+def training(folder):
+    script = folder / "train.py"
+    script.write_text(re.search(r"<!-- file: train.py -->\n```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[1])
+    with subprocess.Popen([sys.executable, str(script)]) as process:
+        try:
+            deadline = time.monotonic() + 60
+            runs = top.Runs()
+            while not any(run.rate and run.scalars for run in runs.look()):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
+
+
+def test_beside_the_training_of_the_page_its_commands_print_what_it_shows(training):
+    (shown,) = [block for block in blocks("console") if "--once" in block]
+    command, expected = shown.removeprefix("$ ").split("\n", 1)
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, encoding="utf-8", check=True)
+    assert shape(done.stdout) == shape(expected), done.stdout
+
+    (script,) = [block for block in blocks("python") if "--json" in block]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(script, {})
+    assert output.getvalue().strip() == re.search(r"print\(.*\)  # (.*)", script)[1]
+
+
+def test_each_member_of_the_document_is_described():
+    run = top.Run(Path("4711-0.board"), 4711, "live")
+    found = document([run], 0)
+    table = PAGE.partition("| member | is |")[2].partition("\n\n")[0]
+    named = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", [*row.split("|"), ""][1])]
+    assert named == list(found["runs"][0])
+    (sentence,) = [line for line in PAGE.splitlines() if line.startswith("The document has ")]
+    assert set(re.findall(r"`(\w+)`", sentence)) == found.keys()
+    assert f"`version`, which is {VERSION} and" in sentence
+
+
+def test_the_figures_are_those_of_the_code():
+    from runtimeinfo_adapters.top import _json, _pace, _run_view, _runs, _show
+
+    for said, value in (
+        ("as seen in the last {} seconds", _pace._WINDOW_S),
+        ("texts of at most {:,} characters", _json._LONGEST_TEXT),
+        ("there it is {} times as many seconds", _run_view._OUTSIDE_TRAINING),
+    ):
+        assert said.format(int(value)) in PAGE
+    assert (_run_view._TIMES_USUAL, _runs._LINGERS_S, _show._SHORT_S, _show._LONG_S) == (10, 8, 0.5, 2)
+
+
+def test_the_options_that_are_named_are_there():
+    from typer.main import get_command
+
+    from runtimeinfo_conformance._top_command import app
+
+    options = {option for each in get_command(app).commands["top"].params for option in each.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= options
