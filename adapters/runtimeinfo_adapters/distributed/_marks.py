@@ -98,6 +98,9 @@ def share_of(key: str, values: Any, counts: Any) -> Share:
     if not len(values):
         return NOTHING
     try:
+        if len(values) == 1:  # as it is where a loop reduces after each iteration: NumPy would take ten times as long
+            value = float(values[0])
+            return Share(value, float(counts[0]), value, value, 1.0)
         numbers, weights = np.asarray(values, np.float64), np.asarray(counts, np.float64)
     except (TypeError, ValueError) as error:
         raise HubError(f"{key!r} holds what is no number: {error}", key=key) from error

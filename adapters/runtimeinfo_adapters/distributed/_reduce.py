@@ -111,7 +111,7 @@ def reduce(
         >>> {key: scalar.mean for key, scalar in reduce(hub).items()}
         {'train/loss': 4.0, 'train/lr': 0.1}
 
-    Source: DIST-01 to DIST-08.
+    Source: DIST-01 to DIST-12.
     """
     ranks = find_group(group)
     return _reduce(hub, _marks_of(hub, ranks), ranks, keys, window, missing)
