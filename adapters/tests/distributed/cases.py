@@ -209,7 +209,7 @@ def another_hub_gets_it(rank: int) -> Any:
 @case
 def a_late_rank(rank: int) -> Any:
     """Rank 1 comes to it long after rank 0 has given up."""
-    pair = dist.new_group([0, 1], timeout=timedelta(seconds=1))
+    pair = dist.new_group([0, 1], timeout=timedelta(seconds=2))
     again = dist.new_group([0, 1])
     hub = hub_of({"loss": [float(rank)]})
     if rank > 1:
@@ -217,7 +217,7 @@ def a_late_rank(rank: int) -> Any:
     reduce(hub, pair)
     hub.update_scalar("loss", 10.0 + rank)
     if rank == 1:
-        time.sleep(2)
+        time.sleep(3)
     results = [told(lambda: reduce(hub, pair)) for _ in range(2)]
     hub.update_scalar("loss", 20.0 + rank)
     return [*results, told(lambda: reduce(hub, again))]
