@@ -144,6 +144,15 @@ def test_however_it_is_left_the_terminal_is_as_it_was(tmux: Tmux, leave: str, co
     tmux.wait_for_the_shell(code)
 
 
+def test_a_new_size_and_a_key_are_not_kept_waiting_until_the_next_look(tmux: Tmux) -> None:
+    tmux.run("--interval", "3600")
+    tmux.wait_for("^runtimeinfo top  no runs {49}q quits$")
+    tmux("resize-window", "-x", "60", "-y", "20")
+    tmux.wait_for("^runtimeinfo top  no runs {29}q quits$")
+    tmux.type("q")
+    tmux.wait_for_the_shell(0)
+
+
 def test_a_run_that_begins_and_ends_while_somebody_looks_and_names_that_attack_the_terminal(tmux: Tmux) -> None:
     tmux.run("--interval", "0.1")
     tmux.wait_for("^runtimeinfo top  no runs ")
