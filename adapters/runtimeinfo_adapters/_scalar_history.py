@@ -30,12 +30,12 @@ DEFAULT_MAX_LENGTH = 1_000_000
 ONE = 1
 """The usual count, told by identity: that costs nothing, and asks nothing of what may be an array."""
 
-# How many values wait in a list before they go into an array at once. A list takes an append in 20 ns, an
-# array in 1,000; and an append to a list is atomic, so that a writer needs no lock.
-_BLOCK = 4096
+# A list takes an append in 20 ns, an array in 1,000; and an append to a list is atomic, so that a writer needs no lock.
+BLOCK = 4096
+"""How many values wait in a list before they go into an array at once."""
 
-_Pending = int | float | DeviceValue
-_Counted = tuple[_Pending, int | float]
+Pending = int | float | DeviceValue
+Counted = tuple[Pending, int | float]
 
 _INT64_MAX = 2**63 - 1
 
@@ -81,6 +81,10 @@ class ScalarHistory:
             int.
         ScalarTypeError: If a value or a count is no scalar.
 
+    Attributes:
+        pending: The latest values, as long as they wait to go into an array. A hub appends a float here itself, as
+            `update` would, which a call more would make half as slow again.
+
     Example:
         >>> history = ScalarHistory()
         >>> for loss in (4.0, 2.0, 0.0):
@@ -94,7 +98,7 @@ class ScalarHistory:
     statistics_methods: ClassVar[dict[str, Callable[..., Any]]] = {}
     """The statistics by their names; see `register_statistics`."""
 
-    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_on_device", "_pending", "_settled", "_values")
+    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_on_device", "_settled", "_values", "pending")
 
     def __init__(
         self,
@@ -112,7 +116,7 @@ class ScalarHistory:
         self._on_device = DeviceQueue(max_on_device)
         self._values = Ring(max_length)
         self._counts: Ring | None = None
-        self._pending: list[_Pending | _Counted] = []
+        self.pending: list[Pending | Counted] = []
         # False for good once something else than a plain number has waited: a value with a count, a tensor.
         self._all_numbers = True
         self._settled = 0
@@ -161,7 +165,7 @@ class ScalarHistory:
             1
         """
         with self._lock:
-            return self._settled + len(self._pending)
+            return self._settled + len(self.pending)
 
     def latest(self) -> Latest | None:
         """Return the latest value that is known without a wait, be it for a device or for another thread.
@@ -171,10 +175,10 @@ class ScalarHistory:
 
         Source: SHARE-03.
         """
-        newest = self._pending[-1:]
+        newest = self.pending[-1:]
         if newest and not _waits(newest[0]):
             value, count = newest[0] if isinstance(newest[0], tuple) else (newest[0], 1)
-            return Latest(_read(value), count, self._settled + len(self._pending))
+            return Latest(_read(value), count, self._settled + len(self.pending))
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -214,10 +218,21 @@ class ScalarHistory:
                 raise ScalarTypeError(f"a count must be a number, but is {describe(count)}", requirement="SCALAR-01")
             self._all_numbers = False
             log_val = (log_val, _within_64_bits(scalar_value(count)))
-        pending = self._pending
+        pending = self.pending
         pending.append(log_val)
-        if len(pending) >= _BLOCK:
-            self._settle_block()
+        if len(pending) >= BLOCK:
+            self.settle_block()
+
+    def settle_block(self) -> None:
+        """Move a block of `pending` into the arrays; whoever appends there does so from `BLOCK` entries on.
+
+        It does not wait for a device, unless more waits than would fill the queue. That is so where tensors came
+        first, and then numbers: who only writes would fill the memory.
+        """
+        with self._lock:
+            read = len(self.pending) >= max(BLOCK, self._on_device.max_on_device)
+            if read or (self.pending and not _waits(self.pending[0])):
+                self._settle(read=read)
 
     def wait_in(self, queue: DeviceQueue) -> None:
         """Let the tensors that come from now on wait together with those of other histories."""
@@ -231,7 +246,7 @@ class ScalarHistory:
 
         Source: HUB-04.
         """
-        latest = self._pending[-1:]
+        latest = self.pending[-1:]
         if latest and type(latest[0]) is float:
             return np.float64(latest[0])
         return self._tail(1)[0][-1]
@@ -292,7 +307,7 @@ class ScalarHistory:
         latest = f", current={values[-1]!s}" if len(values) else ""
         return f"{type(self).__name__}(n={len(values)}{latest})"
 
-    def _storable(self, value: Any) -> _Pending:
+    def _storable(self, value: Any) -> Pending:
         if lies_on_device(value) and is_scalar(value):
             self._all_numbers = False
             return self._on_device.add(value)
@@ -317,23 +332,13 @@ class ScalarHistory:
             return np.ones(count, dtype=np.int64)
         return self._counts.tail(count).copy()
 
-    def _settle_block(self) -> None:
-        """Settle without a wait for a device, unless more waits than would fill the queue.
-
-        That is so where tensors came first, and then numbers: who only writes would fill the memory.
-        """
-        with self._lock:
-            read = len(self._pending) >= max(_BLOCK, self._on_device.max_on_device)
-            if read or (self._pending and not _waits(self._pending[0])):
-                self._settle(read=read)
-
     def _settle(self, *, read: bool = True) -> None:
         """Move what waits into the arrays. The caller holds the lock; writers go on appending meanwhile.
 
         Args:
             read: Whether to read what lies on a device; if not, it stays, and what came after it.
         """
-        waiting = self._pending[:]
+        waiting = self.pending[:]
         if self._all_numbers:
             if not waiting:
                 return
@@ -349,7 +354,7 @@ class ScalarHistory:
         self._extend(block, counts)
         self._settled += len(waiting)
         # Only now: should reading from the device fail, nothing is lost. What came in meanwhile stays.
-        del self._pending[: len(waiting)]
+        del self.pending[: len(waiting)]
 
     def _extend(self, block: Array, counts: Array | None) -> None:
         if self._counts is None and counts is not None and (counts != 1).any():
@@ -360,12 +365,12 @@ class ScalarHistory:
             self._counts.extend(np.ones(len(block), dtype=np.int64) if counts is None else counts)
 
 
-def _waits(entry: _Pending | _Counted) -> bool:
+def _waits(entry: Pending | Counted) -> bool:
     value = entry[0] if isinstance(entry, tuple) else entry
     return isinstance(value, DeviceValue) and value.waits
 
 
-def _read(value: _Pending) -> int | float:
+def _read(value: Pending) -> int | float:
     return _within_64_bits(value.read()) if isinstance(value, DeviceValue) else value
 
 

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from runtimeinfo import HubError, RuntimeInfoHook, ScalarTypeError, lies_on_device
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
-from runtimeinfo_adapters._scalar_history import _BLOCK
+from runtimeinfo_adapters._scalar_history import BLOCK
 from runtimeinfo_adapters.pytorch import Loop
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -226,8 +226,8 @@ def test_a_full_queue_is_read_in_one_batch_over_all_keys(device):
 
 
 def test_the_bound_may_be_above_the_block_of_a_history(device):
-    history, value = ScalarHistory(max_on_device=_BLOCK + 10), torch.ones(())
-    for _ in range(_BLOCK + 9):
+    history, value = ScalarHistory(max_on_device=BLOCK + 10), torch.ones(())
+    for _ in range(BLOCK + 9):
         history.update(value)
     assert device.synchronisations == 0
     history.update(value)
@@ -236,12 +236,12 @@ def test_the_bound_may_be_above_the_block_of_a_history(device):
 
 
 def test_a_full_block_of_a_history_reads_nothing(device):
-    history, value = ScalarHistory(max_on_device=2 * _BLOCK), torch.ones(())
+    history, value = ScalarHistory(max_on_device=2 * BLOCK), torch.ones(())
     history.update(0.5)
-    for _ in range(_BLOCK + 1):
+    for _ in range(BLOCK + 1):
         history.update(value)
     assert device.synchronisations == 0
-    assert history.mean() == (_BLOCK + 1.5) / (_BLOCK + 2)
+    assert history.mean() == (BLOCK + 1.5) / (BLOCK + 2)
 
 
 def test_a_tensor_that_nobody_reads_does_not_keep_the_numbers_after_it(device):
@@ -249,7 +249,7 @@ def test_a_tensor_that_nobody_reads_does_not_keep_the_numbers_after_it(device):
     history.update(torch.ones(()))
     for number in range(20_000):
         history.update(float(number))
-    assert len(history._pending) < 10_000
+    assert len(history.pending) < 10_000
     assert history.data[0].tolist() == list(map(float, range(19_990, 20_000)))
 
 

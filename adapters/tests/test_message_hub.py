@@ -1,8 +1,6 @@
 import copy
 import pickle
-import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 import runtimeinfo
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError
 from runtimeinfo_adapters import MessageHub, ScalarHistory
+from runtimeinfo_adapters._scalar_history import BLOCK
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated
@@ -203,6 +202,45 @@ def test_pop_scalar_forgets_the_history():
     assert contents(hub) == ({}, {"a": [[2.0], [1.0]]})
 
 
+def test_an_update_goes_on_in_the_history_that_a_state_brought():
+    hub, saved = MessageHub("loads"), MessageHub("saved")
+    for value in (1.0, 2.0, 3.0):
+        hub.update_scalar("a", value)
+        saved.update_scalar("a", -value)
+    for state in (saved.state_dict(), saved):
+        hub.load_state_dict(state)
+        hub.update_scalar("a", 4.0)
+        assert hub.get_scalar("a").data[0].tolist() == [-1.0, -2.0, -3.0, 4.0]
+    assert saved.get_scalar("a").data[0].tolist() == [-1.0, -2.0, -3.0]
+
+
+def test_a_whole_hub_leaves_nothing_of_what_was_there_before():
+    hub, saved = MessageHub("replaced"), MessageHub("saved")
+    hub.update_scalar("a", 1.0)
+    hub.load_state_dict(saved)
+    hub.update_scalar("a", 2.0)
+    assert contents(hub) == ({}, {"a": [[2.0], [1.0]]})
+
+
+def test_a_history_with_an_update_of_its_own_gets_each_value():
+    class Doubling(ScalarHistory):
+        def update(self, log_val, count=1):
+            super().update(2 * log_val, count)
+
+    hub = MessageHub("own history", {"a": Doubling()}, resumed_keys={"a": True})
+    for value in (1.0, 2.0, 3.0):
+        hub.update_scalar("a", value)
+    assert hub.get_scalar("a").data[0].tolist() == [2.0, 4.0, 6.0]
+
+
+def test_no_more_than_a_block_waits():
+    hub = MessageHub("blocks")
+    for number in range(3 * BLOCK):
+        hub.update_scalar("a", float(number))
+        assert len(hub.get_scalar("a").pending) < BLOCK
+    assert hub.get_scalar("a").data[0].tolist() == list(map(float, range(3 * BLOCK)))
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda hub: pickle.loads(pickle.dumps(hub))])
 def test_a_copy_holds_the_same_and_is_independent(duplicate):
     hub = MessageHub("copied")
@@ -212,48 +250,7 @@ def test_a_copy_holds_the_same_and_is_independent(duplicate):
     hub.get_info("a").append(2)
     hub.update_scalar("b", 2.0)
     assert contents(twin) == ({"a": [1]}, {"b": [[1.0], [1.0]]})
+    twin.update_scalar("b", 3.0)
+    assert contents(twin) == ({"a": [1]}, {"b": [[1.0, 3.0], [1.0, 1.0]]})
     twin.update_scalar("c", 1.0)
     assert repr(twin) == "<MessageHub 'copied': 1 infos, 2 scalars>"
-
-
-WRITERS, READERS, UPDATES = 8, 4, 4_000
-
-
-def write(hub, writer):
-    for number in range(UPDATES):
-        hub.update_scalar("shared", writer * UPDATES + number)
-        hub.update_scalar(f"own/{writer}", float(number), count=1 + number % 2)
-        if number % 50 == 0:
-            hub.update_info("latest", (writer, number))
-            hub.update_scalar(f"new/{writer}/{number}", 1.0)
-
-
-def read(hub, done):
-    while not done.is_set():
-        for history in hub.log_scalars.values():
-            history.current()  # a key that is there has a value
-            values, counts = history.data
-            assert len(values) == len(counts)
-        hub.get_info("latest")
-        hub.state_dict()
-
-
-def test_many_threads_lose_nothing():
-    hub, done = MessageHub("threads"), threading.Event()
-    with ThreadPoolExecutor(WRITERS + READERS) as pool:
-        readers = [pool.submit(read, hub, done) for _ in range(READERS)]
-        writers = [pool.submit(write, hub, writer) for writer in range(WRITERS)]
-        wait(writers)
-        done.set()
-    for future in (*writers, *readers):
-        future.result()  # raises what the thread raised
-
-    shared = hub.get_scalar("shared").data[0]
-    assert len(shared) == WRITERS * UPDATES
-    for writer in range(WRITERS):
-        mine = shared[(shared >= writer * UPDATES) & (shared < (writer + 1) * UPDATES)]
-        assert mine.tolist() == list(range(writer * UPDATES, (writer + 1) * UPDATES))
-        values, counts = hub.get_scalar(f"own/{writer}").data
-        assert values.tolist() == list(map(float, range(UPDATES)))
-        assert counts.tolist() == [1, 2] * (UPDATES // 2)
-    assert len(hub.log_scalars) == 1 + WRITERS + WRITERS * UPDATES // 50

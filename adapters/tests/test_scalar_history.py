@@ -14,7 +14,7 @@ import runtimeinfo
 from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
 from runtimeinfo_adapters import ScalarHistory
 from runtimeinfo_adapters._ring import Ring
-from runtimeinfo_adapters._scalar_history import _BLOCK
+from runtimeinfo_adapters._scalar_history import BLOCK
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated
@@ -151,7 +151,7 @@ def test_an_update_moves_nothing_until_a_block_is_full():
         before = history._values._buffer
         history.update(float(number))
         grown += history._values._buffer is not before
-        assert len(history._pending) < _BLOCK
+        assert len(history.pending) < BLOCK
         assert grown <= 8  # to 4,096 * 2**k
     assert history.data[0].tolist() == list(map(float, range(200_000)))
 
@@ -171,12 +171,12 @@ def test_memory_is_eight_bytes_a_value_and_bounded():
 
 def test_the_current_value_is_the_last_one_also_around_a_full_block():
     history = ScalarHistory()
-    for number in itertools.chain(range(_BLOCK - 2, _BLOCK + 2)):
+    for number in itertools.chain(range(BLOCK - 2, BLOCK + 2)):
         history.update(float(number))
         assert history.current() == number
-    for number in range(_BLOCK + 2):
+    for number in range(BLOCK + 2):
         history.update(float(number))
-    assert history.current() == _BLOCK + 1
+    assert history.current() == BLOCK + 1
 
 
 def test_statistics_can_be_registered_once():
@@ -235,13 +235,13 @@ def test_a_statistic_is_computed_from_copies():
 def test_the_updates_are_counted_wherever_they_are():
     history = ScalarHistory([1.0, 2.0], max_length=3)
     assert history.update_count == 0  # what it began with was never an update
-    for number in range(1, _BLOCK + 2):
+    for number in range(1, BLOCK + 2):
         history.update(float(number))
         assert history.update_count == number
     history.update(7.0, count=2)
     assert history.current() == 7.0
     assert history.mean(3)
-    assert (history.update_count, len(history.data[0])) == (_BLOCK + 2, 3)
+    assert (history.update_count, len(history.data[0])) == (BLOCK + 2, 3)
     for duplicate in (copy.copy(history), pickle.loads(pickle.dumps(history))):
         assert duplicate.update_count == 0
 

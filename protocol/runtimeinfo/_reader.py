@@ -21,8 +21,11 @@ def _read_scalar(value: Any) -> Any:
 
 def _read_tensor(tensor: Any) -> Any:
     """Do the same for a `torch.Tensor`. Nearly every loss is one, so this takes as few calls into it as can be."""
-    if tensor.is_cpu and tensor.numel() == 1:
-        number = tensor.item()
+    if tensor.is_cpu:
+        try:
+            number = tensor.item()
+        except RuntimeError:  # of several values, or none; `numel` would be another call
+            return _read_scalar(tensor)
         if type(number) is float:  # so its dtype, which is another call, is known to be real
             return number
     return _read_scalar(tensor)

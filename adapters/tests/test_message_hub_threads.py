@@ -1,0 +1,125 @@
+import io
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from runtimeinfo import RuntimeInfoHook
+from runtimeinfo_adapters import MessageHub
+
+THREADS, UPDATES, CHECKPOINTS = 16, 3_000, 25
+
+
+@pytest.fixture(autouse=True)
+def _threads_take_turns_often():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture(params=[True, False], ids=["shared", "unshared"])
+def hub(request):
+    hub = MessageHub("threads", share=request.param)
+    if request.param:
+        hub.share()
+    yield hub
+    hub.unshare()
+
+
+def write_and_read(hub, thread):
+    """Write values of which one can tell who wrote them, and when; look now and then at what all of them wrote."""
+    for number in range(UPDATES):
+        hub.update_scalar("floats", float(thread * UPDATES + number))
+        hub.update_scalar("ints", thread * UPDATES + number)
+        hub.update_scalar(f"counted/{thread}", float(number), count=1 + number % 2)
+        hub.update_info(f"latest/{thread}", number)
+        hub.update_info("iter", number)
+        assert hub.get_info(f"latest/{thread}") == number
+        if number % 100 == 0:
+            hub.update_scalar(f"new/{thread}/{number}", 1.0)
+        if number % 500 == thread:
+            for history in hub.log_scalars.values():
+                history.current()  # a key that is there has a value
+                values, counts = history.data
+                assert len(values) == len(counts)
+            assert in_order_for_each_thread(hub.get_scalar("floats").data[0])
+            assert in_order_for_each_thread(torch.as_tensor(hub.state_dict()["log_scalars"]["ints"]["values"]).numpy())
+
+
+def in_order_for_each_thread(values):
+    """Tell whether each thread's values are its first ones, without a gap, in the order in which it wrote them."""
+    by_thread = [values[values // UPDATES == thread] for thread in range(THREADS)]
+    return all(mine.tolist() == [at * UPDATES + n for n in range(len(mine))] for at, mine in enumerate(by_thread))
+
+
+def test_sixteen_threads_write_and_read_and_lose_nothing(hub):
+    with ThreadPoolExecutor(THREADS) as pool:
+        futures = [pool.submit(write_and_read, hub, thread) for thread in range(THREADS)]
+    for future in futures:
+        future.result()  # raises what the thread raised
+    for key in ("floats", "ints"):
+        values, counts = hub.get_scalar(key).data
+        assert len(values) == THREADS * UPDATES
+        assert (counts == 1).all()
+        assert in_order_for_each_thread(values)
+    for thread in range(THREADS):
+        values, counts = hub.get_scalar(f"counted/{thread}").data
+        assert values.tolist() == list(map(float, range(UPDATES)))
+        assert counts.tolist() == [1, 2] * (UPDATES // 2)
+        assert hub.get_info(f"latest/{thread}") == UPDATES - 1
+    assert len(hub.log_scalars) == 2 + THREADS + THREADS * UPDATES // 100
+
+
+def train(hub, done):
+    rates = {"lr": [0.0]}
+    runner = SimpleNamespace(iter=0, message_hub=hub, optim_wrapper=SimpleNamespace(get_lr=lambda: rates))
+    hook = RuntimeInfoHook()
+    while not done.is_set():
+        rates["lr"][0] = float(runner.iter)
+        hook.before_train_iter(runner, runner.iter, None)
+        hook.after_train_iter(runner, runner.iter, None, {"loss": float(runner.iter), "count": runner.iter})
+        runner.iter += 1
+
+
+def test_each_checkpoint_that_is_saved_while_training_writes_is_whole(hub):
+    done, written_meanwhile = threading.Event(), 0
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(train, hub, done)
+        try:
+            for _ in range(CHECKPOINTS):
+                before = wait_for_more(hub, training)
+                assert completed_in_checkpoint_of(hub) >= before
+                written_meanwhile += hub.get_info("iter") - before
+        finally:
+            done.set()
+    training.result()
+    assert written_meanwhile > 0
+
+
+def wait_for_more(hub, training):
+    """Return how many iterations are complete, once there are more than at the call."""
+    before = hub.get_info("iter", 0)
+    while hub.get_info("iter", 0) == before or "train/count" not in hub.log_scalars:
+        assert not training.done()
+        time.sleep(0)
+    return hub.get_info("iter")
+
+
+def completed_in_checkpoint_of(hub):
+    file = io.BytesIO()
+    torch.save(hub.state_dict(), file)
+    file.seek(0)
+    resumed = MessageHub("resumed", share=False)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    completed = resumed.get_info("iter")
+    for key in ("train/lr", "train/loss", "train/count"):
+        values, counts = resumed.get_scalar(key).data
+        assert values.tolist() == list(range(len(values)))
+        assert len(values) >= completed  # nothing of an iteration that it says is complete is missing
+        assert (counts == 1).all()
+    return completed
