@@ -24,7 +24,7 @@ from runtimeinfo_conformance.subjects import reference_reducer
 
 MUSTS = [rule.id for rule in REQUIREMENTS.values() if rule.party == "reducer" and rule.untestable is None]
 
-SHORT = Profile("short", plans=45, canary_plans=0)
+SHORT = Profile("short", plans=30, canary_plans=0)
 
 
 # A plan in which a rank does not come takes seconds, and shows nothing else.
