@@ -36,6 +36,7 @@ GROUPS = {
     "RESUME": "Resume",
     "FAIL": "Abnormal ends",
     "ORDER": "Hooks",
+    "SHARE": "Other processes",
     "DIST": "Reducing over ranks",
 }
 

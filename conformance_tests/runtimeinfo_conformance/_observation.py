@@ -10,6 +10,17 @@ from typing import Any
 
 from runtimeinfo import CLOSES, InfoReader, Lifecycle, current_hub, hears_everything
 from runtimeinfo_conformance._plan import Fault, Plan, PlannedError
+from runtimeinfo_conformance._reads import Item
+from runtimeinfo_conformance._shared_view import Onlooker, SharedView
+
+# At these all that the hub holds has to be there for others: SHARE-03.
+_EVERYTHING = frozenset(
+    (
+        "before_train",
+        *(f"{edge}_train_epoch" for edge in ("before", "after")),
+        *(f"{edge}_{stage}" for edge in ("before", "after") for stage in ("val", "test")),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class Record:
         identity: The runner's metadata, at before_run and before_train.
         seen: What each probe saw at this event, in the order in which they were called.
         current: What current_hub() answered on each of these infos and scalars; None on a scalar that it lacks.
+        shared: What another process found; None if it found no run.
     """
 
     event: str
@@ -39,6 +51,7 @@ class Record:
     identity: Mapping[str, Any]
     seen: tuple[Sighting, ...]
     current: Mapping[str, Any]
+    shared: SharedView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,21 @@ class Glance:
     at: int
     held: Mapping[str, Any]
     current: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What another process finds where an item of the plan's data is read, in whatever thread.
+
+    Attributes:
+        at: The index of the record before it.
+        item: The item.
+        shared: What is found; None if no run is.
+    """
+
+    at: int
+    item: Item
+    shared: SharedView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +124,7 @@ class Leg:
         plan: What it was asked to do.
         records: The events.
         glances: What components found between them.
+        reads: What another process found meanwhile.
         planned: The exception of the plan's fault, once it was raised.
         fault_at: The index of the record at which it was raised.
         raised: The exception that came out.
@@ -104,11 +133,13 @@ class Leg:
         first: The leg that this one repeats.
         hub: The hub that the runner showed last.
         place: The process and the thread in which it did.
+        left_behind: The boards that were there after the run, and not before.
     """
 
     plan: Plan
     records: list[Record] = field(default_factory=list[Record])
     glances: list[Glance] = field(default_factory=list[Glance])
+    reads: list[Read] = field(default_factory=list[Read])
     planned: BaseException | None = None
     fault_at: int | None = None
     raised: BaseException | None = None
@@ -117,6 +148,7 @@ class Leg:
     first: Leg | None = None
     hub: Any = None
     place: tuple[int, int] | None = None
+    left_behind: list[str] = field(default_factory=list[str])
 
     @property
     def ended_well(self) -> bool:
@@ -162,6 +194,7 @@ class Recorder:
         self.leg = leg
         self.sightings: list[Sighting] = []
         self._occurrences: dict[str, int] = {}
+        self._onlooker = Onlooker()
 
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
         """Note an event."""
@@ -181,14 +214,17 @@ class Recorder:
                 identity=_identity(runner) if event in {"before_run", "before_train"} else {},
                 seen=seen,
                 current=_answers(current_hub(), hub, info, scalars),
+                shared=self._onlooker.look(at_everything=event in _EVERYTHING),
             )
         )
         fault = self.leg.plan.fault
         if fault is not None and fault.event == event:
             self._maybe_raise(fault)
 
-    def look(self) -> None:
-        """Note what a component finds between two events, in the thread of the one before."""
+    def look(self, item: Item) -> None:
+        """Note what a component and another process find between two events, where an item is read."""
+        if self.leg.place is not None and self.leg.place[0] == os.getpid():
+            self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._onlooker.look()))
         # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
         if self.leg.place == _here():
             hub, reader = self.leg.hub, current_hub()
@@ -201,6 +237,7 @@ class Recorder:
         # A hub which cannot be read has made the run crash already, when its first event was noted.
         if self.leg.hub is not None and self.leg.records:
             self.leg.final_info = _infos(self.leg.hub)
+        self.leg.left_behind = self._onlooker.left_behind()
 
     def _maybe_raise(self, fault: Fault) -> None:
         occurrence = self._occurrences[fault.event] = self._occurrences.get(fault.event, -1) + 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo import is_scalar
-from runtimeinfo_conformance._reads import tell_of_read
+from runtimeinfo_conformance._reads import Item, tell_of_read
 from runtimeinfo_conformance._short_repr import ShortRepr
 from runtimeinfo_conformance._values import make_value
 
@@ -83,12 +83,12 @@ class PlannedDataset:
     def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < self._length:
             raise IndexError(index)
-        tell_of_read()
-        if self._stage != "train":
-            return Batch(self._stage, index, {})
         if index <= self._last:
             self._epoch += 1
         self._last = index
+        tell_of_read(Item(self._stage, self._epoch, index))
+        if self._stage != "train":
+            return Batch(self._stage, index, {})
         turn = self._epoch * self._length + index
         return Batch("train", index, self._plan.outputs_of(turn), stop=turn + 1 == self._plan.stop_after)
 

@@ -40,7 +40,9 @@ def _seems_there(subject: Subject, name: str, guard: Guard) -> bool:
         if name in REQUIREMENTS[id].capabilities and not is_upcoming(subject, REQUIREMENTS[id])
     }
     tally = Tally()
-    for plan in [plan for plan in fixed_plans(more) if plan.fault is None and name in plan.needs]:
+    plans = [plan for plan in fixed_plans(more) if plan.fault is None]
+    # What no plan has to ask for shows in all of them.
+    for plan in [plan for plan in plans if name in plan.needs] or plans:
         judge_plan(more, plan, tally, guard)
         if tally.crash is not None or any(count.failure for count in tally.counts.values()):
             return False

@@ -14,6 +14,7 @@ from typing import Any
 from simple_hub import SimpleHub
 
 from runtimeinfo import HOOK_POINTS, Dispatcher, use_hub
+from runtimeinfo_adapters.sharing import SharingHook
 from runtimeinfo_conformance import Plan, Subject
 
 
@@ -43,7 +44,7 @@ class Trainer:
         self.cfg: Any = SimpleNamespace(pretty_text=f"epochs: {plan.max_epochs}")
         self.seed = plan.seed
         self.experiment_name = plan.experiment_name
-        self.dispatcher = Dispatcher(hooks)
+        self.dispatcher = Dispatcher([*hooks, SharingHook()])
         self.optim_wrapper: Any = Optimizers(plan.optimizers, plan.groups)
         self.train_dataloader: Any = plan.train_dataloader()
         self.epoch = self.iter = 0
@@ -503,7 +504,7 @@ def subject_of(kind: type[Trainer]) -> Subject:
         run=lambda plan, hooks: kind(plan, hooks).fit(),
         capabilities={
             "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
-            "unsized", "scheduler", "optimizers", "accumulation", "early_stop", "resume", "resume_mid_epoch",
+            "unsized", "scheduler", "optimizers", "accumulation", "early_stop", "resume", "resume_mid_epoch", "share",
         },
     )  # fmt: skip
 

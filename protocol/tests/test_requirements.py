@@ -11,7 +11,7 @@ from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSIONS, Requirement
 from runtimeinfo._requirement import Level, Party
 
 REPOSITORY = Path(__file__).parents[2]
-GROUPS = ("LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "DIST")
+GROUPS = ("LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "DIST")
 SOURCE_TREES = ("protocol/runtimeinfo", "adapters/runtimeinfo_adapters", "conformance_tests/runtimeinfo_conformance")
 REQUIREMENT_ID = re.compile(rf"\b(?:{'|'.join(GROUPS)})-\d\d\b")
 

@@ -126,7 +126,7 @@ class RuntimeInfoCallback(Callback):
         """Begin the training, maybe in the middle of an epoch: Lightning then has no event for its start."""
         self._has_trained = True
         loop = trainer.fit_loop
-        vars(loop).pop("setup_data", None)
+        cast("dict[str, Any]", vars(loop)).pop("setup_data", None)
         self._take_counters(loop)
         self._publisher.emit("before_train")
         if loop.restarted_mid_epoch:

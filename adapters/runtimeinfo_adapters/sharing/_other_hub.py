@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from runtimeinfo import MessageHub
 from runtimeinfo import ScalarHistory as AnyHistory
@@ -75,11 +75,11 @@ class LatestOf:
     def latest(self) -> Latest | None:
         """Return the latest value, and as its number how many other ones were seen here; None if there is none."""
         try:
-            value, mean = self.history.current(), self.history.mean(1)
+            value, mean = cast("Any", self.history.current()), self.history.mean(1)
         except ValueError:  # it is empty
             return None
-        number = value.item() if hasattr(value, "item") else value
-        number = number if isinstance(number, int) else float(number)
+        plain = value.item() if hasattr(value, "item") else value
+        number = plain if isinstance(plain, int) else float(plain)
         samples = _samples(number, float(mean))
         if self._last != (number, samples):
             self._last = number, samples

@@ -10,6 +10,17 @@ from runtimeinfo_conformance._observation import Probe
 from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._values import CHANGING_KIND
 from runtimeinfo_conformance.judges.life import find_batch
+from runtimeinfo_conformance.mutants._board import (
+    BoardLeftBehind,
+    BoardShowsBetweenEvents,
+    board_is_open_to_others,
+    board_shows,
+    counters_of_iteration_before,
+    epoch_of_next,
+    iteration_far_back,
+    no_entries,
+    not_current,
+)
 from runtimeinfo_conformance.mutants._changes import (
     counters_since_resume,
     dataset_wrapped,
@@ -345,6 +356,13 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("a metric keeps its first kind", "SCALAR-08", stale("after_val_epoch", "metrics")),
     Mutant("there are no test metrics", "SCALAR-09", give("after_test_epoch", "metrics", lambda _: None)),
+    Mutant("no other process finds the run", "SHARE-01", board_shows(not_current)),
+    Mutant("other processes see the iteration before", "SHARE-01", board_shows(counters_of_iteration_before)),
+    Mutant("batches are made with the epoch to come", "SHARE-02", BoardShowsBetweenEvents(epoch_of_next)),
+    Mutant("other processes see no scalar", "SHARE-03", board_shows(no_entries)),
+    Mutant("the board is open to others", "SHARE-05", at(board_is_open_to_others, "after_train")),
+    Mutant("the board is left behind", "SHARE-06", around=BoardLeftBehind()),
+    Mutant("batches are made three iterations late", "SHARE-07", BoardShowsBetweenEvents(iteration_far_back)),
     Mutant("an exception is swallowed", "FAIL-01", around=swallow),
     Mutant("an interrupt is swallowed", "FAIL-01", around=swallow_interrupts),
     Mutant("an exception is dressed up", "FAIL-01", around=dress_up),

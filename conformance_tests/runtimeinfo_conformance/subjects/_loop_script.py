@@ -28,6 +28,7 @@ CAPABILITIES = frozenset(
         "accumulation",
         "early_stop",
         "resume",
+        "share",
         "resume_mid_epoch",
     }
 )

@@ -162,6 +162,7 @@ def subject() -> Subject:
         str(ignite.__version__),
         run=run,
         capabilities={
+            "share",
             "val",
             "val_before",
             "val_inside",

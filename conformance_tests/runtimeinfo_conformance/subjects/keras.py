@@ -180,6 +180,7 @@ def subject() -> Subject:
         str(keras.__version__),
         run=run,
         capabilities={
+            "share",
             "val",
             "val_before",
             "val_inside",

@@ -224,6 +224,7 @@ def subject() -> Subject:
         lightning.__version__,
         run=run,
         capabilities={
+            "share",
             "val",
             "val_before",
             "val_inside",

@@ -124,6 +124,7 @@ def _subject(name: str, hub: str) -> Subject:
         mmengine.__version__,
         run=make_run(hub),
         capabilities={
+            "share",
             "val",
             "test",
             "outputs",

@@ -135,6 +135,7 @@ def subject() -> Subject:
         str(_transformers.__version__),
         run=run,
         capabilities={
+            "share",
             "val",
             "val_before",
             "val_inside",

@@ -10,5 +10,5 @@ def run(plan, hooks):  # a fresh runner each call
     trainer.fit()
 
 
-capabilities = {"val", "outputs", "metainfo", "unsized"}
+capabilities = {"val", "outputs", "metainfo", "share", "unsized"}
 test_conformance = conformance(Subject("myfw", myfw.__version__, run=run, capabilities=capabilities))

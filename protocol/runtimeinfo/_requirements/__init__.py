@@ -17,9 +17,10 @@ from runtimeinfo._requirements._meta import META
 from runtimeinfo._requirements._order import ORDER
 from runtimeinfo._requirements._resume import RESUME
 from runtimeinfo._requirements._scalar import SCALAR
+from runtimeinfo._requirements._share import SHARE
 from runtimeinfo._requirements._stage import STAGE
 
-REQUIREMENTS = MappingProxyType(
-    {rule.id: rule for group in (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER, DIST) for rule in group}
-)
+_GROUPS = (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER, SHARE, DIST)
+
+REQUIREMENTS = MappingProxyType({rule.id: rule for group in _GROUPS for rule in group})
 """Every requirement by its id, in the order of the spec."""

@@ -6,6 +6,7 @@ a later one with its id (`runtimeinfo.board.process`) are part of the spec.
 """
 
 from runtimeinfo._errors import BoardError as BoardError
+from runtimeinfo.board._finding import BoardFinder as BoardFinder
 from runtimeinfo.board._finding import find_board as find_board
 from runtimeinfo.board._folder import FOLDER_VARIABLE as FOLDER_VARIABLE
 from runtimeinfo.board._folder import board_files as board_files

@@ -1,0 +1,128 @@
+"""SHARE: what other processes see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runtimeinfo.board import layout
+from runtimeinfo.board.text import NotTextError, encode
+from runtimeinfo_conformance._observation import Read
+from runtimeinfo_conformance._values import is_same
+from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+
+# No worker fetches ahead here: what is left is the iteration that is published once its batch is there, and a batch
+# that the framework fetches ahead.
+_MOST_BEHIND = 2
+
+# The modes of the folder and of the board.
+_CLOSED_TO_OTHERS = (0o700, 0o600)
+
+
+@judge("SHARE-01")
+def finds_the_run(case: Case) -> Iterator[Finding]:
+    """At each event of a run another process reads where it is."""
+    is_inside = False
+    for at, record, _ in case.each():
+        is_inside = (is_inside or record.event == "before_run") and record.event != "after_run"
+        if is_inside:
+            held = {key: record.info[key] for key in layout.SLOTS if key in record.info}
+            if record.shared is None:
+                yield Finding(at, held, "no run")
+            elif record.shared.modes == _CLOSED_TO_OTHERS:  # otherwise it is SHARE-05's
+                yield Finding(at, held, record.shared.fault or dict(record.shared.position))
+
+
+@judge("SHARE-02")
+def epoch_of_the_batch(case: Case) -> Iterator[Finding]:
+    """Where a training batch is made, the epoch is the batch's."""
+    key = "epoch where a batch is made"
+    for read, position in _training_reads(case):
+        yield Finding(read.at, {key: read.item.epoch}, {key: position["epoch"]})
+
+
+@judge("SHARE-03")
+def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
+    """Another process reads scalars and infos as the hub holds them."""
+    for at, record, _ in case.each():
+        if record.shared is not None and record.shared.held is not None:
+            infos = {key: value for key, value in record.info.items() if key not in layout.SLOTS and _has_place(value)}
+            held = {**infos, **{key: values[-1] for key, values in record.scalars.items() if values}}
+            found = {key: record.shared.held.get(key, "nothing") for key in held}
+            if held:
+                yield Finding(at, *_differing(held, found))
+
+
+@judge("SHARE-05")
+def is_the_users_own(case: Case) -> Iterator[Finding]:
+    """The folder and the board are closed to others."""
+    for at, record, _ in case.each():
+        if record.shared is not None:
+            yield Finding(at, _told(_CLOSED_TO_OTHERS), _told(record.shared.modes))
+
+
+@judge("SHARE-06")
+def ends_with_the_run(case: Case) -> Iterator[Finding]:
+    """Once the run has ended, its board is gone."""
+    if any(record.shared is not None for record in case.records):
+        left = ", ".join(case.leg.left_behind)
+        yield Finding(None, "no board left", f"left: {left}" if left else "no board left")
+
+
+@judge("SHARE-07")
+def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
+    """Where a training batch is made, the iteration is a little behind at most."""
+    for read, position in _training_reads(case):
+        place = read.item.epoch * case.plan.batches + read.item.index
+        found = position["iter"]
+        bounds = f"an iter from {max(place - _MOST_BEHIND, 0)} to {place} where the batch of {place} is made"
+        is_right = isinstance(found, int) and place - _MOST_BEHIND <= found <= place
+        yield Finding(read.at, bounds, bounds if is_right else f"an iter of {found}")
+
+
+def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any]]]:
+    """Iterate over the batches that were made, each with where the training was by what another process saw.
+
+    Where the hub itself counts wrong, or is late with that, it is COUNT's.
+    """
+    for read in case.leg.reads:
+        if (
+            read.item.stage != "train"
+            or read.shared is None
+            or read.shared.fault
+            or not 0 <= read.at < len(case.records)
+        ):
+            continue
+        if read.item.epoch == case.plan.start_epoch and read.item.index < case.plan.start_batch:
+            continue  # a resumed training passes over it
+        following = range(read.at, len(case.records))
+        begin = next((at for at in following if case.records[at].event == "before_train_iter"), None)
+        if begin is not None and all(_counts_right(case, at) for at in (read.at, begin)):
+            yield read, {"epoch": "none", "iter": "none", **read.shared.position}
+
+
+def _counts_right(case: Case, at: int) -> bool:
+    info, model = case.records[at].info, case.expectations[at]
+    # Between two events that publish it the hub's iter is behind by the one that has ended.
+    return info.get("epoch", model.epoch) == model.epoch and info.get("iter", model.iter) in (
+        model.iter,
+        model.iter - 1,
+    )
+
+
+def _told(modes: tuple[int, int]) -> str:
+    folder, board = modes
+    return f"modes {folder:04o} and {board:04o}"
+
+
+def _has_place(value: Any) -> bool:
+    try:
+        encode(value, layout.MAX_INFO)
+    except NotTextError:
+        return False
+    return True
+
+
+def _differing(held: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    keys = [key for key, value in held.items() if not is_same(value, found[key])]
+    return {key: held[key] for key in keys}, {key: found[key] for key in keys}

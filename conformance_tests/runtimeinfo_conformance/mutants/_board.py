@@ -1,0 +1,134 @@
+"""What another process finds of a faulty runner: nothing, or not what the hub holds."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runtimeinfo.board import find_board, layout
+from runtimeinfo_adapters.sharing import Board
+from runtimeinfo_conformance._observation import Recorder
+from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+
+Change = Callable[[Any], dict[int, int]]
+"""What is other than it is, by cells: called with the hub."""
+
+
+def board_shows(change: Change, *events: str) -> MakeFault:
+    """Let a board show other values while events are noted; at all of them by default."""
+
+    def make(_plan: Plan, hook: object) -> Fault:
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if not isinstance(hook, Recorder) or (events and event not in events):
+                return call(runner, given)
+            path = find_board(os.getpid())
+            before = _write(path, change(runner.message_hub))
+            try:
+                return call(runner, given)
+            finally:
+                _write(path, before)
+
+        return fault
+
+    return make
+
+
+def board_is_open_to_others(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Let others read the board."""
+    path = find_board(os.getpid())
+    if path is None:
+        return call(runner, given)
+    path.chmod(0o644)
+    try:
+        return call(runner, given)
+    finally:
+        path.chmod(0o600)
+
+
+class BoardShowsBetweenEvents:
+    """Lets a board show other values where data is read: its fault for one hook of a run.
+
+    Args:
+        change: What is other than it is.
+    """
+
+    def __init__(self, change: Change) -> None:
+        self._change = change
+        self._path: Path | None = None
+        self._before: dict[int, int] = {}
+
+    def __call__(self, _plan: Plan, hook: object) -> Fault:
+        """Make the fault."""
+
+        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            _write(self._path, self._before)
+            self._path, self._before = None, {}
+            result = call(runner, given)
+            if isinstance(hook, Recorder):  # the last one of all
+                self._path = find_board(os.getpid())
+                self._before = _write(self._path, self._change(runner.message_hub))
+            return result
+
+        return fault
+
+
+class BoardLeftBehind:
+    """Leaves a board behind when a run has ended, until the next one."""
+
+    def __init__(self) -> None:
+        self._left: Board | None = None
+
+    def __call__(self, run: Callable[[], object]) -> object:
+        """Run, and leave it."""
+        try:
+            return run()
+        finally:
+            # In this order, lest it gets the same name: what was there before the run is not left by it.
+            before, self._left = self._left, Board({}, {})
+            if before is not None:
+                before.close()
+            atexit.register(self._left.close)
+
+
+def counters_of_iteration_before(hub: Any) -> dict[int, int]:
+    """Be one iteration late."""
+    return {layout.ITER: (hub.get_info("iter") or 0) - 1}
+
+
+def epoch_of_next(hub: Any) -> dict[int, int]:
+    """Be one epoch early."""
+    return {layout.EPOCH: (hub.get_info("epoch") or 0) + 1}
+
+
+def iteration_far_back(hub: Any) -> dict[int, int]:
+    """Be three iterations late."""
+    return {layout.ITER: (hub.get_info("iter") or 0) - 3}
+
+
+def not_current(_hub: Any) -> dict[int, int]:
+    """Be the board of no run that goes on."""
+    return {layout.CURRENT: 0}
+
+
+def no_entries(_hub: Any) -> dict[int, int]:
+    """Show no scalar."""
+    return {layout.ENTRIES: 0}
+
+
+def _write(path: Path | None, cells: dict[int, int]) -> dict[int, int]:
+    """Write cells of a board, and return what they were."""
+    if path is None or not path.exists():
+        return {}
+    before: dict[int, int] = {}
+    with path.open("r+b", buffering=0) as file:
+        for cell, value in cells.items():
+            file.seek(cell * layout.CELL)
+            before[cell] = int.from_bytes(file.read(layout.CELL), sys.byteorder, signed=True)
+            file.seek(cell * layout.CELL)
+            file.write(value.to_bytes(layout.CELL, sys.byteorder, signed=True))
+    return before
