@@ -33,7 +33,7 @@ def picture(runs: Sequence[Run], canvas: Canvas, *, height: int | None = None, f
         lines += _body(runs, canvas, None if height is None else max(height - len(lines), 1))
     else:
         said = f"No run of this user is seen in {_text.plain(folder, is_ascii=canvas.is_ascii)}."
-        hint = "A run under any adapter of runtimeinfo shows here by itself, from when it begins."
+        hint = "A run under any adapter of runtimeinfo shows here by itself."
         lines += [canvas.fitted(Text(f"  {said}")), canvas.fitted(Text(f"  {hint}", style="bright_black"))]
     for line in lines:
         line.rstrip()

@@ -81,9 +81,9 @@ def _age(run: Run) -> str:
 def _loss(run: Run) -> str:
     """Return the first of the scalars of training which is no learning rate."""
     rates = learning_rates(run.scalars)
-    keys = [key for key in shown_scalars(run.scalars) if key not in rates and key.startswith("train/")]
-    named = [key for key in keys if "loss" in key] or keys
-    return _text.value(run.scalars[named[0]].value) if named else ""
+    keys = (key for key in shown_scalars(run.scalars) if key not in rates and key.startswith("train/"))
+    first = next(keys, None)
+    return "" if first is None else _text.value(run.scalars[first].value)
 
 
 def _name_width(runs: Sequence[Run], canvas: Canvas) -> int:

@@ -19,6 +19,7 @@ def test_what_is_a_learning_rate(keys: list[str], rates: set[str]) -> None:
     assert learning_rates(keys) == rates
 
 
-def test_the_order_is_that_of_the_stages_and_then_that_of_the_run() -> None:
-    keys = ["b", "a", "test/acc", "val/z", "val/a", "train/z", "train/a", "train/lr"]
-    assert shown_scalars(keys) == ["train/lr", "train/z", "train/a", "val/z", "val/a", "test/acc", "b", "a"]
+def test_the_order_is_that_of_the_stages_losses_first_and_then_that_of_the_run() -> None:
+    keys = ["b", "a", "test/acc", "val/z", "val/loss", "train/z", "train/a", "train/aux_loss", "train/lr"]
+    shown = ["train/lr", "train/aux_loss", "train/z", "train/a", "val/loss", "val/z", "test/acc", "b", "a"]
+    assert shown_scalars(keys) == shown
