@@ -40,7 +40,7 @@ _NOBODY = _NobodyPublishing()
 # CPython < 3.14, and shall see the run that it works for: the hub that the process has entered last.
 _in_this_context: ContextVar[tuple[InfoReader, ...]] = ContextVar("runtimeinfo_hubs", default=())
 _in_this_process: list[InfoReader] = []
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 _parent = Parent(_NOBODY)
 
