@@ -77,6 +77,8 @@ def test_what_is_not_known_is_left_out() -> None:
     assert drawn(bare())[2:] == [f"● pid 4711{'0.0 s ago':>70}"]
     (progress,) = drawn(bare(iter=7, rate=2.0))[3:]
     assert progress.split() == ["iter", "7", "2.0", "it/s"]
+    (progress,) = drawn(bare(epoch=0, max_epochs=0, iter=0, max_iters=0))[3:]
+    assert progress.split() == ["epoch", "0/0", "iter", "0/0"]
     (progress,) = drawn(bare(epoch=1, max_epochs=2))[3:]
     assert progress.split() == ["epoch", "1/2", "━" * 15 + "┄" * 15]
 
