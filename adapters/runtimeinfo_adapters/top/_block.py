@@ -88,7 +88,9 @@ def _progress(run: Run, canvas: Canvas, alignment: Alignment) -> Text:
     if second:
         line.append(f"  {second}")
         line.append_text(_bar(_facts.part(run.iter, run.max_iters), each_bar, canvas))
-    return canvas.fitted(line.append(f"  {_speed(run)}"))
+    if alignment.speed:
+        line.append(f"  {_speed(run)}")
+    return canvas.fitted(line)
 
 
 def _speed(run: Run) -> str:
