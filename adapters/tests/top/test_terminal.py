@@ -37,6 +37,8 @@ class Tmux:
         environment = os.environ | {"LC_ALL": "C.UTF-8"}
         environment = {key: value for key, value in environment.items() if not key.startswith(("TMUX", "NO_COLOR"))}
         self._environment = environment
+
+    def start(self) -> None:
         self("-f", os.devnull, "new-session", "-d", "-x", "80", "-y", "24", "bash --norc --noprofile")
         self.wait_for(r"\S")
 
@@ -95,6 +97,7 @@ def tmux(wait_until: Callable[..., Any], folder: Any) -> Iterator[Tmux]:
     assert os.environ[FOLDER_VARIABLE] == str(folder)
     tmux = Tmux(wait_until)
     try:
+        tmux.start()
         yield tmux
     finally:
         tmux("kill-server")
