@@ -9,7 +9,7 @@ export KERAS_BACKEND := torch
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types unit bench docs adapters lowest killers kit-quality nightly clean
+.PHONY: help check test lint types unit bench soak docs adapters lowest killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,8 +50,11 @@ unit: $(STAMP)                         ## the tests, and the examples in the doc
 	$(BIN)/python -m pytest --doctest-modules protocol/runtimeinfo adapters/runtimeinfo_adapters \
 	    conformance_tests/runtimeinfo_conformance
 
-bench: $(STAMP)                        ## us and the peers in one run; writes the figures into README.md
+bench: $(STAMP)                        ## us and the peers in one run; writes the figures into README.md, and docs/cost.svg
 	$(BIN)/python benchmarks/run.py --write
+
+soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md
+	$(BIN)/python benchmarks/soak.py --write
 
 docs: $(STAMP)                         ## write what is generated: the spec, and the figures of the lifecycle
 	$(BIN)/python docs/generate.py

@@ -1,51 +1,34 @@
 """Measures us and our peers in one run, and prints the figures as one table of ratios.
 
-    python benchmarks/run.py [--quick] [--write] [--readme PATH]
+    python benchmarks/run.py [--quick] [--write] [--readme PATH] [--plot PATH]
 
-Times are medians over rounds in which all candidates take turns; see timing.py.
+Times are medians over rounds in which all candidates take turns; see timing.py. Our hubs are shared with other
+processes, as they are in a run, unless a row says that they are not.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import reduce
+import saved_state
+import shared_numbers
+from cost_plot import picture
+from effort import FULL, QUICK, Effort
 from frameworks import frameworks, window
+from iteration_costs import IterationCosts
 from memory import bytes_per_value
 from startup import heavy_modules_after, import_seconds
-from subjects import Drive, HistoryBuffer, Outputs, by_hand, float_outputs, mmengine, ours, ours_driven, tensor_outputs
-from table import Aim, MarkersMissingError, Row, around_markers, render, write_between_markers
-from timing import Window, round_robin, stopwatch
+from subjects import HistoryBuffer, float_outputs, tensor_outputs
+from table import Aim, MarkersMissingError, Row, around_markers, microseconds, render, times, write_between_markers
+from timing import round_robin
 
 from runtimeinfo_adapters import ScalarHistory
-
-# How many iterations of mmengine make a window, by the length of its histories: they take longer and longer.
-_SEED_WINDOWS = {1_000: 256, 10_000: 128, 100_000: 32, 200_000: 16}
-_AIMS_BESIDE_SEED = {1_000: 15, 200_000: 500}
-
-# A history moves its values into an array once in 4,096 updates: so each window of ours has one such move.
-_WINDOW = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much time to take."""
-
-    rounds: int
-    import_rounds: int
-    long_run: int
-    trainings: int
-    """How often each framework trains, bare, with us and with its own log."""
-    batches: int
-    """Of each of these trainings."""
-
-
-_FULL = Effort(rounds=21, import_rounds=15, long_run=1_000_000, trainings=9, batches=1_000)
-_QUICK = Effort(rounds=1, import_rounds=3, long_run=20_000, trainings=1, batches=20)
 
 
 def main() -> int:
@@ -53,7 +36,7 @@ def main() -> int:
     try:
         if arguments.write:
             around_markers(arguments.readme)  # before minutes are spent on it
-        table = _measure(_QUICK if arguments.quick else _FULL)
+        table = _measure(QUICK if arguments.quick else FULL, arguments.plot if arguments.write else None)
         print(table)
         if arguments.write:
             write_between_markers(arguments.readme, table)
@@ -63,8 +46,11 @@ def main() -> int:
     return 0
 
 
-def _measure(effort: Effort) -> str:
-    return render(_rows(effort), " A quick run: the figures mean little." if effort is _QUICK else "")
+def _measure(effort: Effort, plot: Path | None) -> str:
+    before = os.getloadavg()[0]
+    rows = list(_rows(effort, plot))
+    load = f" Load {before:.1f} before and {os.getloadavg()[0]:.1f} after."
+    return render(rows, load + (" A quick run: the figures mean little." if effort is QUICK else ""))
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -73,58 +59,68 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write the table into the README, between its markers")
     readme = Path(__file__).resolve().parent.parent / "README.md"
     parser.add_argument("--readme", type=Path, default=readme, metavar="PATH", help="which file --write changes")
+    plot = readme.parent / "docs" / "cost.svg"
+    parser.add_argument("--plot", type=Path, default=plot, metavar="PATH", help="where --write puts the picture")
     return parser.parse_args()
 
 
-def _rows(effort: Effort) -> Iterator[Row]:
+def _rows(effort: Effort, plot: Path | None) -> Iterator[Row]:
     for kind, outputs in (("2 tensors", tensor_outputs()), ("2 floats", float_outputs())):
-        yield from _iteration_rows(kind, outputs, effort)
+        costs = IterationCosts.measure(outputs, effort)
+        yield from costs.rows(kind, effort)
+        if plot is not None and kind == "2 tensors":
+            plot.write_text(picture(costs.series(), "What one iteration costs"), encoding="utf-8")
     yield from _framework_rows(effort)
+    yield from _share_rows(effort)
+    yield from _reduce_rows(effort)
+    yield from _state_rows(effort)
+    yield _memory_row(effort)
     yield _import_row(effort)
     yield _heavy_row()
-    yield _memory_row(effort)
 
 
-def _iteration_rows(kind: str, outputs: Outputs, effort: Effort) -> Iterator[Row]:
-    # This hub has really come so far, update by update, and goes on from there.
-    driven = ours_driven(effort.long_run, outputs)
-    windows: dict[tuple[str, int], Window] = {
-        ("by hand", 0): _fresh_window(lambda: by_hand(outputs), _WINDOW),
-        ("ours after", 1_000): _fresh_window(lambda: ours_driven(1_000, outputs), _WINDOW),
-        ("ours after", effort.long_run): lambda: stopwatch(driven, _WINDOW),
-    }
-    for length, iterations in _SEED_WINDOWS.items():
-        # The first block makes the array grow, which 200,000 updates would share: it is no part of this window.
-        windows["ours", length] = _fresh_window(lambda length=length: ours(length, outputs), _WINDOW, before=_WINDOW)
-        windows["mmengine", length] = _fresh_window(lambda length=length: mmengine(length, outputs), iterations)
-    seconds = round_robin(windows, effort.rounds)
+def _share_rows(effort: Effort) -> Iterator[Row]:
+    written, read = shared_numbers.costs(effort.calls, effort.rounds)
+    for what, mine, taken in (
+        ("write", shared_numbers.WRITE, written),
+        ("read in a worker", shared_numbers.READ, read),
+        ("read in a worker", shared_numbers.READ_BOARD, read),
+    ):
+        for peer in shared_numbers.PEERS:
+            yield Row(
+                f"a shared number, {what}: {mine}",
+                microseconds(taken[mine]),
+                f"{peer} {microseconds(taken[peer])}",
+                times(taken[mine], taken[peer]),
+            )
 
-    for length in _SEED_WINDOWS:
-        mine, seeds = seconds["ours", length], seconds["mmengine", length]
-        at_least = _AIMS_BESIDE_SEED.get(length)
+
+def _reduce_rows(effort: Effort) -> Iterator[Row]:
+    costs = reduce.costs(effort.ranks, effort.reduced, is_quick=effort.rounds == 1)
+    for keys in effort.reduced:
+        seconds = {cost.candidate: cost.seconds for cost in costs if cost.keys == keys}
+        mine = seconds.pop(reduce.OURS)
+        for peer, theirs in seconds.items():
+            yield Row(
+                f"reduce {keys} scalars over {effort.ranks} ranks",
+                f"{mine * 1e3:.2f} ms",
+                f"{peer} {theirs * 1e3:.2f} ms",
+                times(mine, theirs),
+            )
+
+
+def _state_rows(effort: Effort) -> Iterator[Row]:
+    length = effort.long_run
+    size, save, load = saved_state.costs(length, effort.trainings)
+    for what, taken, shown in (
+        ("size", size, lambda count: f"{count / 1e6:.2f} MB"),
+        ("save", save, lambda seconds: f"{seconds * 1e3:.2f} ms"),
+        ("load", load, lambda seconds: f"{seconds * 1e3:.2f} ms"),
+    ):
+        mine, seeds = taken[saved_state.OURS], taken[saved_state.MMENGINE]
         yield Row(
-            f"iteration, {kind}, at {length:,}",
-            _microseconds(mine),
-            f"mmengine {_microseconds(seeds)}",
-            f"{seeds / mine:.1f} x less",
-            at_least and Aim(f"at least {at_least} x less", seeds / mine >= at_least),
+            f"checkpoint of {length:,} values, {what}", shown(mine), f"mmengine {shown(seeds)}", times(mine, seeds)
         )
-    mine, hand = seconds["ours after", 1_000], seconds["by hand", 0]
-    yield Row(
-        f"iteration, {kind}",
-        _microseconds(mine),
-        f"lists by hand {_microseconds(hand)}",
-        f"{mine / hand:.2f} x",
-        Aim("at most 3 x", mine / hand <= 3),
-    )
-    late = seconds["ours after", effort.long_run]
-    yield Row(
-        f"iteration, {kind}, after {effort.long_run:,}",
-        _microseconds(late),
-        f"after 1,000: {_microseconds(mine)}",
-        f"{late / mine:.2f} x",
-        Aim("at most 1.2 x", late / mine <= 1.2),
-    )
 
 
 def _framework_rows(effort: Effort) -> Iterator[Row]:
@@ -133,30 +129,19 @@ def _framework_rows(effort: Effort) -> Iterator[Row]:
         seconds = round_robin(windows, effort.trainings)
         bare, ours, own = (seconds[kind] for kind in ("bare", "ours", "own"))
         yield Row(
-            f"iteration, in {framework}, bare {_microseconds(bare)}",
-            f"with us {_microseconds(ours)}",
-            f"with {own_log} {_microseconds(own)}",
-            _added(ours - bare, own - bare),
+            f"iteration, in {framework}, bare {microseconds(bare)}",
+            f"with us {microseconds(ours)}",
+            f"with {own_log} {microseconds(own)}",
+            _added(ours - bare, own - bare, noise=0.02 * bare),
         )
 
 
-def _added(ours: float, own: float) -> str:
-    if ours <= 0 and own <= 0:
+def _added(ours: float, own: float, noise: float) -> str:
+    if ours <= noise and own <= noise:
         return "within the noise"
-    if ours <= 0 or own <= 0:  # a ratio would say nothing
+    if ours <= noise or own <= noise:  # a ratio would say nothing
         return "adds more" if ours > own else "adds less"
-    return f"adds {own / ours:.1f} x less" if own >= ours else f"adds {ours / own:.1f} x more"
-
-
-def _fresh_window(make: Callable[[], Drive], iterations: int, before: int = 2) -> Window:
-    """Measure a new subject each time, so that its histories have the length that they shall have."""
-
-    def window() -> float:
-        drive = make()
-        drive(before)  # with what is done once, at the first update
-        return stopwatch(drive, iterations)
-
-    return window
+    return f"adds {times(ours, own)}"
 
 
 def _import_row(effort: Effort) -> Row:
@@ -189,15 +174,11 @@ def _memory_row(effort: Effort) -> Row:
 
     our_bytes, seed_bytes = bytes_per_value(mine, length), bytes_per_value(seeds, length)
     return Row(
-        f"memory a value, of {length:,}",
-        f"{our_bytes:.1f} bytes",
-        f"mmengine {seed_bytes:.1f} bytes",
+        f"memory of a history of {length:,} values",
+        f"{our_bytes * length / 1e6:.2f} MB",
+        f"mmengine {seed_bytes * length / 1e6:.2f} MB",
         f"{seed_bytes / our_bytes:.1f} x less",
     )
-
-
-def _microseconds(seconds: float) -> str:
-    return f"{seconds * 1e6:,.2f} µs" if seconds < 1e-4 else f"{seconds * 1e6:,.0f} µs"
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ the same: the iteration, two learning rates and two outputs.
 
 from __future__ import annotations
 
+import multiprocessing
 import warnings
-from collections.abc import Callable
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from hooked import Drive, Outputs, drive_hook, keys_of, least_runner
 
 from runtimeinfo import RuntimeInfoHook
 from runtimeinfo_adapters import MessageHub, ScalarHistory
@@ -23,9 +23,6 @@ with warnings.catch_warnings():
     from mmengine.hooks import RuntimeInfoHook as SeedHook
     from mmengine.logging import HistoryBuffer
     from mmengine.logging import MessageHub as SeedHub
-
-Drive = Callable[[int], None]
-Outputs = dict[str, Any]
 
 _names = count()
 
@@ -40,16 +37,18 @@ def float_outputs() -> Outputs:
     return {"loss": 4.0, "loss_aux": 0.25}
 
 
-def ours(length: int, outputs: Outputs) -> Drive:
+def ours(length: int, outputs: Outputs, *, share: bool = True) -> Drive:
     """Our hook and hub, with histories of this length."""
-    histories = {key: ScalarHistory(np.full(length, 0.5)) for key in _keys(outputs)}
+    histories = {key: ScalarHistory(np.full(length, 0.5)) for key in keys_of(outputs)}
     hub = MessageHub(f"ours-{next(_names)}", log_scalars=histories, resumed_keys=dict.fromkeys(histories, True))
-    return _drive_hook(RuntimeInfoHook(), hub, outputs)
+    if share:
+        hub.share()  # until the hub goes
+    return drive_hook(RuntimeInfoHook(), hub, outputs)
 
 
 def ours_driven(length: int, outputs: Outputs) -> Drive:
     """Our hook and hub after so many iterations: every value has come by an update."""
-    drive = _drive_hook(RuntimeInfoHook(), MessageHub(f"driven-{next(_names)}"), outputs)
+    drive = ours(0, outputs)
     drive(length)
     return drive
 
@@ -59,19 +58,20 @@ def mmengine(length: int, outputs: Outputs) -> Drive:
 
     They get it by their constructor: 200,000 updates would take minutes.
     """
-    histories = {key: HistoryBuffer(np.full(length, 0.5), np.ones(length, dtype=int)) for key in _keys(outputs)}
+    histories = {key: HistoryBuffer(np.full(length, 0.5), np.ones(length, dtype=int)) for key in keys_of(outputs)}
     hub = SeedHub(f"mmengine-{next(_names)}", log_scalars=histories, resumed_keys=dict.fromkeys(histories, True))
-    return _drive_hook(SeedHook(), hub, outputs)
+    return drive_hook(SeedHook(), hub, outputs)
 
 
-def by_hand(outputs: Outputs) -> Drive:
-    """What one writes without any of this: an entry in a dictionary, and lists."""
-    runner = _runner(None)
+def by_hand(outputs: Outputs, *, share: bool = False) -> Drive:
+    """What one writes without any of this: an entry in a dictionary, and lists; for workers a shared number."""
+    runner = least_runner(None)
     info: dict[str, Any] = {}
     lr: list[float] = []
     lr_head: list[float] = []
     loss: list[float] = []
     loss_aux: list[float] = []
+    number: Any = multiprocessing.Value("q")
 
     def drive_tensors(iterations: int) -> None:
         for _ in range(iterations):
@@ -93,34 +93,26 @@ def by_hand(outputs: Outputs) -> Drive:
             loss_aux.append(outputs["loss_aux"])
             runner.iter += 1
 
-    return drive_floats if isinstance(outputs["loss"], float) else drive_tensors
-
-
-class _OptimWrapper:
-    """Two learning rates, at no cost: what an optimizer takes to tell them is not what is measured."""
-
-    def __init__(self) -> None:
-        self._rates = {"lr": [0.1], "head.lr": [0.01]}
-
-    def get_lr(self) -> dict[str, list[float]]:
-        return self._rates
-
-
-def _runner(hub: object) -> SimpleNamespace:
-    return SimpleNamespace(iter=0, message_hub=hub, optim_wrapper=_OptimWrapper())
-
-
-def _keys(outputs: Outputs) -> list[str]:
-    return [f"train/{name}" for name in (*_OptimWrapper().get_lr(), *outputs)]
-
-
-def _drive_hook(hook: Any, hub: object, outputs: Outputs) -> Drive:
-    runner = _runner(hub)
-
-    def drive(iterations: int) -> None:
-        for batch_idx in range(iterations):
-            hook.before_train_iter(runner, batch_idx, None)
-            hook.after_train_iter(runner, batch_idx, None, outputs)
+    def drive_shared_tensors(iterations: int) -> None:
+        for _ in range(iterations):
+            number.value = info["iter"] = runner.iter
+            rates = runner.optim_wrapper.get_lr()
+            lr.append(rates["lr"][0])
+            lr_head.append(rates["head.lr"][0])
+            loss.append(outputs["loss"].item())
+            loss_aux.append(outputs["loss_aux"].item())
             runner.iter += 1
 
-    return drive
+    def drive_shared_floats(iterations: int) -> None:
+        for _ in range(iterations):
+            number.value = info["iter"] = runner.iter
+            rates = runner.optim_wrapper.get_lr()
+            lr.append(rates["lr"][0])
+            lr_head.append(rates["head.lr"][0])
+            loss.append(outputs["loss"])
+            loss_aux.append(outputs["loss_aux"])
+            runner.iter += 1
+
+    if isinstance(outputs["loss"], float):
+        return drive_shared_floats if share else drive_floats
+    return drive_shared_tensors if share else drive_tensors

@@ -73,6 +73,16 @@ def write_between_markers(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
+def microseconds(seconds: float) -> str:
+    """Return a time as a cell."""
+    return f"{seconds * 1e6:,.2f} µs" if seconds < 1e-4 else f"{seconds * 1e6:,.0f} µs"
+
+
+def times(ours: float, theirs: float) -> str:
+    """Return how ours compares, as a cell."""
+    return f"{theirs / ours:.1f} x less" if theirs >= ours else f"{ours / theirs:.1f} x more"
+
+
 def _circumstances() -> str:
     return (
         f"Measured on {date.today().isoformat()}: Python {platform.python_version()}, torch {version('torch')}, "  # noqa: DTZ011

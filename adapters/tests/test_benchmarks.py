@@ -2,13 +2,19 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 pytest.importorskip("mmengine")
 
+SVG = "{http://www.w3.org/2000/svg}"
 RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "run.py"
+
+# TorchMetrics and TorchEval come where they are installed.
+REDUCE_PEERS = 3 + sum(find_spec(name) is not None for name in ("torchmetrics", "torcheval"))
 
 BEFORE = "# A project\n\nFast.\n\n"
 AFTER = "\n\nThe end: | no | table |\n"
@@ -17,15 +23,20 @@ ROWS = [
     *(
         f"iteration, {kind}{suffix}"
         for kind in ("2 tensors", "2 floats")
-        for suffix in (", at 1,000", ", at 10,000", ", at 100,000", ", at 200,000", "", ", after 20,000")
+        for suffix in (", fresh", ", at 10,000", ", at 200,000", "", ", not shared", "", ", after 20,000")
     ),
     *(
         f"iteration, in {framework}, bare *"
         for framework in ("PyTorch", "mmengine", "Lightning", "Transformers", "Accelerate", "Ignite", "Keras")
     ),
+    *["a shared number, write: hub.update_info"] * 3,
+    *["a shared number, read in a worker: current_hub().get_info"] * 3,
+    *["a shared number, read in a worker: BoardReader.get_info"] * 3,
+    *["reduce 10 scalars over 2 ranks"] * REDUCE_PEERS,
+    *(f"checkpoint of 20,000 values, {what}" for what in ("size", "save", "load")),
+    "memory of a history of 20,000 values",
     "import runtimeinfo, beyond a bare interpreter",
     "numpy and torch loaded by it",
-    "memory a value, of 20,000",
 ]
 
 
@@ -40,13 +51,17 @@ def test_prints_every_figure_and_writes_it_between_the_markers_only(tmp_path):
     readme.write_text(
         f"{BEFORE}<!-- figures:begin -->\nold\n<!-- figures:end -->{AFTER}", encoding="utf-8", newline="\n"
     )
-    done = run("--write", "--readme", str(readme))
+    plot = tmp_path / "cost.svg"
+    done = run("--write", "--readme", str(readme), "--plot", str(plot))
     assert done.returncode == 0, done.stderr
+    check_plot(plot)
     table = done.stdout.removesuffix("\n")
     assert readme.read_text(encoding="utf-8") == f"{BEFORE}<!-- figures:begin -->\n{table}\n<!-- figures:end -->{AFTER}"
 
     circumstances, _, header, rule, *rows = table.splitlines()
-    assert re.match(r"Measured on \d{4}-\d\d-\d\d: Python 3\.\S+, torch \S+, mmengine \S+, \d+ cores\.", circumstances)
+    assert re.match(
+        r"Measured on \d{4}-\d\d-\d\d: Python 3\.\S+, torch \S+, mmengine \S+, \d+ cores\. Load [\d.]+", circumstances
+    )
     assert [cell.strip() for cell in header.split("|")[1:3]] == ["measured", "ours"]
     assert set(rule) == {"|", "-"}
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
@@ -60,6 +75,26 @@ def test_prints_every_figure_and_writes_it_between_the_markers_only(tmp_path):
             assert float(re.findall(r"[\d,]*\.?\d+", figure)[-1].replace(",", "")) > 0, figure
             assert "-" not in figure
         assert verdict in (("reached", "not reached") if aim else ("",))
+
+
+def check_plot(path):
+    """Check that each of the three has its line, as far to the right as the others, and mmengine's ends highest."""
+    root = ET.parse(path).getroot()
+    lines = [each.get("d") for each in root.iter(f"{SVG}path") if each.get("class").startswith("line")]
+    ends = [tuple(map(float, line[1:].split(" L")[-1].split())) for line in lines]
+    assert [each.text for each in root.iter(f"{SVG}text") if each.get("class").startswith("name")] == [
+        "mmengine",
+        "runtimeinfo",
+        "lists by hand",
+    ]
+    assert len({x for x, _ in ends}) == 1
+    assert ends[0][1] == min(y for _, y in ends)
+    _, _, width, height = map(float, root.get("viewBox").split())
+    assert all(0 < x < width and 0 < y < height for x, y in ends)
+    said = root.find(f"{SVG}desc").text
+    assert re.match(
+        r"mmengine: \d\S* [mµ]s after 0, \S+ [mµ]s after 10,000, \S+ [mµ]?s after 200,000\. runtimeinfo: ", said
+    )
 
 
 @pytest.mark.parametrize(

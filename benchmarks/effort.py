@@ -1,0 +1,49 @@
+"""How much time the benchmarks take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much time to take."""
+
+    rounds: int
+    import_rounds: int
+    long_run: int
+    trainings: int
+    """How often each framework trains, bare, with us and with its own log."""
+    batches: int
+    """Of each of these trainings."""
+    seed_windows: dict[int, int]
+    """How many iterations of mmengine make a window, by the length of its histories: they take longer and longer."""
+    calls: int
+    """How many writes or reads of a shared number make a window."""
+    ranks: int
+    reduced: tuple[int, ...]
+    """How many scalars the ranks reduce."""
+
+
+FULL = Effort(
+    rounds=15,
+    import_rounds=15,
+    long_run=1_000_000,
+    trainings=7,
+    batches=1_000,
+    seed_windows={0: 256, 1_000: 256, 10_000: 128, 100_000: 32, 200_000: 16, 1_000_000: 3},
+    calls=20_000,
+    ranks=4,
+    reduced=(10, 100),
+)
+QUICK = Effort(
+    rounds=1,
+    import_rounds=3,
+    long_run=20_000,
+    trainings=1,
+    batches=20,
+    seed_windows={0: 8, 10_000: 8, 200_000: 2},
+    calls=100,
+    ranks=2,
+    reduced=(10,),
+)
