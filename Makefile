@@ -56,8 +56,9 @@ bench: $(STAMP)                        ## us and the peers in one run; writes th
 soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md
 	$(BIN)/python benchmarks/soak.py --write
 
-docs: $(STAMP)                         ## write what is generated: the spec, and the figures of the lifecycle
+docs: $(STAMP)                         ## write what is generated, and build the site into docs/_build
 	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
 adapters: $(STAMP)                     ## put every adapter to the test; writes docs/adapters.md
 	$(BIN)/python docs/adapters_matrix.py

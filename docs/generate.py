@@ -1,14 +1,17 @@
-"""Writes what is generated: the spec page, and the third-party file in README.md and docs/conformance.md.
+"""Writes what is generated: the spec page with its picture, and the third-party file in README.md and conformance.md.
 
 python docs/generate.py            writes
 python docs/generate.py --check    writes nothing, and fails if something would change
 """
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from lifecycle_picture import lifecycle_svg
 
 from runtimeinfo import (
     CAPABILITIES,
@@ -20,6 +23,9 @@ from runtimeinfo import (
     Requirement,
 )
 from runtimeinfo_conformance._explain import faults_of
+from runtimeinfo_conformance.judges import JUDGES
+from runtimeinfo_conformance.judges.hub import judge_hub
+from runtimeinfo_conformance.judges.reduce import judge_reduce
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +66,7 @@ def main() -> int:
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield each generated file and what it has to hold."""
     yield ROOT / "docs" / "spec.md", "\n".join(spec_page()) + "\n"
+    yield ROOT / "docs" / "lifecycle.svg", lifecycle_svg()
     example = (ROOT / "docs" / "examples" / "third_party" / "test_conformance.py").read_text(encoding="utf-8")
     for page in (ROOT / "README.md", ROOT / "docs" / "conformance.md"):
         yield page, between(page, "third-party", f"```python\n{example}```")
@@ -88,6 +95,8 @@ def spec_page() -> Iterator[str]:
         *productions(),
         "```",
         "",
+        "![The scopes of a run as nested boxes, each with the events that open and close it.](lifecycle.svg)",
+        "",
         "`on_exception` may come wherever a scope is open. Then the open scopes close, innermost first, as far out as",
         "the exception goes; these closes need no epoch inside a validation or test. `before_save_checkpoint` and",
         "`after_load_checkpoint` may come anywhere.",
@@ -113,6 +122,10 @@ def spec_page() -> Iterator[str]:
         "A version has the requirements that came in with it, and those of the versions before. Once it is out,",
         "none of them changes any more. A draft may change until the first release that brings it.",
         *versions(),
+        "",
+        "### What needs a new version",
+        "",
+        *what_needs_a_version(),
         "",
         "## Requirements",
     )
@@ -142,6 +155,25 @@ def versions() -> Iterator[str]:
                 yield from ("", f"{title}: {', '.join(f'[{id}](#{id.lower()})' for id in ids)}")
 
 
+def what_needs_a_version() -> Iterator[str]:
+    """Yield what binds in a version that is out, as its file there has it, and what does not."""
+    bound = {name for file in FROZEN.glob("spec-*.json") for name in json.loads(file.read_text("utf-8"))["rules"][0]}
+    names = ", ".join(f"`{name}`" for name in sorted(bound))
+    yield from (
+        f"What a version that is out binds to, of each of its requirements: {names}. None of it changes, and no",
+        "requirement goes. So",
+        "",
+        "- a requirement that is new, or that says something else, gets a new id and comes with a new version;",
+        "- one that turns out to demand what it should not stays, and the new version has another one in its place;",
+        "- an event, a scope or a place in the grammar, and an argument of a hook point, come with a new version too,",
+        "  since requirements speak of them;",
+        "- a capability comes with the version whose requirements need it.",
+        "",
+        "No new version is needed for an intent, an example or a clearer page, for a plan, a mutant or a better",
+        "message of the kit, nor for a judge that now notices what the words have always said.",
+    )
+
+
 def with_status(version: str) -> str:
     """Return a version, and say of a draft that it is one."""
     return version if (FROZEN / f"spec-{version}.json").exists() else f"{version} (draft)"
@@ -157,9 +189,25 @@ def requirement(rule: Requirement) -> Iterator[str]:
     yield from ("", "; ".join(facts) + ".")
     if rule.untestable:
         yield from ("", f"*Not tested.* {prose(rule.untestable)}")
+    else:
+        yield from ("", f"*Judged by* {judge_of(rule)}.")
     faults = faults_of(rule)
     if faults:
         yield from ("", f"*The kit notices, for instance:* {prose('; '.join(faults))}.")
+
+
+def judge_of(rule: Requirement) -> str:
+    """Return which function of the kit decides a requirement, and where it is.
+
+    For a runner there is one for each requirement; for a hub, and for a reducer, one that follows a plan step by step.
+    """
+    judge = JUDGES.get(rule.id, {"hub": judge_hub, "reducer": judge_reduce}.get(rule.party))
+    if judge is None:
+        sys.exit(f"{rule.id} has no judge, and does not say why")
+    path = f"{judge.__module__.replace('.', '/')}.py"
+    if rule.id not in (ROOT / "conformance_tests" / path).read_text(encoding="utf-8"):
+        sys.exit(f"{path} knows nothing of {rule.id}")
+    return f"`{judge.__name__}` in [{path.partition('/')[2]}](../conformance_tests/{path})"
 
 
 def prose(text: str) -> str:
