@@ -19,6 +19,11 @@ from runtimeinfo_adapters.sharing._texts import Texts
 # How old a scalar on the board may be. Each iteration writes four or so, which nobody could read as fast.
 _SCALARS_EVERY_NS = 10_000_000
 
+# Written by each iteration, where to look them up in the module would take a tenth of the time.
+_SEQUENCE = layout.SEQUENCE
+_UPDATED_NS = layout.UPDATED_NS
+_HIGHEST_INT = layout.HIGHEST_INT
+
 _NUMBER_SLOTS = {key: slot for key, slot in layout.SLOTS.items() if slot != layout.LOOP_STAGE}
 _STAGE_CODES = {stage: code for code, stage in enumerate(layout.STAGES)}
 
@@ -68,7 +73,7 @@ class Board:
     def write_info(self, key: str, value: Any) -> None:
         """Write an info that the hub has just taken."""
         slot = _NUMBER_SLOTS.get(key)
-        if slot is None or type(value) is not int or not 0 <= value <= layout.HIGHEST_INT:
+        if slot is None or type(value) is not int or not 0 <= value <= _HIGHEST_INT:
             self._write_any_info(key, value)
             if self._infos.get(key, _MISSING) is not value:
                 self.follow(key)
@@ -78,13 +83,12 @@ class Board:
         now = time_ns()
         cells = self._cells
         with self._lock:
-            # Not `+= 1` twice: should Ctrl-C come in between, the next write sets it right.
-            cells[layout.SEQUENCE] = self._sequence + 1
+            # One cell is never torn: it is enough to say afterwards that something has changed.
             cells[slot] = value
-            cells[layout.UPDATED_NS] = now
-            self._sequence += 2
-            cells[layout.SEQUENCE] = self._sequence
-        if self._infos.get(key, _MISSING) is not value:
+            cells[_UPDATED_NS] = now
+            self._sequence = sequence = self._sequence + 2
+            cells[_SEQUENCE] = sequence
+        if self._infos.get(key) is not value:
             self.follow(key)
         if now >= self._scalars_due_ns or key != _FREQUENT:
             self.write_scalars()
