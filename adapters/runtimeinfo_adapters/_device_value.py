@@ -67,7 +67,9 @@ class DeviceQueue:
 
     def __init__(self, max_on_device: int = DEFAULT_MAX_ON_DEVICE) -> None:
         if not isinstance(max_on_device, int) or isinstance(max_on_device, bool) or max_on_device < 1:
-            raise HubError(f"max_on_device must be a positive int, but is {max_on_device!r}")
+            raise HubError(
+                f"max_on_device must be a positive int, but is {max_on_device!r}: leave it out, or give 1 or more"
+            )
         self._max_on_device = max_on_device
         self._waiting: list[DeviceValue] = []
         self._lock = threading.Lock()

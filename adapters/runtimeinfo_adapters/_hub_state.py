@@ -147,4 +147,8 @@ def _mapping(value: Any, field: str) -> Mapping[str, Any]:
 
 
 def _wrong(field: str, problem: str) -> StateError:
-    return StateError(f"{field} {problem}. The hub is unchanged", field=field, requirement="HUB-13")
+    return StateError(
+        f"{field} {problem}. The hub is unchanged: load a state as state_dict() returns it",
+        field=field,
+        requirement="HUB-13",
+    )

@@ -11,7 +11,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError, describe, is_scalar, scalar_value
+from runtimeinfo import (
+    HubError,
+    MissingScalarError,
+    ScalarTypeError,
+    StateError,
+    describe,
+    is_scalar,
+    scalar_value,
+    shown,
+)
 from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
@@ -83,12 +92,18 @@ class MessageHub(NamedInstances):
         self._lock = threading.RLock()
         for key, history in self._log_scalars.items():
             if not isinstance(history, ScalarHistory):
-                raise HubError(f"log_scalars[{key!r}] must be a ScalarHistory, but is {describe(history)}", key=key)
+                raise HubError(
+                    f"log_scalars[{key!r}] must be a ScalarHistory, but is {describe(history)}: wrap "
+                    "the values, as in ScalarHistory([0.5, 0.4])",
+                    key=key,
+                )
             history.wait_in(self._on_device)
         for key in self._resumed_keys:
             if key not in self._log_scalars and key not in self._runtime_info:
                 raise HubError(
-                    f"resumed_keys has {key!r}, which is neither in log_scalars nor in runtime_info", key=key
+                    f"resumed_keys has {key!r}, which is neither in log_scalars nor in runtime_info: leave "
+                    "it out, or give its value",
+                    key=key,
                 )
         self._make_ready(self._log_scalars)
 
@@ -277,7 +292,10 @@ class MessageHub(NamedInstances):
         except KeyError:
             known = ", ".join(sorted(self._log_scalars)) or "none"
             raise MissingScalarError(
-                f"hub {self.instance_name!r} has no scalar {key!r}; it has {known}", key=key, requirement="HUB-07"
+                f"hub {self.instance_name!r} has no scalar {key!r}; it has {known}. Ask for one of these, or "
+                "publish it first, with update_scalar",
+                key=key,
+                requirement="HUB-07",
             ) from None
 
     def pop_scalar(self, key: str) -> None:
@@ -420,11 +438,15 @@ class MessageHub(NamedInstances):
 
     def _check_resumed(self, key: str, resumed: bool) -> None:
         if not isinstance(key, str):
-            raise HubError(f"a key must be a string, but is {key!r}", requirement="HUB-08")
+            raise HubError(
+                f"a key must be a string, but is {shown(key)}: publish it as {shown(str(key))}, say",
+                requirement="HUB-08",
+            )
         before = self._resumed_keys.get(key)
         if before is not None and before != resumed:
             raise HubError(
-                f"{key!r} was published with resumed={before}, and now with resumed={resumed}: a key keeps its flag",
+                f"{key!r} was published with resumed={before}, and now with resumed={resumed}: a key keeps "
+                "its flag. Publish it as before, or under another key",
                 key=key,
                 requirement="HUB-08",
             )
@@ -494,7 +516,9 @@ class MessageHub(NamedInstances):
             fields = {name: dict(getattr(hub, f"_{name}")) for name in ("log_scalars", "runtime_info", "resumed_keys")}
         except (AttributeError, TypeError, ValueError) as error:
             raise StateError(
-                f"state_dict is {describe(hub)}, and no hub: {error}", field="state_dict", requirement="HUB-13"
+                f"state_dict is {describe(hub)}, and no hub: {error}. Load what state_dict() returned",
+                field="state_dict",
+                requirement="HUB-13",
             ) from None
         if isinstance(hub, MessageHub):
             histories = {key: copy(history) for key, history in hub.log_scalars.items()}
@@ -514,7 +538,7 @@ def _or_empty(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def _as_dict(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise HubError(f"{name} must be a mapping, but is {describe(value)}")
+        raise HubError(f"{name} must be a mapping, but is {describe(value)}: pass a dict, or leave it out")
     return dict(value)
 
 
@@ -522,7 +546,10 @@ def _check_scalar(key: str, value: Any, count: Any) -> None:
     if not is_scalar(value):
         scalar_value(value, key=key)  # raises
     if not isinstance(count, int):
-        raise ScalarTypeError(f"the count of {key!r} must be an int, but is {describe(count)}", key=key)
+        raise ScalarTypeError(
+            f"the count of {key!r} must be an int, but is {describe(count)}: give the number of samples in the value",
+            key=key,
+        )
 
 
 def _value_and_count(key: str, entry: Any) -> tuple[Any, Any]:
@@ -530,7 +557,11 @@ def _value_and_count(key: str, entry: Any) -> tuple[Any, Any]:
         return entry, 1
     fields = cast("Mapping[str, Any]", entry)
     if "value" not in fields:
-        raise HubError(f"{key!r}: a dict must have 'value', and may have 'count', but has {sorted(fields)}", key=key)
+        raise HubError(
+            f"{key!r}: a dict must have 'value', and may have 'count', but has {sorted(fields)}: "
+            "pass {'value': 0.5, 'count': 32}, say, or update_info for other data",
+            key=key,
+        )
     count = fields.get("count", 1)
     # As in the seed, a count may come as an array of one.
     return fields["value"], scalar_value(count, key=f"{key}.count") if hasattr(count, "item") else count

@@ -6,7 +6,7 @@ import threading
 import warnings
 from typing import Any, ClassVar, Self
 
-from runtimeinfo import HubError
+from runtimeinfo import HubError, shown
 
 
 class NamedInstances:
@@ -30,7 +30,7 @@ class NamedInstances:
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name:
-            raise HubError(f"a name must be a non-empty string, but is {name!r}")
+            raise HubError(f"a name must be a non-empty string, but is {shown(name)}: give the experiment's, say")
         self._instance_name = name
 
     @property
@@ -50,7 +50,9 @@ class NamedInstances:
                 cls._instances[name] = cls(name, **kwargs)
             elif kwargs:
                 warnings.warn(
-                    f"{cls.__name__} {name!r} exists already: {', '.join(kwargs)} has no effect", stacklevel=2
+                    f"{cls.__name__} {name!r} exists already: {', '.join(kwargs)} has no effect. Leave it out, or "
+                    "take another name",
+                    stacklevel=2,
                 )
             instance: Self = cls._instances[name]
             return instance

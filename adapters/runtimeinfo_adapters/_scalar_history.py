@@ -109,9 +109,12 @@ class ScalarHistory:
         max_on_device: int = DEFAULT_MAX_ON_DEVICE,
     ) -> None:
         if not isinstance(max_length, int) or isinstance(max_length, bool) or max_length < 1:
-            raise HubError(f"max_length must be a positive int, but is {max_length!r}")
+            raise HubError(f"max_length must be a positive int, but is {max_length!r}: leave it out, or give 1 or more")
         if count_history is not None and len(log_history) != len(count_history):
-            raise HubError(f"a history of {len(log_history)} values cannot have {len(count_history)} counts")
+            raise HubError(
+                f"a history of {len(log_history)} values cannot have {len(count_history)} counts: "
+                "give one for each value, or none"
+            )
         self._max_length = max_length
         self._on_device = DeviceQueue(max_on_device)
         self._values = Ring(max_length)
@@ -142,7 +145,7 @@ class ScalarHistory:
         """
         name = method.__name__
         if name in cls.statistics_methods:
-            raise HubError(f"a statistic named {name!r} is registered already")
+            raise HubError(f"a statistic named {name!r} is registered already: give the function another one")
         cls.statistics_methods[name] = method
         return method
 
@@ -215,7 +218,10 @@ class ScalarHistory:
             log_val = self._storable(log_val)
         if count is not ONE:
             if not is_scalar(count):
-                raise ScalarTypeError(f"a count must be a number, but is {describe(count)}", requirement="SCALAR-01")
+                raise ScalarTypeError(
+                    f"a count must be a number, but is {describe(count)}: give the number of samples in the value",
+                    requirement="SCALAR-01",
+                )
             self._all_numbers = False
             log_val = (log_val, _within_64_bits(scalar_value(count)))
         pending = self.pending
@@ -316,7 +322,10 @@ class ScalarHistory:
     def _tail(self, window_size: int | None) -> tuple[Array, Array]:
         """Return the last values and their counts, which must not be written to."""
         if window_size is not None and (not isinstance(window_size, int) or window_size < 1):
-            raise HubError(f"window_size must be a positive int, or None for all values, but is {window_size!r}")
+            raise HubError(
+                f"window_size must be a positive int, or None for all values, but is {window_size!r}: give "
+                "the number of latest values to look at"
+            )
         with self._lock:
             self._settle()
             length = len(self._values)
@@ -386,7 +395,10 @@ def _array(values: Sequence[Any] | Array) -> Array:
         else np.asarray([_within_64_bits(scalar_value(value)) for value in values])
     )
     if array.ndim != 1 or array.dtype.kind not in "biuf":
-        raise ScalarTypeError(f"a history is made of scalars, but got {describe(array)}", requirement="SCALAR-01")
+        raise ScalarTypeError(
+            f"a history is made of scalars, but got {describe(array)}: give numbers in one dimension",
+            requirement="SCALAR-01",
+        )
     return array.astype(np.int64 if array.dtype.kind in "bi" or not len(array) else np.float64, copy=False)
 
 

@@ -94,7 +94,9 @@ class _View:
 
         if not isinstance(dtype, torch.dtype) or dtype.is_complex or not (dtype.is_floating_point or dtype.is_signed):
             raise HubError(
-                f"a tensor view of {key!r} must be of a signed integer or a float dtype, not {dtype}", key=key
+                f"a tensor view of {key!r} must be of a signed integer or a float dtype, not {dtype}: "
+                "leave it out for int64",
+                key=key,
             )
         self._key = key
         self._dtype = dtype

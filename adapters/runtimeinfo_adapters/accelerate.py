@@ -64,7 +64,9 @@ class AccelerateRunner(Loop[B]):
         **options: Any,
     ) -> None:
         if not isinstance(accelerator, _accelerate.Accelerator):
-            raise LoopError(f"accelerator must be an accelerate.Accelerator, but is {describe(accelerator)}")
+            raise LoopError(
+                f"accelerator must be an accelerate.Accelerator, but is {describe(accelerator)}: pass yours"
+            )
         self._accelerator: Any = accelerator
         super().__init__(optimizer, train_loader, hooks=(*hooks, _LeftLoaders(accelerator.gradient_state)), **options)
         self.framework_version: str = str(_accelerate.__version__)

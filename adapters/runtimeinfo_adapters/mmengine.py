@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
-from runtimeinfo import HubError, MessageHub, RunnerError, hears_everything, use_hub
+from runtimeinfo import HubError, MessageHub, RunnerError, hears_everything, shown, use_hub
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 
@@ -136,7 +136,9 @@ class RuntimeInfoHook(_Hook):
 
     def __init__(self, hub: str = "mmengine", hooks: Iterable[object] = ()) -> None:
         if hub not in {"mmengine", "runtimeinfo"}:
-            raise HubError(f"hub must be 'mmengine' or 'runtimeinfo', but is {hub!r}")
+            raise HubError(
+                f"hub must be 'mmengine' or 'runtimeinfo', but is {shown(hub)}: leave it out for mmengine's own"
+            )
         self._replace_hub = hub == "runtimeinfo"
         self._hooks = tuple(hooks)
         self._publisher: Publisher | None = None
@@ -221,7 +223,9 @@ def attach(runner: Any, *, hub: str = "mmengine", hooks: Iterable[object] = ()) 
     Source: LIFE-01, FAIL-01.
     """
     if not callable(getattr(runner, "register_hook", None)):
-        raise RunnerError(f"{type(runner).__name__} has no register_hook(), which mmengine's runners have")
+        raise RunnerError(
+            f"{type(runner).__name__} has no register_hook(), which mmengine's runners have: pass a Runner"
+        )
     hook = RuntimeInfoHook(hub, hooks)
     hook.publisher_of(runner)
     registered = getattr(runner, "_hooks", None)

@@ -462,7 +462,7 @@ def test_a_damaged_state_changes_nothing(change: dict[str, Any], field: str) -> 
 def test_to_load_inside_the_training_is_refused() -> None:
     model = build()
     callback = attach(model)
-    with pytest.raises(LoopError, match=r"comes before model\.fit"):
+    with pytest.raises(LoopError, match=r"call load_state_dict\(\) before model\.fit"):
         fit(model, callbacks=[Doing("on_epoch_begin", lambda: callback.load_state_dict(callback.state_dict()))])
 
 

@@ -98,7 +98,9 @@ def parse_plan(text: str) -> AnyPlan:
         runtimeinfo_conformance._plan_text.PlanTextError: column 6: Plan has no 'max_epoch'; did you mean 'max_epochs'?
     """
     if len(text) > _MOST_TEXT:
-        raise PlanTextError(f"this text has {len(text):,} characters, and a plan at most {_MOST_TEXT:,}")
+        raise PlanTextError(
+            f"this text has {len(text):,} characters, and a plan at most {_MOST_TEXT:,}: paste the plan alone"
+        )
     source = text.strip()
     before = text[: len(text) - len(text.lstrip())]
     reader = _Reader(source, before)
@@ -109,9 +111,9 @@ def parse_plan(text: str) -> AnyPlan:
     except SyntaxError as error:
         raise reader.error_at(error.lineno, error.offset, f"no Python: {_clip(error.msg)}; {_ALLOWED}") from None
     except (RecursionError, MemoryError):
-        raise PlanTextError("nested too deep to be read") from None
+        raise PlanTextError("nested too deep to be read: paste a plan as a report prints it") from None
     except ValueError as error:  # a character that no source may hold
-        raise PlanTextError(f"no Python: {error}") from None
+        raise PlanTextError(f"no Python: {error}; paste a plan as a report prints it") from None
     return reader.read_plan(tree.body)
 
 
@@ -227,7 +229,7 @@ class _Reader:
         given: dict[str, Any] = {}
         for field, value in self._arguments(node, known, name):
             if field in given:
-                raise self._error(value, f"{field} is given twice")
+                raise self._error(value, f"{field} is given twice; keep one")
             if field.startswith(_SET_WHILE_RUNNING):
                 raise self._error(value, f"{field} is set by the kit while it runs a plan; leave it out")
             hint = _hints(name)[field]
@@ -287,7 +289,7 @@ class _Reader:
 
     def _read_literal(self, node: ast.expr, where: str, depth: int = 0) -> Any:
         if depth > _MOST_DEPTH:
-            raise self._error(node, f"{where} is nested deeper than {_MOST_DEPTH} levels")
+            raise self._error(node, f"{where} is nested deeper than {_MOST_DEPTH} levels; give it flatter")
         match node:
             case ast.Constant(value=None | str()):
                 return node.value
@@ -315,7 +317,9 @@ class _Reader:
             try:
                 hash(name)
             except TypeError:
-                raise self._error(key, f"{self._shown(key)} cannot be a key of a dict") from None
+                raise self._error(
+                    key, f"{self._shown(key)} cannot be a key of a dict; give a number or a string"
+                ) from None
             read[name] = self._read_literal(value, where, depth + 1)
         return read
 

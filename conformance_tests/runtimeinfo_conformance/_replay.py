@@ -137,19 +137,23 @@ def _unfit(subject: AnySubject, requirement: str, plan: AnyPlan) -> str | None:
     """Return why a requirement cannot be judged on a subject by a plan; None if it can."""
     rule = REQUIREMENTS.get(requirement)
     if rule is None:
-        return f"there is no requirement {requirement!r}"
+        return f"there is no requirement {requirement!r}; `runtimeinfo spec` lists them all"
     if not subject.applies(rule):
         if isinstance(subject, Subject) and rule.party == "runner":
-            reason = f"it has not declared {', '.join(sorted(rule.capabilities - subject.capabilities))}"
+            reason = (
+                f"it has not declared {', '.join(sorted(rule.capabilities - subject.capabilities))}; declare that first"
+            )
         else:
-            reason = f"it is for a {rule.party}"
+            reason = f"it is for a {rule.party}; name one"
         return f"{rule.id} does not apply to {subject.name}: {reason}"
     if rule.untestable is not None:
-        return f"{rule.id} cannot be tested: {rule.untestable}"
+        return f"{rule.id} cannot be tested: {rule.untestable}; replay another one"
     party = party_of(subject)
     kind = PLAN_KINDS[party]
     if not isinstance(plan, kind):
-        return f"{subject.name} is a {party} and takes a {kind.__name__}, not a {type(plan).__name__}"
+        return (
+            f"{subject.name} is a {party} and takes a {kind.__name__}, not a {type(plan).__name__}; paste one of those"
+        )
     return None
 
 

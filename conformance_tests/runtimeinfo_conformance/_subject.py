@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, MessageHub, Requirement
+from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, MessageHub, Requirement, shown
 from runtimeinfo._requirement import Party
 from runtimeinfo_conformance._plan import Plan
 
@@ -58,7 +58,9 @@ class Subject:
         waivers: str | Path | None = None,
     ) -> None:
         if not callable(run):
-            raise SubjectError(f"{name}: run must be callable as run(plan, hooks), but is {run!r}")
+            raise SubjectError(
+                f"{name}: run must be callable as run(plan, hooks), but is {shown(run)}: pass the function, uncalled"
+            )
         declared = frozenset(capabilities)
         for unknown in sorted(declared - CAPABILITIES.keys()):
             close = difflib.get_close_matches(unknown, CAPABILITIES, n=1)
@@ -107,7 +109,9 @@ class HubSubject:
         waivers: str | Path | None = None,
     ) -> None:
         if not callable(make):
-            raise SubjectError(f"{name}: make must be callable as make(name), but is {make!r}")
+            raise SubjectError(
+                f"{name}: make must be callable as make(name), but is {shown(make)}: pass the class, say"
+            )
         _set(self, name=name, version=version, make=make, **_claims(name, spec, waivers))
 
     def applies(self, requirement: Requirement) -> bool:
@@ -153,7 +157,10 @@ class ReduceSubject:
         waivers: str | Path | None = None,
     ) -> None:
         if not callable(reduce):
-            raise SubjectError(f"{name}: reduce must be callable as reduce(hub, group), but is {reduce!r}")
+            raise SubjectError(
+                f"{name}: reduce must be callable as reduce(hub, group), but is {shown(reduce)}: pass the "
+                "function, uncalled"
+            )
         _set(self, name=name, version=version, reduce=reduce, **_claims(name, spec, waivers))
 
     def applies(self, requirement: Requirement) -> bool:

@@ -31,11 +31,13 @@ def find_subjects(target: str) -> list[AnySubject]:
     module = _load(place)
     if name:
         if not hasattr(module, name):
-            raise TargetError(f"{place} has no {name!r}; it has {', '.join(_names(module)) or 'no subject at all'}")
+            raise TargetError(f"{place} has no {name!r}; {_choice(module)}")
         with _own_errors(target):
             subject = _subject_of(getattr(module, name), call=True)
         if subject is None:
-            raise TargetError(f"{target} is no Subject, HubSubject or ReduceSubject, and no function that returns one")
+            raise TargetError(
+                f"{target} is no Subject, HubSubject or ReduceSubject, and no function that returns one; name one"
+            )
         return [subject]
     found: list[AnySubject] = []
     for each in _names(module):
@@ -51,12 +53,14 @@ def _load(place: str) -> ModuleType:
     path = Path(place)
     if path.suffix == ".py":
         if not path.is_file():
-            raise TargetError(f"there is no file {place}")
+            raise TargetError(f"there is no file {place}; give the path from {Path.cwd()}")
         return _load_file(path.resolve())
     try:
         found = importlib.util.find_spec(place)
     except (ImportError, ValueError) as error:
-        raise TargetError(f"there is no module {place}: {error}") from None
+        raise TargetError(
+            f"there is no module {place}: {error}; give the name that `import` takes, or the path of a file"
+        ) from None
     if found is None:
         raise TargetError(f"there is no module {place}; a file needs its .py")
     with _own_errors(place):
@@ -74,7 +78,7 @@ def _load_file(path: Path) -> ModuleType:
         sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise TargetError(f"{path} cannot be loaded")
+        raise TargetError(f"{path} cannot be loaded; give a file of Python code")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         with _own_errors(str(path)):
@@ -91,7 +95,12 @@ def _own_errors(place: str) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        raise TargetError(f"{place} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise TargetError(f"{place} cannot be loaded: {type(error).__name__}: {error}; mend that first") from error
+
+
+def _choice(module: ModuleType) -> str:
+    names = _names(module)
+    return f"it has {', '.join(names)}" if names else "it has no subject at all: make one there"
 
 
 def _names(module: ModuleType) -> list[str]:

@@ -119,9 +119,13 @@ def load_waivers(path: Path) -> Waivers:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # an editor may put a byte order mark
     except OSError as error:
-        return Waivers(troubles=(f"{path}: the waivers cannot be read: {error.strerror or error}",))
+        return Waivers(
+            troubles=(
+                f"{path}: the waivers cannot be read: {error.strerror or error}: mend waivers=... of the subject",
+            )
+        )
     except UnicodeDecodeError as error:
-        return Waivers(troubles=(f"{path}: this is no TOML: byte {error.start + 1} is not UTF-8",))
+        return Waivers(troubles=(f"{path}: this is no TOML: byte {error.start + 1} is not UTF-8; save it as such",))
     except (ValueError, RecursionError) as error:  # a number may be too long, an array nested too deep
         return Waivers(troubles=(f"{path}: this is no TOML: {error}",))
     reader = _Reader(str(path))
@@ -173,7 +177,8 @@ def _judge(subject: AnySubject, waiver: Waiver, guard: Guard | None) -> tuple[Fa
     except ReplayError as error:
         return None, f"the waiver of {id} cannot be replayed: {error}"
     if replayed.crash is not None:
-        return replayed.failure, f"{subject.name} broke on the witness of {id}: {replayed.crash.error!r}"
+        broke = f"{subject.name} broke on the witness of {id}: {replayed.crash.error!r}"
+        return replayed.failure, f"{broke}: mend that, or give another witness"
     if replayed.failure is not None:
         return replayed.failure, None
     if not replayed.occurrences:
@@ -224,7 +229,7 @@ class _Reader:
         read: dict[str, Any] = {}
         for name in _FIELDS:
             if name not in given:
-                self._tell(entry, f"the field {name!r} is missing")
+                self._tell(entry, f"the field {name!r} is missing: a waiver has all of {', '.join(_FIELDS)}")
                 continue
             try:
                 read[name] = _READ[name](name, given[name])
@@ -242,7 +247,7 @@ class _FieldError(Exception):
 
 def _read_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise _FieldError(f"{name} must be a string, but is {value!r}")
+        raise _FieldError(f"{name} must be a string, but is {value!r}: put it in quotes")
     if not value.strip():
         raise _FieldError(f"{name} is empty; a waiver needs one")
     return value

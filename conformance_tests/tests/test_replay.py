@@ -105,18 +105,18 @@ def test_a_hub() -> None:
 @pytest.mark.parametrize(
     ("subject", "requirement", "plan", "message"),
     [
-        (correct(), "LIFE-99", Plan(), "^there is no requirement 'LIFE-99'$"),
-        (correct(), "HUB-01", Plan(), "^HUB-01 does not apply to Trainer: it is for a hub$"),
-        (hub(), "LIFE-01", HubPlan(), "^LIFE-01 does not apply to simple: it is for a runner$"),
+        (correct(), "LIFE-99", Plan(), "^there is no requirement 'LIFE-99'; `runtimeinfo spec` lists them all$"),
+        (correct(), "HUB-01", Plan(), "^HUB-01 does not apply to Trainer: it is for a hub; name one$"),
+        (hub(), "LIFE-01", HubPlan(), "^LIFE-01 does not apply to simple: it is for a runner; name one$"),
         (
             Subject("bare", "1", run=correct().run),
             "STAGE-02",
             Plan(),
-            "^STAGE-02 does not apply to bare: it has not declared val$",
+            "^STAGE-02 does not apply to bare: it has not declared val; declare that first$",
         ),
         (correct(), "ORDER-03", Plan(), "^ORDER-03 cannot be tested: How hooks are registered is"),
-        (correct(), "LIFE-01", HubPlan(), "^Trainer is a runner and takes a Plan, not a HubPlan$"),
-        (hub(), "HUB-01", Plan(), "^simple is a hub and takes a HubPlan, not a Plan$"),
+        (correct(), "LIFE-01", HubPlan(), "^Trainer is a runner and takes a Plan, not a HubPlan; paste one of those$"),
+        (hub(), "HUB-01", Plan(), "^simple is a hub and takes a HubPlan, not a Plan; paste one of those$"),
     ],
     ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )
@@ -224,13 +224,13 @@ def test_one_subject_is_to_be_named(targets: str, capsys: pytest.CaptureFixture[
 
 def test_a_target_that_is_not_there_or_cannot_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay_command("nowhere.py", "COUNT-03", "Plan()") == 4
-    assert capsys.readouterr().err == "runtimeinfo: there is no file nowhere.py\n"
+    assert capsys.readouterr().err == f"runtimeinfo: there is no file nowhere.py; give the path from {Path.cwd()}\n"
     file = tmp_path / "broken_replay_target.py"
     file.write_text("1 / 0")
     assert replay_command(str(file), "COUNT-03", "Plan()") == 4
     err = capsys.readouterr().err
     assert "Traceback" in err
-    assert f"runtimeinfo: {file} cannot be loaded: ZeroDivisionError: division by zero\n" in err
+    assert f"runtimeinfo: {file} cannot be loaded: ZeroDivisionError: division by zero; mend that first\n" in err
 
 
 def test_the_usage_code_is_that_of_the_system() -> None:

@@ -84,12 +84,12 @@ def test_a_file_does_not_take_the_place_of_a_library(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("nowhere.py", "^there is no file nowhere.py$"),
+        ("nowhere.py", "^there is no file nowhere.py; give the path from /.*$"),
         ("nowhere", "^there is no module nowhere; a file needs its .py$"),
         ("nowhere.at.all", "^there is no module nowhere.at.all: "),
         ("", "^there is no module : "),
         ("json", "^json has no Subject; make one there"),
-        ("json:dumps_", "^json has no 'dumps_'; it has no subject at all$"),
+        ("json:dumps_", "^json has no 'dumps_'; it has no subject at all: make one there$"),
         ("runtimeinfo_conformance.subjects.pytorch:torch", "is no Subject, HubSubject or ReduceSubject, and no"),
     ],
 )

@@ -76,15 +76,18 @@ def test_a_file_from_another_system_is_read(load: Any) -> None:
     assert load(b"\xef\xbb\xbf" + entry().replace("\n", "\r\n").encode()) == Waivers((WAIVER,))
 
 
+HAS_ALL = "a waiver has all of requirement, reason, issue, expires, witness"
+
+
 @pytest.mark.parametrize(
     ("changed", "trouble"),
     [
-        ({"requirement": None}, "waiver 1: the field 'requirement' is missing"),
-        ({"reason": None}, "waiver 1 (FAIL-05): the field 'reason' is missing"),
-        ({"issue": None}, "waiver 1 (FAIL-05): the field 'issue' is missing"),
-        ({"expires": None}, "waiver 1 (FAIL-05): the field 'expires' is missing"),
-        ({"witness": None}, "waiver 1 (FAIL-05): the field 'witness' is missing"),
-        ({"requirement": "5"}, "waiver 1: requirement must be a string, but is 5"),
+        ({"requirement": None}, f"waiver 1: the field 'requirement' is missing: {HAS_ALL}"),
+        ({"reason": None}, f"waiver 1 (FAIL-05): the field 'reason' is missing: {HAS_ALL}"),
+        ({"issue": None}, f"waiver 1 (FAIL-05): the field 'issue' is missing: {HAS_ALL}"),
+        ({"expires": None}, f"waiver 1 (FAIL-05): the field 'expires' is missing: {HAS_ALL}"),
+        ({"witness": None}, f"waiver 1 (FAIL-05): the field 'witness' is missing: {HAS_ALL}"),
+        ({"requirement": "5"}, "waiver 1: requirement must be a string, but is 5: put it in quotes"),
         ({"requirement": '"FAIL-5"'}, "waiver 1 (FAIL-5): there is no requirement 'FAIL-5'; did you mean FAIL-05?"),
         ({"requirement": '"fail-05"'}, "waiver 1 (fail-05): there is no requirement 'fail-05'; did you mean FAIL-05?"),
         (
@@ -92,9 +95,9 @@ def test_a_file_from_another_system_is_read(load: Any) -> None:
             "waiver 1 (everything): there is no requirement 'everything'; `runtimeinfo spec` lists them all",
         ),
         ({"reason": '" "'}, "waiver 1 (FAIL-05): reason is empty; a waiver needs one"),
-        ({"reason": "['x']"}, "waiver 1 (FAIL-05): reason must be a string, but is ['x']"),
+        ({"reason": "['x']"}, "waiver 1 (FAIL-05): reason must be a string, but is ['x']: put it in quotes"),
         ({"issue": '""'}, "waiver 1 (FAIL-05): issue is empty; a waiver needs one"),
-        ({"issue": "12"}, "waiver 1 (FAIL-05): issue must be a string, but is 12"),
+        ({"issue": "12"}, "waiver 1 (FAIL-05): issue must be a string, but is 12: put it in quotes"),
         (
             {"expires": '"2027-03-31"'},
             "waiver 1 (FAIL-05): expires is a string; drop the quotes: expires = 2027-03-31",
@@ -112,7 +115,7 @@ def test_a_file_from_another_system_is_read(load: Any) -> None:
             {"witness": '"Plan(epochs=1)"'},
             "waiver 1 (FAIL-05): the witness is no plan: column 6: Plan has no 'epochs'; did you mean 'max_epochs'?",
         ),
-        ({"witness": "1"}, "waiver 1 (FAIL-05): witness must be a string, but is 1"),
+        ({"witness": "1"}, "waiver 1 (FAIL-05): witness must be a string, but is 1: put it in quotes"),
     ],
 )
 def test_a_wrong_field_is_a_trouble(load: Any, changed: dict[str, str | None], trouble: str) -> None:
@@ -122,7 +125,7 @@ def test_a_wrong_field_is_a_trouble(load: Any, changed: dict[str, str | None], t
 def test_a_misspelt_field_is_a_trouble_twice(load: Any) -> None:
     assert load(entry(requirement=None, requirment='"FAIL-05"')).troubles == (
         "waivers.toml: waiver 1: there is no field 'requirment'; did you mean 'requirement'?",
-        "waivers.toml: waiver 1: the field 'requirement' is missing",
+        f"waivers.toml: waiver 1: the field 'requirement' is missing: {HAS_ALL}",
     )
 
 
@@ -181,9 +184,9 @@ def test_what_is_no_toml_is_a_trouble(load: Any, text: str | bytes, trouble: str
 
 
 def test_a_file_that_cannot_be_read_is_a_trouble(tmp_path: Path) -> None:
-    path = tmp_path / "nowhere.toml"
-    assert load_waivers(path).troubles == (f"{path}: the waivers cannot be read: No such file or directory",)
-    assert load_waivers(tmp_path).troubles == (f"{tmp_path}: the waivers cannot be read: Is a directory",)
+    path, mend = tmp_path / "nowhere.toml", "mend waivers=... of the subject"
+    assert load_waivers(path).troubles == (f"{path}: the waivers cannot be read: No such file or directory: {mend}",)
+    assert load_waivers(tmp_path).troubles == (f"{tmp_path}: the waivers cannot be read: Is a directory: {mend}",)
 
 
 SCALARS = st.sampled_from(
@@ -327,7 +330,8 @@ def test_a_subject_that_breaks_the_requirement_and_crashes_too() -> None:
     subject = Subject("both", "1", run=run, capabilities={"resume"})
     judgement = judged(subject, waiver("COUNT-03", Plan(max_epochs=2, resume_after=1)))
     assert judgement.waived.keys() == {"COUNT-03"}
-    assert judgement.troubles == ("both broke on the witness of COUNT-03: ZeroDivisionError()",)
+    broke = "both broke on the witness of COUNT-03: ZeroDivisionError()"
+    assert judgement.troubles == (f"{broke}: mend that, or give another witness",)
 
 
 def test_a_hub_has_waivers_too() -> None:

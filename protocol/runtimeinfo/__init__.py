@@ -38,6 +38,7 @@ from runtimeinfo._runner import (
 )
 from runtimeinfo._runtime_info_hook import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value
+from runtimeinfo._shown import shown
 from runtimeinfo._version import SPEC_VERSION, SPEC_VERSIONS, __version__
 
 __all__ = [
@@ -100,5 +101,6 @@ __all__ = [
     "is_scalar",
     "lies_on_device",
     "scalar_value",
+    "shown",
     "use_hub",
 ]

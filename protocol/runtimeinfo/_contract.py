@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import cast
 
 from runtimeinfo._errors import RunnerError
+from runtimeinfo._shown import shown
 
 _Check = Callable[[object], bool]
 
@@ -94,11 +95,12 @@ def _check(runner: object, protocol: str, rules: tuple[_Rule, ...], requirement:
             problems.append(f"{member}: missing ({error}); it must be {wanted}")
             continue
         if not check(value):
-            problems.append(f"{member}: must be {wanted}, but is {value!r}")
+            problems.append(f"{member}: must be {wanted}, but is {shown(value)}")
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise RunnerError(
-            f"{type(runner).__name__} does not keep the contract of {protocol}:{listed}\n ",
+            f"{type(runner).__name__} does not keep the contract of {protocol}:{listed}\n  Give it these members, "
+            "or give the hooks a view of it that has them",
             problems=tuple(problems),
             requirement=requirement,
         )

@@ -108,6 +108,8 @@ class Dispatcher:
         methods = self._methods.get(event)
         if methods is None:
             if event not in HOOK_POINTS:
-                raise LifecycleError(f"there is no event {event!r}", event=event, open_scopes=())
+                raise LifecycleError(
+                    f"there is no event {event!r}: give one of {', '.join(HOOK_POINTS)}", event=event, open_scopes=()
+                )
             return ()
         return methods

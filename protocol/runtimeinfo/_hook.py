@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from runtimeinfo._errors import HookError
 from runtimeinfo._grammar import EVENTS
 from runtimeinfo._priority import PriorityLike
+from runtimeinfo._shown import shown
 
 _T = TypeVar("_T")
 
@@ -117,7 +118,7 @@ def _check_callable(hook: object, point: str, method: object, arguments: tuple[s
     call = f"{point}(runner{''.join(f', {name}=...' for name in arguments)})"
     if not callable(method):
         raise HookError(
-            f"{_name(hook)}.{point} must be a method, called as {call}; it is {method!r}",
+            f"{_name(hook)}.{point} is {shown(method)}: make it a method, called as {call}",
             hook=hook,
             point=point,
             requirement="ORDER-03",
@@ -132,7 +133,7 @@ def _check_callable(hook: object, point: str, method: object, arguments: tuple[s
         signature.bind(None, **dict.fromkeys(arguments))
     except TypeError as error:
         raise HookError(
-            f"{_name(hook)}.{point}{signature} cannot be called as {call}: {error}",
+            f"{_name(hook)}.{point}{signature} cannot be called as {call}: {error}. Let it take these arguments",
             hook=hook,
             point=point,
             requirement="ORDER-03",

@@ -120,7 +120,7 @@ class Lifecycle:
         """
         if not self.try_advance(event):
             raise LifecycleError(
-                f"{event} is illegal here: {self.objection(event)}",
+                f"{event} is illegal here: {self.objection(event)}. {_remedy(event)}",
                 event=event,
                 open_scopes=self.open_scopes,
                 requirement="LIFE-01",
@@ -274,3 +274,9 @@ class Lifecycle:
 
 def _where(top: str | None) -> str:
     return "no scope is open" if top is None else f"the innermost open scope is {top!r}"
+
+
+def _remedy(event: str) -> str:
+    if event not in EVENTS:
+        return f"There are {', '.join(EVENTS)}"
+    return "Emit what belongs before it, or feed() it, which puts that in"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from runtimeinfo._shown import shown
+
 
 class Priority(IntEnum):
     """When a hook runs among the others: lower values first.
@@ -47,10 +49,12 @@ def get_priority(priority: object, /) -> int:
             return Priority[priority.upper()].value
         except KeyError:
             levels = ", ".join(Priority.__members__)
-            raise ValueError(f"unknown priority {priority!r}; the levels are {levels}") from None
+            raise ValueError(
+                f"unknown priority {priority!r}: give a number from 0 to 100, or one of {levels}"
+            ) from None
     number = priority if isinstance(priority, int) else getattr(priority, "value", None)
     if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"a priority is a level, its name or a number, but got {priority!r}")
+        raise TypeError(f"a priority cannot be {shown(priority)}: give a level, its name, or a number from 0 to 100")
     if not 0 <= number <= 100:
-        raise ValueError(f"a priority must lie between 0 and 100, but got {number}")
+        raise ValueError(f"a priority cannot be {number}: give a number from 0 to 100")
     return int(number)

@@ -12,6 +12,7 @@ from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
 from runtimeinfo._reader import READERS
 from runtimeinfo._runner import Runner, TrainRunner
 from runtimeinfo._scalar import describe, is_scalar
+from runtimeinfo._shown import shown
 from runtimeinfo._version import __version__
 
 
@@ -141,7 +142,8 @@ class RuntimeInfoHook:
             elif name not in self._skipped:
                 self._skipped.add(name)
                 warnings.warn(
-                    f"output {name!r} is not published: only scalars are, and this is {describe(value)} [SCALAR-05]",
+                    f"output {name!r} is not published: only scalars are, and this is {describe(value)}. Give its "
+                    "mean, say, or publish it with update_info [SCALAR-05]",
                     SkippedOutputWarning,
                     stacklevel=2,
                 )
@@ -238,7 +240,8 @@ def _pop_scalar(hub: MessageHub, key: str) -> None:
 
 def _no_mapping(values: object, event: str, argument: str) -> RunnerError:
     return RunnerError(
-        f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(values)}",
+        f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(values)}: "
+        f"pass {argument}={{'loss': loss}}, say",
         requirement="SCALAR-04" if argument == "outputs" else "SCALAR-06",
     )
 
@@ -248,7 +251,7 @@ def _check_learning_rates(rates: object) -> None:
     if not isinstance(rates, Mapping):
         raise RunnerError(
             "optim_wrapper.get_lr() must return a mapping from names to a rate for each param group, "
-            f"but returned {describe(rates)}",
+            f"but returned {describe(rates)}: return {{'lr': [0.1]}}, say",
             requirement="SCALAR-02",
         )
     for name, values in cast("Mapping[object, Any]", rates).items():
@@ -258,6 +261,7 @@ def _check_learning_rates(rates: object) -> None:
             first = None
         if not is_scalar(first):
             raise RunnerError(
-                f"optim_wrapper.get_lr()[{name!r}] must be a sequence whose first entry is a number, but is {values!r}",
+                f"optim_wrapper.get_lr()[{name!r}] must be a sequence whose first entry is a number, but is "
+                f"{shown(values)}: give a list with the rate of each param group",
                 requirement="SCALAR-02",
             )

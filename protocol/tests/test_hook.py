@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -105,9 +104,10 @@ def test_a_method_that_cannot_be_called_as_it_will_be_is_refused(point: str, met
 
 @pytest.mark.parametrize("value", [3, 0, "", ()], ids=repr)
 def test_a_hook_point_that_is_no_method_is_refused(value: object) -> None:
-    message = rf"Custom\.before_run must be a method.*it is {re.escape(repr(value))} \[ORDER-03\]"
-    with pytest.raises(HookError, match=message) as caught:
+    with pytest.raises(HookError) as caught:
         hook_methods(with_methods(before_run=value))
+    remedy = "make it a method, called as before_run(runner) [ORDER-03]"
+    assert str(caught.value) == f"Custom.before_run is {value!r}: {remedy}"
     assert caught.value.point == "before_run"
 
 

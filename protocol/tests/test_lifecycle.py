@@ -173,7 +173,9 @@ def test_an_open_after_a_strict_on_exception_closes_the_innermost_scope_first() 
 def test_an_unknown_event_raises_and_changes_nothing(method: str) -> None:
     lifecycle = after_events(IN_AN_ITERATION)
     before = everything_about(lifecycle)
-    with pytest.raises(LifecycleError, match="before_lunch is illegal here: there is no such event") as caught:
+    with pytest.raises(
+        LifecycleError, match=r"before_lunch is illegal here: there is no such event. There are before_run, "
+    ) as caught:
         getattr(lifecycle, method)("before_lunch")
     assert caught.value.event == "before_lunch"
     assert everything_about(lifecycle) == before
@@ -219,7 +221,8 @@ def test_an_illegal_event_raises_and_changes_nothing(stream: list[str], crash: b
     assert caught.value.event == event
     assert caught.value.open_scopes == before["open_scopes"]
     assert caught.value.requirement == "LIFE-01"
-    assert str(caught.value) == f"{event} is illegal here: {objection} [LIFE-01]"
+    remedy = "Emit what belongs before it, or feed() it, which puts that in"
+    assert str(caught.value) == f"{event} is illegal here: {objection}. {remedy} [LIFE-01]"
     assert everything_about(lifecycle) == before
 
 

@@ -54,12 +54,14 @@ def test_another_packages_enum_goes_by_its_value() -> None:
 
 @pytest.mark.parametrize("number", [-1, 101, 10**9, ForeignPriority.TOO_HIGH])
 def test_a_number_outside_0_to_100_is_refused(number: object) -> None:
-    with pytest.raises(ValueError, match="between 0 and 100"):
+    with pytest.raises(ValueError, match=r"a number from 0 to 100$"):
         get_priority(number)
 
 
 def test_an_unknown_name_is_refused_and_the_levels_are_listed() -> None:
-    with pytest.raises(ValueError, match=r"unknown priority 'urgent'; the levels are HIGHEST, .*LOWEST$"):
+    with pytest.raises(
+        ValueError, match=r"unknown priority 'urgent': give a number from 0 to 100, or one of HIGHEST, .*LOWEST$"
+    ):
         get_priority("urgent")
 
 
@@ -67,5 +69,5 @@ def test_an_unknown_name_is_refused_and_the_levels_are_listed() -> None:
     "priority", [None, 1.0, True, False, [], pytest.param(object(), id="object"), ForeignPriority.WORDY], ids=repr
 )
 def test_anything_else_is_refused(priority: object) -> None:
-    with pytest.raises(TypeError, match="a level, its name or a number"):
+    with pytest.raises(TypeError, match=r"give a level, its name, or a number from 0 to 100$"):
         get_priority(priority)

@@ -103,7 +103,10 @@ def share_of(key: str, values: Any, counts: Any) -> Share:
             return Share(value, float(counts[0]), value, value, 1.0)
         numbers, weights = np.asarray(values, np.float64), np.asarray(counts, np.float64)
     except (TypeError, ValueError) as error:
-        raise HubError(f"{key!r} holds what is no number: {error}", key=key) from error
+        raise HubError(
+            f"{key!r} holds what is no number: {error}. Publish numbers under it, or name in keys=[...] what to reduce",
+            key=key,
+        ) from error
     with np.errstate(invalid="ignore", over="ignore"):  # infinities of both signs are NaN, and no reason to warn
         return Share(
             float(numbers.sum()), float(weights.sum()), float(numbers.min()), float(numbers.max()), float(len(numbers))

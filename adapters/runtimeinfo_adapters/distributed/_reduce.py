@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtimeinfo import DistributedError, HubError, InfoReader, ScalarHistory, describe
+from runtimeinfo import DistributedError, HubError, InfoReader, ScalarHistory, describe, shown
 from runtimeinfo_adapters.distributed._exchange import exchange, reduced
 from runtimeinfo_adapters.distributed._group import Alone, TorchGroup, find_group
 from runtimeinfo_adapters.distributed._marks import NOTHING, Mark, Marks, last, share_of
@@ -142,9 +142,12 @@ def _shares(
 ) -> tuple[Shares, dict[str, Mark]]:
     """Return what this rank adds, and the marks to advance to once it is reduced."""
     if missing not in ("error", "empty"):
-        raise HubError(f"missing must be 'error' or 'empty', but is {missing!r}")
+        raise HubError(f"missing must be 'error' or 'empty', but is {shown(missing)}: leave it out for 'error'")
     if window is not None and (not isinstance(window, int) or window < 1):
-        raise HubError(f"window must be a positive int, or None for all that is new, but is {window!r}")
+        raise HubError(
+            f"window must be a positive int, or None for all that is new, but is {window!r}: give the "
+            "number of latest values"
+        )
     histories = _histories(hub, keys)
     after: dict[str, Mark] = {}
     if window is None:
@@ -164,7 +167,7 @@ def _histories(hub: InfoReader, keys: Collection[str] | None) -> dict[str, Scala
             raise HubError(f"{describe(hub)} cannot list its scalars: name them in keys=[...]")
         return {key: published[key] for key in sorted(published)}
     if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
-        raise HubError(f"keys must be a collection of strings, but is {keys!r}")
+        raise HubError(f"keys must be a collection of strings, but is {shown(keys)}: pass ['train/loss'], say")
     histories: dict[str, ScalarHistory | None] = {}
     for key in sorted(set(keys)):
         try:

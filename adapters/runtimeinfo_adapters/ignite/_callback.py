@@ -137,7 +137,7 @@ class RuntimeInfoCallback:
         Source: RESUME-01, RESUME-02.
         """
         if self._trainer is not None and self._trainer.is_open("train"):
-            raise LoopError("load_state_dict() comes before trainer.run(): the training has begun already")
+            raise LoopError("the training has begun already: call load_state_dict() before trainer.run()")
         check_state(state_dict)
         try:
             self.message_hub.load_state_dict(state_dict["message_hub"])

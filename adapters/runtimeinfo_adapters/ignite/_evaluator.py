@@ -84,9 +84,12 @@ def roles_of(trainer: object, evaluators: Evaluators | None) -> dict[Engine, tup
         RunnerError: If something is no engine, or no role.
     """
     if not isinstance(trainer, Engine):
-        raise RunnerError(f"trainer must be an engine of Ignite, but is {describe(trainer)}")
+        raise RunnerError(f"trainer must be an engine of Ignite, but is {describe(trainer)}: pass the one that trains")
     if evaluators is not None and not isinstance(evaluators, Mapping):
-        raise RunnerError(f"evaluators must map 'val' and 'test' to engines, but is {describe(evaluators)}")
+        raise RunnerError(
+            f"evaluators must map 'val' and 'test' to engines, but is {describe(evaluators)}: pass "
+            "{'val': evaluator}, say"
+        )
     given = dict(evaluators or {})
     roles: dict[Engine, tuple[Role, ...]] = {}
     for role in cast("tuple[Role, ...]", ("val", "test")):
@@ -95,8 +98,14 @@ def roles_of(trainer: object, evaluators: Evaluators | None) -> dict[Engine, tup
         for engine in engines:
             if not isinstance(engine, Engine) or engine is trainer:
                 what = "the trainer itself" if engine is trainer else describe(engine)
-                raise RunnerError(f"evaluators[{role!r}] must be an engine of its own, or several, but is {what}")
+                raise RunnerError(
+                    f"evaluators[{role!r}] must be an engine of its own, or several, but is {what}: pass the "
+                    "engine that evaluates"
+                )
             roles[engine] = (*roles.get(engine, ()), role)
     if given:
-        raise RunnerError(f"evaluators has the role {next(iter(given))!r}; the roles are 'val' and 'test'")
+        raise RunnerError(
+            f"evaluators has the role {next(iter(given))!r}; the roles are 'val' and 'test': give "
+            "the engine one of these"
+        )
     return roles

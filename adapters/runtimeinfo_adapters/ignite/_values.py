@@ -26,7 +26,7 @@ def outputs_of(output: Any, transform: OutputTransform | None) -> dict[str, Any]
     if transform is not None and value is not None:
         raise RunnerError(
             "output_transform must return a mapping from names to values, a scalar, or None, "
-            f"but returned {describe(value)}",
+            f"but returned {describe(value)}: return {{'loss': loss}}, say",
             requirement="SCALAR-04",
         )
     return None

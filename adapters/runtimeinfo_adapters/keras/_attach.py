@@ -47,7 +47,7 @@ def attach(
     Source: LIFE-01, LIFE-15, FAIL-01 to FAIL-06.
     """
     if not isinstance(model, keras.Model):
-        raise RunnerError(f"model must be a model of Keras, but is {describe(model)}")
+        raise RunnerError(f"model must be a model of Keras, but is {describe(model)}: pass the one to be trained")
     callback = RuntimeInfoCallback(
         optimizers=optimizers,
         alone=alone,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal
 
-from runtimeinfo import Config, LoopError, MessageHub, RunnerError, StateError, use_hub
+from runtimeinfo import Config, LoopError, MessageHub, RunnerError, StateError, shown, use_hub
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Counters, Publisher
 from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
@@ -51,7 +51,7 @@ class RuntimeInfoCallback(Callback):
     ) -> None:
         super().__init__()
         if alone not in {"val", "test"}:
-            raise RunnerError(f"alone must be 'val' or 'test', but is {alone!r}")
+            raise RunnerError(f"alone must be 'val' or 'test', but is {shown(alone)}: say what a lone evaluate() is")
         self.message_hub: MessageHub = ReferenceHub(experiment_name or "keras") if hub is None else hub
         self._counters = Counters()
         self.runner: KerasRunner = KerasRunner(
@@ -174,7 +174,7 @@ class RuntimeInfoCallback(Callback):
         Source: RESUME-01, RESUME-02.
         """
         if self.publisher.lifecycle.is_open("train"):
-            raise LoopError("load_state_dict() comes before model.fit(): the training has begun already")
+            raise LoopError("the training has begun already: call load_state_dict() before model.fit()")
         check_state(state_dict)
         try:
             self.message_hub.load_state_dict(state_dict["message_hub"])

@@ -52,7 +52,7 @@ def attach(
     lacking = [name for name in _ENTRIES if not callable(getattr(trainer, name, None))]
     if lacking or not isinstance(getattr(trainer, "callbacks", None), list):
         missing = f"{lacking[0]}()" if lacking else "list of callbacks"
-        raise RunnerError(f"{type(trainer).__name__} has no {missing}, which Lightning's Trainer has")
+        raise RunnerError(f"{type(trainer).__name__} has no {missing}, which Lightning's Trainer has: pass a Trainer")
     callback = RuntimeInfoCallback(
         hub=hub, hooks=hooks, cfg=cfg, seed=seed, experiment_name=experiment_name, optimizer_names=optimizer_names
     )

@@ -117,5 +117,6 @@ class Evaluation:
     def _check_current(self, this_pass: object) -> None:
         if this_pass is not self._pass or not self._is_open():
             raise LoopError(
-                f"this pass over the {self._stage} batches is over: its metrics were given, or it has been left"
+                f"this pass over the {self._stage} batches is over: its metrics were given, or it has been "
+                "left. Call batches() again for another one"
             )

@@ -27,7 +27,9 @@ class EpochIterator(Iterator[int]):
         if self._is_over:
             raise StopIteration
         if not training.is_current(self):
-            raise LoopError("this iteration over the epochs is over: its run has ended")
+            raise LoopError(
+                "this iteration over the epochs is over: its run has ended. Call epochs() again in the next run"
+            )
         training.settle()
         training.end_epoch()
         counters = training.counters
@@ -56,7 +58,10 @@ class BatchIterator(Iterator[B]):
         if self._is_over:
             raise StopIteration
         if not training.is_current(self):
-            raise LoopError("this pass over the loader is over: its epoch has ended, or another train() has begun")
+            raise LoopError(
+                "this pass over the loader is over: its epoch has ended, or another train() has begun. Call "
+                "train() for each pass"
+            )
         training.end_iteration()
         try:
             batch = self._draw()

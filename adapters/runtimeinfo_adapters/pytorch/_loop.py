@@ -18,6 +18,7 @@ from runtimeinfo import (
     StateError,
     TrainDataLoader,
     describe,
+    shown,
     use_hub,
 )
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
@@ -95,9 +96,15 @@ class Loop(Generic[B]):
     ) -> None:
         for name, bound in (("max_epochs", max_epochs), ("max_iters", max_iters)):
             if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool) or bound < 0):
-                raise LoopError(f"{name} must be an int from 0, or None for no bound, but is {bound!r}")
+                raise LoopError(
+                    f"{name} must be an int from 0, or None for no bound, but is {shown(bound)}: leave it "
+                    "out for no bound"
+                )
         if train_loader is not None and not hasattr(train_loader, "__iter__"):
-            raise LoopError(f"train_loader must be iterable, but is {describe(train_loader)}")
+            raise LoopError(
+                f"train_loader must be iterable, but is {describe(train_loader)}: give a "
+                "DataLoader, or a list of batches"
+            )
         self.cfg: Config = TextConfig.of(cfg)
         self.seed: int | None = seed
         self.experiment_name: str | None = experiment_name
@@ -156,7 +163,9 @@ class Loop(Generic[B]):
         """
         other = _publishing.get(id(self.message_hub))
         if other is self:
-            raise LoopError("this loop is running already: run() cannot be nested")
+            raise LoopError(
+                "this loop is running already, and run() cannot be nested: leave the first `with` before the next"
+            )
         if other is not None:
             raise LoopError(
                 f"loop {other.experiment_name!r} is publishing to this hub already; give each loop its own hub"
@@ -289,7 +298,7 @@ class Loop(Generic[B]):
         Source: RESUME-01, RESUME-02.
         """
         if self._training.is_open("train"):
-            raise LoopError("load_state_dict() comes before the training: it has begun already")
+            raise LoopError("the training has begun already: call load_state_dict() before run()")
         check_state(state_dict)
         try:
             self.message_hub.load_state_dict(state_dict["message_hub"])

@@ -28,8 +28,13 @@ def check_state(state_dict: Any) -> None:
     _training_state.check_state(state_dict, ("batches",))
     outputs = cast("Mapping[str, Any]", state_dict).get("outputs")
     if not isinstance(outputs, Mapping):
-        raise StateError(f"outputs must be a mapping, but is {describe(outputs)}", field="outputs")
+        raise StateError(
+            f"outputs must be a mapping, but is {describe(outputs)}: load what Loop.state_dict() returned",
+            field="outputs",
+        )
     for name, value in cast("Mapping[Any, Any]", outputs).items():
         if not is_scalar(value):
             field = f"outputs[{name!r}]"
-            raise StateError(f"{field} must be a scalar, but is {describe(value)}", field=field)
+            raise StateError(
+                f"{field} must be a scalar, but is {describe(value)}: load what Loop.state_dict() returned", field=field
+            )

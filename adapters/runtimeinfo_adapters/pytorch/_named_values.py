@@ -19,8 +19,10 @@ def named_values(method: str, values: Mapping[str, Any] | None, more: Mapping[st
     if values is None:
         return dict(more)
     if not isinstance(values, Mapping):
-        raise LoopError(f"{method}() takes values by name, as in {method}(name=value), but got {describe(values)}")
+        raise LoopError(
+            f"{method}() takes values by name, as in {method}(name=value), but got {describe(values)}: name them"
+        )
     twice = sorted(name for name in values if name in more)
     if twice:
-        raise LoopError(f"{twice[0]!r} was given twice to {method}()")
+        raise LoopError(f"{twice[0]!r} was given twice to {method}(): give it once")
     return {**values, **more}

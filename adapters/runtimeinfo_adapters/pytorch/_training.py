@@ -143,7 +143,7 @@ class Training:
             raise LoopError("log() belongs inside an iteration: inside `for batch in loop.train()`")
         twice = [name for name in values if name in self._outputs]
         if twice:
-            raise LoopError(f"{twice[0]!r} was logged already in this iteration")
+            raise LoopError(f"{twice[0]!r} was logged already in this iteration: log it once, or under another name")
         self._outputs.update(values)
 
     def end_iteration(self) -> None:

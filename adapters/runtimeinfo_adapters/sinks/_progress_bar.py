@@ -226,7 +226,8 @@ class ProgressBar:
         except (OSError, ValueError) as error:  # the latter if the file is closed
             self._display = None
             warnings.warn(
-                f"the progress bar stops, since it cannot be shown any more: {error}. The run goes on",
+                f"the progress bar stops, since it cannot be shown any more: {error}. The run goes on; "
+                "leave the bar out where there is no such terminal",
                 SinkWarning,
                 stacklevel=2,
             )

@@ -46,9 +46,12 @@ class RowSink(ABC):
         all_ranks: bool = False,
     ) -> None:
         if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
-            raise ValueError(f"interval must be an int from 1: a number of iterations, but is {interval!r}")
+            raise ValueError(
+                f"interval must be an int from 1: a number of iterations, but is {interval!r}. Leave it "
+                "out, or give 1 or more"
+            )
         if reduce not in {"latest", "mean"}:
-            raise ValueError(f"reduce must be 'latest' or 'mean', but is {reduce!r}")
+            raise ValueError(f"reduce must be 'latest' or 'mean', but is {reduce!r}: leave it out for 'latest'")
         self._given = Path(path).absolute()  # a run may change its working folder
         self._interval = interval
         self._takes_mean = reduce == "mean"
@@ -220,7 +223,8 @@ class RowSink(ABC):
             # Last of all: where warnings are errors, it raises.
             warnings.warn(
                 f"{type(self).__name__} stops, since it cannot write to {self._path} any more: {error}. "
-                "The run goes on, and what it publishes from here on is not written",
+                "The run goes on, and what it publishes from here on is not written. Give the next "
+                "one a path that can be written to",
                 SinkWarning,
                 stacklevel=2,
             )

@@ -45,7 +45,9 @@ def attach(trainer: Any, *, hub: MessageHub | None = None, hooks: Iterable[objec
     Source: LIFE-01 to LIFE-09, LIFE-15, FAIL-01 to FAIL-06.
     """
     if not isinstance(trainer, transformers.Trainer):
-        raise RunnerError(f"attach() takes a transformers.Trainer, but got {describe(trainer)}")
+        raise RunnerError(
+            f"attach() takes a transformers.Trainer, but got {describe(trainer)}: pass the one to be trained"
+        )
     callback = RuntimeInfoCallback(hub, hooks)
     callback.is_attached = True
     while trainer.pop_callback(RuntimeInfoCallback) is not None:

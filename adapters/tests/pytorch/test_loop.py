@@ -387,7 +387,7 @@ def test_nothing_is_kept_alive_by_a_run_that_is_over(make: Any) -> None:
 def test_runs_cannot_be_nested(make: Any) -> None:
     loop = make(1)
     with loop.run():
-        with pytest.raises(LoopError, match="this loop is running already: run\\(\\) cannot be nested"), loop.run():
+        with pytest.raises(LoopError, match="this loop is running already, and run\\(\\) cannot be nested"), loop.run():
             pass
         assert list(loop.train()) == ["a"]
     assert loop.told.story == "run(train(epoch(iter())))"
@@ -534,7 +534,7 @@ def test_a_state_comes_before_the_training(make: Any) -> None:
     loop = make(2)
     with loop.run():
         for _ in loop.train():
-            with pytest.raises(LoopError, match="load_state_dict\\(\\) comes before the training: it has begun alr"):
+            with pytest.raises(LoopError, match="begun already: call load_state_dict\\(\\) before run"):
                 loop.load_state_dict(damaged())
     assert loop.iter == 2
 

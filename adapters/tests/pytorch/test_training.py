@@ -154,7 +154,7 @@ def test_an_iterator_that_has_ended_stays_at_its_end(make: Any) -> None:
 
 
 def test_a_stale_iterator_over_batches(make: Any) -> None:
-    message = "this pass over the loader is over: its epoch has ended, or another train\\(\\) has begun"
+    message = "this pass over the loader is over: its epoch has ended, or another train\\(\\) has begun. Call train"
     loop = make(3, max_epochs=2)
     stale = []
     with loop.run():

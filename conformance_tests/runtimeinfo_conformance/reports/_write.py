@@ -75,7 +75,7 @@ def write_reports(
     folder = Path(folder)
     several = list(reports) if isinstance(reports, Sequence) else [reports]
     if not several:
-        raise ValueError("there is no report to write")
+        raise ValueError("there is no report to write: give one at least")
     data = [report_data(report, now) if isinstance(report, Report) else report for report in several]
     if len(data) == 1:
         return [_write(folder, name, text, folder) for name, text in _files(data[0])]
@@ -112,7 +112,9 @@ def _telling(folder: Path, file: str = "") -> Generator[None]:
         if isinstance(error, FileExistsError | NotADirectoryError):
             reason = "there is a file in its place, or in place of a folder above it"
         where = f"the folder {str(folder)!r}{f': {file}' if file else ''}"
-        raise ReportError(f"the reports cannot be written to {where}: {reason}", folder=folder) from error
+        raise ReportError(
+            f"the reports cannot be written to {where}: {reason}. Give another folder", folder=folder
+        ) from error
 
 
 def _folder_names(reports: Sequence[ReportData]) -> Iterator[str]:

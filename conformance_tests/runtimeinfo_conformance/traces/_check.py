@@ -86,11 +86,14 @@ class _Reading:
     def _read_first(self, lines: Iterator[str | bytes]) -> None:
         first = next(lines, None)
         if first is None:
-            refuse("it is empty: there is no trace in it")
+            refuse("it is empty: give the file that a TraceHook wrote")
         self._report.lines = 1
         record = decode(first if isinstance(first, str) else _text(first))
         if record is None or MARK not in record:
-            refuse(f"it is no trace: the first line must be a header with {MARK!r}", 1)
+            refuse(
+                f"it is no trace: the first line must be a header with {MARK!r}. Give the file that a TraceHook wrote",
+                1,
+            )
         self._report.header = TraceHeader.decode(record, 1)
 
     def _read_unusual(self, number: int, line: str | bytes, record: dict[str, Any] | None) -> None:
@@ -173,7 +176,7 @@ class _Reading:
         self._end_gap(report.lines + 1)
         self._follower.end(report.lines, in_order=False)
         if not report.events:
-            refuse(f"it holds no event that can be judged, in {report.lines:,} lines")
+            refuse(f"it holds no event that can be judged, in {report.lines:,} lines: let the hook hear a whole run")
 
 
 def _text(line: bytes) -> str:

@@ -65,7 +65,10 @@ class TraceWriter:
             self._gave_up = True
             # Last of all: where warnings are errors, it raises.
             warnings.warn(
-                f"the trace {self.path} ends here, since it cannot be written: {error}", TraceWarning, stacklevel=2
+                f"the trace {self.path} ends here, since it cannot be written: {error}. "
+                "Give the next run's TraceHook a path that can be written to",
+                TraceWarning,
+                stacklevel=2,
             )
 
     def finish(self) -> None:

@@ -88,7 +88,7 @@ def test_a_file_in_place_of_the_folder(conformant: Report, tmp_path: Path) -> No
             write_reports(conformant, folder)
         assert str(caught.value) == (
             f"the reports cannot be written to the folder {str(folder)!r}: report.json: "
-            "there is a file in its place, or in place of a folder above it"
+            "there is a file in its place, or in place of a folder above it. Give another folder"
         )
         assert caught.value.folder == folder
 
@@ -139,7 +139,7 @@ def test_a_file_in_place_of_the_folder_is_noticed_beforehand(tmp_path: Path) -> 
             check_folder(folder)
         assert str(caught.value) == (
             f"the reports cannot be written to the folder {str(folder)!r}: "
-            "there is a file in its place, or in place of a folder above it"
+            "there is a file in its place, or in place of a folder above it. Give another folder"
         )
         assert caught.value.folder == folder
     assert (tmp_path / "out").read_text() == "a file"

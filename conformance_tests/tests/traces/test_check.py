@@ -369,7 +369,7 @@ def test_notes_do_not_grow_without_bound() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "it is empty: there is no trace in it"),
+        (b"", "it is empty: give the file that a TraceHook wrote"),
         (b"\n", "line 1: it is no trace: the first line must be a header with 'runtimeinfo_trace'"),
         (b"epoch 1, loss 0.3\nepoch 2, loss 0.2\n", "line 1: it is no trace"),
         (b"\x80\x02}q\x00.", "line 1: it is no trace"),

@@ -28,10 +28,17 @@ def opened(path: Path) -> Generator[int]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise BoardError(
-            f"there is no board {path}: its run has ended, or it was never shared", path=path, requirement="SHARE-06"
+            f"there is no board {path}: its run has ended, or it was never shared. `runtimeinfo top` "
+            "shows those there are",
+            path=path,
+            requirement="SHARE-06",
         ) from None
     except (OSError, ValueError) as error:  # ELOOP: a link; ValueError: a zero byte in the path
-        raise BoardError(f"the board {path} cannot be opened: {error}", path=path, requirement="SHARE-05") from error
+        raise BoardError(
+            f"the board {path} cannot be opened: {error}. If no run of yours has made it, remove it",
+            path=path,
+            requirement="SHARE-05",
+        ) from error
     try:
         fault = _fault_of_file(os.fstat(descriptor))
         if fault is not None:
@@ -54,16 +61,16 @@ def _fault_of_file(found: os.stat_result) -> str | None:
     if found.st_mode & 0o077:
         return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
     if found.st_size != SIZE:
-        return f"has {found.st_size:,} bytes, where a board has {SIZE:,}"
+        return f"has {found.st_size:,} bytes, where a board has {SIZE:,}. Remove it"
     return None
 
 
 def _fault_of_head(head: bytes) -> str | None:
     cells = [int.from_bytes(head[at : at + CELL], sys.byteorder) for at in range(0, len(head), CELL)]
     if head[:CELL] != MAGIC:
-        return "does not begin like a board"
+        return "does not begin like a board. Remove it"
     if cells[IS_VERSION] != VERSION:
         return f"has version {cells[IS_VERSION]}, and this runtimeinfo reads version {VERSION}: update the older side"
     if cells[IS_SIZE] != SIZE:
-        return f"says of itself that it has {cells[IS_SIZE]:,} bytes, where a board has {SIZE:,}"
+        return f"says of itself that it has {cells[IS_SIZE]:,} bytes, where a board has {SIZE:,}. Remove it"
     return None

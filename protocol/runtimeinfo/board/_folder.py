@@ -77,7 +77,9 @@ def board_files() -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise BoardError(f"the folder for boards cannot be read: {error}", path=folder) from error
+        raise BoardError(
+            f"the folder for boards cannot be read: {error}. Name another one in {FOLDER_VARIABLE}", path=folder
+        ) from error
     if fault is not None:
         raise BoardError(
             f"{folder} {fault}: what is in it is not read. Name another folder in {FOLDER_VARIABLE}",

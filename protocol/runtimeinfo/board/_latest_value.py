@@ -76,7 +76,8 @@ class LatestValue:
         """
         if method_name not in ("current", "mean", "min", "max"):
             raise UnknownStatisticError(
-                f"no statistic named {method_name!r} here: from another process there are current, mean, min and max",
+                f"no statistic named {method_name!r} here: from another process there are current, mean, min and max. "
+                "Ask for one of these, or publish what you need as an info",
                 key=self._key,
             )
         return getattr(self, method_name)(*args, **kwargs)

@@ -161,7 +161,10 @@ class BoardReader:
             unshared = self._cells[layout.UNSHARED_NUMBERS]
             hint = f"; {unshared} scalars found no place on it" if unshared else ""
             raise MissingScalarError(
-                f"the board {self._path} has no scalar {key!r}{hint}", key=key, requirement="HUB-07"
+                f"the board {self._path} has no scalar {key!r}{hint}. snapshot() tells which there are; "
+                "wait until the run has published it",
+                key=key,
+                requirement="HUB-07",
             )
         return LatestValue(key, BoardScalar(*found), self._path)
 
@@ -300,8 +303,8 @@ class BoardReader:
         while self._cells[sequence] & 1:
             if time.monotonic() > deadline:
                 raise BoardError(
-                    f"the board {self._path} is stale: process {self._cells[layout.PID]} was stopped amid a write. If "
-                    "it is dead, the next run removes the board",
+                    f"the board {self._path} is stale: process {self._cells[layout.PID]} was stopped amid a write. Let "
+                    "it go on, or end it: the next run removes the board of a dead process",
                     path=self._path,
                     requirement="SHARE-04",
                 )
