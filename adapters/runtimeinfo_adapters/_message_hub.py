@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from copy import copy
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from runtimeinfo import (
     HubError,
@@ -17,12 +17,17 @@ from runtimeinfo import (
     ScalarTypeError,
     StateError,
     describe,
-    is_scalar,
-    scalar_value,
     shown,
 )
 from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
+from runtimeinfo_adapters._hub_arguments import (
+    as_dict,
+    check_histories,
+    check_resumed_keys,
+    check_scalar,
+    value_and_count,
+)
 from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
 from runtimeinfo_adapters._named_instances import NamedInstances
 from runtimeinfo_adapters._plain import NotPlainError, to_plain
@@ -78,9 +83,9 @@ class MessageHub(NamedInstances):
         share: bool = True,
     ) -> None:
         super().__init__(name)
-        self._log_scalars: dict[str, ScalarHistory] = _as_dict("log_scalars", _or_empty(log_scalars))
-        self._runtime_info: dict[str, Any] = _as_dict("runtime_info", _or_empty(runtime_info))
-        self._resumed_keys: dict[str, bool] = _as_dict("resumed_keys", _or_empty(resumed_keys))
+        self._log_scalars: dict[str, ScalarHistory] = as_dict("log_scalars", {} if log_scalars is None else log_scalars)
+        self._runtime_info: dict[str, Any] = as_dict("runtime_info", {} if runtime_info is None else runtime_info)
+        self._resumed_keys: dict[str, bool] = as_dict("resumed_keys", {} if resumed_keys is None else resumed_keys)
         # The histories that take a float without a question: it is known that they are ours, and resumable.
         self._ready: dict[str, ScalarHistory] = {}
         self._unsaved: set[str] = set()
@@ -90,21 +95,10 @@ class MessageHub(NamedInstances):
         # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
         # is atomic, and a history takes care of itself.
         self._lock = threading.RLock()
-        for key, history in self._log_scalars.items():
-            if not isinstance(history, ScalarHistory):
-                raise HubError(
-                    f"log_scalars[{key!r}] must be a ScalarHistory, but is {describe(history)}: wrap "
-                    "the values, as in ScalarHistory([0.5, 0.4])",
-                    key=key,
-                )
+        check_histories(self._log_scalars)
+        check_resumed_keys(self._resumed_keys, self._log_scalars, self._runtime_info)
+        for history in self._log_scalars.values():
             history.wait_in(self._on_device)
-        for key in self._resumed_keys:
-            if key not in self._log_scalars and key not in self._runtime_info:
-                raise HubError(
-                    f"resumed_keys has {key!r}, which is neither in log_scalars nor in runtime_info: leave "
-                    "it out, or give its value",
-                    key=key,
-                )
         self._make_ready(self._log_scalars)
 
     # -- infos
@@ -142,7 +136,7 @@ class MessageHub(NamedInstances):
 
         Source: HUB-09, SHARE-04.
         """
-        infos = _as_dict("info_dict", info_dict)
+        infos = as_dict("info_dict", info_dict)
         with self._lock:
             for key, value in infos.items():
                 self._check_resumed(key, resumed)
@@ -256,7 +250,7 @@ class MessageHub(NamedInstances):
         try:
             history.update(value, count)
         except ScalarTypeError:
-            _check_scalar(key, value, count)  # says it with the key
+            check_scalar(key, value, count)  # says it with the key
             raise
 
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
@@ -271,11 +265,11 @@ class MessageHub(NamedInstances):
 
         Source: HUB-15.
         """
-        entries = {key: _value_and_count(key, entry) for key, entry in _as_dict("log_dict", log_dict).items()}
+        entries = {key: value_and_count(key, entry) for key, entry in as_dict("log_dict", log_dict).items()}
         with self._lock:
             for key, (value, count) in entries.items():
                 self._check_resumed(key, resumed)
-                _check_scalar(key, value, count)
+                check_scalar(key, value, count)
             for key, (value, count) in entries.items():
                 self.update_scalar(key, value, count, resumed)
 
@@ -458,7 +452,7 @@ class MessageHub(NamedInstances):
 
     def _update_checked(self, key: str, value: Any, count: Any, resumed: bool) -> None:
         """Append to a history, made if need be, once the update is known to be right."""
-        _check_scalar(key, value, count)
+        check_scalar(key, value, count)
         with self._lock:
             self._set_resumed(key, resumed)
             history = self._log_scalars.get(key)
@@ -530,38 +524,3 @@ class MessageHub(NamedInstances):
             for mine in (self._log_scalars, self._runtime_info, self._resumed_keys):
                 mine.clear()
             self._take(state)
-
-
-def _or_empty(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return {} if value is None else value
-
-
-def _as_dict(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise HubError(f"{name} must be a mapping, but is {describe(value)}: pass a dict, or leave it out")
-    return dict(value)
-
-
-def _check_scalar(key: str, value: Any, count: Any) -> None:
-    if not is_scalar(value):
-        scalar_value(value, key=key)  # raises
-    if not isinstance(count, int):
-        raise ScalarTypeError(
-            f"the count of {key!r} must be an int, but is {describe(count)}: give the number of samples in the value",
-            key=key,
-        )
-
-
-def _value_and_count(key: str, entry: Any) -> tuple[Any, Any]:
-    if not isinstance(entry, Mapping):
-        return entry, 1
-    fields = cast("Mapping[str, Any]", entry)
-    if "value" not in fields:
-        raise HubError(
-            f"{key!r}: a dict must have 'value', and may have 'count', but has {sorted(fields)}: "
-            "pass {'value': 0.5, 'count': 32}, say, or update_info for other data",
-            key=key,
-        )
-    count = fields.get("count", 1)
-    # As in the seed, a count may come as an array of one.
-    return fields["value"], scalar_value(count, key=f"{key}.count") if hasattr(count, "item") else count

@@ -1,0 +1,65 @@
+"""What a hub is given, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, cast
+
+from runtimeinfo import HubError, ScalarTypeError, describe, is_scalar, scalar_value
+from runtimeinfo_adapters._scalar_history import ScalarHistory
+
+
+def check_histories(log_scalars: Mapping[str, Any]) -> None:
+    """Raise `HubError` if one of them is no history."""
+    for key, history in log_scalars.items():
+        if not isinstance(history, ScalarHistory):
+            raise HubError(
+                f"log_scalars[{key!r}] must be a ScalarHistory, but is {describe(history)}: wrap "
+                "the values, as in ScalarHistory([0.5, 0.4])",
+                key=key,
+            )
+
+
+def check_resumed_keys(resumed_keys: Mapping[str, bool], *published: Collection[str]) -> None:
+    """Raise `HubError` if there is a flag for what is not published."""
+    for key in resumed_keys:
+        if not any(key in each for each in published):
+            raise HubError(
+                f"resumed_keys has {key!r}, which is neither in log_scalars nor in runtime_info: leave "
+                "it out, or give its value",
+                key=key,
+            )
+
+
+def as_dict(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a mapping; raise `HubError` if it is none."""
+    if not isinstance(value, Mapping):
+        raise HubError(f"{name} must be a mapping, but is {describe(value)}: pass a dict, or leave it out")
+    return dict(value)
+
+
+def check_scalar(key: str, value: Any, count: Any) -> None:
+    """Raise `ScalarTypeError`, with the key, if a value is no scalar or its count no int."""
+    if not is_scalar(value):
+        scalar_value(value, key=key)  # raises
+    if not isinstance(count, int):
+        raise ScalarTypeError(
+            f"the count of {key!r} must be an int, but is {describe(count)}: give the number of samples in the value",
+            key=key,
+        )
+
+
+def value_and_count(key: str, entry: Any) -> tuple[Any, Any]:
+    """Return what an entry of `update_scalars` says; raise `HubError` if it is a dict without a value."""
+    if not isinstance(entry, Mapping):
+        return entry, 1
+    fields = cast("Mapping[str, Any]", entry)
+    if "value" not in fields:
+        raise HubError(
+            f"{key!r}: a dict must have 'value', and may have 'count', but has {sorted(fields)}: "
+            "pass {'value': 0.5, 'count': 32}, say, or update_info for other data",
+            key=key,
+        )
+    count = fields.get("count", 1)
+    # As in the seed, a count may come as an array of one.
+    return fields["value"], scalar_value(count, key=f"{key}.count") if hasattr(count, "item") else count
