@@ -1,8 +1,10 @@
 """How Sphinx builds the site: `make docs`."""
 
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # the one that its adapter is for
 sys.path.insert(0, str(Path(__file__).resolve().parent / "extensions"))
 
 from runtimeinfo import __version__
@@ -12,7 +14,7 @@ author = "The runtimeinfo authors"
 copyright = "the runtimeinfo authors"  # Sphinx's name for it
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "pages"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "names", "pages"]
 exclude_patterns = ["_build", "extensions", "tests", "generate.py"]
 
 # A page is read on GitHub, too: plain Markdown, whose links to headings are GitHub's.
@@ -29,12 +31,12 @@ nitpick_ignore_regex = [
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 100
+python_maximum_signature_line_length = 200
 
 html_theme = "furo"
 html_title = f"runtimeinfo {__version__}"

@@ -1,10 +1,9 @@
-"""Takes our docstrings to what Sphinx reads, and a name to where it is public."""
+"""Turns our docstrings into what Sphinx reads, and leads a name to where it is public."""
 
-import importlib
-import inspect
-import pkgutil
+import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -22,46 +21,47 @@ from runtimeinfo import REQUIREMENTS
 PACKAGES = (runtimeinfo, runtimeinfo_adapters, runtimeinfo_conformance)
 
 _REQUIREMENT = re.compile(r"\b([A-Z]+-\d\d)\b")
+_COLON = "\ue000"
 _AS_ROLE = r":requirement:`\1`"
 
 
-def public_modules() -> Iterator[str]:
-    """Yield the name of each module whose name has no part that is private."""
+def all_modules() -> Iterator[tuple[str, Path]]:
+    """Yield the name and the file of each module, without loading it: it may be for a framework."""
     for package in PACKAGES:
-        yield package.__name__
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not re.search(r"\._", module.name):
-                yield module.name
+        folder = Path(package.__path__[0])
+        for file in sorted(folder.rglob("*.py")):
+            words = file.relative_to(folder.parent).with_suffix("").parts
+            yield ".".join(words[:-1] if words[-1] == "__init__" else words), file
 
 
-def private_modules() -> Iterator[str]:
-    """Yield the name of each module that is one level below a public one, and private."""
-    for package in PACKAGES:
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.", onerror=lambda _: None):
-            if re.fullmatch(r"[\w.]*?\._\w+", module.name) and module.name.count("._") == 1:
-                yield module.name
+def public_modules() -> Iterator[tuple[str, Path]]:
+    """Yield those whose name has no part that is private."""
+    return ((name, file) for name, file in all_modules() if "._" not in name)
+
+
+def private_modules() -> Iterator[tuple[str, Path]]:
+    """Yield those that lie right inside of a public one, and are private."""
+    return ((name, file) for name, file in all_modules() if re.fullmatch(r"(?:(?!\._)[\w.])+\._\w+", name))
 
 
 def public_homes() -> dict[str, str]:
-    """Return, for the full name of each class and function in a private module, the one by which users know it."""
+    """Return, for the full name of what comes from a private module, the one by which users know it."""
     homes = {}
-    for name in public_modules():
-        module = importlib.import_module(name)
-        for public in getattr(module, "__all__", dir(module)):
-            value = getattr(module, public)
-            if inspect.isclass(value) or inspect.isfunction(value):
-                homes.setdefault(f"{value.__module__}.{value.__qualname__}", f"{name}.{public}")
+    for name, file in public_modules():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and "._" in node.module:
+                for alias in node.names:
+                    homes.setdefault(f"{node.module}.{alias.name}", f"{name}.{alias.asname or alias.name}")
     return homes
 
 
 def documented_data() -> dict[str, list[str]]:
-    """Return what stands below each constant, by its name: Sphinx looks only where it is public."""
+    """Return what stands below each constant, by the name under which it is public: Sphinx looks only there."""
     found = {}
-    for name in private_modules():
-        if name.startswith("runtimeinfo._"):
-            for (scope, constant), lines in ModuleAnalyzer.for_module(name).find_attr_docs().items():
-                if not scope:
-                    found[constant] = lines
+    for name, file in private_modules():
+        for (scope, constant), lines in ModuleAnalyzer.for_file(file, name).find_attr_docs().items():
+            if not scope:
+                found[f"{name.rpartition('.')[0]}.{constant}"] = lines
     return found
 
 
@@ -73,10 +73,19 @@ class Docstrings:
 
     def process(self, _app: Sphinx, what: str, name: str, _object: Any, _options: Any, lines: list[str]) -> None:
         """Change the lines of one, before napoleon reads its sections."""
-        constant = name.rpartition(".")[2]
-        if what == "data" and constant in self._data:
-            lines[:] = self._data[constant]
+        if what == "data" and name in self._data:
+            lines[:] = self._data[name]
         lines[:] = _with_sources(_with_literal_blocks(lines))
+        if lines and what in {"attribute", "data", "property"}:  # what stands before a colon is no type
+            lines[0] = lines[0].replace(":", _COLON)
+
+    def restore(self, _app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+        """Take back what was only for napoleon."""
+        lines[:] = [line.replace(_COLON, ":") for line in lines]
+
+    def signature(self, _app: Sphinx, what: str, _name: str, value: Any, *_: Any) -> tuple[str, None] | None:
+        """Show no constructor of a protocol: nobody calls it."""
+        return ("", None) if what == "class" and getattr(value, "_is_protocol", False) else None
 
 
 def _with_literal_blocks(lines: list[str]) -> Iterator[str]:
@@ -138,6 +147,9 @@ def requirement(name: str, raw: str, text: str, line: int, inliner: Any, *_: Any
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register all of it."""
     app.add_role("requirement", requirement)
-    app.connect("autodoc-process-docstring", Docstrings().process, priority=400)
+    docstrings = Docstrings()
+    app.connect("autodoc-process-docstring", docstrings.process, priority=400)
+    app.connect("autodoc-process-docstring", docstrings.restore, priority=600)
+    app.connect("autodoc-process-signature", docstrings.signature)
     app.connect("missing-reference", Names().resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

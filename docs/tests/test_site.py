@@ -1,0 +1,92 @@
+"""The site builds without a warning, and has what is public."""
+
+import subprocess
+import sys
+import textwrap
+import zlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build(target, source=ROOT / "docs"):
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
+    return subprocess.run(
+        [*command, str(source), str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    target = tmp_path_factory.mktemp("site")
+    done = build(target)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return target
+
+
+def names_in(inventory):
+    """Return what has a place in the API reference."""
+    data = inventory.read_bytes()
+    lines = zlib.decompress(data.split(b"\n", 4)[4]).decode().splitlines()
+    return {line.split()[0] for line in lines if line.split()[1].startswith("py:")}
+
+
+# The rooms of the kit that nobody needs who uses it.
+INTERNAL = ("guards", "judges", "mutants", "subjects")
+
+
+@pytest.fixture
+def public():
+    """What users may know, by its full name."""
+    sys.path.insert(0, str(ROOT / "docs" / "extensions"))
+    try:
+        from docstrings import public_modules
+        from names import exports
+    finally:
+        sys.path.pop(0)
+    modules = [(name, file) for name, file in public_modules() if not set(INTERNAL) & set(name.split("."))]
+    return {f"{name}.{each}" for name, file in modules for each in exports(file) if not each.startswith("_")}
+
+
+def test_what_is_public_is_in_the_reference(site, public):
+    assert public - names_in(site / "objects.inv") == {"runtimeinfo.board.BoardError"}  # which is with the other errors
+
+
+def test_the_figures_of_the_readme_stand_on_the_page_on_performance(site):
+    page = (site / "performance.html").read_text(encoding="utf-8")
+    assert "iteration, 2 tensors" in page
+    assert "in README.md" not in page
+
+
+def test_a_source_leads_to_the_requirement(site):
+    page = (site / "api" / "runtimeinfo.html").read_text(encoding="utf-8")
+    assert 'href="../spec.html#share-01"' in page
+    assert 'id="share-01"' in (site / "spec.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_leads_nowhere_fails_the_build(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    page = """\
+    # Start
+
+    See [this](nowhere.md), and [that](index.md#nohow), which `runtimeinfo.nothing` does.
+
+    ```{eval-rst}
+    It comes from :requirement:`COUNT-99`.
+
+    .. py:function:: f() -> runtimeinfo.NoType
+    ```
+    """
+    (source / "index.md").write_text(textwrap.dedent(page), encoding="utf-8")
+    configuration = (ROOT / "docs" / "conf.py").read_text(encoding="utf-8")
+    (source / "conf.py").write_text(configuration.replace("__file__", repr(str(ROOT / "docs" / "conf.py"))))
+    done = build(tmp_path / "target", source)
+    assert done.returncode == 1
+    for culprit in ("nowhere.md", "nohow", "runtimeinfo.nothing", "COUNT-99 is", "requirement", "runtimeinfo.NoType"):
+        assert culprit in done.stderr
