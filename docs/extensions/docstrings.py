@@ -136,6 +136,11 @@ class Names:
         return env.domains["py"].resolve_xref(env, page, app.builder, "obj", home, node, content)
 
 
+def skip_fields(_app: Sphinx, _what: str, _name: str, value: Any, *_: Any) -> bool | None:
+    """Leave out the fields of a tuple: the class says what they are, and Python's own docstring nothing."""
+    return True if type(value).__name__ == "_tuplegetter" else None
+
+
 def requirement(name: str, raw: str, text: str, line: int, inliner: Any, *_: Any) -> tuple[list[nodes.Node], list[Any]]:
     """Read the role ``requirement``."""
     about = {"refdomain": "", "reftype": name, "reftarget": text, "refdoc": inliner.document.settings.env.docname}
@@ -150,6 +155,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     docstrings = Docstrings()
     app.connect("autodoc-process-docstring", docstrings.process, priority=400)
     app.connect("autodoc-process-docstring", docstrings.restore, priority=600)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-signature", docstrings.signature)
     app.connect("missing-reference", Names().resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
