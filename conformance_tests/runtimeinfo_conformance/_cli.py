@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import cast
+from collections.abc import Callable
 
 # Not imported from beside the verdicts: that needs the extra.
 _USAGE = 64
 _INTERRUPTED = 130
+_READER_GONE = 141
 
 # It needs less than the other commands, and so it is no part of the kit's.
 _TOP = "top"
+
+_OF_THE_PARSER: dict[str | int | None, int] = {1: _INTERRUPTED, 2: _USAGE}
 
 
 def main() -> None:
     """Run the command; say which extra is missing where it cannot."""
     is_top = sys.argv[1:2] == [_TOP]
     try:
-        from runtimeinfo_conformance._leave import Leave
-
         if is_top:
             from runtimeinfo_conformance._top_command import app
         else:
@@ -33,9 +35,31 @@ def main() -> None:
             )
         raise
     try:
+        code = _code_of(app)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough, as `head` after some lines. The interpreter shall not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+        code = _READER_GONE
+    sys.exit(code)
+
+
+def _code_of(app: Callable[[], object]) -> str | int | None:
+    """Run the command, and return its exit code.
+
+    Raises:
+        BrokenPipeError: If whoever reads the output has gone.
+    """
+    from runtimeinfo_conformance._leave import Leave
+
+    try:
         app()
-    except Leave:
-        raise
+    except Leave as end:
+        return end.code
     except SystemExit as end:
+        # The parser makes it a 1, and so does the terminal: the pipe is why.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
         # The parser's own codes are verdicts of ours: 2 for what it cannot parse, 1 for an interrupt.
-        sys.exit({1: _INTERRUPTED, 2: _USAGE}.get(cast("int", end.code), end.code))
+        return _OF_THE_PARSER.get(end.code, end.code)
+    return 0

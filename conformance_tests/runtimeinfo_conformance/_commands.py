@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from runtimeinfo import __version__
+from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS, __version__
 from runtimeinfo_conformance._check import HANG_SECONDS
 from runtimeinfo_conformance._check import check as check_subject
 from runtimeinfo_conformance._explain import UnknownRequirementError, UnknownVersionError
@@ -35,7 +36,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     help="Know where the training is, and prove it.",
-    epilog="Example: runtimeinfo top",
+    epilog="Examples: runtimeinfo top · runtimeinfo check tests/test_conformance.py · runtimeinfo explain STAGE-02",
+    rich_markup_mode="markdown",  # the other mode breaks a paragraph where the docstring breaks its lines
 )
 
 
@@ -49,6 +51,14 @@ class ProfileName(StrEnum):
 
 # What decides, where several subjects are checked: the worst first.
 _GRAVITY = (ExitCode.VIOLATED, ExitCode.SUBJECT_BROKE, ExitCode.WAIVER_TROUBLE, ExitCode.VACUOUS, ExitCode.CONFORMANT)
+
+
+def _ids(incomplete: str) -> list[str]:
+    return [id for id in REQUIREMENTS if id.startswith(incomplete)]
+
+
+def _versions(incomplete: str) -> list[str]:
+    return [version for version in SPEC_VERSIONS if version.startswith(incomplete)]
 
 
 @app.command()
@@ -72,6 +82,8 @@ def check(
     exercised, 4 the subject itself broke or cannot be found; 64 the command line asks for what cannot be.
 
     Example: runtimeinfo check tests/test_conformance.py
+
+    Example: runtimeinfo check myfw.conformance:subject --profile nightly --report out
     """
     console = make_console()
     if report is not None:
@@ -101,7 +113,7 @@ def check(
 
 @app.command()
 def replay(
-    requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE-02.")],
+    requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE-02.", autocompletion=_ids)],
     plan: Annotated[str, typer.Argument(help="The plan, as a failure shows it.")],
     target: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE[:SUBJECT]", help="What to run it on.")],
 ) -> None:
@@ -127,7 +139,7 @@ def check_trace(trace: Annotated[Path, typer.Argument(metavar="TRACE.jsonl", hel
 
 
 @app.command()
-def explain(requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE-02.")]) -> None:
+def explain(requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE-02.", autocompletion=_ids)]) -> None:
     """Say all about a requirement.
 
     Example: runtimeinfo explain STAGE-02
@@ -137,9 +149,14 @@ def explain(requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE
 
 @app.command()
 def spec(
-    version: Annotated[str | None, typer.Option("--spec", help="Which version of it; the newest by default.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--spec", help="Which version of it; the newest by default.", autocompletion=_versions),
+    ] = None,
 ) -> None:
     """List all requirements.
+
+    Example: runtimeinfo spec
 
     Example: runtimeinfo spec --spec 0.1
     """
@@ -176,7 +193,8 @@ def _leave(code: int) -> None:
     """End with an exit code, also if a subject has left a thread that never ends."""
     main = threading.main_thread()
     if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # whoever read it may have gone
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     raise Leave(code)

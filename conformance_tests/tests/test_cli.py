@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS
 
 CALL = """
 import sys
@@ -74,3 +82,66 @@ def test_there_is_nothing_else_in_the_package() -> None:
     assert all(hasattr(runtimeinfo_conformance, name) for name in runtimeinfo_conformance.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'conform'"):
         _ = runtimeinfo_conformance.conform
+
+
+MAIN = "from runtimeinfo_conformance._cli import main; main()"
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "NO_COLOR": "1", **options.pop("env", {})}
+    return subprocess.Popen([sys.executable, "-c", MAIN, *arguments], text=True, env=environment, **options)
+
+
+@pytest.mark.parametrize("command", ["version", "spec", "--help", "top --once"])
+def test_a_reader_that_has_enough_ends_it_quietly(command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start(*command.split(), stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (141, "")
+
+
+SLOW = """
+import time
+from pathlib import Path
+from runtimeinfo_conformance import HubSubject
+
+def make(name):
+    Path("begun").touch()
+    time.sleep(30)
+
+subject = HubSubject("slow", "1", make=make)
+"""
+
+
+def test_an_interrupt_is_told_by_the_exit_code_alone(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    process = start("check", "slow.py", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("check-", ["check-trace"]),
+        ("explain STAGE-0", [id for id in REQUIREMENTS if id.startswith("STAGE-0")]),
+        ("spec --spec ", list(SPEC_VERSIONS)),
+        ("check --prof", ["--profile"]),
+        ("top --on", ["--once"]),
+    ],
+)
+def test_a_shell_completes_it(words: str, completed: list[str]) -> None:
+    asked = {
+        "_RUNTIMEINFO_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"runtimeinfo {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    arguments = [sys.executable, "-c", f"import sys; sys.argv = ['runtimeinfo']; {MAIN}"]
+    ran = subprocess.run(arguments, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == completed

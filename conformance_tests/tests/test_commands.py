@@ -416,7 +416,9 @@ def test_help_and_version(runtimeinfo: Any) -> None:
     ran = runtimeinfo("--help")
     assert ran.returncode == 0
     assert all(name in ran.stdout for name in ("check", "check-trace", "replay", "explain", "spec", "top", "version"))
-    assert "Example: runtimeinfo top" in ran.stdout
+    assert "Examples: runtimeinfo top" in ran.stdout
+    for command in ("check", "replay", "check-trace", "explain", "spec", "top"):
+        assert f"Example: runtimeinfo {command}" in runtimeinfo(command, "--help").stdout
     ran = runtimeinfo("check", "--help")
     assert "quick" in ran.stdout
     assert "Exit codes: 0 conformant" in ran.stdout

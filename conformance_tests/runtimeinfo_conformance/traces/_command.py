@@ -23,7 +23,8 @@ def run_check_trace(path: str | os.PathLike[str]) -> int:
     try:
         report = check_trace(path)
     except (TraceError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        told = error.strerror if isinstance(error, OSError) and error.strerror else None
+        reason = f"{told}. Give the file that a TraceHook wrote" if told else error
         print(f"runtimeinfo: {name}: {reason}", file=sys.stderr)
         return ExitCode.SUBJECT_BROKE
     for line in report.describe(name):
