@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md sends somebody to is there."""
+"""What CONTRIBUTING.md and RELEASING.md send somebody to is there."""
 
 import re
 import subprocess
@@ -9,9 +9,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / "conformance_tests" / "runtimeinfo_conformance"
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+RELEASING = (ROOT / "RELEASING.md").read_text(encoding="utf-8")
 
 # A path has a slash, or is a file; those of the kit, and of the registry, are told without the way there.
-PATHS = sorted({name for name in re.findall(r"`([\w./]+)`", PAGE) if "/" in name or re.search(r"\.(py|txt)$", name)})
+NAMES = re.findall(r"[`(]([\w./-]+)[`)]", PAGE + RELEASING)
+PATHS = sorted(
+    {name for name in NAMES if ("/" in name and name != ".venv/bin") or re.search(r"\.(py|txt|md|toml)$", name)}
+)
 BEGINNINGS = (ROOT, KIT, ROOT / "protocol" / "runtimeinfo")
 
 
@@ -20,7 +24,7 @@ def test_each_path_is_there(path):
     assert any((beginning / path).exists() for beginning in BEGINNINGS)
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make (\w+)`", PAGE))))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([\w-]+)`", PAGE + RELEASING))))
 def test_each_make_target_is_there(target):
     done = subprocess.run(["make", "--dry-run", target], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
@@ -32,6 +36,33 @@ def test_each_folder_of_the_kit_is_on_the_map():
     assert f"The kit has {['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven'][len(folders)]} rooms" in PAGE
 
 
+def test_each_folder_of_the_other_packages_is_on_the_map():
+    packages = (ROOT / "protocol" / "runtimeinfo", ROOT / "adapters" / "runtimeinfo_adapters")
+    folders = [path.parent for package in packages for path in package.glob("*/__init__.py")]
+    frameworks = {path.stem for path in (KIT / "subjects").glob("*.py")} - {"pytorch"}
+    missing = [folder for folder in folders if f"| `{folder.relative_to(ROOT).as_posix()}/` |" not in PAGE]
+    assert {folder.name for folder in missing} <= frameworks
+
+
+# What the files of a worked example have in common.
+WORKED = {"LIFE-12": r"LIFE-12|early_stop|stop_after|stopped early", "Accelerate": r"[Aa]ccelerate"}
+
+
+@pytest.mark.parametrize(("example", "sign"), WORKED.items())
+def test_the_files_of_a_worked_example_are_about_it(example, sign):
+    told = re.search(rf"worked example: {example}.*?\n\n((?:\|[^\n]*\n)+)", PAGE, re.DOTALL)[1]
+    paths = [path for row in told.splitlines()[2:] for path in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert len(paths) >= 9
+    for path in paths:
+        assert re.search(sign, (ROOT / path).read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_the_code_that_is_shown_is_that_of_the_kit(code):
+    sources = [path.read_text(encoding="utf-8") for path in KIT.rglob("*.py")]
+    assert any(code.strip() in source for source in sources)
+
+
 def test_each_word_about_the_registry_is_an_argument_of_a_rule():
     import inspect
 
@@ -39,5 +70,5 @@ def test_each_word_about_the_registry_is_an_argument_of_a_rule():
     from runtimeinfo_conformance.mutants import Mutant
 
     named = set(re.findall(r"`(\w+)=`", PAGE))
-    assert named == {"example", "needs", "since", "when"}
+    assert named == {"example", "needs", "party", "since", "when"}
     assert named <= {*inspect.signature(rule).parameters, *inspect.signature(Mutant).parameters}
