@@ -74,7 +74,8 @@ def lines(reports: list[ReportData]) -> Iterator[str]:
     for rows in zip(*(report["requirements"] for report in reports), strict=True):
         if rows[0]["party"] == "runner":
             cells = [SYMBOLS.get(row["verdict"], row["verdict"]) for row in rows]
-            yield f"| {rows[0]['id']} | {rows[0]['level']} | {' | '.join(cells)} |"
+            id = rows[0]["id"]
+            yield f"| [{id}](spec.md#{id.lower()}) | {rows[0]['level']} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

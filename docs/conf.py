@@ -4,10 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "torch")  # the one that its adapter is for
-sys.path.insert(0, str(Path(__file__).resolve().parent / "extensions"))
-
 from runtimeinfo import __version__
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "extensions"))
+os.environ.setdefault("KERAS_BACKEND", "torch")  # the one that its adapter is for
 
 project = "runtimeinfo"
 author = "The runtimeinfo authors"
@@ -41,5 +42,7 @@ python_maximum_signature_line_length = 200
 
 html_theme = "furo"
 html_title = f"runtimeinfo {__version__}"
+html_static_path = [str(HERE / "static")]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
