@@ -76,4 +76,4 @@ nightly: $(STAMP)                      ## the long searches
 	$(BIN)/python conformance_tests/quality/run.py --good 10000
 
 clean:                                 ## remove the environment and what tools leave behind
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
