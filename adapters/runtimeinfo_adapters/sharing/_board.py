@@ -66,7 +66,8 @@ class Board:
         self._scalars_due_ns = 0
         # The first cell of each entry by its space and its name.
         self._entries: dict[tuple[int, str], int] = {}
-        self._seen_updates: dict[str, int] = {}
+        # The history that a scalar had, and how many values in it: another one may have as many.
+        self._seen: dict[str, tuple[KnowsLatest, int]] = {}
         self._unshared_numbers: set[str] = set()
         self._texts = Texts()
 
@@ -131,13 +132,12 @@ class Board:
         """Write the latest value of each scalar that has a new one which is known without asking a device."""
         with self._lock:
             scalars = list(self._scalars.items())
-            for key in self._seen_updates.keys() - self._scalars.keys():
-                del self._seen_updates[key]
+            for key in self._seen.keys() - self._scalars.keys():
+                del self._seen[key]
                 self._free(layout.SCALAR, key)
             for key, history in scalars:
                 latest = history.latest()
-                if latest is not None and latest.updates != self._seen_updates.get(key):
-                    self._seen_updates[key] = latest.updates
+                if latest is not None and self._is_news(key, history, latest.updates):
                     if not self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates):
                         self._unshared_numbers.add(key)
                         self._write_cell(layout.UNSHARED_NUMBERS, len(self._unshared_numbers))
@@ -188,6 +188,13 @@ class Board:
                 self._write_cell(slot, cell)
 
     # The caller of these holds the lock.
+
+    def _is_news(self, key: str, history: KnowsLatest, updates: int) -> bool:
+        seen = self._seen.get(key)
+        if seen is not None and seen[0] is history and seen[1] == updates:
+            return False
+        self._seen[key] = history, updates
+        return True
 
     def _write_elsewhere(self, key: str, value: Any) -> None:
         # What it was before is removed once it is there anew: a reader finds the one or the other.

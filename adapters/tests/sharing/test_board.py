@@ -186,6 +186,10 @@ def test_a_scalar_that_was_forgotten_is_not_read_any_more(hub: MessageHub, reade
     hub.update_scalar("val/accuracy", 0.8)
     hub.update_info("loop_stage", "val")
     assert reader.get_scalar("val/accuracy").current() == 0.8
+    hub.pop_scalar("val/accuracy")  # and at once another one, with as many values
+    hub.update_scalar("val/accuracy", 0.7)
+    hub.update_info("loop_stage", "train")
+    assert reader.get_scalar("val/accuracy").current() == 0.7
 
 
 def test_the_position_is_all_that_says_where_the_training_is(hub: MessageHub, reader: BoardReader) -> None:

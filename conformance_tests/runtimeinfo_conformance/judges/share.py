@@ -44,8 +44,10 @@ def epoch_of_the_batch(case: Case) -> Iterator[Finding]:
 @judge("SHARE-03")
 def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
     """Another process reads scalars and infos as the hub holds them."""
-    for at, record, _ in case.each():
-        if record.shared is not None and record.shared.held is not None:
+    for at, record, model in case.each():
+        # Where the stage or the epoch was not published as it should be, it is STAGE's or COUNT's.
+        is_published = record.info.get("loop_stage") == model.stage and record.info.get("epoch") == model.epoch
+        if is_published and record.shared is not None and record.shared.held is not None:
             infos = {key: value for key, value in record.info.items() if key not in layout.SLOTS and _has_place(value)}
             held = {**infos, **{key: values[-1] for key, values in record.scalars.items() if values}}
             found = {key: record.shared.held.get(key, "nothing") for key in held}

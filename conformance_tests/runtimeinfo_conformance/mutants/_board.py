@@ -65,11 +65,12 @@ class BoardShowsBetweenEvents:
     def __call__(self, _plan: Plan, hook: object) -> Fault:
         """Make the fault."""
 
-        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            _write(self._path, self._before)
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if event != "before_run":  # where it is the board of a run before
+                _write(self._path, self._before)
             self._path, self._before = None, {}
             result = call(runner, given)
-            if isinstance(hook, Recorder):  # the last one of all
+            if isinstance(hook, Recorder) and event != "after_run":  # the last one of all
                 self._path = find_board(os.getpid())
                 self._before = _write(self._path, self._change(runner.message_hub))
             return result
