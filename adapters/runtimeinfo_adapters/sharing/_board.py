@@ -137,10 +137,11 @@ class Board:
                 self._free(layout.SCALAR, key)
             for key, history in scalars:
                 latest = history.latest()
-                if latest is not None and self._is_news(key, history, latest.updates):
-                    if not self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates):
-                        self._unshared_numbers.add(key)
-                        self._write_cell(layout.UNSHARED_NUMBERS, len(self._unshared_numbers))
+                if latest is None or not self._is_news(key, history, latest.updates):
+                    continue
+                if not self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates):
+                    self._unshared_numbers.add(key)
+                    self._write_cell(layout.UNSHARED_NUMBERS, len(self._unshared_numbers))
             self._scalars_due_ns = time_ns() + _SCALARS_EVERY_NS
 
     def set_current(self, is_current: bool) -> None:
