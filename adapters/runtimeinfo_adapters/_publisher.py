@@ -176,6 +176,7 @@ def _check_mapping(event: str, arguments: dict[str, Any]) -> None:
     value = arguments.get(argument)
     if value is not None and not hasattr(value, "items"):
         raise RunnerError(
-            f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(value)}",
+            f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(value)}: "
+            f"pass {argument}={{'loss': loss}}, say",
             requirement=requirement,
         )
