@@ -13,7 +13,7 @@ from runtimeinfo_conformance._leave import Leave
 
 _UNTRUSTED = 1
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 def _finite(seconds: float) -> float:
