@@ -46,9 +46,9 @@ def test_the_options_that_are_announced_are_there(pytestconfig):
     from runtimeinfo_conformance._commands import app
 
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) - {"--junitxml"}
-    of_command = {
-        option for command in get_command(app).commands.values() for each in command.params for option in each.opts
-    }
+    runtimeinfo = get_command(app)
+    commands = (runtimeinfo, *runtimeinfo.commands.values())
+    of_command = {option for command in commands for each in command.params for option in each.opts} | {"--help"}
     of_plugin = {f"--{name.replace('_', '-')}" for name in vars(pytestconfig.option) if name.startswith("runtimeinfo_")}
     assert named <= of_command | of_plugin
     assert of_plugin <= named
