@@ -16,6 +16,7 @@ from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
+from runtimeinfo_adapters.lightning._before_workers import tell_before_workers, tell_no_longer
 from runtimeinfo_adapters.lightning._metrics import NewMetrics
 from runtimeinfo_adapters.lightning._runner import LightningRunner
 
@@ -99,7 +100,7 @@ class RuntimeInfoCallback(Callback):
         self._current.enter_context(use_hub(self.message_hub))
         self._publisher.emit("before_run")
         if stage == "fit":
-            self._publish_counters_before_workers(trainer.fit_loop)
+            tell_before_workers(trainer.fit_loop, self._publish_counters)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """End the run."""
@@ -126,25 +127,15 @@ class RuntimeInfoCallback(Callback):
         """Begin the training, maybe in the middle of an epoch: Lightning then has no event for its start."""
         self._has_trained = True
         loop = trainer.fit_loop
-        cast("dict[str, Any]", vars(loop)).pop("setup_data", None)
+        tell_no_longer(loop)
         self._take_counters(loop)
         self._publisher.emit("before_train")
         if loop.restarted_mid_epoch:
             self._publisher.emit("before_train_epoch")
 
-    def _publish_counters_before_workers(self, loop: Any) -> None:
-        """Publish the counters once more where Lightning makes the iterator of the first epoch.
-
-        Its workers begin at once, and only then does Lightning announce the training (SHARE-02).
-        """
-        original = loop.setup_data
-
-        def setup_data() -> None:
-            self._take_counters(loop)
-            self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
-            original()
-
-        loop.setup_data = setup_data
+    def _publish_counters(self) -> None:
+        self._take_counters(self.runner.trainer.fit_loop)
+        self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
 
     def _take_counters(self, loop: Any) -> None:
         self.runner.counters.epoch = loop.epoch_progress.current.processed

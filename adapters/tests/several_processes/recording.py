@@ -151,7 +151,7 @@ _NAMES = """
 """.split()  # noqa: SIM905
 
 # These files pass calls on to the framework, or draw batches from its loader: what it then does is its own.
-_PASSING_ON = frozenset({"_attach.py", "_iterators.py", "_evaluation.py"})
+_PASSING_ON = frozenset({"_attach.py", "_iterators.py", "_evaluation.py", "_before_workers.py"})
 
 
 class Collectives:

@@ -28,10 +28,12 @@ def write(path: Any, stop: Event) -> None:
     written = 0
     while not stop.is_set():
         for _ in range(1000):
+            epoch, batch = divmod(written, ITERS_PER_EPOCH)
+            if batch:
+                hub.update_info("iter", written)
+            else:  # what a reader must never see the half of
+                hub.update_info_dict({"epoch": epoch, "iter": written, "max_iters": 2 * written})
             written += 1
-            hub.update_info_dict(
-                {"epoch": written // ITERS_PER_EPOCH, "iter": written, "max_iters": 2 * written, "max_epochs": None}
-            )
     path.send(written)
 
 
@@ -51,7 +53,8 @@ def main(reads: int) -> None:
     while count < reads or len(seen) < SEEN:
         count += 1
         position = reader.position()
-        torn += position.max_iters != 2 * position.iter or position.epoch != position.iter // ITERS_PER_EPOCH
+        begun = position.epoch * ITERS_PER_EPOCH
+        torn += not (position.max_iters == 2 * begun and begun <= position.iter < begun + ITERS_PER_EPOCH)
         backwards += position.iter < last
         last = position.iter
         seen.add(last)

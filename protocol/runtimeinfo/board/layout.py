@@ -7,8 +7,8 @@
 
 A cell is written and read as a whole, so that one value is never torn. Several values belong together if
 `SEQUENCE` is even, and the same before and after they were read: the writer makes it odd, writes, and makes it
-even again. Who writes one cell alone may leave it even, and add 2 afterwards. Whatever does not fit in is counted
-or named, so that a reader can tell it from what nobody published.
+even again. `ITER` alone may be written without that: beside the others it is right before and after. Whatever does
+not fit in is counted or named, so that a reader can tell it from what nobody published.
 
 The layout is part of the spec: a change of it is a new `VERSION`.
 """
