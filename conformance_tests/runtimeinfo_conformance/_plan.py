@@ -191,14 +191,20 @@ class Plan(ShortRepr):
             for name in names:
                 value = getattr(self, name)
                 if value is not None and value < least:
-                    raise PlanError(f"{name} must be at least {least}, but is {value}")
+                    raise PlanError(f"{name} must be at least {least}, but is {value}: give that or more")
         if self.stop_after is not None and not 1 <= self.stop_after <= self.max_iters:
-            raise PlanError(f"stop_after must be one of the {self.max_iters} iterations, but is {self.stop_after}")
+            raise PlanError(
+                f"stop_after must be one of the {self.max_iters} iterations, but is {self.stop_after}: give one"
+            )
         done = (self.resume_after or 0, self.resume_batch)
         if self.resume_after is not None and not (0, 0) < done < (self.max_epochs, 0):
-            raise PlanError(f"resume_after must lie within the training of {self.max_epochs} epochs, but is {done[0]}")
+            raise PlanError(
+                f"resume_after must lie within the training of {self.max_epochs} epochs, but is {done[0]}: give one of them"
+            )
         if self.resume_batch and (self.resume_after is None or self.resume_batch >= self.batches):
-            raise PlanError("resume_batch goes with resume_after, and must be less than batches")
+            raise PlanError(
+                "resume_batch goes with resume_after, and must be less than batches: give both, or leave it out"
+            )
 
     # -- what a subject reads
 

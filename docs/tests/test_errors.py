@@ -151,7 +151,7 @@ TABLE = [
     ("UnknownStatisticError", lambda _: ScalarHistory([1]).statistics("med"), "'med'", None, "register_statistics"),
     ("SinkError", lambda folder: sinks.JSONLWriter(folder).before_run(Writable()), "JSONLWriter", None, "Give it a"),
     ("SubjectError", lambda _: kit.Subject("me", "1", run=print, capabilities={"vall"}), "'vall'", None, "mean 'val'?"),
-    ("PlanError", lambda _: kit.Plan(max_epochs=-1), "max_epochs", None, "must be at least"),
+    ("PlanError", lambda _: kit.Plan(max_epochs=-1), "max_epochs", None, "give that or more"),
     ("PlanTextError", lambda _: parse_plan("Plan(epochs=2)"), "'epochs'", None, "did you mean 'max_epochs'?"),
     ("UnknownRequirementError", lambda _: _explain.explain("STAG-02"), "'STAG-02'", None, "did you mean STAGE-02"),
     ("UnknownVersionError", lambda _: _explain.spec("7"), "'7'", None, "there are 0.1"),

@@ -37,7 +37,9 @@ class HeldBoard:
             self.close: Callable[[], object] = weakref.finalize(self, os.close, descriptor)
             namespace = os.pread(descriptor, layout.CELL, layout.PID_NAMESPACE * layout.CELL)
         except OSError as error:
-            raise BoardError(f"the board {path} cannot be opened: {error}", path=path) from error
+            raise BoardError(
+                f"the board {path} cannot be opened: {error}. If no run of yours has made it, remove it", path=path
+            ) from error
         self.is_elsewhere: bool = int.from_bytes(namespace, sys.byteorder) != pid_namespace()
 
     def last_words(self) -> BoardSnapshot:
@@ -54,6 +56,8 @@ class HeldBoard:
                 file.write(os.pread(self._descriptor, layout.SIZE, 0))
             return read_board(copy)
         except OSError as error:
-            raise BoardError(f"a board cannot be copied: {error}", path=copy) from error
+            raise BoardError(
+                f"a board cannot be copied to {copy.parent}: {error}. Make room there", path=copy
+            ) from error
         finally:
             copy.unlink(missing_ok=True)

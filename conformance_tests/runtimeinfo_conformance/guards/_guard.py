@@ -39,7 +39,9 @@ class Guard:
 
     def __init__(self, hang_seconds: float = 60.0) -> None:
         if not (hang_seconds > 0 and math.isfinite(hang_seconds)):
-            raise ValueError(f"hang_seconds must be positive and finite, but is {hang_seconds!r}")
+            raise ValueError(
+                f"hang_seconds must be positive and finite, but is {hang_seconds!r}: give the longest of a run"
+            )
         self.hang_seconds = hang_seconds
         self._originals = Originals()
         self._threads = Threads()
