@@ -199,7 +199,7 @@ class Plan(ShortRepr):
         done = (self.resume_after or 0, self.resume_batch)
         if self.resume_after is not None and not (0, 0) < done < (self.max_epochs, 0):
             raise PlanError(
-                f"resume_after must lie within the training of {self.max_epochs} epochs, but is {done[0]}: give one of them"
+                f"resume_after must lie within the training of {self.max_epochs} epochs, but is {done[0]}: give another"
             )
         if self.resume_batch and (self.resume_after is None or self.resume_batch >= self.batches):
             raise PlanError(
