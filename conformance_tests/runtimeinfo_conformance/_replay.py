@@ -66,6 +66,7 @@ def replay(subject: AnySubject, requirement: str, plan: AnyPlan, *, guard: Guard
             another party.
 
     Example:
+        >>> from runtimeinfo_conformance._hub_plan import HubPlan
         >>> from runtimeinfo_conformance.subjects.reference_hub import subject
         >>> replay(subject(), "HUB-02", HubPlan()).failure is None
         True
@@ -88,6 +89,7 @@ def replay_line(requirement: str, plan: AnyPlan, target: str | None) -> str:
         target: What names the subject; None where it is not known, and is left to be filled in.
 
     Example:
+        >>> from runtimeinfo_conformance import Plan
         >>> replay_line("STAGE-03", Plan(val_batches=1), "tests/test_conformance.py")
         "runtimeinfo replay STAGE-03 'Plan(val_batches=1)' tests/test_conformance.py"
     """
