@@ -32,6 +32,12 @@ class Optimizers:
         self.rates = {name: [rate / 2 for rate in rates] for name, rates in self.rates.items()}
 
 
+class SharesLast(SharingHook):
+    """Comes after all others, so that faults in their order are not its own."""
+
+    priority = "LOWEST"
+
+
 class Trainer:
     """Does everything right. Each scope is a function that is run between two events."""
 
@@ -44,7 +50,7 @@ class Trainer:
         self.cfg: Any = SimpleNamespace(pretty_text=f"epochs: {plan.max_epochs}")
         self.seed = plan.seed
         self.experiment_name = plan.experiment_name
-        self.dispatcher = Dispatcher([*hooks, SharingHook()])
+        self.dispatcher = Dispatcher([SharesLast(), *hooks])
         self.optim_wrapper: Any = Optimizers(plan.optimizers, plan.groups)
         self.train_dataloader: Any = plan.train_dataloader()
         self.epoch = self.iter = 0

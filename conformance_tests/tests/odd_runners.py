@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
-from broken_runners import Trainer, subject_of
+from broken_runners import SharesLast, Trainer, subject_of
 
 from runtimeinfo import HOOK_POINTS, get_priority, use_hub
-from runtimeinfo_adapters.sharing import SharingHook
 from runtimeinfo_conformance import Plan, Subject
 
 
@@ -123,7 +122,7 @@ class CallsHooksItself(Trainer):
 
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
         super().__init__(plan, hooks)
-        self.hooks = sorted([*hooks, SharingHook()], key=lambda hook: get_priority(getattr(hook, "priority", "NORMAL")))
+        self.hooks = sorted([SharesLast(), *hooks], key=lambda hook: get_priority(getattr(hook, "priority", "NORMAL")))
 
     def emit(self, event: str, **given: Any) -> None:
         for hook in self.hooks:

@@ -37,17 +37,20 @@ def finds_the_run(case: Case) -> Iterator[Finding]:
 def epoch_of_the_batch(case: Case) -> Iterator[Finding]:
     """Where a training batch is made, the epoch is the batch's."""
     key = "epoch where a batch is made"
-    for read, position in _training_reads(case):
-        yield Finding(read.at, {key: read.item.epoch}, {key: position["epoch"]})
+    for read, position, ahead in _training_reads(case):
+        yield Finding(read.at, {key: read.item.epoch + ahead["epoch"]}, {key: position["epoch"]})
 
 
 @judge("SHARE-03")
 def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
     """Another process reads scalars and infos as the hub holds them."""
     for at, record, model in case.each():
-        # Where the stage or the epoch was not published as it should be, it is STAGE's or COUNT's.
-        is_published = record.info.get("loop_stage") == model.stage and record.info.get("epoch") == model.epoch
-        if is_published and record.shared is not None and record.shared.held is not None:
+        if record.shared is None or record.shared.held is None:
+            continue
+        # Where neither the stage nor the epoch was published as it should be, it is STAGE's or COUNT's.
+        before = case.before(at).info if at else {}
+        is_new = any(record.info.get(key) != before.get(key) for key in ("loop_stage", "epoch"))
+        if is_new or (record.info.get("loop_stage"), record.info.get("epoch")) == (model.stage, model.epoch):
             infos = {key: value for key, value in record.info.items() if key not in layout.SLOTS and _has_place(value)}
             held = {**infos, **{key: values[-1] for key, values in record.scalars.items() if values}}
             found = {key: record.shared.held.get(key, "nothing") for key in held}
@@ -74,42 +77,40 @@ def ends_with_the_run(case: Case) -> Iterator[Finding]:
 @judge("SHARE-07")
 def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
     """Where a training batch is made, the iteration is a little behind at most."""
-    for read, position in _training_reads(case):
-        place = read.item.epoch * case.plan.batches + read.item.index
+    for read, position, ahead in _training_reads(case):
+        place = read.item.epoch * case.plan.batches + read.item.index + ahead["iter"]
         found = position["iter"]
         bounds = f"an iter from {max(place - _MOST_BEHIND, 0)} to {place} where the batch of {place} is made"
         is_right = isinstance(found, int) and place - _MOST_BEHIND <= found <= place
         yield Finding(read.at, bounds, bounds if is_right else f"an iter of {found}")
 
 
-def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any]]]:
-    """Iterate over the batches that were made, each with where the training was by what another process saw.
+def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any], Mapping[str, int]]]:
+    """Iterate over the batches that were made.
 
-    Where the hub itself counts wrong, or is late with that, it is COUNT's.
+    Each comes with where the training was, as another process saw it, and with how far the hub itself is ahead of
+    the model at the next iteration: that is COUNT's.
     """
     for read in case.leg.reads:
-        if (
-            read.item.stage != "train"
-            or read.shared is None
-            or read.shared.fault
-            or not 0 <= read.at < len(case.records)
-        ):
+        if read.item.stage != "train" or read.shared is None or read.shared.fault or read.at < 0:
             continue
         if read.item.epoch == case.plan.start_epoch and read.item.index < case.plan.start_batch:
             continue  # a resumed training passes over it
         following = range(read.at, len(case.records))
         begin = next((at for at in following if case.records[at].event == "before_train_iter"), None)
-        if begin is not None and all(_counts_right(case, at) for at in (read.at, begin)):
-            yield read, {"epoch": "none", "iter": "none", **read.shared.position}
+        now, ahead = _ahead(case, read.at), None if begin is None else _ahead(case, begin)
+        # Only where it is as far ahead now: otherwise it counts wrong just here.
+        if now is not None and ahead is not None and now["epoch"] == ahead["epoch"] and now["iter"] <= ahead["iter"]:
+            yield read, {"epoch": "none", "iter": "none", **read.shared.position}, ahead
 
 
-def _counts_right(case: Case, at: int) -> bool:
+def _ahead(case: Case, at: int) -> dict[str, int] | None:
+    """Return how far the hub is ahead at a record; None if it holds no counters there."""
     info, model = case.records[at].info, case.expectations[at]
-    # Between two events that publish it the hub's iter is behind by the one that has ended.
-    return info.get("epoch", model.epoch) == model.epoch and info.get("iter", model.iter) in (
-        model.iter,
-        model.iter - 1,
-    )
+    epoch, iteration = info.get("epoch"), info.get("iter")
+    if not isinstance(epoch, int) or not isinstance(iteration, int):
+        return None
+    return {"epoch": epoch - model.epoch, "iter": iteration - model.iter}
 
 
 def _told(modes: tuple[int, int]) -> str:
