@@ -73,6 +73,8 @@ kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes
 	$(BIN)/python conformance_tests/quality/run.py --write
 
 nightly: $(STAMP)                      ## the long searches
+	RUNTIMEINFO_READS=10000000 RUNTIMEINFO_MUTATED_BOARDS=100000 $(BIN)/python -m pytest \
+	    adapters/tests/sharing/test_full_speed.py adapters/tests/sharing/test_hostile.py
 	$(BIN)/python conformance_tests/quality/run.py --good 10000
 
 clean:                                 ## remove the environment and what tools leave behind
