@@ -89,7 +89,8 @@ def test_what_no_other_process_can_find_breaks_the_subject() -> None:
 
 
 def test_a_subject_is_declared_as_the_others_are() -> None:
-    with pytest.raises(SubjectError, match=r"^odd: reduce must be callable as reduce\(hub, group\), but is 1: pass the function, uncalled$"):
+    said = r"^odd: reduce must be callable as reduce\(hub, group\), but is 1: pass the function, uncalled$"
+    with pytest.raises(SubjectError, match=said):
         ReduceSubject("odd", "1", reduce=1)  # type: ignore[arg-type]
     claims_the_first = ReduceSubject("early", "1", reduce=dies, spec="0.1")
     assert _subject.testable(claims_the_first) == MUSTS, "all of them upcoming"
