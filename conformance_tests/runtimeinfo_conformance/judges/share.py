@@ -48,7 +48,7 @@ def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
         if record.shared is None or record.shared.held is None:
             continue
         # Where neither the stage nor the epoch was published as it should be, it is STAGE's or COUNT's.
-        before = case.before(at).info if at else {}
+        before: Mapping[str, Any] = case.before(at).info if at else {}
         is_new = any(record.info.get(key) != before.get(key) for key in ("loop_stage", "epoch"))
         if is_new or (record.info.get("loop_stage"), record.info.get("epoch")) == (model.stage, model.epoch):
             infos = {key: value for key, value in record.info.items() if key not in layout.SLOTS and _has_place(value)}
@@ -99,8 +99,8 @@ def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any], Mappi
         following = range(read.at, len(case.records))
         begin = next((at for at in following if case.records[at].event == "before_train_iter"), None)
         now, ahead = _ahead(case, read.at), None if begin is None else _ahead(case, begin)
-        # Only where it is as far ahead now: otherwise it counts wrong just here.
-        if now is not None and ahead is not None and now["epoch"] == ahead["epoch"] and now["iter"] <= ahead["iter"]:
+        # Where it holds counters now, but is not as far ahead, it counts wrong just here.
+        if ahead and (now is None or (now["epoch"] == ahead["epoch"] and now["iter"] <= ahead["iter"])):
             yield read, {"epoch": "none", "iter": "none", **read.shared.position}, ahead
 
 
