@@ -29,15 +29,11 @@ class RunView:
         first: What the board said first.
         now: When that was.
         stalled_after: Seconds.
-        is_elsewhere: Whether its process is in another container.
     """
 
-    def __init__(
-        self, first: BoardSnapshot, now: Moment, *, stalled_after: float = 30.0, is_elsewhere: bool = False
-    ) -> None:
+    def __init__(self, first: BoardSnapshot, now: Moment, *, stalled_after: float = 30.0) -> None:
         self.snapshot: BoardSnapshot = first
         self._stalled_after = stalled_after
-        self._is_elsewhere = is_elsewhere
         self._pace = Pace()
         self._courses: dict[str, Course] = {}
         self._looked_at = now.at
@@ -73,7 +69,7 @@ class RunView:
             pid=found.pid,
             state=found.state,
             is_stalled=is_stalled,
-            is_elsewhere=self._is_elsewhere,
+            is_elsewhere=found.is_elsewhere,
             is_current=found.is_current,
             started_ns=found.created_ns,
             age_s=age,

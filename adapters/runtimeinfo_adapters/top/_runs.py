@@ -82,8 +82,7 @@ class Runs:
                 self._end(path, now)  # another run of the same process has come in its place
                 watched = None
             if watched is None:
-                board = HeldBoard(path)
-                self._watched[path] = _Watched(board, self._view(found, now, board.is_elsewhere), now.at)
+                self._watched[path] = _Watched(HeldBoard(path), self._view(found, now), now.at)
             else:
                 watched.view.see(found, now)
                 watched.read_at = now.at
@@ -91,8 +90,8 @@ class Runs:
         except BoardError as error:
             self._fail(path, error, now)
 
-    def _view(self, found: BoardSnapshot, now: Moment, is_elsewhere: bool) -> RunView:
-        return RunView(found, now, stalled_after=self._stalled_after, is_elsewhere=is_elsewhere)
+    def _view(self, found: BoardSnapshot, now: Moment) -> RunView:
+        return RunView(found, now, stalled_after=self._stalled_after)
 
     def _rests(self, path: Path, now: Moment) -> bool:
         """Tell whether a board need not be read now: nothing changes in it, or it is slow to read."""
@@ -112,7 +111,7 @@ class Runs:
         try:
             found = watched.board.last_words()
             if found.created_ns == last.created_ns:  # or else it was another one by then
-                last = replace(found, path=path)
+                last = found
         except BoardError:
             last = replace(last, state="ended")
         watched.board.close()

@@ -36,7 +36,7 @@ def board() -> Callable[..., BoardSnapshot]:
     """What a board says that was written so many seconds after the beginning."""
 
     def make(written: float = 0.0, *, scalars: dict[str, tuple[float, int]] | None = None, **other: Any) -> Any:
-        about = {"state": "live", "is_whole": True, "is_current": True, "created_ns": BEGIN_NS}
+        about = {"state": "live", "is_whole": True, "is_current": True, "is_elsewhere": False, "created_ns": BEGIN_NS}
         about |= {"unshared": frozenset(), "unshared_numbers": 0, "pid": 4711}
         infos = {key: other.pop(key) for key in list(other) if key not in about}
         return BoardSnapshot(

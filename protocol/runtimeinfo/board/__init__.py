@@ -21,3 +21,4 @@ from runtimeinfo.board._reader import Position as Position
 from runtimeinfo.board._reader import UnsharedWarning as UnsharedWarning
 from runtimeinfo.board._snapshot import BoardSnapshot as BoardSnapshot
 from runtimeinfo.board._snapshot import read_board as read_board
+from runtimeinfo.board._snapshot import read_open_board as read_open_board

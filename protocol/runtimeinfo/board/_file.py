@@ -40,17 +40,26 @@ def opened(path: Path) -> Generator[int]:
             requirement="SHARE-05",
         ) from error
     try:
-        fault = _fault_of_file(os.fstat(descriptor))
-        if fault is not None:
-            raise BoardError(
-                f"{path} is no board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05"
-            )
-        fault = _fault_of_head(os.pread(descriptor, (IS_SIZE + 1) * CELL, 0))
-        if fault is not None:
-            raise BoardError(f"{path} cannot be read: it {fault}", path=path, requirement="SHARE-06")
+        check_open(descriptor, path)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def check_open(descriptor: int, path: Path) -> None:
+    """Raise if an open file is no board, or not to be trusted.
+
+    Raises:
+        BoardError: As `opened`.
+
+    Source: SHARE-05, SHARE-06.
+    """
+    fault = _fault_of_file(os.fstat(descriptor))
+    if fault is not None:
+        raise BoardError(f"{path} is no board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05")
+    fault = _fault_of_head(os.pread(descriptor, (IS_SIZE + 1) * CELL, 0))
+    if fault is not None:
+        raise BoardError(f"{path} cannot be read: it {fault}", path=path, requirement="SHARE-06")
 
 
 def _fault_of_file(found: os.stat_result) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo.board import layout
-from runtimeinfo.board._file import opened
+from runtimeinfo.board._file import check_open, opened
 from runtimeinfo.board._parse import (
     BoardScalar,
     damaged,
@@ -37,6 +37,7 @@ class BoardSnapshot:
         state: ``"live"``; ``"ended"`` where the run has ended; ``"dead"`` where its process is gone without a word.
         is_whole: Whether all values are of one moment. False where the writer was stopped amid a write.
         is_current: Whether it is the run that its process entered last.
+        is_elsewhere: Whether its process is in another container, of which nobody knows here whether it lives.
         created_ns: When the run began to share, in nanoseconds since 1970.
         updated_ns: When it last wrote.
         infos: The infos by their keys.
@@ -50,6 +51,7 @@ class BoardSnapshot:
     state: Literal["live", "ended", "dead"]
     is_whole: bool
     is_current: bool
+    is_elsewhere: bool
     created_ns: int
     updated_ns: int
     infos: Mapping[str, Any]
@@ -78,9 +80,25 @@ def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
     """
     board = Path(path)
     with opened(board) as descriptor:
-        head, head_is_whole = _consistent(descriptor, layout.SEQUENCE, _used_head, board)
-        text, text_is_whole = _consistent(descriptor, layout.INFO_SEQUENCE, _used_text, board)
-    return parse(head, text, board, is_whole=head_is_whole and text_is_whole)
+        return read_open_board(descriptor, board)
+
+
+def read_open_board(descriptor: int, path: Path) -> BoardSnapshot:
+    """Return what an open board says now, also if its run has ended and taken its name away.
+
+    Args:
+        descriptor: The file, open for reading.
+        path: The name that it has, or had.
+
+    Raises:
+        BoardError: If it is not to be trusted, or damaged.
+
+    Source: SHARE-04 to SHARE-06.
+    """
+    check_open(descriptor, path)
+    head, head_is_whole = _consistent(descriptor, layout.SEQUENCE, _used_head, path)
+    text, text_is_whole = _consistent(descriptor, layout.INFO_SEQUENCE, _used_text, path)
+    return parse(head, text, path, is_whole=head_is_whole and text_is_whole)
 
 
 def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnapshot:
@@ -116,6 +134,7 @@ def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnaps
         state=_state(cells),
         is_whole=is_whole,
         is_current=cells[layout.CURRENT] == 1,
+        is_elsewhere=_is_elsewhere(cells),
         created_ns=cells[layout.CREATED_NS],
         updated_ns=cells[layout.UPDATED_NS],
         infos=infos,
@@ -128,9 +147,11 @@ def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnaps
 def _state(cells: memoryview[int]) -> Literal["live", "ended", "dead"]:
     if cells[layout.CLOSED]:
         return "ended"
-    # Of a process in another container nothing can be known from here.
-    elsewhere = cells[layout.PID_NAMESPACE] != pid_namespace()
-    return "live" if elsewhere or is_alive(cells[layout.PID], cells[layout.STARTED]) else "dead"
+    return "live" if _is_elsewhere(cells) or is_alive(cells[layout.PID], cells[layout.STARTED]) else "dead"
+
+
+def _is_elsewhere(cells: memoryview[int]) -> bool:
+    return cells[layout.PID_NAMESPACE] != pid_namespace()
 
 
 def _used_head(descriptor: int, path: Path) -> bytes:
