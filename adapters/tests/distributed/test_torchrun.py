@@ -230,7 +230,7 @@ def test_a_rank_that_cannot_read_its_hub_keeps_nobody_waiting(noted: list[dict[s
                 "gone. Mend that; no value is lost, they are all there at the next call [DIST-06]"
             )
             assert gone["at_fault"] == [2]
-        message = "keys must be a collection of strings, but is 'loss'"
+        message = "keys must be a collection of strings, but is 'loss': pass ['train/loss'], say"
         assert wrong["message"] == message if rank == 1 else f"rank 1 raised HubError: {message}" in wrong["message"]
         assert after == {"loss": scalar(0, 1, 2, 3)}
 

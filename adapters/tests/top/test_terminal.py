@@ -25,6 +25,9 @@ TMUX = shutil.which("tmux")
 
 pytestmark = pytest.mark.skipif(TMUX is None, reason="there is no tmux")
 
+# What would be the terminal's word, and what a test run beside others has set: a size is not the window's then.
+_NOT_TAKEN_ALONG = ("TMUX", "NO_COLOR", "COLUMNS", "LINES")
+
 TOP = "import sys; from runtimeinfo_conformance._cli import main; sys.exit(main())"
 
 
@@ -35,7 +38,7 @@ class Tmux:
         self._socket = f"runtimeinfo-{uuid.uuid4().hex}"
         self._wait_until = wait_until
         environment = os.environ | {"LC_ALL": "C.UTF-8"}
-        environment = {key: value for key, value in environment.items() if not key.startswith(("TMUX", "NO_COLOR"))}
+        environment = {key: value for key, value in environment.items() if not key.startswith(_NOT_TAKEN_ALONG)}
         self._environment = environment
 
     def start(self) -> None:
