@@ -37,6 +37,7 @@ class SharingHook:
         self._current = ExitStack()
         self._sharing: Sharing | None = None
         self._hub: Any = None
+        self._written: dict[str, Any] = {}
 
     def hear(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:  # noqa: ARG002
         """Bring the board up to date."""
@@ -46,8 +47,9 @@ class SharingHook:
             self._end()
         elif self._sharing is not None and self._sharing.board is not None:
             if event in _ITERATION:
-                self._follow_counters(self._sharing.board)
+                self._write_changed(self._sharing.board)
             else:
+                self._written = self._position()
                 self._sharing.board.follow_all()
 
     def _begin(self, hub: Any) -> None:
@@ -60,9 +62,15 @@ class SharingHook:
     def _end(self) -> None:
         self._current.close()
         self._sharing = self._hub = None
+        self._written = {}
 
-    def _follow_counters(self, board: Board) -> None:
+    def _write_changed(self, board: Board) -> None:
+        # As a rule it is iter alone: each of the others would bring all scalars along.
+        before, self._written = self._written, self._position()
+        for key, value in self._written.items():
+            if key not in before or before[key] is not value:
+                board.write_info(key, value)
+
+    def _position(self) -> dict[str, Any]:
         infos = self._hub.runtime_info
-        for key in layout.SLOTS:
-            if key in infos:
-                board.write_info(key, infos[key])
+        return {key: infos[key] for key in layout.SLOTS if key in infos}
