@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -57,8 +58,6 @@ class Board:
         self._scalars = scalars
         # Re-entrant: a signal handler may publish while this thread does.
         self._lock = threading.RLock()
-        self._sequence = 0
-        self._info_sequence = 0
         self._scalars_due_ns = 0
         # The first cell of each entry by its space and its name.
         self._entries: dict[tuple[int, str], int] = {}
@@ -87,15 +86,11 @@ class Board:
     def write_infos(self, infos: Mapping[str, Any]) -> None:
         """Write infos that the hub has just taken; those of `layout.SLOTS` as of one moment."""
         slots = {key: _cell_for(layout.SLOTS[key], value) for key, value in infos.items() if key in layout.SLOTS}
-        cells = self._cells
         with self._lock:
-            cells[layout.SEQUENCE] = self._sequence + 1
-            for key, cell in slots.items():
-                if cell != layout.ELSEWHERE:
-                    cells[layout.SLOTS[key]] = cell
-            cells[layout.UPDATED_NS] = time_ns()
-            self._sequence += 2
-            cells[layout.SEQUENCE] = self._sequence
+            with self._together(layout.SEQUENCE):
+                for key, cell in slots.items():
+                    if cell != layout.ELSEWHERE:
+                        self._cells[layout.SLOTS[key]] = cell
             for key, value in infos.items():
                 if slots.get(key, layout.ELSEWHERE) == layout.ELSEWHERE:
                     self._write_any_info(key, value)
@@ -204,21 +199,25 @@ class Board:
         if len(raw) > layout.INFO_CAPACITY and newest is not None:
             self._texts.leave_out(newest)
             raw = self._texts.to_bytes()
-        cells = self._cells
-        cells[layout.INFO_SEQUENCE] = self._info_sequence + 1
-        self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + len(raw)] = raw
-        cells[layout.INFO_LENGTH] = len(raw)
-        self._info_sequence += 2
-        cells[layout.INFO_SEQUENCE] = self._info_sequence
-        cells[layout.UPDATED_NS] = time_ns()
+        with self._together(layout.INFO_SEQUENCE):
+            self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + len(raw)] = raw
+            self._cells[layout.INFO_LENGTH] = len(raw)
 
     def _write_cell(self, cell: int, value: int) -> None:
+        with self._together(layout.SEQUENCE):
+            self._cells[cell] = value
+
+    @contextmanager
+    def _together(self, sequence: int) -> Generator[None]:
+        """Let readers take what is written inside for one moment's, as the sequence tells them."""
         cells = self._cells
-        cells[layout.SEQUENCE] = self._sequence + 1
-        cells[cell] = value
-        cells[layout.UPDATED_NS] = time_ns()
-        self._sequence += 2
-        cells[layout.SEQUENCE] = self._sequence
+        cells[sequence] |= 1
+        try:
+            yield
+        finally:
+            cells[layout.UPDATED_NS] = time_ns()
+            # Read anew: a signal handler may have written meanwhile, in this very thread.
+            cells[sequence] = (cells[sequence] & ~1) + 2
 
     def _write_entry(self, space: int, name: str, value: float, count: float = 1, updates: int = 0) -> bool:
         """Write an entry, and tell whether there is a place for it."""
@@ -231,17 +230,14 @@ class Board:
             value = _as_float(value)
         kind = layout.BOOL if isinstance(value, bool) else layout.INT if isinstance(value, int) else layout.FLOAT
         cells, floats = self._cells, self._floats
-        cells[layout.SEQUENCE] = self._sequence + 1
-        if kind == layout.FLOAT:
-            floats[at + layout.VALUE] = value
-        else:
-            cells[at + layout.VALUE] = int(value)
-        cells[at + layout.KIND] = kind
-        cells[at + layout.UPDATES] = updates
-        floats[at + layout.COUNT] = _as_float(count)
-        cells[layout.UPDATED_NS] = time_ns()
-        self._sequence += 2
-        cells[layout.SEQUENCE] = self._sequence
+        with self._together(layout.SEQUENCE):
+            if kind == layout.FLOAT:
+                floats[at + layout.VALUE] = value
+            else:
+                cells[at + layout.VALUE] = int(value)
+            cells[at + layout.KIND] = kind
+            cells[at + layout.UPDATES] = updates
+            floats[at + layout.COUNT] = _as_float(count)
         return True
 
     def _add_entry(self, space: int, name: str) -> int | None:
