@@ -69,32 +69,26 @@ def entry_count(cell: int, path: Path) -> int:
     raise damaged(path, f"it says that it has {cell} entries, where at most {layout.MAX_ENTRIES} have a place")
 
 
-def entry_space(cell: int, path: Path) -> int:
-    """Return whose key the name of an entry is.
-
-    Raises:
-        BoardError: If there is no such space.
-    """
-    if cell in (layout.SCALAR, layout.INFO):
-        return cell
-    raise damaged(path, f"it has an entry of space {cell}, which there is not")
-
-
-def entry_name(raw: bytes | memoryview, length: int, path: Path) -> str:
-    """Return the name of an entry.
+def entry_key(cells: Sequence[int], raw: bytes | memoryview, at: int, path: Path) -> tuple[int, str]:
+    """Return the space and the name of an entry.
 
     Args:
-        raw: The bytes that a name may take.
-        length: How many of them it does.
+        cells: The header and the entries, as integers.
+        raw: The same, as bytes.
+        at: The first cell of the entry.
         path: The board.
 
     Raises:
-        BoardError: If it is too long, or no text.
+        BoardError: If there is no such space, or the name is too long, or no text.
     """
+    space, length = cells[at + layout.SPACE], cells[at + layout.NAME_LENGTH]
+    if space not in (layout.SCALAR, layout.INFO):
+        raise damaged(path, f"it has an entry of space {space}, which there is not")
     if not 0 < length <= layout.MAX_NAME:
         raise damaged(path, f"it says that a name has {length} bytes, where one has 1 to {layout.MAX_NAME}")
+    begin = (at + layout.NAME) * layout.CELL
     try:
-        return bytes(raw[:length]).decode()
+        return space, bytes(raw[begin : begin + length]).decode()
     except UnicodeDecodeError:
         raise damaged(path, "a name is no UTF-8") from None
 
@@ -118,9 +112,7 @@ def entries(cells: Sequence[int], floats: Sequence[float], raw: bytes | memoryvi
         kind = cells[at + layout.KIND]
         if kind == layout.FREE:
             continue
-        space = entry_space(cells[at + layout.SPACE], path)
-        name_at = (at + layout.NAME) * layout.CELL
-        name = entry_name(raw[name_at : name_at + layout.MAX_NAME], cells[at + layout.NAME_LENGTH], path)
+        space, name = entry_key(cells, raw, at, path)
         value = entry_value(kind, cells[at + layout.VALUE], floats[at + layout.VALUE], path)
         yield Entry(space, name, value, floats[at + layout.COUNT], cells[at + layout.UPDATES])
 

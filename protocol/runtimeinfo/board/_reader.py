@@ -6,8 +6,9 @@ import mmap
 import os
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from runtimeinfo._errors import BoardError, MissingScalarError
 from runtimeinfo.board import layout
@@ -18,8 +19,7 @@ from runtimeinfo.board._parse import (
     Texts,
     damaged,
     entry_count,
-    entry_name,
-    entry_space,
+    entry_key,
     entry_value,
     holds_value,
     parse_texts,
@@ -28,6 +28,8 @@ from runtimeinfo.board._parse import (
 )
 from runtimeinfo.board._snapshot import BoardSnapshot, read_board
 from runtimeinfo.board.process import is_alive, pid_namespace
+
+_T = TypeVar("_T")
 
 # A write takes a microsecond, and a writer may lose its processor in the middle of one.
 _TRIES_AT_ONCE = 1000
@@ -178,20 +180,15 @@ class BoardReader:
         """
         if self._map is None:
             self._open()
-        cells = self._cells
-        for _ in range(_TRIES_AT_ONCE):
-            before = cells[layout.SEQUENCE]
-            epoch, completed, max_epochs, max_iters, stage = cells[layout.EPOCH : layout.LOOP_STAGE + 1].tolist()
-            if not before & 1 and cells[layout.SEQUENCE] == before:
-                return Position(
-                    self._of_slot("loop_stage", layout.LOOP_STAGE, stage),
-                    epoch if epoch >= 0 else self._of_slot("epoch", layout.EPOCH, epoch),
-                    completed if completed >= 0 else self._of_slot("iter", layout.ITER, completed),
-                    max_epochs if max_epochs >= 0 else self._of_slot("max_epochs", layout.MAX_EPOCHS, max_epochs),
-                    max_iters if max_iters >= 0 else self._of_slot("max_iters", layout.MAX_ITERS, max_iters),
-                )
-        self._wait_for(layout.SEQUENCE)
-        return self.position()
+        slots = self._cells[layout.EPOCH : layout.LOOP_STAGE + 1]
+        (epoch, completed, max_epochs, max_iters, stage), _ = self._together(layout.SEQUENCE, slots.tolist)
+        return Position(
+            self._of_slot("loop_stage", layout.LOOP_STAGE, stage),
+            epoch if epoch >= 0 else self._of_slot("epoch", layout.EPOCH, epoch),
+            completed if completed >= 0 else self._of_slot("iter", layout.ITER, completed),
+            max_epochs if max_epochs >= 0 else self._of_slot("max_epochs", layout.MAX_EPOCHS, max_epochs),
+            max_iters if max_iters >= 0 else self._of_slot("max_iters", layout.MAX_ITERS, max_iters),
+        )
 
     def snapshot(self) -> BoardSnapshot:
         """Return all that the board says now; see `read_board`."""
@@ -255,43 +252,48 @@ class BoardReader:
             at = self._index.get((space, name))
             if at is None:
                 return None
-        for _ in range(_TRIES_AT_ONCE):
-            before = cells[layout.SEQUENCE]
+
+        def read() -> tuple[int, int, int, float, float]:
             kind, as_int, updates = cells[at + layout.KIND], cells[at + layout.VALUE], cells[at + layout.UPDATES]
-            as_float, count = floats[at + layout.VALUE], floats[at + layout.COUNT]
-            if not before & 1 and cells[layout.SEQUENCE] == before:
-                if kind == layout.FREE:
-                    return None
-                return entry_value(kind, as_int, as_float, self._path), count, updates
-        self._wait_for(layout.SEQUENCE)
-        return self._entry(space, name)
+            return kind, as_int, updates, floats[at + layout.VALUE], floats[at + layout.COUNT]
+
+        (kind, as_int, updates, as_float, count), _ = self._together(layout.SEQUENCE, read)
+        return None if kind == layout.FREE else (entry_value(kind, as_int, as_float, self._path), count, updates)
 
     def _index_names(self) -> None:
         """Learn the names that have come in since. An entry keeps its name for good."""
-        cells = self._cells
-        raw = self._bytes
-        for index in range(len(self._index), entry_count(cells[layout.ENTRIES], self._path)):
+        for index in range(len(self._index), entry_count(self._cells[layout.ENTRIES], self._path)):
             at = layout.entry_cell(index)
-            name_at = (at + layout.NAME) * layout.CELL
-            name = entry_name(raw[name_at : name_at + layout.MAX_NAME], cells[at + layout.NAME_LENGTH], self._path)
-            key = entry_space(cells[at + layout.SPACE], self._path), name
+            key = entry_key(self._cells, self._bytes, at, self._path)
             if key in self._index:
-                raise damaged(self._path, f"it has {name!r} twice")
+                raise damaged(self._path, f"it has {key[1]!r} twice")
             self._index[key] = at
 
     def _current_texts(self) -> Texts:
+        if self._cells[layout.INFO_SEQUENCE] != self._texts_sequence:
+
+            def read() -> bytes:
+                length = text_length(self._cells[layout.INFO_LENGTH], self._path)
+                return bytes(self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + length])
+
+            raw, sequence = self._together(layout.INFO_SEQUENCE, read)
+            self._texts, self._texts_sequence = parse_texts(raw, self._path), sequence
+        return self._texts
+
+    def _together(self, sequence: int, read: Callable[[], _T]) -> tuple[_T, int]:
+        """Return what a function reads, all of one moment, and which one that is by the sequence.
+
+        Raises:
+            BoardError: If the writer was stopped amid a write.
+        """
         cells = self._cells
-        if cells[layout.INFO_SEQUENCE] == self._texts_sequence:
-            return self._texts
-        for _ in range(_TRIES_AT_ONCE):
-            before = cells[layout.INFO_SEQUENCE]
-            length = text_length(cells[layout.INFO_LENGTH], self._path)
-            raw = bytes(self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + length])
-            if not before & 1 and cells[layout.INFO_SEQUENCE] == before:
-                self._texts, self._texts_sequence = parse_texts(raw, self._path), before
-                return self._texts
-        self._wait_for(layout.INFO_SEQUENCE)
-        return self._current_texts()
+        while True:
+            for _ in range(_TRIES_AT_ONCE):
+                before = cells[sequence]
+                found = read()
+                if not before & 1 and cells[sequence] == before:
+                    return found, before
+            self._wait_for(sequence)
 
     def _wait_for(self, sequence: int) -> None:
         """Wait until the writer is done.
