@@ -8,7 +8,17 @@ import time
 from pathlib import Path
 
 from runtimeinfo import BoardError
-from runtimeinfo.board import FOLDER_VARIABLE, board_files, board_name, layout, make_board_folder, pid_in
+from runtimeinfo.board import (
+    FOLDER_VARIABLE,
+    board_files,
+    board_name,
+    is_elsewhere,
+    is_writer_alive,
+    layout,
+    make_board_folder,
+    open_unfollowed,
+    pid_in,
+)
 from runtimeinfo.board.process import is_alive, pid_namespace, started
 
 _MOST_OF_A_PROCESS = 10_000
@@ -56,7 +66,7 @@ def remove_stale_boards() -> None:
 
 def _is_stale(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = open_unfollowed(path)
     except OSError:  # gone since, a link, or not ours to read: not ours to remove either
         return False
     try:
@@ -72,9 +82,7 @@ def _is_stale(path: Path) -> bool:
         # Its writer was killed before it had begun. Nothing but the name says who that was.
         return not is_alive(pid_in(path), since=0)
     cells = memoryview(head).cast("q")
-    if cells[layout.PID_NAMESPACE] != pid_namespace():  # of another container, whose processes are not seen here
-        return False
-    return not is_alive(cells[layout.PID], cells[layout.STARTED])
+    return not is_elsewhere(cells) and not is_writer_alive(cells)
 
 
 def _create(folder: Path) -> tuple[int, Path]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtimeinfo import BoardError
-from runtimeinfo.board import BoardSnapshot, read_open_board
+from runtimeinfo.board import BoardSnapshot, open_unfollowed, read_open_board
 
 
 class HeldBoard:
@@ -25,8 +25,7 @@ class HeldBoard:
 
     def __init__(self, path: Path) -> None:
         try:
-            # As `read_board` does: no link is followed, and no writer of a named pipe is waited for.
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = open_unfollowed(path)
         except OSError as error:
             raise BoardError(
                 f"the board {path} cannot be opened: {error}. If no run of yours has made it, remove it", path=path

@@ -6,6 +6,7 @@ a later one with its id (`runtimeinfo.board.process`) are part of the spec.
 """
 
 from runtimeinfo._errors import BoardError as BoardError
+from runtimeinfo.board._file import open_unfollowed as open_unfollowed
 from runtimeinfo.board._finding import BoardFinder as BoardFinder
 from runtimeinfo.board._finding import find_board as find_board
 from runtimeinfo.board._folder import FOLDER_VARIABLE as FOLDER_VARIABLE
@@ -22,3 +23,5 @@ from runtimeinfo.board._reader import UnsharedWarning as UnsharedWarning
 from runtimeinfo.board._snapshot import BoardSnapshot as BoardSnapshot
 from runtimeinfo.board._snapshot import read_board as read_board
 from runtimeinfo.board._snapshot import read_open_board as read_open_board
+from runtimeinfo.board._writer import is_elsewhere as is_elsewhere
+from runtimeinfo.board._writer import is_writer_alive as is_writer_alive

@@ -13,6 +13,18 @@ from runtimeinfo._errors import BoardError
 from runtimeinfo.board.layout import CELL, IS_SIZE, IS_VERSION, MAGIC, SIZE, VERSION
 
 
+def open_unfollowed(path: str | os.PathLike[str]) -> int:
+    """Open a file to read it, and return the descriptor; no link is followed, and no pipe waited for.
+
+    Raises:
+        OSError: If it cannot be opened.
+
+    Source: SHARE-05.
+    """
+    # O_NONBLOCK: a named pipe would make us wait for a writer.
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 @contextmanager
 def opened(path: Path) -> Generator[int]:
     """Open a board to read it, once it is known to be one.
@@ -24,8 +36,7 @@ def opened(path: Path) -> Generator[int]:
     Source: SHARE-05, SHARE-06.
     """
     try:
-        # O_NONBLOCK: a named pipe would make us wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = open_unfollowed(path)
     except FileNotFoundError:
         raise BoardError(
             f"there is no board {path}: its run has ended, or it was never shared. `runtimeinfo top` "

@@ -27,7 +27,7 @@ from runtimeinfo.board._parse import (
     text_length,
 )
 from runtimeinfo.board._snapshot import BoardSnapshot, read_board
-from runtimeinfo.board.process import is_alive, pid_namespace
+from runtimeinfo.board._writer import is_writer_alive
 
 _T = TypeVar("_T")
 
@@ -117,12 +117,7 @@ class BoardReader:
         """
         if self._map is None:
             self._open()
-        cells = self._cells
-        return (
-            cells[layout.PID] == pid
-            and cells[layout.PID_NAMESPACE] == pid_namespace()
-            and is_alive(pid, cells[layout.STARTED])
-        )
+        return self._cells[layout.PID] == pid and is_writer_alive(self._cells)
 
     def get_info(self, key: str, default: Any = None) -> Any:
         """Return the info last published under a key, or the default.

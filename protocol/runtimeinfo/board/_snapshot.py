@@ -21,7 +21,7 @@ from runtimeinfo.board._parse import (
     slot_value,
     text_length,
 )
-from runtimeinfo.board.process import is_alive, pid_namespace
+from runtimeinfo.board._writer import is_elsewhere, is_writer_alive
 
 _PATIENCE_S = 0.2
 """How long a writer may be in the middle of a write. It takes a microsecond; a stopped process takes for ever."""
@@ -134,7 +134,7 @@ def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnaps
         state=_state(cells),
         is_whole=is_whole,
         is_current=cells[layout.CURRENT] == 1,
-        is_elsewhere=_is_elsewhere(cells),
+        is_elsewhere=is_elsewhere(cells),
         created_ns=cells[layout.CREATED_NS],
         updated_ns=cells[layout.UPDATED_NS],
         infos=infos,
@@ -147,11 +147,7 @@ def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnaps
 def _state(cells: memoryview[int]) -> Literal["live", "ended", "dead"]:
     if cells[layout.CLOSED]:
         return "ended"
-    return "live" if _is_elsewhere(cells) or is_alive(cells[layout.PID], cells[layout.STARTED]) else "dead"
-
-
-def _is_elsewhere(cells: memoryview[int]) -> bool:
-    return cells[layout.PID_NAMESPACE] != pid_namespace()
+    return "live" if is_elsewhere(cells) or is_writer_alive(cells) else "dead"
 
 
 def _used_head(descriptor: int, path: Path) -> bytes:
