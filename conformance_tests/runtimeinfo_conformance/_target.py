@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
+from runtimeinfo_conformance._subject import AnySubject
 
 
 class TargetError(Exception):
@@ -108,13 +108,13 @@ def _names(module: ModuleType) -> list[str]:
 
 
 def _subject_of(value: Any, *, call: bool) -> AnySubject | None:
-    if isinstance(value, Subject | HubSubject | ReduceSubject):
+    if isinstance(value, AnySubject):
         return value
     subject = getattr(value, "runtimeinfo_subject", None)
-    if isinstance(subject, Subject | HubSubject | ReduceSubject):
+    if isinstance(subject, AnySubject):
         return subject
     if call and callable(value):
         returned = value()
-        if isinstance(returned, Subject | HubSubject | ReduceSubject):
+        if isinstance(returned, AnySubject):
             return returned
     return None
