@@ -244,6 +244,39 @@ class ScalarHistory:
         """Let the tensors that come from now on wait together with those of other histories."""
         self._on_device = queue
 
+    def tail(self, window_size: int | None = None) -> tuple[Array, Array]:
+        """Return the last values and their counts: copies, each of shape ``(n,)``, oldest first.
+
+        `data` copies all that there is, up to a million values.
+
+        Args:
+            window_size: How many; None, or more than there are, means all of them.
+
+        Raises:
+            EmptyHistoryError: If there is no value.
+            HubError: If the window is no positive int.
+
+        Example:
+            >>> [part.tolist() for part in ScalarHistory([4.0, 2.0, 0.0]).tail(2)]
+            [[2.0, 0.0], [1, 1]]
+
+        Source: HUB-10.
+        """
+        if window_size is not None and (not isinstance(window_size, int) or window_size < 1):
+            raise HubError(
+                f"window_size must be a positive int, or None for all values, but is {window_size!r}: give "
+                "the number of latest values to look at"
+            )
+        with self._lock:
+            self._settle()
+            length = len(self._values)
+            count = length if window_size is None else min(window_size, length)
+            # Copies: a view would change under the caller once the ring has come round.
+            values, counts = self._values.tail(count).copy(), self._tail_counts(count)
+        if not count:
+            raise EmptyHistoryError("the history holds no value yet: update it first")
+        return values, counts
+
     def current(self) -> Any:
         """Return the latest value, as a NumPy scalar.
 
@@ -255,7 +288,7 @@ class ScalarHistory:
         latest = self.pending[-1:]
         if latest and type(latest[0]) is float:
             return np.float64(latest[0])
-        return self._tail(1)[0][-1]
+        return self.tail(1)[0][-1]
 
     def mean(self, window_size: int | None = None) -> Any:
         """Return the sum of the last values over the sum of their counts.
@@ -269,7 +302,7 @@ class ScalarHistory:
 
         Source: HUB-05.
         """
-        values, counts = self._tail(window_size)
+        values, counts = self.tail(window_size)
         return values.sum() / counts.sum()
 
     def min(self, window_size: int | None = None) -> Any:
@@ -277,14 +310,14 @@ class ScalarHistory:
 
         Source: HUB-06.
         """
-        return self._tail(window_size)[0].min()
+        return self.tail(window_size)[0].min()
 
     def max(self, window_size: int | None = None) -> Any:
         """Return the largest of the last values; arguments and errors as for `mean`.
 
         Source: HUB-06.
         """
-        return self._tail(window_size)[0].max()
+        return self.tail(window_size)[0].max()
 
     def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
         """Return a statistic by its name.
@@ -318,23 +351,6 @@ class ScalarHistory:
             self._all_numbers = False
             return self._on_device.add(value)
         return _within_64_bits(scalar_value(value))
-
-    def _tail(self, window_size: int | None) -> tuple[Array, Array]:
-        """Return the last values and their counts, which must not be written to."""
-        if window_size is not None and (not isinstance(window_size, int) or window_size < 1):
-            raise HubError(
-                f"window_size must be a positive int, or None for all values, but is {window_size!r}: give "
-                "the number of latest values to look at"
-            )
-        with self._lock:
-            self._settle()
-            length = len(self._values)
-            count = length if window_size is None else min(window_size, length)
-            # Copies: a view would change under the caller once the ring has come round.
-            values, counts = self._values.tail(count).copy(), self._tail_counts(count)
-        if not count:
-            raise EmptyHistoryError("the history holds no value yet: update it first")
-        return values, counts
 
     def _tail_counts(self, count: int) -> Array:
         if self._counts is None:

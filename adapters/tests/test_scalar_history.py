@@ -228,7 +228,7 @@ def test_a_value_that_comes_while_others_are_moved_is_not_lost(monkeypatch):
 
 def test_a_statistic_is_computed_from_copies():
     history = ScalarHistory([1.0, 2.0], [1, 2])
-    for array, ring in zip(history._tail(2), (history._values, history._counts), strict=True):
+    for array, ring in zip(history.tail(2), (history._values, history._counts), strict=True):
         assert not np.shares_memory(array, ring._buffer)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from runtimeinfo import HubError, ScalarHistory, describe
 from runtimeinfo_adapters import _scalar_history as reference
-from runtimeinfo_adapters._ring import Array
 
 
 class UnreducedValuesWarning(UserWarning):
@@ -80,9 +79,7 @@ class Marks:
 def last(history: ScalarHistory, count: int) -> tuple[Any, Any]:
     """Return the last values and their counts: fewer, if there are no more."""
     if isinstance(history, reference.ScalarHistory):
-        # Its `data` is a copy of all that it holds, up to a million values.
-        tail: tuple[Array, Array] = cast("Any", history)._tail(count)
-        return tail
+        return history.tail(count)
     values, counts = history.data
     length = min(len(values), len(counts))  # a writer in another thread may be between the two
     begin = max(length - count, 0)
