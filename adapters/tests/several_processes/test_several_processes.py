@@ -6,10 +6,6 @@ One launch a framework, since its imports take longest: the script trains, resum
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +20,11 @@ BATCHES = 5  # of a rank, in an epoch
 FREE = {"before_save_checkpoint", "after_load_checkpoint"}
 
 
-def launch(script: str, folder: Path) -> dict[str, list[Any]]:
+def launch(torchrun: Any, script: str, folder: Path) -> dict[str, list[Any]]:
     """Run a script under torchrun; return its records, by phase and rank."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    if sys.platform == "linux":  # whatever name this machine has, and whoever may resolve it
-        environment["GLOO_SOCKET_IFNAME"] = "lo"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    # When a rank has failed, torchrun ends the others by SIGTERM, maybe before they see that a peer is gone. Held back
-    # from them, which a new process inherits, it leaves them the 30 seconds that torchrun gives for it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        process = subprocess.Popen(
-            [*command, str(HERE / script), str(folder)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    with process:
-        try:
-            output, _ = process.communicate(timeout=HANG)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)  # torchrun then ends its ranks
-            pytest.fail(f"{script} hangs:\n{process.communicate()[0]}")
-    assert process.returncode != 0, f"rank 1 has raised in {script}, and torchrun has not told:\n{output}"
+    ended = torchrun(HERE / script, folder, ranks=len(RANKS), hang=HANG)
+    output = ended.stdout
+    assert ended.returncode != 0, f"rank 1 has raised in {script}, and torchrun has not told:\n{output}"
     assert "UserError: rank 1" in output, output
     records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     phases = {name.rpartition("-")[0] for name in records}
@@ -173,7 +148,7 @@ def judge_resumed(records: list[Any], original: list[Any], begun: int) -> None:
 def judge_the_end_of_both(records: list[Any]) -> None:
     """Demand that every scope was closed on either rank: on rank 1, which has raised, and on rank 0, which was waiting.
 
-    Rank 0 sees that its peer is gone, since torchrun cannot end it before that: see `launch`.
+    Rank 0 sees that its peer is gone, since torchrun cannot end it before that: see the fixture `torchrun`.
     """
     waiting, raising = records
     for rank, record in enumerate(records):
@@ -202,8 +177,8 @@ def judge_own_and_mean(records: list[Any], count: int) -> None:
         assert record["scalars"]["val/mean"] == pytest.approx(mean, rel=1e-5)
 
 
-def test_plain_pytorch(tmp_path):
-    phases = launch("train_pytorch.py", tmp_path)
+def test_plain_pytorch(torchrun, tmp_path):
+    phases = launch(torchrun, "train_pytorch.py", tmp_path)
     whole = epoch([*iterations(5), *validation(2)])
     judge(phases["train"], run(whole, whole), epochs=2, completed=10)
     judge_own_and_mean(phases["train"], 2)
@@ -219,8 +194,8 @@ def test_plain_pytorch(tmp_path):
     judge_the_end_of_both(phases["raise"])
 
 
-def test_lightning(tmp_path):
-    phases = launch("train_lightning.py", tmp_path)
+def test_lightning(torchrun, tmp_path):
+    phases = launch(torchrun, "train_lightning.py", tmp_path)
     whole = epoch([*iterations(5), *validation(2, 1)])
     judge(phases["train"], run(whole, whole), epochs=2, completed=10)
     judge_own_and_mean(phases["train"], 4)  # of two loaders
@@ -231,8 +206,8 @@ def test_lightning(tmp_path):
     judge_the_end_of_both(phases["raise"])
 
 
-def test_transformers(tmp_path):
-    phases = launch("train_transformers.py", tmp_path)
+def test_transformers(torchrun, tmp_path):
+    phases = launch(torchrun, "train_transformers.py", tmp_path)
     whole = epoch(iterations(5), validation(2))
     judge(phases["train"], run(whole, whole), epochs=2, completed=10)
     # The Trainer itself gathers what the ranks have predicted, without what fills up the last batch.
@@ -264,8 +239,8 @@ def judge_shares(records: list[Any]) -> None:
         )
 
 
-def test_accelerate(tmp_path):
-    phases = launch("train_accelerate.py", tmp_path)
+def test_accelerate(torchrun, tmp_path):
+    phases = launch(torchrun, "train_accelerate.py", tmp_path)
     whole = epoch([*iterations(5), *validation(2)])
     judge(phases["train"], run(whole, whole), epochs=2, completed=10)
     judge_own_and_mean(phases["train"], 2)

@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo.board import FOLDER_VARIABLE, BoardReader
+from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters import MessageHub
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for the boards of this test alone."""
-    folder = tmp_path / "boards"
-    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
-    return folder
+def folder(board_folder: Path) -> Path:
+    return board_folder
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo.board import FOLDER_VARIABLE, BoardScalar, BoardSnapshot
+from runtimeinfo.board import BoardScalar, BoardSnapshot
 from runtimeinfo_adapters.top import Moment
 
 TRAINING = Path(__file__).with_name("training.py")
@@ -18,11 +18,8 @@ BEGIN_NS = 1_700_000_000_000_000_000
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for the boards of this test alone."""
-    folder = tmp_path / "boards"
-    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
-    return folder
+def folder(board_folder: Path) -> Path:
+    return board_folder
 
 
 @pytest.fixture

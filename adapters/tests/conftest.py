@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtimeinfo.board import FOLDER_VARIABLE
+
+Torchrun = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def board_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the boards of this test alone."""
+    folder = tmp_path / "boards"
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> Torchrun:
+    """Return a function that runs a script with a folder on so many ranks, and returns how it ended.
+
+    It may take `hang` seconds; a launch takes about ten.
+    """
+
+    def run(script: Path, folder: Path, *, ranks: int, hang: float) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        if sys.platform == "linux":  # whatever name this machine has, and whoever may resolve it
+            environment["GLOO_SOCKET_IFNAME"] = "lo"
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+        # When a rank has failed, torchrun ends the others by SIGTERM, maybe before they see that a peer is gone. Held
+        # back from them, which a new process inherits, it leaves them the 30 seconds that torchrun gives for it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            process = subprocess.Popen(
+                [*command, str(script), str(folder)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=environment,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with process:
+            try:
+                output, _ = process.communicate(timeout=hang)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)  # torchrun then ends its ranks
+                pytest.fail(f"{script.name} hangs:\n{process.communicate()[0]}")
+        return subprocess.CompletedProcess(command, process.returncode, output)
+
+    return run
