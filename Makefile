@@ -50,7 +50,7 @@ unit: $(STAMP)                         ## the tests, and the examples in the doc
 	$(BIN)/python -m pytest --doctest-modules protocol/runtimeinfo adapters/runtimeinfo_adapters \
 	    conformance_tests/runtimeinfo_conformance
 
-bench: $(STAMP)                        ## us and the peers in one run; writes the figures into README.md, and docs/cost.svg
+bench: $(STAMP)                        ## us and the peers in one run; writes docs/performance.md, README.md, docs/cost.svg
 	$(BIN)/python benchmarks/run.py --write
 
 soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from cost_plot import Series
@@ -52,7 +52,7 @@ class IterationCosts:
             *(seconds[who, 0] for who in ("unshared", "by hand", "by hand, shared", "late")),
         )
 
-    def rows(self, kind: str, effort: Effort) -> Iterator[Row]:
+    def rows(self, kind: str, effort: Effort, headline_lengths: Container[int] = ()) -> Iterator[Row]:
         for length, mine in self.ours.items():
             seeds = self.mmengine[length]
             at_least = _AIMS_BESIDE_SEED.get(length)
@@ -62,11 +62,12 @@ class IterationCosts:
                 f"mmengine {microseconds(seeds)}",
                 f"{seeds / mine:.1f} x less",
                 at_least and Aim(f"at least {at_least} x less", seeds / mine >= at_least),
+                is_headline=length in headline_lengths,
             )
-        for suffix, mine, hand, how in (
-            ("", self.ours[0], self.by_hand, "lists by hand"),
-            (", not shared", self.unshared, self.by_hand, "lists by hand"),
-            ("", self.ours[0], self.by_hand_shared, "lists and a multiprocessing.Value by hand"),
+        for suffix, mine, hand, how, is_headline in (
+            ("", self.ours[0], self.by_hand, "lists by hand", True),
+            (", not shared", self.unshared, self.by_hand, "lists by hand", False),
+            ("", self.ours[0], self.by_hand_shared, "lists and a multiprocessing.Value by hand", False),
         ):
             yield Row(
                 f"iteration, {kind}{suffix}",
@@ -74,6 +75,7 @@ class IterationCosts:
                 f"{how} {microseconds(hand)}",
                 f"{mine / hand:.2f} x",
                 Aim("at most 2 x", mine / hand <= 2),
+                is_headline=is_headline,
             )
         yield Row(
             f"iteration, {kind}, after {effort.long_run:,}",

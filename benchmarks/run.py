@@ -1,6 +1,8 @@
-"""Measures us and our peers in one run, and prints the figures as one table of ratios.
+"""Measures us and our peers in one run, and prints the figures as tables of ratios.
 
-    python benchmarks/run.py [--quick] [--write] [--readme PATH] [--plot PATH]
+    python benchmarks/run.py [--quick] [--write] [--root FOLDER]
+
+All figures go to docs/performance.md, those that tell most to README.md, and a picture of one to docs/cost.svg.
 
 Times are medians over rounds in which all candidates take turns; see timing.py. Our hubs are shared with other
 processes, as they are in a run, unless a row says that they are not.
@@ -25,58 +27,96 @@ from iteration_costs import IterationCosts
 from memory import bytes_per_value
 from startup import heavy_modules_after, import_seconds
 from subjects import HistoryBuffer, float_outputs, tensor_outputs
-from table import Aim, MarkersMissingError, Row, around_markers, microseconds, render, times, write_between_markers
+from table import (
+    Aim,
+    Group,
+    MarkersMissingError,
+    Row,
+    around_markers,
+    circumstances,
+    every_figure,
+    headlines,
+    microseconds,
+    times,
+    write_between_markers,
+)
 from timing import round_robin
 
 from runtimeinfo_adapters import ScalarHistory
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def main() -> int:
     arguments = _parse_arguments()
+    readme, docs = arguments.root / "README.md", arguments.root / "docs"
     try:
+        if arguments.write:  # before minutes are spent on it
+            around_markers(readme)
+            around_markers(docs / "performance.md")
+        before = os.getloadavg()[0]
+        groups = list(_groups(QUICK if arguments.quick else FULL, docs / "cost.svg" if arguments.write else None))
+        line = circumstances(before, os.getloadavg()[0])
+        if arguments.quick:
+            line += " A quick run: the figures mean little."
+        print(every_figure(groups, line))
         if arguments.write:
-            around_markers(arguments.readme)  # before minutes are spent on it
-        table = _measure(QUICK if arguments.quick else FULL, arguments.plot if arguments.write else None)
-        print(table)
-        if arguments.write:
-            write_between_markers(arguments.readme, table)
+            write_between_markers(docs / "performance.md", every_figure(groups, line))
+            write_between_markers(readme, headlines(groups, line))
     except (MarkersMissingError, OSError) as error:
         print(f"not written: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _measure(effort: Effort, plot: Path | None) -> str:
-    before = os.getloadavg()[0]
-    rows = list(_rows(effort, plot))
-    load = f" Load {before:.1f} before and {os.getloadavg()[0]:.1f} after."
-    return render(rows, load + (" A quick run: the figures mean little." if effort is QUICK else ""))
-
-
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few seconds only: to see that it runs")
-    parser.add_argument("--write", action="store_true", help="write the table into the README, between its markers")
-    readme = Path(__file__).resolve().parent.parent / "README.md"
-    parser.add_argument("--readme", type=Path, default=readme, metavar="PATH", help="which file --write changes")
-    plot = readme.parent / "docs" / "cost.svg"
-    parser.add_argument("--plot", type=Path, default=plot, metavar="PATH", help="where --write puts the picture")
+    parser.add_argument("--write", action="store_true", help="write the figures into the pages, between their markers")
+    parser.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="whose pages --write changes")
     return parser.parse_args()
 
 
-def _rows(effort: Effort, plot: Path | None) -> Iterator[Row]:
-    for kind, outputs in (("2 tensors", tensor_outputs()), ("2 floats", float_outputs())):
+def _groups(effort: Effort, plot: Path | None) -> Iterator[Group]:
+    yield Group(
+        "One iteration",
+        "A training iteration through hook and hub: two learning rates and two outputs. The hub is shared with worker "
+        "processes, as it is in any run, unless a row says that it is not.",
+        tuple(_iteration_rows(effort, plot)),
+    )
+    yield Group(
+        "In a framework",
+        "An iteration that does next to nothing, bare, with our adapter, and with the framework's own way of logging "
+        "one loss.",
+        tuple(_framework_rows(effort)),
+    )
+    yield Group(
+        "A shared number",
+        "One process writes it, another reads it.",
+        tuple(_share_rows(effort)),
+    )
+    yield Group(
+        "Scalars over all ranks",
+        f"`reduce` over {effort.ranks} gloo ranks of this machine, histories and all, beside what it could be built "
+        "from.",
+        tuple(_reduce_rows(effort)),
+    )
+    yield Group(
+        "What is kept, and what is loaded",
+        "Checkpoints are written by `torch.save`.",
+        (*_state_rows(effort), _memory_row(effort), _import_row(effort), _heavy_row()),
+    )
+
+
+def _iteration_rows(effort: Effort, plot: Path | None) -> Iterator[Row]:
+    for kind, outputs, headline_lengths in (
+        ("2 tensors", tensor_outputs(), (0, 10_000, 200_000)),
+        ("2 floats", float_outputs(), ()),
+    ):
         costs = IterationCosts.measure(outputs, effort)
-        yield from costs.rows(kind, effort)
+        yield from costs.rows(kind, effort, headline_lengths)
         if plot is not None and kind == "2 tensors":
             plot.write_text(picture(costs.series(), "What one iteration costs"), encoding="utf-8")
-    yield from _framework_rows(effort)
-    yield from _share_rows(effort)
-    yield from _reduce_rows(effort)
-    yield from _state_rows(effort)
-    yield _memory_row(effort)
-    yield _import_row(effort)
-    yield _heavy_row()
 
 
 def _share_rows(effort: Effort) -> Iterator[Row]:
@@ -133,6 +173,7 @@ def _framework_rows(effort: Effort) -> Iterator[Row]:
             f"with us {microseconds(ours)}",
             f"with {own_log} {microseconds(own)}",
             _added(ours - bare, own - bare, noise=0.02 * bare),
+            is_headline=True,
         )
 
 
@@ -150,6 +191,7 @@ def _import_row(effort: Effort) -> Row:
         "import runtimeinfo, beyond a bare interpreter",
         f"{seconds * 1e3:.1f} ms",
         aim=Aim("under 50 ms", seconds < 0.050),
+        is_headline=True,
     )
 
 

@@ -1,4 +1,4 @@
-"""The table of figures, as Markdown, and its place in a file."""
+"""The figures as tables in Markdown, and their place in a file."""
 
 from __future__ import annotations
 
@@ -33,25 +33,58 @@ class Row:
     beside: str = ""
     ratio: str = ""
     aim: Aim | None = None
+    is_headline: bool = False
 
     def cells(self) -> tuple[str, ...]:
         aim, verdict = (self.aim.text, "reached" if self.aim.reached else "not reached") if self.aim else ("", "")
         return self.measured, self.ours, self.beside, self.ratio, aim, verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Figures of one kind, with a heading and a line that says how they come about."""
+
+    title: str
+    about: str
+    rows: tuple[Row, ...]
+
+
 class MarkersMissingError(Exception):
     """The file has no place for the figures."""
 
 
-def render(rows: Iterable[Row], remark: str = "") -> str:
-    """Return the table, under a line that tells on what it was measured."""
-    cells = [_HEADER, *(row.cells() for row in rows)]
+def every_figure(groups: Iterable[Group], circumstances: str) -> str:
+    """Return all of it: a table for each group."""
+    return "\n\n".join(
+        (circumstances, *(f"## {group.title}\n\n{group.about}\n\n{_table(_HEADER, group.rows)}" for group in groups))
+    )
+
+
+def headlines(groups: Iterable[Group], circumstances: str) -> str:
+    """Return the few figures that tell most, without the aims: of these it says how many are reached."""
+    rows = [row for group in groups for row in group.rows]
+    aims = [row.aim for row in rows if row.aim]
+    reached = f"Of our {len(aims)} aims, {sum(aim.reached for aim in aims)} are reached."
+    return f"{circumstances} {reached}\n\n{_table(_HEADER[:4], [row for row in rows if row.is_headline])}"
+
+
+def circumstances(load_before: float, load_after: float) -> str:
+    """Return the line that tells on what was measured."""
+    return (
+        f"Measured on {date.today().isoformat()}: Python {platform.python_version()}, torch {version('torch')}, "  # noqa: DTZ011
+        f"mmengine {version('mmengine')}, {os.cpu_count()} cores; "
+        f"load {load_before:.1f} before, {load_after:.1f} after."
+    )
+
+
+def _table(header: tuple[str, ...], rows: Iterable[Row]) -> str:
+    cells = [header, *(row.cells()[: len(header)] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join((f"{_circumstances()}{remark}", "", *lines))
+    return "\n".join(lines)
 
 
 def around_markers(path: Path) -> tuple[str, str]:
@@ -81,10 +114,3 @@ def microseconds(seconds: float) -> str:
 def times(ours: float, theirs: float) -> str:
     """Return how ours compares, as a cell."""
     return f"{theirs / ours:.1f} x less" if theirs >= ours else f"{ours / theirs:.1f} x more"
-
-
-def _circumstances() -> str:
-    return (
-        f"Measured on {date.today().isoformat()}: Python {platform.python_version()}, torch {version('torch')}, "  # noqa: DTZ011
-        f"mmengine {version('mmengine')}, {os.cpu_count()} cores."
-    )

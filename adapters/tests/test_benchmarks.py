@@ -17,26 +17,38 @@ RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "run.py"
 REDUCE_PEERS = 3 + sum(find_spec(name) is not None for name in ("torchmetrics", "torcheval"))
 
 BEFORE = "# A project\n\nFast.\n\n"
+BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 AFTER = "\n\nThe end: | no | table |\n"
 
-ROWS = [
-    *(
+GROUPS = {
+    "One iteration": [
         f"iteration, {kind}{suffix}"
         for kind in ("2 tensors", "2 floats")
         for suffix in (", fresh", ", at 10,000", ", at 200,000", "", ", not shared", "", ", after 20,000")
-    ),
-    *(
+    ],
+    "In a framework": [
         f"iteration, in {framework}, bare *"
         for framework in ("PyTorch", "mmengine", "Lightning", "Transformers", "Accelerate", "Ignite", "Keras")
-    ),
-    *["a shared number, write: hub.update_info"] * 3,
-    *["a shared number, read in a worker: current_hub().get_info"] * 3,
-    *["a shared number, read in a worker: BoardReader.get_info"] * 3,
-    *["reduce 10 scalars over 2 ranks"] * REDUCE_PEERS,
-    *(f"checkpoint of 20,000 values, {what}" for what in ("size", "save", "load")),
-    "memory of a history of 20,000 values",
+    ],
+    "A shared number": [
+        *["a shared number, write: hub.update_info"] * 3,
+        *["a shared number, read in a worker: current_hub().get_info"] * 3,
+        *["a shared number, read in a worker: BoardReader.get_info"] * 3,
+    ],
+    "Scalars over all ranks": ["reduce 10 scalars over 2 ranks"] * REDUCE_PEERS,
+    "What is kept, and what is loaded": [
+        *(f"checkpoint of 20,000 values, {what}" for what in ("size", "save", "load")),
+        "memory of a history of 20,000 values",
+        "import runtimeinfo, beyond a bare interpreter",
+        "numpy and torch loaded by it",
+    ],
+}
+
+HEADLINES = [
+    *(f"iteration, 2 tensors{suffix}" for suffix in (", fresh", ", at 10,000", ", at 200,000", "")),
+    "iteration, 2 floats",
+    *GROUPS["In a framework"],
     "import runtimeinfo, beyond a bare interpreter",
-    "numpy and torch loaded by it",
 ]
 
 
@@ -46,28 +58,59 @@ def run(*arguments):
     )
 
 
-def test_prints_every_figure_and_writes_it_between_the_markers_only(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(
-        f"{BEFORE}<!-- figures:begin -->\nold\n<!-- figures:end -->{AFTER}", encoding="utf-8", newline="\n"
-    )
-    plot = tmp_path / "cost.svg"
-    done = run("--write", "--readme", str(readme), "--plot", str(plot))
+def test_prints_every_figure_and_writes_between_the_markers_only(tmp_path):
+    readme, page = tmp_path / "README.md", tmp_path / "docs" / "performance.md"
+    page.parent.mkdir()
+    for path in (readme, page):
+        path.write_text(f"{BEFORE}{BEGIN}\nold\n{END}{AFTER}", encoding="utf-8", newline="\n")
+    done = run("--write", "--root", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    check_plot(plot)
-    table = done.stdout.removesuffix("\n")
-    assert readme.read_text(encoding="utf-8") == f"{BEFORE}<!-- figures:begin -->\n{table}\n<!-- figures:end -->{AFTER}"
+    check_plot(tmp_path / "docs" / "cost.svg")
 
-    circumstances, _, header, rule, *rows = table.splitlines()
-    assert re.match(
-        r"Measured on \d{4}-\d\d-\d\d: Python 3\.\S+, torch \S+, mmengine \S+, \d+ cores\. Load [\d.]+", circumstances
+    everything = written(page)
+    assert done.stdout == f"{everything}\n"
+    circumstances, *sections = everything.split("\n\n## ")
+    assert re.fullmatch(
+        r"Measured on \d{4}-\d\d-\d\d: Python 3\.\S+, torch \S+, mmengine \S+, \d+ cores; "
+        r"load [\d.]+ before, [\d.]+ after\. A quick run: the figures mean little\.",
+        circumstances,
     )
+    groups = {section.partition("\n")[0]: cells(section) for section in sections}
+    assert groups.keys() == GROUPS.keys()
+    for title, rows in groups.items():
+        check_rows(rows, GROUPS[title])
+
+    short = written(readme)
+    aims = [row[5] for rows in groups.values() for row in rows if row[4]]
+    assert f"Of our {len(aims)} aims, {aims.count('reached')} are reached." in short
+    check_names(cells(short), HEADLINES)
+    assert all(row in [each[:4] for rows in groups.values() for each in rows] for row in cells(short))
+
+
+def written(path):
+    """Return what stands between the markers, and see that the rest has stayed."""
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"{BEFORE}{BEGIN}\n")
+    assert text.endswith(f"\n{END}{AFTER}")
+    return text.removeprefix(f"{BEFORE}{BEGIN}\n").removesuffix(f"\n{END}{AFTER}")
+
+
+def cells(text):
+    """Return the rows of the one table in a text."""
+    header, rule, *rows = [line for line in text.splitlines() if line.startswith("|")]
     assert [cell.strip() for cell in header.split("|")[1:3]] == ["measured", "ours"]
     assert set(rule) == {"|", "-"}
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    assert len(cells) == len(ROWS)
-    assert all(fnmatchcase(row[0], pattern) for row, pattern in zip(cells, ROWS, strict=True))
-    for measured, ours, beside, ratio, aim, verdict in cells:
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def check_names(rows, patterns):
+    assert len(rows) == len(patterns)
+    assert all(fnmatchcase(row[0], pattern) for row, pattern in zip(rows, patterns, strict=True))
+
+
+def check_rows(rows, patterns):
+    check_names(rows, patterns)
+    for measured, ours, beside, ratio, aim, verdict in rows:
         said = (ours, beside) if ratio in {"within the noise", "adds more", "adds less"} else (ours, beside, ratio)
         figures = [cell for cell in said if cell and not measured.startswith("numpy")]
         for figure in figures:
@@ -120,7 +163,7 @@ def test_a_file_without_the_markers_stays_as_it_is(tmp_path, monkeypatch, text):
 def test_the_command_says_that_the_markers_are_missing(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("no markers\n", encoding="utf-8")
-    done = run("--write", "--readme", str(readme))
+    done = run("--write", "--root", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith(f"not written: {readme} must have one line <!-- figures:begin -->")
     assert readme.read_text(encoding="utf-8") == "no markers\n"
