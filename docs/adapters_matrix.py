@@ -1,4 +1,4 @@
-"""Writes docs/adapters.md: what each adapter can do, and how it came out of the conformance kit.
+"""Writes docs/adapters.md and its badge: what each adapter can do, and how it came out of the conformance kit.
 
 python docs/adapters_matrix.py
 """
@@ -9,6 +9,8 @@ import pkgutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+
+from badges import badge_of_the_adapters
 
 from runtimeinfo import CAPABILITIES, SPEC_VERSION
 from runtimeinfo_conformance import Subject, subjects
@@ -25,6 +27,8 @@ def main() -> None:
     """Write the page."""
     reports = list(checked())
     PAGE.write_text("\n".join(lines(reports)) + "\n", encoding="utf-8")
+    badge, picture = badge_of_the_adapters(reports)
+    badge.write_text(picture, encoding="utf-8")
     print(f"wrote {PAGE.name}: {', '.join(report['subject']['name'] for report in reports)}")
 
 

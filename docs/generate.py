@@ -1,4 +1,4 @@
-"""Writes what is generated: the spec page with its picture, and the third-party file in README.md and conformance.md.
+"""Writes what is generated: the spec page with its picture, badges, and the third-party file in conformance.md.
 
 python docs/generate.py            writes
 python docs/generate.py --check    writes nothing, and fails if something would change
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from badges import badges_of_the_project
 from lifecycle_picture import lifecycle_svg
 
 from runtimeinfo import (
@@ -57,6 +58,7 @@ def main() -> int:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path.relative_to(ROOT))
             if not check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     for path in stale:
         print(f"{path} is stale: run `make docs`" if check else f"wrote {path}")
@@ -68,8 +70,9 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "spec.md", "\n".join(spec_page()) + "\n"
     yield ROOT / "docs" / "lifecycle.svg", lifecycle_svg()
     example = (ROOT / "docs" / "examples" / "third_party" / "test_conformance.py").read_text(encoding="utf-8")
-    for page in (ROOT / "README.md", ROOT / "docs" / "conformance.md"):
-        yield page, between(page, "third-party", f"```python\n{example}```")
+    page = ROOT / "docs" / "conformance.md"
+    yield page, between(page, "third-party", f"```python\n{example}```")
+    yield from badges_of_the_project()
 
 
 def between(page: Path, marker: str, content: str) -> str:

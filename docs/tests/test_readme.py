@@ -1,5 +1,8 @@
 """What README.md says is tried: its code runs, its commands work, and what it names is there."""
 
+import ast
+import importlib
+import inspect
 import re
 import shlex
 import subprocess
@@ -38,14 +41,39 @@ def test_each_python_block_runs(code, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_config_block_makes_mmengine_resolve_the_hook():
+LINES = re.findall(r"^\| (\w+) \| `(.+)`", README, flags=re.MULTILINE)
+
+
+def test_each_framework_of_the_guide_has_its_line():
+    guide = (ROOT / "docs" / "guides" / "publish.md").read_text(encoding="utf-8")
+    assert [name for name, _ in LINES] == re.findall(r"^\| (\w+)[^|]* \| `\w+` \| `.+` \|", guide, flags=re.MULTILINE)
+
+
+def test_the_line_for_mmengine_makes_it_resolve_the_hook():
     from mmengine.registry import HOOKS
 
-    block = next(code for code in blocks("python") if "default_hooks" in code)
-    scope = {}
-    exec(block, scope)
-    hook = HOOKS.build(scope["default_hooks"]["runtime_info"])
+    (default_hooks,) = ast.parse(dict(LINES)["mmengine"]).body
+    hook = HOOKS.build(ast.literal_eval(default_hooks.value)["runtime_info"])
     assert type(hook).__module__ == "runtimeinfo_adapters.mmengine"
+
+
+@pytest.mark.parametrize(("name", "line"), LINES[1:], ids=[name for name, _ in LINES[1:]])
+def test_the_line_of_a_framework_is_a_call_that_its_adapter_takes(name, line, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    call = ast.parse(line, mode="eval").body
+    module, _, function = ast.unparse(call.func).rpartition(".")
+    assert module == f"runtimeinfo_adapters.{name.lower()}"
+    signature = inspect.signature(getattr(importlib.import_module(module), function))
+    signature.bind(*call.args, **{keyword.arg: keyword.value for keyword in call.keywords})
+
+
+def test_the_badge_of_the_adapters_says_what_their_page_says():
+    page = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    spec = re.search(r"spec (\d+\.\d+)", page)[1]
+    (verdicts,) = re.findall(r"^\| verdict \| (.+) \|$", page, flags=re.MULTILINE)
+    conformant = verdicts.split(" | ").count("conformant")
+    badge = (ROOT / "docs" / "badges" / "conformance.svg").read_text(encoding="utf-8")
+    assert f">adapters: {conformant} of {len(verdicts.split(' | '))} conformant, spec {spec}</title>" in badge
 
 
 def commands():
@@ -76,9 +104,10 @@ def test_each_extra_that_is_named_is_there():
     import tomllib
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    named = set(re.findall(r"runtimeinfo\[(\w+)\]", README))
-    assert named
-    assert named <= extras.keys()
+    install = README.partition("## Install")[2].partition("\n## ")[0]
+    (sentence,) = re.findall(r"^There is an extra for.*?\.$", install, flags=re.MULTILINE)
+    named = set(re.findall(r"\[(\w+)\]", install)) | set(re.findall(r"`(\w+)`", sentence))
+    assert named == extras.keys() - {"dev", "docs"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -41,22 +41,27 @@ def badge_data(report: ReportData) -> dict[str, object]:
 def badge_svg(report: ReportData) -> str:
     """Return the badge as a picture."""
     message, colour = _message(report)
-    label_width, message_width = _width(_LABEL), _width(message)
-    width = label_width + message_width
     subject = report["subject"]
     summary = SUMMARIES_BY_NAME[report["verdict"]]
-    title = escape(f"{subject['name']} {subject['version']}: {summary} (spec {report['spec']})")
+    title = f"{subject['name']} {subject['version']}: {summary} (spec {report['spec']})"
+    return drawn(_LABEL, message, colour, title)
+
+
+def drawn(label: str, message: str, colour: str, title: str) -> str:
+    """Return a badge that says something of something; the title is for who cannot see it."""
+    label_width, message_width = _width(label), _width(message)
+    width = label_width + message_width
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-labelledby="title">
-  <title id="title">{title}</title>
+  <title id="title">{escape(title)}</title>
   <clipPath id="round"><rect width="{width}" height="20" rx="3"/></clipPath>
   <g clip-path="url(#round)">
     <rect width="{label_width}" height="20" fill="#3c4454"/>
     <rect x="{label_width}" width="{message_width}" height="20" fill="{colour}"/>
   </g>
   <g fill="#fff" font-family="{_FONT}" font-size="11" aria-hidden="true">
-    {_drawn(_LABEL, 0, label_width)}
-    {_drawn(message, label_width, message_width)}
+    {_text(label, 0, label_width)}
+    {_text(message, label_width, message_width)}
   </g>
 </svg>
 """
@@ -73,6 +78,6 @@ def _width(text: str) -> int:
     return round(len(text) * _CHARACTER) + 2 * _PADDING
 
 
-def _drawn(text: str, left: int, width: int) -> str:
+def _text(text: str, left: int, width: int) -> str:
     place = f'x="{left + _PADDING}" y="14" textLength="{width - 2 * _PADDING}"'
     return f'<text {place} lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'
