@@ -129,7 +129,9 @@ def print_report(console: Console, report: Report, verbose: bool = False) -> Non
     for result in _of(results, Verdict.FAIL, Verdict.WARN):
         _print_failure(console, result, report.target)
     if report.crash is not None:
-        console.print(f"\n[bold red]The subject broke[/] on {_plain(repr(report.crash.plan))}", soft_wrap=True)
+        where = _plain(repr(report.crash.plan))
+        advice = "mend this first, the rest may follow from it"
+        console.print(f"\n[bold red]The subject broke[/] on {where}: {advice}", soft_wrap=True)
         console.print(_plain("".join(traceback.format_exception(report.crash.error))), soft_wrap=True)
         if report.crash.printed:
             console.print(f"It had printed:\n{_plain(report.crash.printed)}", soft_wrap=True)

@@ -216,13 +216,19 @@ class Tally:
             reason, waiver = waived.waiver.reason, waived.waiver
             return Result(rule, Verdict.WAIVED, count.occurrences, waived.failure, reason, waiver)
         if self.is_idle(subject):
-            return Result(rule, Verdict.NOT_EXECUTED, reason="no hook was ever called: does run hand them on?")
+            reason = self._broke or "no hook was ever called: does run hand them on?"
+            return Result(rule, Verdict.NOT_EXECUTED, reason=reason)
         if count.failure is not None:
             verdict = Verdict.FAIL if rule.level == "MUST" else Verdict.WARN
             return Result(rule, verdict, count.occurrences, count.failure)
         if not count.occurrences:
-            return Result(rule, Verdict.NOT_EXECUTED, reason="no plan made it matter")
+            return Result(rule, Verdict.NOT_EXECUTED, reason=self._broke or "no plan made it matter")
         return Result(rule, Verdict.PASS, count.occurrences)
+
+    @property
+    def _broke(self) -> str | None:
+        """What a requirement that was never exercised has to say where the subject broke: nothing of its own."""
+        return None if self.crash is None else f"the subject broke ({type(self.crash.error).__name__}): mend that first"
 
 
 def _upcoming_reason(rule: Requirement, count: _Count) -> str:
