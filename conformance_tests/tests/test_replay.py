@@ -231,6 +231,11 @@ def test_a_target_that_is_not_there_or_cannot_be_loaded(tmp_path: Path, capsys: 
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert f"runtimeinfo: {file} cannot be loaded: ZeroDivisionError: division by zero; mend that first\n" in err
+    file = tmp_path / "target_without_its_framework.py"
+    file.write_text("import a_framework_that_is_not_installed")
+    assert replay_command(str(file), "COUNT-03", "Plan()") == 4
+    err = capsys.readouterr().err
+    assert "ModuleNotFoundError: No module named 'a_framework_that_is_not_installed'; install it, or put" in err
 
 
 def test_the_usage_code_is_that_of_the_system() -> None:
