@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from runtimeinfo_conformance._verdict import Report
 from runtimeinfo_conformance.reports._badge import badge_data, badge_svg
@@ -58,7 +59,8 @@ def write_reports(
     """Write the reports of a check into a folder, which is made if it is not there.
 
     One report goes into the folder itself: ``report.json``, ``report.html``, ``report.md``, ``badge.svg`` and
-    ``badge.json``. Of several each gets a folder of its own, and there is an ``index.html``.
+    ``badge.json``. Of several each gets a folder of its own, and there is an ``index.html``; what an earlier check of
+    one subject has left in the folder itself goes, since it would look like a report on them all.
 
     Args:
         reports: The report, or the reports; as they are, or as plain data out of another process.
@@ -79,6 +81,7 @@ def write_reports(
     data = [report_data(report, now) if isinstance(report, Report) else report for report in several]
     if len(data) == 1:
         return [_write(folder, name, text, folder) for name, text in _files(data[0])]
+    _remove_single(folder)
     names = list(_folder_names(data))
     written = [_write(folder, "index.html", index_page(list(zip(names, data, strict=True))), folder)]
     for name, each in zip(names, data, strict=True):
@@ -87,11 +90,32 @@ def write_reports(
 
 
 def _files(report: ReportData) -> Iterator[tuple[str, str]]:
-    yield "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    yield "report.html", report_page(report)
-    yield "report.md", markdown(report)
-    yield "badge.svg", badge_svg(report)
-    yield "badge.json", json.dumps(badge_data(report)) + "\n"
+    for name, text_of in _FILES.items():
+        yield name, text_of(report)
+
+
+_FILES: Mapping[str, Callable[[ReportData], str]] = MappingProxyType(
+    {
+        "report.json": lambda report: json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.html": report_page,
+        "report.md": markdown,
+        "badge.svg": badge_svg,
+        "badge.json": lambda report: json.dumps(badge_data(report)) + "\n",
+    }
+)
+"""The files of one report, and what makes each."""
+
+
+def _remove_single(folder: Path) -> None:
+    """Remove the files of an earlier report on one subject, if that is what they are."""
+    with _telling(folder):
+        try:
+            found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # there is none, or it is somebody else's
+            return
+        if isinstance(found, dict) and {"schema_version", "subject", "requirements"} <= found.keys():
+            for name in _FILES:
+                (folder / name).unlink(missing_ok=True)
 
 
 def _write(folder: Path, name: str, text: str, root: Path) -> Path:

@@ -76,6 +76,23 @@ def test_writing_again_replaces(conformant: Report, failing: Report, tmp_path: P
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["verdict"] == "conformant"
 
 
+def test_reports_on_several_leave_no_report_on_one_beside_them(
+    conformant: Report, failing: Report, tmp_path: Path
+) -> None:
+    write_reports(failing, tmp_path)
+    (tmp_path / "notes.md").touch()
+    write_reports([conformant, conformant], tmp_path)
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"index.html", "notes.md"}
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "no JSON", '{"schema_version": 1}'])
+def test_a_report_of_somebody_else_stays_beside_those_on_several(conformant: Report, tmp_path: Path, text: str) -> None:
+    for name in ("report.json", "badge.svg"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    write_reports([conformant, conformant], tmp_path)
+    assert {(tmp_path / name).read_text(encoding="utf-8") for name in ("report.json", "badge.svg")} == {text}
+
+
 def test_no_report_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no report to write"):
         write_reports([], tmp_path)
