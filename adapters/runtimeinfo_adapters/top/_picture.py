@@ -16,7 +16,9 @@ from runtimeinfo_adapters.top._run import Run
 _MOST_SCALAR_LINES = 4
 
 
-def picture(runs: Sequence[Run], canvas: Canvas, *, height: int | None = None, folder: str = "") -> list[Text]:
+def picture(
+    runs: Sequence[Run], canvas: Canvas, *, height: int | None = None, folder: str = "", pid: int | None = None
+) -> list[Text]:
     """Return the lines that show all runs.
 
     Each run gets a block. Where the blocks have no place together, they lose the lines of their scalars, one after
@@ -27,13 +29,19 @@ def picture(runs: Sequence[Run], canvas: Canvas, *, height: int | None = None, f
         canvas: What they are drawn on.
         height: How many lines there may be; as many as it takes if left out.
         folder: Where the boards are.
+        pid: The process whose runs alone are shown; those of all if left out.
     """
     lines = [_title(runs, canvas, folder, is_interactive=height is not None), Text()]
     if runs:
         lines += _body(runs, canvas, None if height is None else max(height - len(lines), 1))
     else:
-        said = f"No run of this user is seen in {_text.plain(folder, is_ascii=canvas.is_ascii)}."
-        hint = "A run under any adapter of runtimeinfo shows here by itself."
+        whose = "this user" if pid is None else f"process {pid}"
+        said = f"No run of {whose} is seen in {_text.plain(folder, is_ascii=canvas.is_ascii)}."
+        hint = (
+            "A run under any adapter of runtimeinfo shows here by itself."
+            if pid is None
+            else "Without --pid, all runs of this user are shown."
+        )
         lines += [canvas.fitted(Text(f"  {said}")), canvas.fitted(Text(f"  {hint}", style="bright_black"))]
     for line in lines:
         line.rstrip()

@@ -55,7 +55,7 @@ def show(
         >>> show(once=True, pid=1)  # doctest: +ELLIPSIS
         runtimeinfo top  no runs ...
         <BLANKLINE>
-          No run of this user is seen in ...
+          No run of process 1 is seen in ...
     """
     runs = Runs(pid=pid, stalled_after=stalled_after)
     try:
@@ -66,9 +66,9 @@ def show(
         else:
             console = _console()
             if once or not sys.stdout.isatty() or console.is_dumb_terminal:
-                _print(console, _watched(runs))
+                _print(console, _watched(runs), pid)
             else:
-                _watch(console, runs, interval)
+                _watch(console, runs, interval, pid)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever was reading has seen enough. What is still to be flushed at the end goes nowhere.
@@ -102,13 +102,13 @@ def _write_lines(runs: Runs, interval: float) -> None:
         pass
 
 
-def _print(console: Console, runs: Sequence[Run]) -> None:
-    for each in picture(runs, _canvas(console, console.width), folder=str(board_folder())):
+def _print(console: Console, runs: Sequence[Run], pid: int | None) -> None:
+    for each in picture(runs, _canvas(console, console.width), folder=str(board_folder()), pid=pid):
         console.print(each, no_wrap=True, overflow="ignore", crop=False)
 
 
-def _watch(console: Console, runs: Runs, interval: float) -> None:
-    screen = _Screen()
+def _watch(console: Console, runs: Runs, interval: float, pid: int | None) -> None:
+    screen = _Screen(pid)
     try:
         with Terminal(console) as terminal, _live(console, screen) as live:
             keys = ""
@@ -131,13 +131,14 @@ def _live(console: Console, screen: _Screen) -> Live:
 class _Screen:
     """Draws the runs into whatever size there is when it is drawn."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int | None) -> None:
         self.runs: Sequence[Run] = ()
+        self._pid = pid
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         canvas = _canvas(console, options.max_width)
         height = options.height or console.height
-        yield Text("\n").join(picture(self.runs, canvas, height=height, folder=str(board_folder())))
+        yield Text("\n").join(picture(self.runs, canvas, height=height, folder=str(board_folder()), pid=self._pid))
 
 
 def _canvas(console: Console, width: int) -> Canvas:

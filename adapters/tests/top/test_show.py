@@ -98,6 +98,13 @@ def test_nobody_runs() -> None:
     assert json.loads(shown(once=True, as_json=True))["runs"] == []
 
 
+def test_where_only_others_run_it_does_not_say_that_nobody_does() -> None:
+    with use_hub(MessageHub("ours", runtime_info={"experiment_name": "ours"})):
+        said = shown(pid=os.getppid())
+    assert f"No run of process {os.getppid()} is seen" in said
+    assert "Without --pid" in said
+
+
 def test_runs_of_one_process_alone() -> None:
     with use_hub(MessageHub("ours", runtime_info={"experiment_name": "ours"})):
         assert "ours" in shown(pid=os.getpid())
