@@ -6,6 +6,14 @@ It needs the extra ``top``.
 from runtimeinfo_adapters.top._moment import Moment
 from runtimeinfo_adapters.top._run import Run
 from runtimeinfo_adapters.top._runs import Runs
-from runtimeinfo_adapters.top._show import show
+
+try:
+    from runtimeinfo_adapters.top._show import show
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "rich":
+        raise
+    raise ModuleNotFoundError(
+        "runtimeinfo_adapters.top needs rich: pip install 'runtimeinfo[top]'", name=error.name
+    ) from None
 
 __all__ = ["Moment", "Run", "Runs", "show"]

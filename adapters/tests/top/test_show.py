@@ -105,6 +105,13 @@ def test_where_only_others_run_it_does_not_say_that_nobody_does() -> None:
     assert "Without --pid" in said
 
 
+def test_without_its_extra_it_says_which_one_it_needs() -> None:
+    code = "import sys; sys.modules['rich'] = None; import runtimeinfo_adapters.top"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "runtimeinfo_adapters.top needs rich: pip install 'runtimeinfo[top]'" in done.stderr
+
+
 def test_runs_of_one_process_alone() -> None:
     with use_hub(MessageHub("ours", runtime_info={"experiment_name": "ours"})):
         assert "ours" in shown(pid=os.getpid())
