@@ -49,7 +49,11 @@ class Training:
             raise LoopError(f"{method}() belongs inside `with loop.run():`")
         stage = self.open_evaluation
         if stage is not None:
-            raise LoopError(f"{method}() cannot be used inside a {stage}: leave `with loop.{stage}()` first")
+            metrics = f"; its metrics go into `{stage}.metrics(...)` of `with loop.{stage}() as {stage}`"
+            raise LoopError(
+                f"{method}() cannot be used inside a {stage}: leave `with loop.{stage}()` first"
+                f"{metrics if method == 'log' else ''}"
+            )
 
     def settle(self) -> None:
         """Close what was left by `break` or `return` since the last call.

@@ -434,6 +434,15 @@ def test_nothing_else_belongs_inside_an_evaluation(make: Any, stage: str, method
     assert loop.told.story == f"run(train(epoch(iter({stage}(epoch())))))"
 
 
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_who_logs_in_an_evaluation_is_told_where_metrics_go(make: Any, stage: str) -> None:
+    loop = make()
+    with loop.run(), getattr(loop, stage)() as evaluation:
+        with pytest.raises(LoopError, match=rf"its metrics go into `{stage}\.metrics\(\.\.\.\)`"):
+            loop.log(acc=1)
+        evaluation.metrics(acc=1)
+
+
 def test_train_needs_a_loader(make: Any) -> None:
     loop = make(None)
     with loop.run(), pytest.raises(LoopError, match="train\\(\\) needs a train_loader: give one to Loop"):
