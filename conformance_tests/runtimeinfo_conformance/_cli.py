@@ -28,10 +28,10 @@ def main() -> None:
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in {"typer", "rich", "hypothesis", "pytest", "jinja2", "filelock"}:
-            extra = "top" if is_top else "conformance"
+            everything = "" if is_top else "'runtimeinfo[conformance]', or for top alone "
             sys.exit(
-                f"The command needs more than the library: pip install 'runtimeinfo[{extra}]' ({missing} is not "
-                "installed)"
+                f"The command needs more than the library ({missing} is not installed): pip install {everything}"
+                "'runtimeinfo[top]'"
             )
         raise
     try:
