@@ -20,14 +20,34 @@ def line_with(beginning):
 @pytest.mark.parametrize("version", SPEC_VERSIONS[1:])
 def test_a_version_of_the_spec_is_announced_with_all_its_requirements(version):
     named = re.findall(r"\b[A-Z]+-\d\d\b", line_with(f"- Version {version} "))
-    assert named == [id for id, rule in REQUIREMENTS.items() if rule.since == version]
+    brought = [id for id, rule in REQUIREMENTS.items() if rule.since == version]
+    assert named == brought, f"name each requirement of {version} in its line of CHANGELOG.md, in the order of the spec"
 
 
 def test_what_is_called_out_is_frozen_and_a_draft_is_not():
-    out, draft = re.search(r"of which (\S+) is out and (\S+) is a draft", PAGE).groups()
-    assert (out, draft) == SPEC_VERSIONS
-    frozen = {path.stem for path in (ROOT / "protocol" / "tests" / "frozen").glob("*.json")}
-    assert frozen == {f"spec-{out}"}
+    """The page says which versions are out and which are drafts, as protocol/tests/frozen has it."""
+    frozen = {path.stem.removeprefix("spec-") for path in (ROOT / "protocol" / "tests" / "frozen").glob("*.json")}
+    (told,) = re.findall(r"the spec has versions of its own, of which (.+)\.$", PAGE, flags=re.MULTILINE)
+    assert told == told_of(SPEC_VERSIONS, frozen)
+    for version in SPEC_VERSIONS[1:]:
+        assert line_with(f"- Version {version} ").startswith(f"- Version {version} (draft) ") == (version not in frozen)
+
+
+def told_of(versions, frozen):
+    """Return how the page tells which versions are out, and which are drafts."""
+    parts = []
+    for verb, named in (
+        ("out", [version for version in versions if version in frozen]),
+        ("a draft", [version for version in versions if version not in frozen]),
+    ):
+        if named:
+            parts.append(f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} {verb}")
+    return " and ".join(parts)
+
+
+def test_a_release_tells_that_its_draft_is_out():
+    assert told_of(("0.1", "0.2"), {"0.1"}) == "0.1 is out and 0.2 is a draft"
+    assert told_of(("0.1", "0.2"), {"0.1", "0.2"}) == "0.1 and 0.2 are out"
 
 
 def test_the_capabilities_and_fields_that_are_announced_are_there():
