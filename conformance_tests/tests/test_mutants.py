@@ -56,18 +56,29 @@ def test_without_a_fault_nothing_is_broken(subject: Subject, drawn: list[Any]) -
 def test_each_testable_must_has_a_judge_and_a_fault() -> None:
     testable = {rule.id for rule in REQUIREMENTS.values() if rule.party == "runner" and rule.untestable is None}
     musts = {id for id in testable if REQUIREMENTS[id].level == "MUST"}
-    assert testable == JUDGES.keys()
-    assert musts <= {mutant.requirement for mutant in RUNNER_MUTANTS} <= testable
+    broken = {mutant.requirement for mutant in RUNNER_MUTANTS}
+    assert testable - JUDGES.keys() == set(), "give each a judge in judges/, or say why it is untestable"
+    assert JUDGES.keys() - testable == set(), "these have a judge, and are said to be untestable"
+    assert musts - broken == set(), "give each a mutant in mutants/_runner.py"
+    assert broken - testable == set(), "these mutants break what no judge decides"
 
 
-def only_its_own_is_broken(subject: AnySubject, mutant: Mutant | HubMutant) -> bool:
+def what_else_shows(subject: AnySubject, mutant: Mutant | HubMutant) -> str | None:
+    """Say what shows a fault beside its own requirement, or that this does not; None if it alone does."""
+    smallest = killers().get((mutant.requirement, mutant.name))
+    if smallest is None:
+        return "killers.txt lacks it: run `make killers`"
     tally, guard = Tally(), Guard()
-    for plan in [killers()[mutant.requirement, mutant.name], *fixed_plans(subject)]:
+    for plan in [smallest, *fixed_plans(subject)]:
         judge_plan(subject, plan, tally, guard)
         broken = {id for id, count in tally.counts.items() if count.failure is not None}
-        if tally.crash is not None or broken != {mutant.requirement}:
-            return False
-    return True
+        if tally.crash is not None:
+            return f"the subject broke on {plan!r}"
+        if mutant.requirement not in broken:
+            return f"it does not show on {plan!r}: run `make killers`"
+        if broken != {mutant.requirement}:
+            return f"{', '.join(sorted(broken - {mutant.requirement}))}, on {plan!r}"
+    return None
 
 
 @pytest.mark.parametrize("requirement", MUSTS)
@@ -77,7 +88,16 @@ def test_each_testable_must_has_a_fault_that_only_its_own_check_catches(requirem
         *((mutant.applied_to(correct()), mutant) for mutant in RUNNER_MUTANTS if mutant.requirement == requirement),
         *((mutant.subject(), mutant) for mutant in HUB_MUTANTS if mutant.requirement == requirement),
     ]
-    assert any(only_its_own_is_broken(subject, mutant) for subject, mutant in faulty)
+    shows: list[str] = []
+    for subject, mutant in faulty:
+        also = what_else_shows(subject, mutant)
+        if also is None:
+            return
+        shows.append(f"{mutant.name!r}: {also}")
+    pytest.fail(
+        f"no fault breaks {requirement} alone. Narrow one with when=, or the judge that notices it as well. "
+        f"What else shows: {'; '.join(shows) or 'there is no fault'}"
+    )
 
 
 def test_a_relay_without_a_fault_changes_nothing(subject: Subject, drawn: list[Any]) -> None:

@@ -16,6 +16,7 @@ PAGE = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
 
 def section(heading):
     """Return what stands under a heading, up to the next one of its level or a higher one."""
+    assert f"\n{heading}\n" in PAGE, f"docs/spec.md has no {heading!r}: run `make docs`"
     level = heading.split()[0]
     begin = PAGE.index(f"\n{heading}\n") + len(heading) + 2
     end = re.search(rf"^#{{1,{len(level)}}} ", PAGE[begin:], flags=re.MULTILINE)
@@ -38,7 +39,8 @@ def test_a_version_lists_what_came_in_with_it_and_a_draft_is_called_one(version)
     frozen = ROOT / "protocol" / "tests" / "frozen" / f"spec-{version}.json"
     listed = section(f"### {version}" if frozen.exists() else f"### {version} (draft)")
     ids = re.findall(r"\[([A-Z]+-\d\d)\]\(#([a-z]+-\d\d)\)", listed)
-    assert [id for id, _ in ids] == [rule.id for rule in REQUIREMENTS.values() if rule.since == version]
+    brought = [rule.id for rule in REQUIREMENTS.values() if rule.since == version]
+    assert [id for id, _ in ids] == brought, "docs/spec.md is stale: run `make docs`"
     assert all(anchor == id.lower() for id, anchor in ids)
     if frozen.exists():
         assert [id for id, _ in ids] == [rule["id"] for rule in json.loads(frozen.read_text("utf-8"))["rules"]]
