@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / "conformance_tests" / "runtimeinfo_conformance"
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RELEASING = (ROOT / "RELEASING.md").read_text(encoding="utf-8")
+
+FRAMEWORKS = sorted(path.stem for path in (KIT / "subjects").glob("[!_]*.py") if not path.stem.startswith("reference_"))
 
 # A path has a slash, or is a file; those of the kit, and of the registry, are told without the way there.
 NAMES = re.findall(r"[`(]([\w./-]+)[`)]", PAGE + RELEASING)
@@ -24,7 +27,23 @@ def test_each_path_is_there(path):
     assert any((beginning / path).exists() for beginning in BEGINNINGS)
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([\w-]+)`", PAGE + RELEASING))))
+# Lines that a reader types.
+COMMANDS = [line.partition("#")[0].strip() for line in re.findall(r"^ *\$ (.+)$", PAGE, flags=re.MULTILINE)]
+TARGETS = {*re.findall(r"`make ([\w-]+)`", PAGE + RELEASING)}
+TARGETS |= {target for line in COMMANDS if line.startswith("make ") for target in line.split()[1:]}
+
+
+def test_each_command_names_what_is_there():
+    from runtimeinfo_conformance._target import find_subjects
+
+    others = [line.split() for line in COMMANDS if not line.startswith("make ")]
+    assert [words[0] for words in others] == [".venv/bin/python", ".venv/bin/runtimeinfo"]
+    assert (ROOT / others[0][-1]).exists()
+    (subject,) = find_subjects(others[1][-1])
+    assert subject.name in FRAMEWORKS
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
 def test_each_make_target_is_there(target):
     done = subprocess.run(["make", "--dry-run", target], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
@@ -39,7 +58,7 @@ def test_each_folder_of_the_kit_is_on_the_map():
 def test_each_folder_of_the_other_packages_is_on_the_map():
     packages = (ROOT / "protocol" / "runtimeinfo", ROOT / "adapters" / "runtimeinfo_adapters")
     folders = [path.parent for package in packages for path in package.glob("*/__init__.py")]
-    frameworks = {path.stem for path in (KIT / "subjects").glob("*.py")} - {"pytorch"}
+    frameworks = set(FRAMEWORKS) - {"pytorch"}
     missing = [folder for folder in folders if f"| `{folder.relative_to(ROOT).as_posix()}/` |" not in PAGE]
     assert {folder.name for folder in missing} <= frameworks
 
@@ -72,3 +91,36 @@ def test_each_word_about_the_registry_is_an_argument_of_a_rule():
     named = set(re.findall(r"`(\w+)=`", PAGE))
     assert named == {"example", "needs", "party", "since", "when"}
     assert named <= {*inspect.signature(rule).parameters, *inspect.signature(Mutant).parameters}
+
+
+def lacking(name):
+    """Yield what an adapter lacks of that which CONTRIBUTING.md asks for."""
+    for folder, prefix in (("adapters/runtimeinfo_adapters", ""), ("adapters/tests", "test_")):
+        if not ((ROOT / folder / f"{prefix}{name}.py").exists() or (ROOT / folder / name).is_dir()):
+            yield f"{folder}/{prefix}{name}.py"
+    if not (ROOT / "docs" / "examples" / "digits" / f"train_{name}.py").exists():
+        yield f"docs/examples/digits/train_{name}.py"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    pins = re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    extra = "torch" if name == "pytorch" else name
+    if extra not in extras or extra not in extras["dev"][0]:
+        yield f"an extra {extra!r} in pyproject.toml, which the extra 'dev' has too"
+    elif re.match(r"[\w-]+", extras[extra][0])[0] not in pins:
+        yield f"a pin of {extras[extra][0]} in constraints.txt"
+    for file, told in (
+        ("docs/api/frameworks.rst", f"automodule:: runtimeinfo_adapters.{name}\n"),
+        ("adapters/runtimeinfo_adapters/__init__.py", f"{name}`"),
+        ("docs/adapters.md", f" {name} |"),
+    ):
+        if told not in (ROOT / file).read_text(encoding="utf-8"):
+            yield f"{told.strip()!r} in {file}"
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_each_adapter_has_all_that_is_asked_for(name):
+    missing = list(lacking(name))
+    assert not missing, "\n".join(["CONTRIBUTING.md asks of an adapter for", *missing])
+
+
+def test_an_adapter_that_lacks_all_is_told_each():
+    assert len(list(lacking("nowhere"))) == len(set(lacking("nowhere"))) == 7
