@@ -1,4 +1,5 @@
-# Everything runs in a virtual environment of its own. `make check` and `make test` need nothing but Python >= 3.11.
+# Everything runs in a virtual environment of its own, which the first target makes: some minutes, and 3 GB. Python >= 3.11
+# is all that it needs. The times are those of 2 cores.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip check
 	touch $@
 
-check: $(STAMP)                        ## train on real data under two runners, then put them to the test
+check: $(STAMP)                        ## train on real data under two runners, then put both and the hub to the test (1 min)
 	$(BIN)/python docs/examples/digits/train_pytorch.py
 	$(BIN)/python docs/examples/digits/train_mmengine.py
 	$(BIN)/runtimeinfo check \
@@ -30,14 +31,14 @@ check: $(STAMP)                        ## train on real data under two runners, 
 	    runtimeinfo_conformance.subjects.mmengine:subject \
 	    runtimeinfo_conformance.subjects.reference_hub:subject
 
-test: lint types unit                  ## everything that has to hold before a commit
+test: lint types unit                  ## everything that has to hold before a commit: lint, types, unit (15 min on 2 cores)
 
 lint: $(STAMP)                         ## ruff, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: $(STAMP)                        ## mypy strict, pyright strict, and complete public types
+types: $(STAMP)                        ## mypy strict, pyright strict, and complete public types (1 to 2 min)
 	$(BIN)/mypy
 	$(PYRIGHT)
 	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo
@@ -56,23 +57,23 @@ bench: $(STAMP)                        ## us and the peers in one run; writes do
 soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md
 	$(BIN)/python benchmarks/soak.py --write
 
-docs: $(STAMP)                         ## write what is generated, and build the site into docs/_build
+docs: $(STAMP)                         ## write docs/spec.md and all else that is generated, and build the site into docs/_build (1 min)
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
-adapters: $(STAMP)                     ## put every adapter to the test; writes docs/adapters.md
+adapters: $(STAMP)                     ## put every adapter to the test; writes docs/adapters.md and its badge (1 to 2 min)
 	$(BIN)/python docs/adapters_matrix.py
 
-lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims
+lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims, each in an environment of its own
 	$(BIN)/python adapters/tests/lowest_versions.py
 
-killers: $(STAMP)                      ## write the smallest plan that shows each fault, after a fault was added
+killers: $(STAMP)                      ## write the smallest plan that shows each mutant into killers.txt, after one was added (1 min)
 	$(BIN)/python conformance_tests/quality/write_killers.py
 
-kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md
+kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md (20 min)
 	$(BIN)/python conformance_tests/quality/run.py --write
 
-nightly: $(STAMP)                      ## the long searches
+nightly: $(STAMP)                      ## the long searches: millions of reads, 100,000 broken boards, 10,000 plans
 	RUNTIMEINFO_READS=10000000 RUNTIMEINFO_MUTATED_BOARDS=100000 $(BIN)/python -m pytest \
 	    adapters/tests/sharing/test_full_speed.py adapters/tests/sharing/test_hostile.py
 	$(BIN)/python conformance_tests/quality/run.py --good 10000
