@@ -63,6 +63,14 @@ def test_each_folder_of_the_other_packages_is_on_the_map():
     assert {folder.name for folder in missing} <= frameworks
 
 
+@pytest.mark.parametrize("page", ["RELEASING.md", "SECURITY.md"])
+def test_each_link_has_its_file(page):
+    targets = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert targets
+    for target in targets:
+        assert "://" in target or (ROOT / target).exists(), target
+
+
 # What the files of a worked example have in common.
 WORKED = {"LIFE-12": r"LIFE-12|early_stop|stop_after|stopped early", "Accelerate": r"[Aa]ccelerate"}
 
