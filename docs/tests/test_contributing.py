@@ -71,6 +71,17 @@ def test_each_link_has_its_file(page):
         assert "://" in target or (ROOT / target).exists(), target
 
 
+DESIGN = [path for path in sorted((ROOT / "docs" / "design").glob("*.md")) if path.stem != "index"]
+
+
+@pytest.mark.parametrize("page", DESIGN, ids=lambda path: path.stem)
+def test_a_design_note_has_context_choice_and_what_was_rejected(page):
+    headings = re.findall(r"^\*\*(.+?)\.\*\*", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert headings[0] == "Context"
+    assert "Choice" in headings
+    assert any(heading.lower().endswith("rejected") for heading in headings)
+
+
 # What the files of a worked example have in common.
 WORKED = {"LIFE-12": r"LIFE-12|early_stop|stop_after|stopped early", "Accelerate": r"[Aa]ccelerate"}
 
