@@ -4,8 +4,9 @@ Each adapter is a module of its own, and loads its framework: `runtimeinfo_adapt
 `transformers`, `accelerate`, `ignite` and `keras`.
 """
 
+from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub, UnsavedInfoWarning
-from runtimeinfo_adapters._publisher import Counters, Publisher
+from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._scalar_history import ScalarHistory
 from runtimeinfo_adapters._text_config import TextConfig
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from runtimeinfo import (
@@ -19,6 +18,7 @@ from runtimeinfo import (
     SupportsSharing,
     describe,
 )
+from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters.sharing import SharingHook
 
 _logger = logging.getLogger("runtimeinfo")
@@ -29,24 +29,6 @@ _STAGES = ("train", "val", "test")
 _ITERATIONS = {f"{edge}_{stage}_iter": f"{stage}_iter" for edge in ("before", "after") for stage in _STAGES}
 # The scope whose iterations an event begins to number.
 _NUMBERED = {f"before_{stage}_epoch": f"{stage}_iter" for stage in _STAGES}
-
-
-@dataclass(slots=True)
-class Counters:
-    """Completed epochs and iterations, for an adapter whose framework has no honest ones.
-
-    Source: COUNT-01 to COUNT-04, FAIL-04.
-    """
-
-    epoch: int = 0
-    iter: int = 0
-
-    def count(self, event: str) -> None:
-        """Count an event of a normal end, after everybody has heard of it."""
-        if event == "after_train_iter":
-            self.iter += 1
-        elif event == "after_train_epoch":
-            self.epoch += 1
 
 
 class Publisher:

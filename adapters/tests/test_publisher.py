@@ -176,17 +176,6 @@ def test_a_synthesised_close_counts_and_an_aborted_one_does_not():
     assert run.counters == Counters(epoch=0, iter=1)
 
 
-@pytest.mark.parametrize("event", ["after_train_iter", "after_train_epoch"])
-def test_counters_count_only_these(event):
-    counters = Counters()
-    for other in EVENTS:
-        if other not in {"after_train_iter", "after_train_epoch"}:
-            counters.count(other)
-    assert counters == Counters(epoch=0, iter=0)
-    counters.count(event)
-    assert counters == Counters(epoch=event == "after_train_epoch", iter=event == "after_train_iter")
-
-
 def test_an_announced_exception_unwinds_everything_and_counts_nothing():
     (publisher, run), error = publisher_of(), FailureError()
     publisher.emit("before_train_iter")

@@ -10,7 +10,7 @@ import ignite
 from ignite.engine import Engine
 
 from runtimeinfo import Config, MessageHub
-from runtimeinfo_adapters._publisher import Counters
+from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters.pytorch._learning_rates import LearningRates
 

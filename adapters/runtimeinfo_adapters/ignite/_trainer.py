@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtimeinfo_adapters._publisher import Counters, Publisher
+from runtimeinfo_adapters._counters import Counters
+from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters.ignite._attachment import Attachment
 from runtimeinfo_adapters.ignite._runner import IgniteRunner
 from runtimeinfo_adapters.ignite._values import OutputTransform, outputs_of

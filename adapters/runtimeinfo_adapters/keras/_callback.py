@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from typing import Any, Literal
 
 from runtimeinfo import Config, LoopError, MessageHub, RunnerError, StateError, shown, use_hub
+from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
-from runtimeinfo_adapters._publisher import Counters, Publisher
+from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
 from runtimeinfo_adapters.keras._batch_values import BatchValues
 from runtimeinfo_adapters.keras._runner import KerasRunner

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from runtimeinfo import Config, MessageHub
-from runtimeinfo_adapters._publisher import Counters
+from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters.keras._untyped import keras
 

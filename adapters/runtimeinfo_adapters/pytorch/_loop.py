@@ -21,8 +21,9 @@ from runtimeinfo import (
     shown,
     use_hub,
 )
+from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
-from runtimeinfo_adapters._publisher import Counters, Publisher
+from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters.pytorch._evaluation import Evaluation
 from runtimeinfo_adapters.pytorch._iterators import EpochIterator, TrainPass

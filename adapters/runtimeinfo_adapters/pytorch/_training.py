@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtimeinfo import LoopError, is_scalar, scalar_value
-from runtimeinfo_adapters._publisher import Counters, Publisher
+from runtimeinfo_adapters._counters import Counters
+from runtimeinfo_adapters._publisher import Publisher
 
 
 class Training:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from runtimeinfo import Config, MessageHub, TrainDataLoader
+from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._framework import import_framework
-from runtimeinfo_adapters._publisher import Counters
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters.pytorch import LearningRates
 
