@@ -238,11 +238,14 @@ def _pop_scalar(hub: MessageHub, key: str) -> None:
         hub.log_scalars.pop(key, None)
 
 
+_REQUIREMENTS = {"after_train_iter": "SCALAR-04", "after_val_epoch": "SCALAR-06", "after_test_epoch": "SCALAR-09"}
+
+
 def _no_mapping(values: object, event: str, argument: str) -> RunnerError:
     return RunnerError(
         f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(values)}: "
         f"pass {argument}={{'loss': loss}}, say",
-        requirement="SCALAR-04" if argument == "outputs" else "SCALAR-06",
+        requirement=_REQUIREMENTS[event],
     )
 
 

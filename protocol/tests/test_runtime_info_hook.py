@@ -462,7 +462,7 @@ def test_an_error_of_the_hub_is_not_blamed_on_the_learning_rates(hook: RuntimeIn
     [
         ("after_train_iter", "outputs", "SCALAR-04"),
         ("after_val_epoch", "metrics", "SCALAR-06"),
-        ("after_test_epoch", "metrics", "SCALAR-06"),
+        ("after_test_epoch", "metrics", "SCALAR-09"),
     ],
 )
 @pytest.mark.parametrize("value", [0.5, [("loss", 0.5)], torch.tensor(0.5)], ids=["float", "list", "tensor"])
