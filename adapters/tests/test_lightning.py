@@ -789,8 +789,9 @@ def test_a_damaged_state_changes_nothing(field: str, value: Any, message: str) -
     callback.message_hub.update_info("kept", 1)
     state = callback.state_dict() | {field: value}
     state = {name: each for name, each in state.items() if each is not ...}
-    with pytest.raises(StateError, match=message):
+    with pytest.raises(StateError, match=message) as caught:
         callback.load_state_dict(state)
+    assert caught.value.field.startswith(field)
     assert infos(callback, "kept", "epoch") == [1, None]
     with pytest.raises(StateError, match="a state must be a mapping"):
         callback.load_state_dict([])  # type: ignore[arg-type]

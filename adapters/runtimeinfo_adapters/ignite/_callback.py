@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from ignite.engine import Engine
 
-from runtimeinfo import Config, LoopError, MessageHub, RunnerError, StateError
+from runtimeinfo import Config, LoopError, MessageHub, RunnerError
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
-from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
+from runtimeinfo_adapters._training_state import load_training, training_state
 from runtimeinfo_adapters.ignite._attachment import Attachment, attachment_of
 from runtimeinfo_adapters.ignite._evaluator import Evaluator, Evaluators, roles_of
 from runtimeinfo_adapters.ignite._runner import IgniteRunner
@@ -118,12 +118,8 @@ class RuntimeInfoCallback:
         Source: RESUME-01, RESUME-02.
         """
         inside = self._trainer is not None and self._trainer.is_open("train_iter")
-        return {
-            "version": STATE_VERSION,
-            "epoch": self._counters.epoch,
-            "iter": self._counters.iter + inside,
-            "message_hub": self.message_hub.state_dict(),
-        }
+        counters = self._counters
+        return training_state(self.message_hub, epoch=counters.epoch, iter=counters.iter + inside)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a saved state, at the trainer's next `run`.
@@ -138,18 +134,8 @@ class RuntimeInfoCallback:
         """
         if self._trainer is not None and self._trainer.is_open("train"):
             raise LoopError("the training has begun already: call load_state_dict() before trainer.run()")
-        check_state(state_dict)
-        try:
-            self.message_hub.load_state_dict(state_dict["message_hub"])
-        except StateError as error:
-            raise StateError(
-                f"message_hub: {error.message}", field=f"message_hub.{error.field}", requirement=error.requirement
-            ) from None
-        self._counters.epoch, self._counters.iter = state_dict["epoch"], state_dict["iter"]
+        load_training(self.message_hub, self._counters, state_dict)
         self._counters.were_loaded = True
-        # The hub has the stage in which it was saved.
-        self.message_hub.update_info_dict({"epoch": self._counters.epoch, "iter": self._counters.iter})
-        self.message_hub.pop_info("loop_stage")
 
 
 def attach(

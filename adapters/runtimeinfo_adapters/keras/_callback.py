@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal
 
-from runtimeinfo import Config, LoopError, MessageHub, RunnerError, StateError, shown, use_hub
+from runtimeinfo import Config, LoopError, MessageHub, RunnerError, shown, use_hub
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
-from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
+from runtimeinfo_adapters._training_state import load_training, training_state
 from runtimeinfo_adapters.keras._batch_values import BatchValues
 from runtimeinfo_adapters.keras._runner import KerasRunner
 from runtimeinfo_adapters.keras._untyped import Callback
@@ -158,12 +158,7 @@ class RuntimeInfoCallback(Callback):
 
         Source: RESUME-01, RESUME-02.
         """
-        return {
-            "version": STATE_VERSION,
-            "epoch": self._counters.epoch,
-            "iter": self._counters.iter,
-            "message_hub": self.message_hub.state_dict(),
-        }
+        return training_state(self.message_hub, epoch=self._counters.epoch, iter=self._counters.iter)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a saved state, at the next ``fit(initial_epoch=callback.runner.epoch, ...)``.
@@ -176,18 +171,8 @@ class RuntimeInfoCallback(Callback):
         """
         if self.publisher.lifecycle.is_open("train"):
             raise LoopError("the training has begun already: call load_state_dict() before model.fit()")
-        check_state(state_dict)
-        try:
-            self.message_hub.load_state_dict(state_dict["message_hub"])
-        except StateError as error:
-            raise StateError(
-                f"message_hub: {error.message}", field=f"message_hub.{error.field}", requirement=error.requirement
-            ) from None
-        self._counters.epoch, self._counters.iter = state_dict["epoch"], state_dict["iter"]
+        load_training(self.message_hub, self._counters, state_dict)
         self._was_loaded = True
-        # The hub has the stage in which it was saved.
-        self.message_hub.update_info_dict({"epoch": self._counters.epoch, "iter": self._counters.iter})
-        self.message_hub.pop_info("loop_stage")
 
     # -- how
 

@@ -15,7 +15,7 @@ from runtimeinfo import Config, MessageHub, use_hub
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
-from runtimeinfo_adapters._training_state import STATE_VERSION, check_state
+from runtimeinfo_adapters._training_state import load_training, training_state
 from runtimeinfo_adapters.lightning._before_workers import tell_before_workers, tell_no_longer
 from runtimeinfo_adapters.lightning._metrics import NewMetrics
 from runtimeinfo_adapters.lightning._runner import LightningRunner
@@ -225,13 +225,7 @@ class RuntimeInfoCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the training is, the hub's state included."""
-        counters = self.runner.counters
-        return {
-            "version": STATE_VERSION,
-            "epoch": counters.epoch,
-            "iter": counters.iter,
-            "message_hub": self.message_hub.state_dict(),
-        }
+        return training_state(self.message_hub, epoch=self.runner.epoch, iter=self.runner.iter)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state.
@@ -246,13 +240,8 @@ class RuntimeInfoCallback(Callback):
         trainer = self.runner.trainer
         if trainer is not None and trainer.state.fn != "fit":
             return
-        check_state(state_dict)
-        self.message_hub.load_state_dict(state_dict["message_hub"])
-        self.runner.counters.epoch, self.runner.counters.iter = state_dict["epoch"], state_dict["iter"]
+        load_training(self.message_hub, self.runner.counters, state_dict)
         self._has_state = True
-        # The hub has the stage in which the state was saved, and the counters then.
-        self.message_hub.pop_info("loop_stage")
-        self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
 
     # -- how
 

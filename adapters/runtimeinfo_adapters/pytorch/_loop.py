@@ -15,7 +15,6 @@ from runtimeinfo import (
     LoopError,
     MessageHub,
     RuntimeInfoHook,
-    StateError,
     TrainDataLoader,
     describe,
     shown,
@@ -25,10 +24,11 @@ from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._text_config import TextConfig
+from runtimeinfo_adapters._training_state import load_hub
 from runtimeinfo_adapters.pytorch._evaluation import Evaluation
 from runtimeinfo_adapters.pytorch._iterators import EpochIterator, TrainPass
 from runtimeinfo_adapters.pytorch._learning_rates import LearningRates
-from runtimeinfo_adapters.pytorch._loop_state import STATE_VERSION, check_state
+from runtimeinfo_adapters.pytorch._loop_state import check_state, loop_state
 from runtimeinfo_adapters.pytorch._named_values import named_values
 from runtimeinfo_adapters.pytorch._training import Training
 
@@ -275,14 +275,8 @@ class Loop(Generic[B]):
         Source: RESUME-01, RESUME-02.
         """
         epoch, completed, batches = self._training.progress()
-        return {
-            "version": STATE_VERSION,
-            "epoch": epoch,
-            "iter": completed,
-            "batches": batches,
-            "outputs": self._training.unpublished_outputs(),
-            "message_hub": self.message_hub.state_dict(),
-        }
+        outputs = self._training.unpublished_outputs()
+        return loop_state(self.message_hub, epoch=epoch, iter=completed, batches=batches, outputs=outputs)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *, skip_batches: bool = True) -> None:
         """Go on from a saved state, at the next `epochs` or `train`.
@@ -301,12 +295,7 @@ class Loop(Generic[B]):
         if self._training.is_open("train"):
             raise LoopError("the training has begun already: call load_state_dict() before run()")
         check_state(state_dict)
-        try:
-            self.message_hub.load_state_dict(state_dict["message_hub"])
-        except StateError as error:
-            raise StateError(
-                f"message_hub: {error.message}", field=f"message_hub.{error.field}", requirement=error.requirement
-            ) from None
+        load_hub(self.message_hub, state_dict)
         # What its last iteration had handed out was not in the hub yet.
         RuntimeInfoHook().after_train_iter(self, 0, outputs=state_dict["outputs"])
         self._counters.epoch, self._counters.iter = state_dict["epoch"], state_dict["iter"]

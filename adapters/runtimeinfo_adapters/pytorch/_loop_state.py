@@ -11,10 +11,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from runtimeinfo import StateError, describe, is_scalar
+from runtimeinfo import MessageHub, StateError, describe, is_scalar
 from runtimeinfo_adapters import _training_state
 
-STATE_VERSION = _training_state.STATE_VERSION
+
+def loop_state(
+    hub: MessageHub, *, epoch: int, iter: int, batches: int, outputs: Mapping[str, int | float]
+) -> dict[str, Any]:
+    """Return the saved form of an instrumented loop.
+
+    Args:
+        hub: What it publishes to.
+        epoch: Completed epochs.
+        iter: Completed iterations.
+        batches: How many batches the epoch that goes on has had.
+        outputs: What the last iteration has handed out, as far as it is not published yet.
+
+    Source: RESUME-01.
+    """
+    return _training_state.training_state(hub, epoch=epoch, iter=iter, batches=batches, outputs=dict(outputs))
 
 
 def check_state(state_dict: Any) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from runtimeinfo import StateError
-from runtimeinfo_adapters.pytorch._loop_state import STATE_VERSION, check_state
+from runtimeinfo_adapters._training_state import load_hub
+from runtimeinfo_adapters.pytorch._loop_state import check_state, loop_state
 from runtimeinfo_adapters.transformers._runner import TransformersRunner
 
 FILE_NAME = "runtimeinfo.pt"
@@ -26,14 +26,7 @@ def state_of(runner: TransformersRunner) -> dict[str, Any]:
 
     Source: RESUME-01, RESUME-02.
     """
-    return {
-        "version": STATE_VERSION,
-        "epoch": runner.epoch,
-        "iter": runner.iter,
-        "batches": runner.batches_done,
-        "outputs": {},
-        "message_hub": runner.message_hub.state_dict(),
-    }
+    return loop_state(runner.message_hub, epoch=runner.epoch, iter=runner.iter, batches=runner.batches_done, outputs={})
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -64,10 +57,5 @@ def load(runner: TransformersRunner, state: dict[str, Any]) -> None:
 
     Source: RESUME-01, RESUME-02.
     """
-    try:
-        runner.message_hub.load_state_dict(state["message_hub"])
-    except StateError as error:
-        raise StateError(
-            f"message_hub: {error.message}", field=f"message_hub.{error.field}", requirement=error.requirement
-        ) from None
+    load_hub(runner.message_hub, state)
     runner.counters.iter = state["iter"]
