@@ -9,6 +9,9 @@ from typing import Any
 
 from runtimeinfo import (
     ABORT,
+    CLOSES,
+    GRAMMAR,
+    HOOK_POINTS,
     OPENS,
     Dispatcher,
     Lifecycle,
@@ -23,12 +26,10 @@ from runtimeinfo_adapters.sharing import SharingHook
 
 _logger = logging.getLogger("runtimeinfo")
 
-_STAGES = ("train", "val", "test")
-
 # The scope of each event of an iteration.
-_ITERATIONS = {f"{edge}_{stage}_iter": f"{stage}_iter" for edge in ("before", "after") for stage in _STAGES}
+_ITERATIONS = {event: scope for event, scope in (OPENS | CLOSES).items() if "batch_idx" in HOOK_POINTS[event]}
 # The scope whose iterations an event begins to number.
-_NUMBERED = {f"before_{stage}_epoch": f"{stage}_iter" for stage in _STAGES}
+_NUMBERED = {f"before_{outside}": scope for scope in _ITERATIONS.values() for outside in GRAMMAR[scope].inside}
 
 
 class Publisher:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from runtimeinfo import SupportsSharing, hears_everything
+from runtimeinfo import HOOK_POINTS, SupportsSharing, hears_everything
 from runtimeinfo.board import layout
 from runtimeinfo_adapters.sharing._board import Board
 from runtimeinfo_adapters.sharing._other_hub import LiveInfos, LiveScalars
 from runtimeinfo_adapters.sharing._sharing import Sharing
 
-_ITERATION = {f"{edge}_{stage}_iter" for edge in ("before", "after") for stage in ("train", "val", "test")}
+_ITERATION = {event for event, arguments in HOOK_POINTS.items() if "batch_idx" in arguments}
 
 
 @hears_everything(by="hear")
