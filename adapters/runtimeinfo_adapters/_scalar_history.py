@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from runtimeinfo import (
     lies_on_device,
     scalar_value,
 )
+from runtimeinfo_adapters._counted_values import CountedValues
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
-from runtimeinfo_adapters._ring import Array, Ring
+from runtimeinfo_adapters._latest import Latest
+from runtimeinfo_adapters._ring import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +32,7 @@ DEFAULT_MAX_LENGTH = 1_000_000
 ONE = 1
 """The usual count, told by identity: that costs nothing, and asks nothing of what may be an array."""
 
-# A list takes an append in 20 ns, an array in 1,000; and an append to a list is atomic, so that a writer needs no lock.
+# An append to a list costs a fraction of one to an array, and is atomic, so that a writer needs no lock.
 BLOCK = 4096
 """How many values wait in a list before they go into an array at once."""
 
@@ -38,28 +40,6 @@ Pending = int | float | DeviceValue
 Counted = tuple[Pending, int | float]
 
 _INT64_MAX = 2**63 - 1
-
-
-class Latest(NamedTuple):
-    """The latest value of a history that is known.
-
-    Attributes:
-        value: The value.
-        samples: How many samples it is the sum of.
-        updates: Which update it came with, counted from 1.
-    """
-
-    value: int | float
-    samples: int | float
-    updates: int
-
-
-class KnowsLatest(Protocol):
-    """What a board wants of a history."""
-
-    def latest(self) -> Latest | None:
-        """Return the latest value that is known without a wait, or None."""
-        ...
 
 
 class ScalarHistory:
@@ -83,7 +63,7 @@ class ScalarHistory:
 
     Attributes:
         pending: The latest values, as long as they wait to go into an array. A hub appends a float here itself, as
-            `update` would, which a call more would make half as slow again.
+            `update` would: one more call would take half as long again.
 
     Example:
         >>> history = ScalarHistory()
@@ -98,7 +78,7 @@ class ScalarHistory:
     statistics_methods: ClassVar[dict[str, Callable[..., Any]]] = {}
     """The statistics by their names; see `register_statistics`."""
 
-    __slots__ = ("_all_numbers", "_counts", "_lock", "_max_length", "_on_device", "_settled", "_values", "pending")
+    __slots__ = ("_all_numbers", "_kept", "_lock", "_on_device", "_settled", "pending")
 
     def __init__(
         self,
@@ -115,17 +95,15 @@ class ScalarHistory:
                 f"a history of {len(log_history)} values cannot have {len(count_history)} counts: "
                 "give one for each value, or none"
             )
-        self._max_length = max_length
         self._on_device = DeviceQueue(max_on_device)
-        self._values = Ring(max_length)
-        self._counts: Ring | None = None
+        self._kept = CountedValues(max_length)
         self.pending: list[Pending | Counted] = []
         # False for good once something else than a plain number has waited: a value with a count, a tensor.
         self._all_numbers = True
         self._settled = 0
         self._lock = threading.Lock()
         counts = np.ones(len(log_history), dtype=np.int64) if count_history is None else _array(count_history)
-        self._extend(_array(log_history), counts)
+        self._kept.extend(_array(log_history), counts)
 
     @classmethod
     def register_statistics(cls, method: F) -> F:
@@ -152,7 +130,7 @@ class ScalarHistory:
     @property
     def max_length(self) -> int:
         """How many values are kept."""
-        return self._max_length
+        return self._kept.max_length
 
     @property
     def update_count(self) -> int:
@@ -185,10 +163,10 @@ class ScalarHistory:
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            if not len(self._values):
+            if not len(self._kept):
                 return None
-            count = 1 if self._counts is None else self._counts.tail(1)[-1].item()
-            return Latest(self._values.tail(1)[-1].item(), count, self._settled)
+            (value,), (count,) = self._kept.tail(1)
+            return Latest(value.item(), count.item(), self._settled)
         finally:
             self._lock.release()
 
@@ -197,7 +175,7 @@ class ScalarHistory:
         """The values and their counts: copies, each of shape ``(n,)``, oldest first."""
         with self._lock:
             self._settle()
-            return self._values.tail(len(self._values)).copy(), self._tail_counts(len(self._values)).copy()
+            return self._kept.tail(len(self._kept))
 
     def update(self, log_val: Any, count: float = 1) -> None:
         """Append a value.
@@ -269,11 +247,8 @@ class ScalarHistory:
             )
         with self._lock:
             self._settle()
-            length = len(self._values)
-            count = length if window_size is None else min(window_size, length)
-            # Copies: a view would change under the caller once the ring has come round.
-            values, counts = self._values.tail(count).copy(), self._tail_counts(count)
-        if not count:
+            values, counts = self._kept.tail(len(self._kept) if window_size is None else window_size)
+        if not len(values):
             raise EmptyHistoryError("the history holds no value yet: update it first")
         return values, counts
 
@@ -339,7 +314,7 @@ class ScalarHistory:
     def __reduce__(self) -> tuple[Any, ...]:
         # A queue of its own. What belongs to a hub gets that of the new hub.
         state = {"_on_device": DeviceQueue(self._on_device.max_on_device)}
-        return type(self), (*self.data, self._max_length), (None, state)
+        return type(self), (*self.data, self._kept.max_length), (None, state)
 
     def __repr__(self) -> str:
         values, _ = self.data
@@ -351,11 +326,6 @@ class ScalarHistory:
             self._all_numbers = False
             return self._on_device.add(value)
         return _within_64_bits(scalar_value(value))
-
-    def _tail_counts(self, count: int) -> Array:
-        if self._counts is None:
-            return np.ones(count, dtype=np.int64)
-        return self._counts.tail(count).copy()
 
     def _settle(self, *, read: bool = True) -> None:
         """Move what waits into the arrays. The caller holds the lock; writers go on appending meanwhile.
@@ -376,18 +346,10 @@ class ScalarHistory:
             split = [entry if isinstance(entry, tuple) else (entry, 1) for entry in waiting]
             block = np.asarray([_read(value) for value, _ in split])
             counts = np.asarray([count for _, count in split])
-        self._extend(block, counts)
+        self._kept.extend(block, counts)
         self._settled += len(waiting)
         # Only now: should reading from the device fail, nothing is lost. What came in meanwhile stays.
         del self.pending[: len(waiting)]
-
-    def _extend(self, block: Array, counts: Array | None) -> None:
-        if self._counts is None and counts is not None and (counts != 1).any():
-            self._counts = Ring(self._max_length)
-            self._counts.extend(np.ones(len(self._values), dtype=np.int64))
-        self._values.extend(block)
-        if self._counts is not None:
-            self._counts.extend(np.ones(len(block), dtype=np.int64) if counts is None else counts)
 
 
 def _waits(entry: Pending | Counted) -> bool:

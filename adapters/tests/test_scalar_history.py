@@ -148,9 +148,9 @@ def test_data_is_a_copy():
 def test_an_update_moves_nothing_until_a_block_is_full():
     history, grown = ScalarHistory(), 0
     for number in range(200_000):
-        before = history._values._buffer
+        before = history._kept._values._buffer
         history.update(float(number))
-        grown += history._values._buffer is not before
+        grown += history._kept._values._buffer is not before
         assert len(history.pending) < BLOCK
         assert grown <= 8  # to 4,096 * 2**k
     assert history.data[0].tolist() == list(map(float, range(200_000)))
@@ -161,11 +161,12 @@ def test_memory_is_eight_bytes_a_value_and_bounded():
     for number in range(50_000):
         history.update(float(number))
     assert history.current() == 49_999.0
-    assert history._values._buffer.nbytes == 8 * 10_000
-    assert history._counts is None
+    kept = history._kept
+    assert kept._values._buffer.nbytes == 8 * 10_000
+    assert kept._counts is None
     history.update(1.0, count=2)
     assert history.mean(1) == 0.5
-    assert history._counts._buffer.nbytes <= 8 * 10_000
+    assert kept._counts._buffer.nbytes <= 8 * 10_000
     assert history.data[1].tolist() == [1] * 9_999 + [2]
 
 
@@ -228,7 +229,7 @@ def test_a_value_that_comes_while_others_are_moved_is_not_lost(monkeypatch):
 
 def test_a_statistic_is_computed_from_copies():
     history = ScalarHistory([1.0, 2.0], [1, 2])
-    for array, ring in zip(history.tail(2), (history._values, history._counts), strict=True):
+    for array, ring in zip(history.tail(2), (history._kept._values, history._kept._counts), strict=True):
         assert not np.shares_memory(array, ring._buffer)
 
 

@@ -868,10 +868,9 @@ def test_difference_08_cost_of_an_update():
     seeds, ours = HistoryBuffer(), ScalarHistory()
     buffers = {"seeds": [], "ours": []}
     for number in range(300):
-        for name, history, buffer in (("seeds", seeds, "_log_history"), ("ours", ours, "_values")):
+        for name, history in (("seeds", seeds), ("ours", ours)):
             history.update(float(number))
-            held = getattr(history, buffer)
-            held = held if name == "seeds" else held._buffer
+            held = history._log_history if name == "seeds" else history._kept._values._buffer
             if not any(held is other for other in buffers[name]):
                 buffers[name].append(held)
     assert len(buffers["seeds"]) == 300  # all are copied for each new one

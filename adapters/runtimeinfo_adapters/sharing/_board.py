@@ -13,7 +13,7 @@ from typing import Any
 
 from runtimeinfo import is_scalar, lies_on_device, scalar_value
 from runtimeinfo.board import layout
-from runtimeinfo_adapters._scalar_history import KnowsLatest
+from runtimeinfo_adapters._latest import KnowsLatest
 from runtimeinfo_adapters.sharing._board_file import make_board_file
 from runtimeinfo_adapters.sharing._texts import Texts
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from runtimeinfo import BoardError
 from runtimeinfo.board import UnsharedWarning
-from runtimeinfo_adapters._scalar_history import KnowsLatest
+from runtimeinfo_adapters._latest import KnowsLatest
 from runtimeinfo_adapters.sharing._board import Board
 
 SHARE_VARIABLE = "RUNTIMEINFO_SHARE"

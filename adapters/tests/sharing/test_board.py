@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runtimeinfo import BoardError, MissingScalarError, UnknownStatisticError
 from runtimeinfo.board import BoardReader, Position, UnsharedWarning, layout, read_board
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters._scalar_history import Latest
+from runtimeinfo_adapters._latest import Latest
 from runtimeinfo_adapters.sharing import Board
 
 NUMBERS = [0, 1, -1, 2**63 - 1, -(2**63), 2**63, -(2**63) + 1, 10**30, 0.5, -0.0, math.inf, True, False, None]
