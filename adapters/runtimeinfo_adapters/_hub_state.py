@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from runtimeinfo import HubError, StateError, describe
-from runtimeinfo_adapters._plain import NotPlainError, from_plain, numbers_to_plain
+from runtimeinfo_adapters._plain import NotPlainError, from_plain, numbers_to_plain, to_plain
 from runtimeinfo_adapters._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
 
 STATE_VERSION = 1
@@ -30,15 +30,39 @@ _logger = logging.getLogger("runtimeinfo")
 
 @dataclass(frozen=True, slots=True)
 class HubState:
-    """What a state holds, checked."""
+    """What a hub holds, as far as a state may have it: the histories, the infos, and which of them are resumable."""
 
     log_scalars: dict[str, ScalarHistory]
     runtime_info: dict[str, Any]
     resumed_keys: dict[str, bool]
 
 
-def history_to_state(history: ScalarHistory) -> dict[str, Any]:
-    """Return a history as plain data."""
+def write_state(held: HubState) -> tuple[dict[str, Any], dict[str, NotPlainError]]:
+    """Return the saved form of what is resumable, and the infos that had to be left out, each with the reason.
+
+    Source: HUB-11, HUB-12.
+    """
+    resumed = {key for key, flag in held.resumed_keys.items() if flag}
+    log_scalars = {key: _write_history(history) for key, history in held.log_scalars.items() if key in resumed}
+    runtime_info: dict[str, Any] = {}
+    left_out: dict[str, NotPlainError] = {}
+    for key, value in held.runtime_info.items():
+        if key in resumed:
+            try:
+                runtime_info[key] = to_plain(value)
+            except NotPlainError as error:
+                left_out[key] = error
+    saved = log_scalars.keys() | runtime_info.keys()
+    state = {
+        "version": STATE_VERSION,
+        "log_scalars": log_scalars,
+        "runtime_info": runtime_info,
+        "resumed_keys": {key: True for key in held.resumed_keys if key in saved},
+    }
+    return state, left_out
+
+
+def _write_history(history: ScalarHistory) -> dict[str, Any]:
     values, counts = history.data
     all_one = bool((counts == 1).all())
     return {
@@ -83,6 +107,25 @@ def read_state(state: Any) -> HubState:
         odd = min(published ^ resumed_keys.keys())
         raise _wrong(f"resumed_keys[{odd!r}]", "must be there for each published key, and for no other")
     return HubState(log_scalars, runtime_info, {key: flag for key, flag in resumed_keys.items() if key in published})
+
+
+def read_hub(hub: Any) -> HubState:
+    """Read a whole hub, as early checkpoints of mmengine have it, in the place of a state.
+
+    Raises:
+        StateError: If it is no hub; otherwise as `read_state`.
+
+    Source: HUB-13.
+    """
+    try:
+        fields = {field: dict(getattr(hub, f"_{field}")) for field in _FIELDS}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise StateError(
+            f"state_dict is {describe(hub)}, and no hub: {error}. Load what state_dict() returned",
+            field="state_dict",
+            requirement="HUB-13",
+        ) from None
+    return read_state(fields)
 
 
 def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHistory | None:

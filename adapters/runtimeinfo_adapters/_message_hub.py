@@ -16,7 +16,6 @@ from runtimeinfo import (
     MissingScalarError,
     ScalarTypeError,
     StateError,
-    describe,
     shown,
 )
 from runtimeinfo.board import BoardReader
@@ -28,9 +27,9 @@ from runtimeinfo_adapters._hub_arguments import (
     check_scalar,
     value_and_count,
 )
-from runtimeinfo_adapters._hub_state import STATE_VERSION, HubState, history_to_state, read_state
+from runtimeinfo_adapters._hub_state import HubState, read_hub, read_state, write_state
 from runtimeinfo_adapters._named_instances import NamedInstances
-from runtimeinfo_adapters._plain import NotPlainError, to_plain
+from runtimeinfo_adapters._plain import NotPlainError
 from runtimeinfo_adapters._scalar_history import BLOCK, ONE, ScalarHistory
 from runtimeinfo_adapters._tensor_view import TensorViews
 from runtimeinfo_adapters.sharing import Sharing
@@ -320,28 +319,12 @@ class MessageHub(NamedInstances):
 
         Source: HUB-11, HUB-12.
         """
-        log_scalars: dict[str, Any] = {}
-        runtime_info: dict[str, Any] = {}
         with self._lock:
-            resumed = {key for key, flag in self._resumed_keys.items() if flag}
-            histories = self._log_scalars.copy()
-            infos = self._runtime_info.copy()
-        for key, history in histories.items():
-            if key in resumed:
-                log_scalars[key] = history_to_state(history)
-        for key, value in infos.items():
-            if key in resumed:
-                try:
-                    runtime_info[key] = to_plain(value)
-                except NotPlainError as error:
-                    self._warn_unsaved(key, error)
-        saved = log_scalars.keys() | runtime_info.keys()
-        return {
-            "version": STATE_VERSION,
-            "log_scalars": log_scalars,
-            "runtime_info": runtime_info,
-            "resumed_keys": {key: True for key in self._resumed_keys.copy() if key in saved},
-        }
+            held = HubState(self._log_scalars.copy(), self._runtime_info.copy(), self._resumed_keys.copy())
+        state, left_out = write_state(held)
+        for key, error in left_out.items():
+            self._warn_unsaved(key, error)
+        return state
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Take over a saved state; a key that the state does not have stays as it is.
@@ -506,19 +489,11 @@ class MessageHub(NamedInstances):
 
     def _replace_by(self, hub: Any) -> None:
         """Take over a whole hub: one of ours, or one that mmengine pickled."""
-        try:
-            fields = {name: dict(getattr(hub, f"_{name}")) for name in ("log_scalars", "runtime_info", "resumed_keys")}
-        except (AttributeError, TypeError, ValueError) as error:
-            raise StateError(
-                f"state_dict is {describe(hub)}, and no hub: {error}. Load what state_dict() returned",
-                field="state_dict",
-                requirement="HUB-13",
-            ) from None
         if isinstance(hub, MessageHub):
             histories = {key: copy(history) for key, history in hub.log_scalars.items()}
-            state = HubState(histories, fields["runtime_info"], fields["resumed_keys"])
+            state = HubState(histories, hub._runtime_info.copy(), hub._resumed_keys.copy())
         else:
-            state = read_state(fields)
+            state = read_hub(hub)
         with self._lock:
             self._check_tensors(state)
             for mine in (self._log_scalars, self._runtime_info, self._resumed_keys):
