@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtimeinfo._errors import BoardError
+from runtimeinfo.board._owner import fault_of_owner
 from runtimeinfo.board.layout import CELL, IS_SIZE, IS_VERSION, MAGIC, SIZE, VERSION
 
 
@@ -76,10 +77,9 @@ def check_open(descriptor: int, path: Path) -> None:
 def _fault_of_file(found: os.stat_result) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return "is no plain file"
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}"
-    if found.st_mode & 0o077:
-        return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
+    fault = fault_of_owner(found)
+    if fault is not None:
+        return fault
     if found.st_size != SIZE:
         return f"has {found.st_size:,} bytes, where a board has {SIZE:,}. Remove it"
     return None

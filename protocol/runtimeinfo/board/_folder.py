@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from runtimeinfo._errors import BoardError
+from runtimeinfo.board._owner import fault_of_owner
 
 FOLDER_VARIABLE = "RUNTIMEINFO_FOLDER"
 """The environment variable that names another folder."""
@@ -108,8 +109,4 @@ def pid_in(path: Path) -> int:
 def _fault(found: os.stat_result) -> str | None:
     if not stat.S_ISDIR(found.st_mode):  # a link to a folder is none either: it was not followed
         return "is no folder"
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}"
-    if found.st_mode & 0o077:
-        return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
-    return None
+    return fault_of_owner(found)
