@@ -17,8 +17,8 @@ from runtimeinfo.board._folder import make_board_folder as make_board_folder
 from runtimeinfo.board._folder import pid_in as pid_in
 from runtimeinfo.board._latest_value import LatestValue as LatestValue
 from runtimeinfo.board._parse import BoardScalar as BoardScalar
+from runtimeinfo.board._position import Position as Position
 from runtimeinfo.board._reader import BoardReader as BoardReader
-from runtimeinfo.board._reader import Position as Position
 from runtimeinfo.board._reader import UnsharedWarning as UnsharedWarning
 from runtimeinfo.board._snapshot import BoardSnapshot as BoardSnapshot
 from runtimeinfo.board._snapshot import read_board as read_board

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from runtimeinfo._errors import BoardError, MissingScalarError
 from runtimeinfo.board import layout
@@ -26,6 +26,7 @@ from runtimeinfo.board._parse import (
     slot_value,
     text_length,
 )
+from runtimeinfo.board._position import Position
 from runtimeinfo.board._snapshot import BoardSnapshot, read_board
 from runtimeinfo.board._writer import is_writer_alive
 
@@ -39,24 +40,6 @@ _PAUSE_S = 0.0001
 
 class UnsharedWarning(UserWarning):
     """An info or a scalar of a run is not seen from other processes."""
-
-
-class Position(NamedTuple):
-    """Where a training is, all of one moment. None where it is not known.
-
-    Attributes:
-        loop_stage: ``"train"``, ``"val"``, ``"test"``, or None outside of them.
-        epoch: Completed epochs.
-        iter: Completed iterations.
-        max_epochs: How many epochs there will be.
-        max_iters: How many iterations there will be.
-    """
-
-    loop_stage: str | None
-    epoch: int | None
-    iter: int | None
-    max_epochs: int | None
-    max_iters: int | None
 
 
 class BoardReader:
