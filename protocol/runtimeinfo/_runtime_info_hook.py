@@ -9,9 +9,9 @@ from typing import Any, cast
 from runtimeinfo._contract import check_runner, check_train_runner
 from runtimeinfo._errors import RunnerError
 from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
-from runtimeinfo._reader import READERS
 from runtimeinfo._runner import Runner, TrainRunner
 from runtimeinfo._scalar import describe, is_scalar
+from runtimeinfo._scalar_of import SCALAR_OF
 from runtimeinfo._shown import shown
 from runtimeinfo._version import __version__
 
@@ -132,7 +132,7 @@ class RuntimeInfoHook:
         except AttributeError:
             raise _no_mapping(outputs, "after_train_iter", "outputs") from None
         for name, value in items:
-            scalar = value if type(value) is float else READERS[type(value)](value)
+            scalar = value if type(value) is float else SCALAR_OF[type(value)](value)
             if scalar is not None:
                 try:
                     key = train_keys[name]
@@ -220,7 +220,7 @@ class RuntimeInfoHook:
             raise _no_mapping(metrics, f"after_{stage}_epoch", "metrics") from None
         for name, value in items:
             key = f"{stage}/{name}"
-            scalar = READERS[type(value)](value)
+            scalar = SCALAR_OF[type(value)](value)
             if scalar is not None:
                 # The last write wins: what was an info in the last validation would be stale beside it.
                 hub.pop_info(key)

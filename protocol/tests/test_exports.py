@@ -20,7 +20,7 @@ MODULES = [module for module in _EVERY_MODULE if not module.__name__.startswith(
 
 # What only the modules of this package share.
 GROUPS = {"LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "DIST"}
-INTERNAL = {"Level", "Parent", "ParentsRun", "Party", "READERS", "missing_between", "rule", *GROUPS}
+INTERNAL = {"Level", "Parent", "ParentsRun", "Party", "SCALAR_OF", "missing_between", "rule", *GROUPS}
 
 EXPORTS: dict[str, Any] = {name: getattr(runtimeinfo, name) for name in runtimeinfo.__all__}
 
