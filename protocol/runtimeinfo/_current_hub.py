@@ -11,7 +11,7 @@ from typing import Any
 
 from runtimeinfo._errors import MissingScalarError
 from runtimeinfo._message_hub import InfoReader, ScalarHistory, SupportsSharing
-from runtimeinfo._parents_run import Parent
+from runtimeinfo._parent import Parent
 
 
 class _NobodyPublishing:
