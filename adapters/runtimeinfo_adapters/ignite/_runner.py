@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any, cast
 
 import ignite
@@ -12,6 +11,7 @@ from ignite.engine import Engine
 from runtimeinfo import Config, MessageHub
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
+from runtimeinfo_adapters._train_loader import length_of, with_dataset
 from runtimeinfo_adapters.pytorch._learning_rates import LearningRates
 
 
@@ -73,9 +73,8 @@ class IgniteRunner:
 
     @property
     def train_dataloader(self) -> Any:
-        """The data that the trainer runs over; those which have no dataset are their own."""
-        data = cast("Any", self.trainer).state.dataloader
-        return data if hasattr(data, "dataset") else SimpleNamespace(dataset=data)
+        """The data that the trainer runs over; data without a dataset are their own dataset."""
+        return with_dataset(cast("Any", self.trainer).state.dataloader)
 
     def note_totals(self) -> None:
         """Note how long the training is going to be, as far as that is known."""
@@ -83,11 +82,7 @@ class IgniteRunner:
         if state.max_iters is not None:  # max_epochs may be there as well, worked out from it
             self.max_epochs, self.max_iters = None, state.max_iters
             return
-        length = state.epoch_length
-        if length is None:
-            try:  # `Engine.set_data` does not look
-                length = len(state.dataloader)
-            except (TypeError, NotImplementedError):
-                length = None
+        # `Engine.set_data` does not look how long the data are.
+        length = length_of(state.dataloader) if state.epoch_length is None else state.epoch_length
         self.max_epochs = state.max_epochs
         self.max_iters = None if length is None or self.max_epochs is None else length * self.max_epochs

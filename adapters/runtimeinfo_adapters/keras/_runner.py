@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 from runtimeinfo import Config, MessageHub
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
+from runtimeinfo_adapters._train_loader import with_dataset
 from runtimeinfo_adapters.keras._untyped import keras
 
 
@@ -64,11 +64,11 @@ class KerasRunner:
 
     @property
     def train_dataloader(self) -> Any:
-        """The data that `fit` was given; those which have no dataset are their own.
+        """The data that `fit` was given; data without a dataset are their own dataset.
 
-        Keras tells a callback nothing of them: without `attach` this is None.
+        Keras tells a callback nothing of the data: without `attach` this is None.
         """
-        return self.data if hasattr(self.data, "dataset") else SimpleNamespace(dataset=self.data)
+        return with_dataset(self.data)
 
     @property
     def optim_wrapper(self) -> KerasRunner:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from types import SimpleNamespace
 from typing import Any, cast
 
 from runtimeinfo import Config, MessageHub, TrainDataLoader
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
+from runtimeinfo_adapters._train_loader import with_dataset
 from runtimeinfo_adapters.lightning._learning_rates import LearningRates
 
 
@@ -121,8 +121,7 @@ class LightningRunner:
             several += cast("Mapping[Any, Any]", loaders).values()
         elif isinstance(loaders, list | tuple):
             several += cast("list[Any]", loaders)
-        found = next((each for each in several if hasattr(each, "dataset")), None)
-        return cast("TrainDataLoader", SimpleNamespace(dataset=several[0]) if found is None else found)
+        return with_dataset(next((each for each in several if hasattr(each, "dataset")), several[0]))
 
     @property
     def optim_wrapper(self) -> LearningRates:

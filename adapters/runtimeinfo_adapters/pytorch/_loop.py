@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch.optim import Optimizer
@@ -24,6 +23,7 @@ from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._text_config import TextConfig
+from runtimeinfo_adapters._train_loader import length_of, with_dataset
 from runtimeinfo_adapters._training_state import load_hub
 from runtimeinfo_adapters.pytorch._evaluation import Evaluation
 from runtimeinfo_adapters.pytorch._iterators import EpochIterator, TrainPass
@@ -134,20 +134,15 @@ class Loop(Generic[B]):
     @property
     def max_iters(self) -> int | None:
         """Iterations of the whole training; None if there is no bound, or the loader has no length."""
-        by_epochs = None
-        if self.max_epochs is not None:
-            try:
-                by_epochs = self.max_epochs * len(cast("Any", self._loader))
-            except (TypeError, NotImplementedError):  # no length
-                by_epochs = None
+        length = length_of(self._loader)
+        by_epochs = None if self.max_epochs is None or length is None else self.max_epochs * length
         bounds = [bound for bound in (self._bound, by_epochs) if bound is not None]
         return min(bounds, default=None)
 
     @property
     def train_dataloader(self) -> TrainDataLoader:
         """The loader; one that has no dataset is its own."""
-        loader: Any = self._loader
-        return cast("TrainDataLoader", loader if hasattr(loader, "dataset") else SimpleNamespace(dataset=loader))
+        return with_dataset(self._loader)
 
     # -- the loop
 

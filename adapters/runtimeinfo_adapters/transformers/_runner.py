@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from runtimeinfo import Config, MessageHub, TrainDataLoader
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._text_config import TextConfig
+from runtimeinfo_adapters._train_loader import length_of, with_dataset
 from runtimeinfo_adapters.pytorch import LearningRates
 
 transformers: Any = import_framework(
@@ -35,7 +35,7 @@ class TransformersRunner:
         self.experiment_name: str | None = None
         self.max_epochs: int | None = None
         self.max_iters: int | None = None
-        self.train_dataloader: TrainDataLoader = _as_loader(None)
+        self.train_dataloader: TrainDataLoader = with_dataset(None)
         self.optim_wrapper: LearningRates = LearningRates(None)
         # The Trainer's own count optimizer steps, and fractions of epochs.
         self.counters: Counters = Counters()
@@ -60,12 +60,9 @@ class TransformersRunner:
     def begin(self, args: Any, state: Any, loader: Any, optimizer: Any) -> None:
         """Take a training that begins, or goes on, from what the Trainer tells at its beginning."""
         self.optim_wrapper = LearningRates(optimizer)
-        self.train_dataloader = _as_loader(loader)
+        self.train_dataloader = with_dataset(loader)
         accumulation = args.gradient_accumulation_steps
-        try:
-            length: int | None = len(loader)
-        except (TypeError, NotImplementedError):
-            length = None
+        length = length_of(loader)
         # Asked for a number of steps, the Trainer makes up one of epochs: sys.maxsize where the data has no length.
         self.max_epochs = state.num_train_epochs if args.max_steps <= 0 else None
         if length is None:
@@ -81,11 +78,6 @@ class TransformersRunner:
             self.batches_done = steps * accumulation
         if args.ignore_data_skip:
             self.batches_done = 0
-
-
-def _as_loader(loader: Any) -> TrainDataLoader:
-    """Return a loader; one that has no dataset is its own."""
-    return cast("TrainDataLoader", loader if hasattr(loader, "dataset") else SimpleNamespace(dataset=loader))
 
 
 def _batches(steps: int, steps_an_epoch: int, length: int, accumulation: int) -> int:
