@@ -8,10 +8,11 @@ from typing import Any, Literal, cast
 from ignite.engine import Engine
 
 from runtimeinfo import RunnerError, describe
+from runtimeinfo_adapters._detached import detached
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters.ignite._attachment import Attachment
 from runtimeinfo_adapters.ignite._runner import IgniteRunner
-from runtimeinfo_adapters.ignite._values import NotedMetrics, detached
+from runtimeinfo_adapters.ignite._values import NotedMetrics
 
 Role = Literal["val", "test"]
 Evaluators = Mapping[Role, "Engine | Iterable[Engine]"]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
 from runtimeinfo import RunnerError, describe, is_scalar
+from runtimeinfo_adapters._detached import detached
 
 OutputTransform = Callable[[Any], Any]
 
@@ -30,11 +31,6 @@ def outputs_of(output: Any, transform: OutputTransform | None) -> dict[str, Any]
             requirement="SCALAR-04",
         )
     return None
-
-
-def detached(value: Any) -> Any:
-    """Return a value without its graph."""
-    return value.detach() if getattr(value, "requires_grad", False) else value
 
 
 class NotedMetrics(dict[str, Any]):

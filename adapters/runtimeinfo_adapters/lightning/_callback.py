@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
-from torch import Tensor
-
 from runtimeinfo import Config, MessageHub, use_hub
+from runtimeinfo_adapters._detached import detached
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
@@ -296,7 +295,7 @@ def _outputs(outputs: Any, divisor: int) -> dict[str, Any] | None:
     """Return what a training step has returned: without a graph, and the loss as it was before it was divided."""
     if not isinstance(outputs, Mapping):
         outputs = {"loss": outputs}
-    values = {name: _detached(value) for name, value in cast("Mapping[str, Any]", outputs).items()}
+    values = {name: detached(value) for name, value in cast("Mapping[str, Any]", outputs).items()}
     if values.get("loss", outputs) is None:  # this step was to be skipped
         del values["loss"]
     elif divisor != 1 and "loss" in values:
@@ -306,9 +305,5 @@ def _outputs(outputs: Any, divisor: int) -> dict[str, Any] | None:
 
 def _evaluated(outputs: Any) -> Any:
     if isinstance(outputs, Mapping):
-        return {name: _detached(value) for name, value in cast("Mapping[str, Any]", outputs).items()}
-    return _detached(outputs)
-
-
-def _detached(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
+        return {name: detached(value) for name, value in cast("Mapping[str, Any]", outputs).items()}
+    return detached(outputs)

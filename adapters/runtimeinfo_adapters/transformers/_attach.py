@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import torch
 
 from runtimeinfo import MessageHub, RunnerError, describe, is_scalar, use_hub
+from runtimeinfo_adapters._detached import detached
 from runtimeinfo_adapters.transformers._callback import RuntimeInfoCallback
 from runtimeinfo_adapters.transformers._runner import transformers
 
@@ -139,7 +140,7 @@ class _Attachment:
         if self._computes_loss or "loss" not in outputs:
             # Each batch is trained on with its share of the loss of all batches that make one optimizer step,
             # whether they share alike or by their numbers of items.
-            outputs["loss"] = _detached(loss) * getattr(self.trainer, "current_gradient_accumulation_steps", 1)
+            outputs["loss"] = detached(loss) * getattr(self.trainer, "current_gradient_accumulation_steps", 1)
         self.callback.hand_out({name: value for name, value in outputs.items() if value is not None})
         return loss
 
@@ -206,13 +207,9 @@ def _noting_outputs(model: Any, outputs: dict[str, Any]) -> Generator[None]:
         if isinstance(returned, Mapping):
             for name, value in cast("Mapping[Any, Any]", returned).items():
                 if isinstance(name, str) and name != "logits":
-                    outputs[name] = _detached(value) if is_scalar(value) or isinstance(value, str | complex) else None
+                    outputs[name] = detached(value) if is_scalar(value) or isinstance(value, str | complex) else None
 
     # Around the outermost module, and for this call only: neither a compiled model nor a copy of it has a hook inside.
     handle = model.register_forward_hook(note) if isinstance(model, torch.nn.Module) else nullcontext()
     with handle:
         yield
-
-
-def _detached(value: Any) -> Any:
-    return value.detach() if isinstance(value, torch.Tensor) else value
