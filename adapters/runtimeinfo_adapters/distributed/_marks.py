@@ -10,6 +10,7 @@ import numpy as np
 
 from runtimeinfo import HubError, ScalarHistory, describe
 from runtimeinfo_adapters import _scalar_history as reference
+from runtimeinfo_adapters._update_count import update_count
 
 
 class UnreducedValuesWarning(UserWarning):
@@ -112,7 +113,7 @@ def share_of(key: str, values: Any, counts: Any) -> Share:
 
 def _news(key: str, history: ScalarHistory, since: int) -> tuple[Any, Any, int]:
     """Return what a history has got since a position: values, counts, and the position now."""
-    if type(getattr(history, "update_count", None)) is not int:
+    if update_count(history) is None:
         return _grown(key, history, since)
     counting = cast("Any", history)
     while True:

@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 from runtimeinfo import ScalarHistory
+from runtimeinfo_adapters._update_count import update_count
 
 
 class Mark:
@@ -25,7 +26,7 @@ class Mark:
 
     def __init__(self, history: ScalarHistory) -> None:
         self._history = history
-        self._count = _update_count(history)
+        self._count = update_count(history)
         self._array: weakref.ref[Any] | None = None
         self._length = 0
         self._value: Any = None
@@ -45,7 +46,7 @@ class Mark:
         """Return how many updates came since; at least, where the history cannot tell any more."""
         if self._history is not history:
             return updates_of(history)
-        count = _update_count(history)
+        count = update_count(history)
         if count is not None and self._count is not None:
             return count - self._count
         values = history.data[0]
@@ -62,18 +63,13 @@ def updates_of(history: ScalarHistory) -> int:
 
     One that came out of a checkpoint counts from there, if it counts at all; otherwise these are its values.
     """
-    count = _update_count(history)
+    count = update_count(history)
     return len(history.data[0]) if count is None else count
 
 
 def counts_updates(history: ScalarHistory) -> bool:
     """Tell whether a history counts its updates, and so knows itself what came out of a checkpoint."""
-    return _update_count(history) is not None
-
-
-def _update_count(history: ScalarHistory) -> int | None:
-    count = getattr(history, "update_count", None)
-    return count if type(count) is int else None
+    return update_count(history) is not None
 
 
 def _makes_new_arrays(history: ScalarHistory) -> bool:
