@@ -61,5 +61,5 @@ def value_and_count(key: str, entry: Any) -> tuple[Any, Any]:
             key=key,
         )
     count = fields.get("count", 1)
-    # As in the seed, a count may come as an array of one.
+    # As in mmengine, a count may come as an array of one.
     return fields["value"], scalar_value(count, key=f"{key}.count") if hasattr(count, "item") else count

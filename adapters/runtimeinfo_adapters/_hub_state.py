@@ -135,7 +135,7 @@ def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHisto
         values, counts = getattr(entry, "_log_history", None), getattr(entry, "_count_history", None)
         max_length = getattr(entry, "max_length", DEFAULT_MAX_LENGTH)
         if values is None or counts is None:
-            # As the seed does: early releases of mmengine saved other things here.
+            # As mmengine does: its early releases saved other things here.
             _logger.warning("%s is no HistoryBuffer, but %s: it is not resumed", field, describe(entry))
             return None
     else:

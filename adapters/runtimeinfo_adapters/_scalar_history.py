@@ -27,7 +27,7 @@ from runtimeinfo_adapters._ring import Array
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_MAX_LENGTH = 1_000_000
-"""As many values as the seed keeps."""
+"""As many values as mmengine keeps."""
 
 ONE = 1
 """The usual count, told by identity: that costs nothing, and asks nothing of what may be an array."""

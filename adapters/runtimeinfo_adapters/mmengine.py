@@ -1,6 +1,6 @@
 """The adapter for mmengine: its Runner, its FlexibleRunner, and runners of their shape.
 
-In a config, instead of the seed's own hook:
+In a config, instead of mmengine's own hook:
 
     default_hooks = dict(runtime_info=dict(type='runtimeinfo_adapters.mmengine.RuntimeInfoHook'))
 
@@ -115,7 +115,7 @@ class MMEngineRunner:
 
 @hears_everything(by="publish")
 class RuntimeInfoHook(_Hook):
-    """The seed's hook, replaced: mmengine's events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
+    """Takes the place of mmengine's hook: its events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
 
     Once the run has begun, whatever its loops raise, KeyboardInterrupt included, closes all scopes. Until then the
     runner's hub is what `runtimeinfo.current_hub` returns.
@@ -205,7 +205,7 @@ class RuntimeInfoHook(_Hook):
 def attach(runner: Any, *, hub: str = "mmengine", hooks: Iterable[object] = ()) -> RuntimeInfoHook:
     """Make a runner that was built already publish through this protocol.
 
-    A seed's hook that it has is taken out, or one of this class: two would publish everything twice. The runner's
+    mmengine's own hook is taken out, and so is one of this class: two would publish everything twice. The runner's
     ``train``, ``val`` and ``test`` are wrapped, so that an exception from anywhere inside them closes all scopes.
 
     Args:

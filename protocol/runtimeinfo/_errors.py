@@ -15,8 +15,8 @@
         ├── EmptyHistoryError        ... a statistic of no value at all        (a ValueError too)
         └── UnknownStatisticError    ... a statistic that nobody registered    (a KeyError too)
 
-Where the seed raises a builtin error, ours is that builtin as well: a caller which catches `KeyError` from
-mmengine's hub goes on working with any other.
+Where mmengine raises a builtin error, ours is that builtin as well: a caller which catches `KeyError` from
+its hub goes on working with any other.
 """
 
 from __future__ import annotations

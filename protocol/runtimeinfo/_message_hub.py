@@ -117,7 +117,7 @@ class MessageHub(InfoReader, Protocol):
 
 @runtime_checkable
 class SupportsPopScalar(Protocol):
-    """A hub which can forget a scalar. Optional: the seed's hub has no such method."""
+    """A hub which can forget a scalar. Optional: mmengine's hub has no such method."""
 
     def pop_scalar(self, key: str) -> None:
         """Remove the history of a scalar, if there is one."""
@@ -126,7 +126,7 @@ class SupportsPopScalar(Protocol):
 
 @runtime_checkable
 class SupportsSharing(Protocol):
-    """A hub which other processes can read. Optional: the seed's hub has no such thing.
+    """A hub which other processes can read. Optional: mmengine's hub has no such thing.
 
     Source: SHARE-01.
     """

@@ -231,7 +231,7 @@ class RuntimeInfoHook:
 
 
 def _pop_scalar(hub: MessageHub, key: str) -> None:
-    """Forget a scalar. The seed's hub has no method for it, but hands out the dictionary itself."""
+    """Forget a scalar. mmengine's hub has no method for it, but hands out the dictionary itself."""
     if isinstance(hub, SupportsPopScalar):
         hub.pop_scalar(key)
     elif isinstance(hub.log_scalars, MutableMapping):
