@@ -53,8 +53,8 @@ class MessageHub(NamedInstances):
         runtime_info: Infos to begin with.
         resumed_keys: Which of these go into `state_dict`.
         max_on_device: How many scalars that are tensors on an accelerator may wait there, over all keys. All of
-            them come over in one batch when somebody reads one, or saves; and when there are so many, at which
-            that update waits for the device.
+            them come over in one batch: when somebody reads one, when the hub is saved, or when an update
+            reaches that number, and waits for the device.
         share: Whether other processes of this user can read the hub while it is the current one (`use_hub`), as
             it is in a run. The environment variable ``RUNTIMEINFO_SHARE=0`` turns that off for all hubs.
 
@@ -128,7 +128,7 @@ class MessageHub(NamedInstances):
             board.write_info(key, value)
 
     def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
-        """Publish several infos. Another process sees those of them that say where the training is together.
+        """Publish several infos. Those that say where the training is appear to other processes all at once.
 
         Raises:
             HubError: As `update_info`, or if it is no mapping; then none of them is published.
@@ -184,9 +184,9 @@ class MessageHub(NamedInstances):
     ) -> torch.Tensor:
         """Return an info as a tensor of shape ``()``, in which each later value appears.
 
-        Code that torch.compile or a CUDA graph has captured reads it at each run; of a number it would keep the
-        one of the capture, or be compiled anew. Ask for it once, outside of that code, and never write to it. It is
-        written in the publishing thread, on that thread's current stream, without waiting for the device.
+        Code that torch.compile or a CUDA graph has captured reads it at each run; a number would stay what it was at
+        the capture, or make the code be compiled anew. Ask for it once, outside of that code, and never write to it.
+        It is written in the publishing thread, on that thread's current stream, without waiting for the device.
 
         Args:
             key: The key of a number; it need not be published yet.

@@ -52,9 +52,9 @@ class ScalarHistory:
         log_history: Values to begin with.
         count_history: A count for each of them; all 1 if left out.
         max_length: How many values are kept; the oldest ones go.
-        max_on_device: How many tensors on an accelerator may wait there. They come over in one batch when
-            somebody reads the history; and when there are so many, at which `update` waits for the device. The
-            histories of a hub wait together, up to the number that the hub was given.
+        max_on_device: How many tensors on an accelerator may wait there. They come over in one batch: when somebody
+            reads the history, or when an update reaches that number, and waits for the device. The histories of a hub
+            wait together, up to the number that the hub was given.
 
     Raises:
         HubError: If there are more or fewer counts than values, or `max_length` or `max_on_device` is no positive
@@ -136,8 +136,8 @@ class ScalarHistory:
     def update_count(self) -> int:
         """How often `update` was called since this object was made: it only grows, also where old values go.
 
-        Who keeps it can tell at the next look whether there is news, and how much, without reading any value.
-        What the history began with, as one that comes out of a checkpoint, does not count.
+        Whoever keeps it can tell at the next look whether there is news, and how much, without reading any value.
+        What the history began with does not count, so neither does what comes out of a checkpoint.
 
         Example:
             >>> history = ScalarHistory([4.0, 2.0], max_length=2)

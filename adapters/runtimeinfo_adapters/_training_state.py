@@ -1,7 +1,9 @@
 """The saved form of a training, where an adapter keeps it in its framework's checkpoints.
 
-{"version": 1, "epoch": int, "iter": int,   completed
-"message_hub": the hub's own state}
+Its fields:
+
+    {"version": 1, "epoch": int, "iter": int,   completed
+     "message_hub": the hub's own state}
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ class KeysDifferError(DistributedError):
 
 
 class BoardError(RuntimeInfoError):
-    """A board cannot be made, or not be read, or does not have what is asked of it.
+    """A board cannot be made or read, or lacks what is asked of it.
 
     Attributes:
         path: The board, or the folder for boards.

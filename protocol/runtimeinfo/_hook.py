@@ -81,7 +81,7 @@ before_train_epochs? [ORDER-03]
 
 
 def hears_everything(by: str) -> Callable[[type[_T]], type[_T]]:
-    """Give a class every hook point, as a decorator: each passes on to one method of it.
+    """Give a class every hook point, as a decorator: each one passes its event on to one method.
 
     Args:
         by: The name of that method. It is called with the event, the runner, and the event's arguments in a dict.

@@ -72,9 +72,9 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
 
 
 def lies_on_device(value: Any, /) -> bool:
-    """Tell whether to read a value is to wait for an accelerator, and it can be copied there to be read later.
+    """Tell whether reading a value means waiting for an accelerator, on which it can be copied and read later.
 
-    So it is for PyTorch's tensors and parameters, for a subclass that has a tensor's memory (it overrides
+    That holds for PyTorch's tensors and parameters, for a subclass that has a tensor's memory (it overrides
     ``__torch_function__`` at most), and for a DTensor. Not for any other subclass with a ``__torch_dispatch__``: what
     its copy would hold, only it can tell. Nor for a meta tensor, which can never be read: its error belongs to
     whoever publishes it.

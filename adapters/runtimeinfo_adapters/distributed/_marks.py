@@ -73,7 +73,7 @@ class Marks:
         return shares, marks
 
     def advance(self, marks: dict[str, Mark]) -> None:
-        """Let what `pending` has returned be old."""
+        """Let what `pending` has returned count as taken."""
         self._marks |= marks
 
 

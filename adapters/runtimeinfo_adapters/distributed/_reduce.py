@@ -58,7 +58,7 @@ class Reducer:
         return _reduce(self.hub, self._marks, find_group(group), keys, window, missing)
 
     def skip(self) -> None:
-        """Let what is in the hub now be reduced already. Only this rank does it, and it talks to no other.
+        """Let what is in the hub now count as reduced already. Only this rank does it, and it talks to no other.
 
         For a history that does not count its updates, as mmengine's, call this after a checkpoint was loaded: such a
         history does not know which of its values came out of there.
@@ -88,7 +88,7 @@ def reduce(
 
     Args:
         hub: The hub of this rank, or anything that `current_hub` returns.
-        group: The ranks; None for all of the run. Last calls are counted for each hub and set of ranks.
+        group: The ranks; None for all of the run. How far it has come is kept for each hub and set of ranks.
         keys: The scalars to reduce; by default all that the hub has. One that a rank lacks is empty there.
         window: How many of the last values of each scalar to take, instead of those since the last call; it changes
             nothing about what the next call takes.

@@ -172,7 +172,7 @@ class RuntimeInfoCallback(Callback):
         self._begin("val", trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """End a validation: not before this has Lightning all its metrics."""
+        """End a validation: only by now does Lightning have all its metrics."""
         self._end("val", trainer)
 
     def on_validation_batch_start(

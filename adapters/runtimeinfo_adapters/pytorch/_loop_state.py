@@ -1,9 +1,11 @@
 """The saved form of an instrumented loop.
 
-{"version": 1, "epoch": int, "iter": int,   completed
-"batches": int,                            of the epoch that goes on
-"outputs": {name: scalar},                 handed out by the last iteration, not published yet
-"message_hub": the hub's own state}
+Its fields:
+
+    {"version": 1, "epoch": int, "iter": int,   completed
+     "batches": int,                            of the epoch that goes on
+     "outputs": {name: scalar},                 handed out by the last iteration, not published yet
+     "message_hub": the hub's own state}
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from runtimeinfo_adapters._latest import KnowsLatest
 from runtimeinfo_adapters.sharing._board_file import make_board_file
 from runtimeinfo_adapters.sharing._texts import Texts
 
-# How old a scalar on the board may be. Each iteration writes four or so, which nobody could read as fast.
+# How old a scalar on the board may be: an iteration has four or so, and comes faster than anybody could read them.
 _SCALARS_EVERY_NS = 10_000_000
 
 # Needed by each iteration: to look them up in the module would take a tenth of its time.

@@ -58,7 +58,7 @@ class Sharing:
             return self._opened().path
 
     def stop(self) -> None:
-        """Share it no longer, but while it is the current hub."""
+        """Stop sharing it, except while it is the current hub."""
         with _lock:
             self._is_asked_for = False
             self._close_if_unused()

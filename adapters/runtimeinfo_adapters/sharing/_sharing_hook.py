@@ -30,7 +30,7 @@ class SharingHook:
     Source: SHARE-01, SHARE-03.
     """
 
-    # As the hook that publishes; of two with one priority the one comes first that was registered first.
+    # That of the hook that publishes: of two hooks with one priority, the one registered first runs first.
     priority = "VERY_HIGH"
 
     def __init__(self) -> None:

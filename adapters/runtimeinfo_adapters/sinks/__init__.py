@@ -1,6 +1,8 @@
 """Where what a hub holds can go: hooks that only read the hub, for any framework.
 
-loop = Loop(..., hooks=[JSONLWriter("runs/metrics.jsonl"), ProgressBar()])
+An adapter is given them like any other hooks:
+
+    loop = Loop(..., hooks=[JSONLWriter("runs/metrics.jsonl"), ProgressBar()])
 """
 
 from runtimeinfo_adapters.sinks._csv_writer import CSVWriter

@@ -31,7 +31,7 @@ class News:
         self._held: dict[str, Mark] = {}
 
     def skip_loaded(self) -> None:
-        """Let histories that were replaced since be no news: a checkpoint was loaded.
+        """Let histories that were replaced meanwhile count as old: a checkpoint was loaded.
 
         One that counts its updates knows better, and is left alone.
         """

@@ -80,7 +80,7 @@ class RowSink(ABC):
         self._begin(runner.message_hub)
 
     def before_train(self, runner: Any) -> None:
-        """Let what a checkpoint has brought be old."""
+        """Let what a checkpoint has brought count as old."""
         news = self._news_of(runner)
         if news is not None:
             news.skip_loaded()

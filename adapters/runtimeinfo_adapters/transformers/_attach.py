@@ -22,8 +22,8 @@ def attach(trainer: Any, *, hub: MessageHub | None = None, hooks: Iterable[objec
     """Make a Trainer that was built already publish through this protocol.
 
     A `RuntimeInfoCallback` is registered before all other callbacks, so that they find its information in the hub;
-    one that it has is taken out. The methods of this one trainer that train and evaluate are wrapped: `train`,
-    `evaluate`, `predict`, `evaluation_loop`, `prediction_step`, `training_step` and `compute_loss`.
+    one that the Trainer already has is taken out. The methods of this one trainer that train and evaluate are wrapped:
+    `train`, `evaluate`, `predict`, `evaluation_loop`, `prediction_step`, `training_step` and `compute_loss`.
 
     Each call of `train` is a run of its own, which starts the counters anew unless it resumes, and appends to the
     histories of the same hub. So is a lone `evaluate`, which validates, and `predict`, which tests.
