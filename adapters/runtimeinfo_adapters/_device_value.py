@@ -6,7 +6,8 @@ import threading
 from collections import defaultdict
 from typing import Any, cast
 
-from runtimeinfo import HubError, scalar_value
+from runtimeinfo import HubError, scalar_value, shown
+from runtimeinfo_adapters._positive_int import is_positive_int
 
 DEFAULT_MAX_ON_DEVICE = 16_384
 """Eight scalars an iteration wait for 2,048 iterations; CUDA gives each 512 bytes, so all of them take 8 MiB."""
@@ -66,9 +67,9 @@ class DeviceQueue:
     __slots__ = ("_lock", "_max_on_device", "_waiting")
 
     def __init__(self, max_on_device: int = DEFAULT_MAX_ON_DEVICE) -> None:
-        if not isinstance(max_on_device, int) or isinstance(max_on_device, bool) or max_on_device < 1:
+        if not is_positive_int(max_on_device):
             raise HubError(
-                f"max_on_device must be a positive int, but is {max_on_device!r}: leave it out, or give 1 or more"
+                f"max_on_device must be a positive int, but is {shown(max_on_device)}: leave it out, or give 1 or more"
             )
         self._max_on_device = max_on_device
         self._waiting: list[DeviceValue] = []

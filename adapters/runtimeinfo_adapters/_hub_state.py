@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from runtimeinfo import HubError, StateError, describe
+from runtimeinfo import HubError, StateError, describe, shown
 from runtimeinfo_adapters._plain import NotPlainError, from_plain, numbers_to_plain, to_plain
 from runtimeinfo_adapters._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
 
@@ -87,7 +87,9 @@ def read_state(state: Any) -> HubState:
     from_mmengine = "version" not in fields
     version = fields.get("version")
     if not from_mmengine and (type(version) is not int or version != STATE_VERSION):
-        raise _wrong("version", f"is {version!r}; this release reads version {STATE_VERSION} and mmengine's states")
+        raise _wrong(
+            "version", f"is {shown(version)}; this release reads version {STATE_VERSION} and mmengine's states"
+        )
     resumed_keys: dict[str, bool] = {}
     for key, resumed in _mapping(fields["resumed_keys"], "resumed_keys").items():
         if not isinstance(resumed, bool):

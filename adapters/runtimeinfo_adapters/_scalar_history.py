@@ -18,10 +18,12 @@ from runtimeinfo import (
     is_scalar,
     lies_on_device,
     scalar_value,
+    shown,
 )
 from runtimeinfo_adapters._counted_values import CountedValues
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
 from runtimeinfo_adapters._latest import Latest
+from runtimeinfo_adapters._positive_int import is_positive_int
 from runtimeinfo_adapters._ring import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -88,8 +90,10 @@ class ScalarHistory:
         *,
         max_on_device: int = DEFAULT_MAX_ON_DEVICE,
     ) -> None:
-        if not isinstance(max_length, int) or isinstance(max_length, bool) or max_length < 1:
-            raise HubError(f"max_length must be a positive int, but is {max_length!r}: leave it out, or give 1 or more")
+        if not is_positive_int(max_length):
+            raise HubError(
+                f"max_length must be a positive int, but is {shown(max_length)}: leave it out, or give 1 or more"
+            )
         if count_history is not None and len(log_history) != len(count_history):
             raise HubError(
                 f"a history of {len(log_history)} values cannot have {len(count_history)} counts: "
@@ -242,7 +246,7 @@ class ScalarHistory:
         """
         if window_size is not None and (not isinstance(window_size, int) or window_size < 1):
             raise HubError(
-                f"window_size must be a positive int, or None for all values, but is {window_size!r}: give "
+                f"window_size must be a positive int, or None for all values, but is {shown(window_size)}: give "
                 "the number of latest values to look at"
             )
         with self._lock:

@@ -85,6 +85,20 @@ def test_a_window_is_a_positive_int(read, window):
         getattr(ScalarHistory([1.0]), read)(window)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: ScalarHistory(max_length=value),
+        lambda value: ScalarHistory(max_on_device=value),
+        lambda value: ScalarHistory([1.0]).mean(value),
+    ],
+)
+def test_what_is_no_number_is_shown_cut(call):
+    with pytest.raises(HubError) as raised:
+        call(list(range(10_000)))
+    assert len(str(raised.value)) < 200
+
+
 @pytest.mark.parametrize("max_length", [0, -1, 1.5, True, None])
 def test_max_length_is_a_positive_int(max_length):
     with pytest.raises(HubError, match="max_length"):

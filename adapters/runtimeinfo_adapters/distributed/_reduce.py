@@ -145,7 +145,7 @@ def _shares(
         raise HubError(f"missing must be 'error' or 'empty', but is {shown(missing)}: leave it out for 'error'")
     if window is not None and (not isinstance(window, int) or window < 1):
         raise HubError(
-            f"window must be a positive int, or None for all that is new, but is {window!r}: give the "
+            f"window must be a positive int, or None for all that is new, but is {shown(window)}: give the "
             "number of latest values"
         )
     histories = _histories(hub, keys)

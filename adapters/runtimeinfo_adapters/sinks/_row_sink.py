@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from runtimeinfo import MessageHub, ScalarHistory, is_scalar, scalar_value
+from runtimeinfo import MessageHub, ScalarHistory, is_scalar, scalar_value, shown
+from runtimeinfo_adapters._positive_int import is_positive_int
 from runtimeinfo_adapters._rank import global_rank
 from runtimeinfo_adapters.sinks._errors import SinkError, SinkWarning
 from runtimeinfo_adapters.sinks._news import News
@@ -45,13 +46,13 @@ class RowSink(ABC):
         reduce: Reduce = "latest",
         all_ranks: bool = False,
     ) -> None:
-        if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
+        if not is_positive_int(interval):
             raise ValueError(
-                f"interval must be an int from 1: a number of iterations, but is {interval!r}. Leave it "
+                f"interval must be an int from 1: a number of iterations, but is {shown(interval)}. Leave it "
                 "out, or give 1 or more"
             )
         if reduce not in {"latest", "mean"}:
-            raise ValueError(f"reduce must be 'latest' or 'mean', but is {reduce!r}: leave it out for 'latest'")
+            raise ValueError(f"reduce must be 'latest' or 'mean', but is {shown(reduce)}: leave it out for 'latest'")
         self._given = Path(path).absolute()  # a run may change its working folder
         self._interval = interval
         self._takes_mean = reduce == "mean"
