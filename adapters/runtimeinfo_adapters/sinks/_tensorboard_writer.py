@@ -133,10 +133,9 @@ class TensorBoardWriter(RowSink):
 
 
 def _summary_writer() -> Any:
-    for name, at_least, below in (("tensorboard", "2.16", "3"), ("torch", "2.6", "3")):
-        import_framework(
-            name, distribution=name, extra="tensorboard", at_least=at_least, below=below, used_by="TensorBoardWriter"
-        )
+    user, extra = "TensorBoardWriter", "tensorboard"
+    import_framework("tensorboard", distribution="tensorboard", extra=extra, at_least="2.16", below="3", used_by=user)
+    import_framework("torch", distribution="torch", extra=extra, at_least="2.6", below="3", used_by=user)
     return importlib.import_module("torch.utils.tensorboard").SummaryWriter
 
 
