@@ -14,7 +14,7 @@ from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._rank import global_rank
 from runtimeinfo_adapters.sinks._display import Display, LineDisplay, Progress, TerminalDisplay
 from runtimeinfo_adapters.sinks._errors import SinkWarning
-from runtimeinfo_adapters.sinks._row import whole_number
+from runtimeinfo_adapters.sinks._whole_number import whole_number
 
 
 class ProgressBar:

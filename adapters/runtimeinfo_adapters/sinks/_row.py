@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 POSITION = ("iter", "epoch", "loop_stage", "time")
 """The names of what each row has, before its scalars."""
@@ -39,11 +38,3 @@ class Row:
         for key, value in self.scalars.items():
             cells[f"scalar/{key}" if key in POSITION else key] = value
         return cells
-
-
-def whole_number(value: object) -> int | None:
-    """Return a counter as a plain int, of whatever type of integer a hub gives it; None if it is none."""
-    try:
-        return operator.index(cast("Any", value))
-    except TypeError:
-        return None

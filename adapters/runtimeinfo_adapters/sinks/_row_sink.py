@@ -15,7 +15,8 @@ from runtimeinfo_adapters._positive_int import is_positive_int
 from runtimeinfo_adapters._rank import global_rank
 from runtimeinfo_adapters.sinks._errors import SinkError, SinkWarning
 from runtimeinfo_adapters.sinks._news import News
-from runtimeinfo_adapters.sinks._row import Row, whole_number
+from runtimeinfo_adapters.sinks._row import Row
+from runtimeinfo_adapters.sinks._whole_number import whole_number
 
 Reduce = Literal["latest", "mean"]
 """What becomes of several values of a scalar in one row."""
