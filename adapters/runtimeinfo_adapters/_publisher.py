@@ -30,6 +30,12 @@ _logger = logging.getLogger("runtimeinfo")
 _ITERATIONS = {event: scope for event, scope in (OPENS | CLOSES).items() if "batch_idx" in HOOK_POINTS[event]}
 # The scope whose iterations an event begins to number.
 _NUMBERED = {f"before_{outside}": scope for scope in _ITERATIONS.values() for outside in GRAMMAR[scope].inside}
+# The argument of an event that has to be a mapping, and the requirement that it is for.
+_MAPPINGS = {
+    "after_train_iter": ("outputs", "SCALAR-04"),
+    "after_val_epoch": ("metrics", "SCALAR-06"),
+    "after_test_epoch": ("metrics", "SCALAR-09"),
+}
 
 
 class Publisher:
@@ -145,13 +151,6 @@ class Publisher:
         batch_idx, data_batch = self._batch[scope]
         self._batch[scope] = (batch_idx, None)  # do not keep the data alive
         return {"batch_idx": batch_idx, "data_batch": data_batch, "outputs": given.get("outputs")}
-
-
-_MAPPINGS = {
-    "after_train_iter": ("outputs", "SCALAR-04"),
-    "after_val_epoch": ("metrics", "SCALAR-06"),
-    "after_test_epoch": ("metrics", "SCALAR-09"),
-}
 
 
 def _check_mapping(event: str, arguments: dict[str, Any]) -> None:
