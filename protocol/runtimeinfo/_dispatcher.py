@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from runtimeinfo._errors import HookError, LifecycleError
 from runtimeinfo._hook import HOOK_POINTS, hook_methods
 from runtimeinfo._priority import Priority, PriorityLike, get_priority
+
+
+class _Registered(NamedTuple):
+    """A hook, when it runs, and what it hears."""
+
+    rank: int
+    hook: object
+    methods: dict[str, Callable[..., object]]
 
 
 class Dispatcher:
@@ -33,7 +41,7 @@ class Dispatcher:
     """
 
     def __init__(self, hooks: Iterable[object] = ()) -> None:
-        self._hooks: list[tuple[int, object, dict[str, Callable[..., object]]]] = []
+        self._registered: list[_Registered] = []
         self._methods: dict[str, tuple[Callable[..., object], ...]] = {}
         for hook in hooks:
             self.register(hook)
@@ -41,7 +49,7 @@ class Dispatcher:
     @property
     def hooks(self) -> tuple[object, ...]:
         """The hooks in the order in which they run."""
-        return tuple(hook for _, hook, _ in self._hooks)
+        return tuple(each.hook for each in self._registered)
 
     def register(self, hook: object, /, priority: PriorityLike | None = None) -> None:
         """Add a hook.
@@ -62,10 +70,11 @@ class Dispatcher:
             rank = get_priority(wanted)
         except (TypeError, ValueError) as error:
             raise HookError(f"{type(hook).__name__}.priority: {error}", hook=hook, requirement="ORDER-01") from None
-        place = next((at for at, (other, _, _) in enumerate(self._hooks) if other > rank), len(self._hooks))
-        self._hooks.insert(place, (rank, hook, methods))
+        behind = (at for at, other in enumerate(self._registered) if other.rank > rank)
+        self._registered.insert(next(behind, len(self._registered)), _Registered(rank, hook, methods))
         self._methods = {
-            point: tuple(each[point] for _, _, each in self._hooks if point in each) for point in HOOK_POINTS
+            point: tuple(each.methods[point] for each in self._registered if point in each.methods)
+            for point in HOOK_POINTS
         }
 
     def dispatch(self, event: str, runner: object, /, **arguments: Any) -> None:
