@@ -54,6 +54,7 @@ class Recorder:
 @pytest.fixture(autouse=True)
 def nothing_is_left_active() -> Iterator[None]:
     """Demand of each test that no loader is left in the gradient state, which all Accelerators share."""
+    GradientState._reset_state()  # a test of Transformers, which uses it too, may have left one
     yield
     left = GradientState().in_dataloader
     GradientState._reset_state()
