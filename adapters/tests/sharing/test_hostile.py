@@ -121,6 +121,11 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
                 read(path)
 
 
+def test_no_board_found_is_no_board_to_read() -> None:
+    with pytest.raises(TypeError, match=r"this is None: where find_board\(\) gives None, that process shares no"):
+        BoardReader(None)  # type: ignore[arg-type]
+
+
 def test_a_link_is_not_followed(image: bytes, write: Callable[[bytes], Path]) -> None:
     path = write(image)
     link = path.with_name("4711-1.board")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runtimeinfo._errors import BoardError, MissingScalarError
+from runtimeinfo._shown import shown
 from runtimeinfo.board import layout
 from runtimeinfo.board._file import opened
 from runtimeinfo.board._latest_value import LatestValue
@@ -32,7 +33,8 @@ from runtimeinfo.board._writer import is_writer_alive
 
 _T = TypeVar("_T")
 
-# A write takes a microsecond, and a writer may lose its processor in the middle of one.
+# A write takes a microsecond, and a writer may lose its processor in the middle of one. Longer than a look at the whole
+# board waits: that goes on without, while here an error ends a worker.
 _TRIES_AT_ONCE = 1000
 _PATIENCE_S = 1.0
 _PAUSE_S = 0.0001
@@ -52,6 +54,9 @@ class BoardReader:
     Args:
         path: The board, as `MessageHub.share` and `runtimeinfo.board.find_board` give it.
 
+    Raises:
+        TypeError: If it is no path: `find_board` gives None where a process shares no run.
+
     Example:
         >>> from runtimeinfo_adapters import MessageHub
         >>> hub = MessageHub("doc-board-reader")
@@ -65,7 +70,13 @@ class BoardReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
+        try:
+            self._path = Path(path)
+        except TypeError:
+            raise TypeError(
+                f"a board is found by its path, but this is {shown(path)}: where find_board() gives None, that "
+                "process shares no run; `runtimeinfo top` shows those that do"
+            ) from None
         self._map: mmap.mmap | None = None
         self._bytes: memoryview[int]
         self._cells: memoryview[int]
