@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runtimeinfo_conformance._plan import Batch, Fault, Plan, PlannedError
     from runtimeinfo_conformance._pytest import conformance
     from runtimeinfo_conformance._subject import HubSubject, ReduceSubject, Subject, SubjectError
+    from runtimeinfo_conformance.plans import Batch, Fault, Plan, PlannedError
 
 __all__ = [
     "Batch",
@@ -25,11 +25,11 @@ __all__ = [
 # Where each name comes from, when somebody asks for it. The pytest plugin lives in this package, and is loaded into
 # every test run of whoever has the kit installed: that must cost nothing, and load neither numpy nor Hypothesis.
 _HOMES = {
-    "Batch": "_plan",
-    "Fault": "_plan",
+    "Batch": "plans",
+    "Fault": "plans",
     "HubSubject": "_subject",
-    "Plan": "_plan",
-    "PlannedError": "_plan",
+    "Plan": "plans",
+    "PlannedError": "plans",
     "ReduceSubject": "_subject",
     "Subject": "_subject",
     "SubjectError": "_subject",

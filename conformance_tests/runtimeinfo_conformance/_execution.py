@@ -15,9 +15,8 @@ from typing import Any
 from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo_adapters import UnsavedInfoWarning
 from runtimeinfo_conformance._observation import Leg, Probe, Recorder
-from runtimeinfo_conformance._plan import Fault, Plan
-from runtimeinfo_conformance._reads import hearing_reads
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Fault, Plan, hearing_reads
 
 # Plans hold outputs that are no scalars, and infos that cannot be saved.
 _EXPECTED_WARNINGS = (SkippedOutputWarning, UnsavedInfoWarning)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._killers import killers_of
-from runtimeinfo_conformance._plan import Fault, Plan
-from runtimeinfo_conformance._reduce_plan import RANKS, REDUCE_KEYS, Put, ReducePlan, Turn
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
-from runtimeinfo_conformance._values import CHANGING_KIND
+from runtimeinfo_conformance.plans import CHANGING_KIND, RANKS, REDUCE_KEYS, Fault, HubPlan, Plan, Put, ReducePlan, Turn
 
 FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from runtimeinfo import REQUIREMENTS
-from runtimeinfo_conformance._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance._execution import Watching, execute
-from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Leg
-from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._reduce_plan import ReducePlan
 from runtimeinfo_conformance._subject import (
     AnySubject,
     HubSubject,
@@ -25,6 +21,7 @@ from runtimeinfo_conformance.guards import Exited, Guard, Hung, Watch
 from runtimeinfo_conformance.judges import JUDGES, Case
 from runtimeinfo_conformance.judges.hub import HubFinding, judge_hub
 from runtimeinfo_conformance.judges.reduce import judge_reduce
+from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, HubPlan, Plan, ReducePlan
 
 
 def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | None = None) -> None:

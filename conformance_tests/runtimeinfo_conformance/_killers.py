@@ -10,11 +10,7 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
-from runtimeinfo_conformance._any_plan import AnyPlan
-from runtimeinfo_conformance._hub_plan import HubPlan
-from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._plan_text import parse_plan
-from runtimeinfo_conformance._values import is_available
+from runtimeinfo_conformance.plans import AnyPlan, HubPlan, Plan, is_available, parse_plan
 
 
 @cache

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtimeinfo import CLOSES, InfoReader, Lifecycle, current_hub, hears_everything
-from runtimeinfo_conformance._plan import Fault, Plan, PlannedError
-from runtimeinfo_conformance._reads import Item
 from runtimeinfo_conformance._shared_view import Onlooker, SharedView
+from runtimeinfo_conformance.plans import Fault, Item, Plan, PlannedError
 
 # At these all that the hub holds has to be there for others: SHARE-03.
 _EVERYTHING = frozenset(

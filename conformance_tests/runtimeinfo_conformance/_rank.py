@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_conformance._reduce_plan import RANKS, Turn
+from runtimeinfo_conformance.plans import RANKS, Turn
 
 # Seconds that a rank waits for another. It may be long until a process gets its turn where there is much to do; where
 # one does not come at all, all is as it shall be when the time is over.

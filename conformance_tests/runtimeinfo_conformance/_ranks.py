@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
 from runtimeinfo_conformance._rank import Answer, Parcel, RanksError, Reduce, be_a_rank
-from runtimeinfo_conformance._reduce_plan import RANKS, Turn
+from runtimeinfo_conformance.plans import RANKS, Turn
 
 # Seconds for all ranks together: longer than any of them waits for another.
 _HANG = 40.0

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import typer
 
 from runtimeinfo import REQUIREMENTS, Requirement
-from runtimeinfo_conformance._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance._explain import UnknownRequirementError, explain
 from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._plan_text import PlanTextError, parse_plan
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, party_of
 from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import EX_USAGE, Crash, ExitCode, Failure, Tally
 from runtimeinfo_conformance.guards import Guard
+from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, PlanTextError, parse_plan
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def replay(subject: AnySubject, requirement: str, plan: AnyPlan, *, guard: Guard
             another party.
 
     Example:
-        >>> from runtimeinfo_conformance._hub_plan import HubPlan
+        >>> from runtimeinfo_conformance.plans import HubPlan
         >>> from runtimeinfo_conformance.subjects.reference_hub import subject
         >>> replay(subject(), "HUB-02", HubPlan()).failure is None
         True

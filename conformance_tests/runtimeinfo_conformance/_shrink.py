@@ -11,9 +11,7 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
-from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
-from runtimeinfo_conformance._plan import Fault, Plan, PlanError
-from runtimeinfo_conformance._reduce_plan import ReducePlan, Turn
+from runtimeinfo_conformance.plans import Fault, HubOp, HubPlan, Plan, PlanError, ReducePlan, Turn
 
 _PLAIN_VALUES = {"update_scalar": "float", "update_scalars": "float", "refuse_scalar": "text"}
 

@@ -13,10 +13,27 @@ from hypothesis import strategies as st
 
 from runtimeinfo_conformance._execution import HOOK_ORDERS
 from runtimeinfo_conformance._fixed_plans import FAULT_KINDS, events_of
-from runtimeinfo_conformance._hub_plan import INFO_KEYS, INFO_VALUES, SCALAR_KEYS, HubOp, HubPlan
-from runtimeinfo_conformance._plan import Fault, Plan, Values
-from runtimeinfo_conformance._reduce_plan import RANKS, REDUCE_KEYS, REDUCE_VALUES, Put, ReducePlan, Turn
-from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS, is_available
+from runtimeinfo_conformance.plans import (
+    CHANGING_KIND,
+    INFO_KEYS,
+    INFO_VALUES,
+    OTHER_KINDS,
+    RANKS,
+    REDUCE_KEYS,
+    REDUCE_VALUES,
+    SCALAR_KEYS,
+    SCALAR_KINDS,
+    TENSOR_KINDS,
+    Fault,
+    HubOp,
+    HubPlan,
+    Plan,
+    Put,
+    ReducePlan,
+    Turn,
+    Values,
+    is_available,
+)
 
 # To build a strategy costs more than to draw from it: what depends on no plan is built once.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, MessageHub, Requirement, shown
 from runtimeinfo._requirement import Party
-from runtimeinfo_conformance._plan import Plan
+from runtimeinfo_conformance.plans import Plan
 
 
 class SubjectError(Exception):

@@ -8,10 +8,10 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
 from runtimeinfo import REQUIREMENTS, Requirement
-from runtimeinfo_conformance._any_plan import AnyPlan
 from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming
 from runtimeinfo_conformance.judges import Finding
+from runtimeinfo_conformance.plans import AnyPlan
 
 if TYPE_CHECKING:  # a waiver is judged by a replay, and that gives a verdict
     from runtimeinfo_conformance._waivers import WaivedFailure, Waiver

@@ -12,12 +12,11 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from runtimeinfo import REQUIREMENTS
-from runtimeinfo_conformance._any_plan import AnyPlan
-from runtimeinfo_conformance._plan_text import PlanTextError, parse_plan
 from runtimeinfo_conformance._replay import ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
 from runtimeinfo_conformance._verdict import Failure
 from runtimeinfo_conformance.guards import Guard
+from runtimeinfo_conformance.plans import AnyPlan, PlanTextError, parse_plan
 
 _TABLE = "waiver"
 

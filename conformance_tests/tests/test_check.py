@@ -10,11 +10,11 @@ from simple_hub import SimpleHub
 
 from runtimeinfo_conformance import HubSubject, Plan, PlannedError, Subject, SubjectError, _canaries
 from runtimeinfo_conformance._check import check
-from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import ExitCode, Report, Tally, Verdict
 from runtimeinfo_conformance.mutants import Mutant
+from runtimeinfo_conformance.plans import HubPlan
 
 QUICK = PROFILES["quick"]
 

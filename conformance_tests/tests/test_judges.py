@@ -25,11 +25,11 @@ from simple_hub import SimpleHub
 from runtimeinfo import REQUIREMENTS, use_hub
 from runtimeinfo_conformance import Batch, Fault, HubSubject, Plan
 from runtimeinfo_conformance._execution import execute
-from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance.judges import JUDGES, Case, Finding
 from runtimeinfo_conformance.judges._judge import judge
 from runtimeinfo_conformance.judges.hub import judge_hub
 from runtimeinfo_conformance.judges.life import find_batch
+from runtimeinfo_conformance.plans import HubOp, HubPlan
 
 
 def findings(requirement: str, plan: Plan, kind: type[Trainer] = Trainer) -> list[Finding]:

@@ -14,11 +14,11 @@ from simple_hub import SimpleHub
 import runtimeinfo
 from runtimeinfo_conformance import HubSubject, Plan, Subject
 from runtimeinfo_conformance._check import check
-from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance._judging import find_killer, judge_plan
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import ExitCode, Report, Tally, Verdict
 from runtimeinfo_conformance.guards import Guard, SubjectMisbehaved
+from runtimeinfo_conformance.plans import HubOp, HubPlan
 
 PATIENCE = 0.3
 

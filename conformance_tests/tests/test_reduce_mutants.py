@@ -12,14 +12,13 @@ from runtimeinfo_conformance import ReduceSubject, SubjectError, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._fixed_plans import reduce_plans
 from runtimeinfo_conformance._judging import find_killer, judge_plan
-from runtimeinfo_conformance._plan_text import parse_plan
 from runtimeinfo_conformance._profile import Profile
-from runtimeinfo_conformance._reduce_plan import Put, ReducePlan, Turn
 from runtimeinfo_conformance._replay import replay
 from runtimeinfo_conformance._shrink import shrink
 from runtimeinfo_conformance._verdict import ExitCode, Tally, Verdict
 from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.mutants import REDUCE_MUTANTS, ReduceMutant
+from runtimeinfo_conformance.plans import Put, ReducePlan, Turn, parse_plan
 from runtimeinfo_conformance.subjects import reference_reducer
 
 MUSTS = [rule.id for rule in REQUIREMENTS.values() if rule.party == "reducer" and rule.untestable is None]

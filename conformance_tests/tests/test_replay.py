@@ -12,10 +12,9 @@ from simple_hub import SimpleHub
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
-from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
-from runtimeinfo_conformance._plan_text import parse_plan
 from runtimeinfo_conformance._replay import ReplayError, replay, replay_command, replay_line
 from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode
+from runtimeinfo_conformance.plans import HubOp, HubPlan, parse_plan
 
 HALF = Plan(val_batches=1, metrics=(("acc", "float"),), fault=Fault("before_val_iter"))
 

@@ -9,8 +9,8 @@ from simple_hub import SimpleHub
 from runtimeinfo import CAPABILITIES
 from runtimeinfo_conformance import HubSubject, Plan, Subject
 from runtimeinfo_conformance._fixed_plans import fixed_plans
-from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._search import draw_plans
+from runtimeinfo_conformance.plans import HubPlan
 
 BARE = Subject("bare", "1", run=print)
 HUB = HubSubject("hub", "1", make=SimpleHub)

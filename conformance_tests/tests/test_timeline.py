@@ -6,13 +6,12 @@ import pytest
 from broken_runners import LeavesScopesOpen, subject_of
 
 from runtimeinfo_conformance import Plan
-from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._observation import Leg, Record
-from runtimeinfo_conformance._plan import Fault
 from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import Failure, Tally
 from runtimeinfo_conformance.judges import Finding
+from runtimeinfo_conformance.plans import Fault, HubPlan
 
 
 class BrokenRepr:

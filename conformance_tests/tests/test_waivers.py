@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from simple_hub import SimpleHub
 
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
-from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance._waivers import Waiver, WaiverJudgement, Waivers, judge_waivers, load_waivers
+from runtimeinfo_conformance.plans import HubOp, HubPlan
 
 HALF = Plan(val_batches=1, metrics=(("acc", "float"),), fault=Fault("before_val_iter"))
 LAST_DAY = date(2027, 3, 31)

@@ -24,8 +24,7 @@ from runtimeinfo_adapters.distributed._marks import NOTHING, Marks
 from runtimeinfo_adapters.distributed._shares import Shares
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_conformance import _explain, _rank, _replay, _target
-from runtimeinfo_conformance._hub_plan import HubPlan
-from runtimeinfo_conformance._plan_text import parse_plan
+from runtimeinfo_conformance.plans import HubPlan, parse_plan
 from runtimeinfo_conformance.reports import check_folder
 from runtimeinfo_conformance.subjects.reference_hub import subject as hub_subject
 from runtimeinfo_conformance.traces import TraceHook, check_trace

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from runtimeinfo import REQUIREMENTS, RunnerError
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
-from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._values import is_same
+from runtimeinfo_conformance.plans import Plan, is_same
 
 
 class Finding(NamedTuple):

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runtimeinfo import MessageHub, scalar_value
-from runtimeinfo_conformance._hub_plan import HubModel, HubOp, HubPlan, is_resumed
 from runtimeinfo_conformance._subject import HubSubject
-from runtimeinfo_conformance._values import make_value
 from runtimeinfo_conformance.judges._judge import Finding
+from runtimeinfo_conformance.plans import HubModel, HubOp, HubPlan, is_resumed, make_value
 
 _NOTHING = "nothing published"
 _ABSENT = "nobody published this"

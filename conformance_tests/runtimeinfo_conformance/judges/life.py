@@ -8,9 +8,8 @@ from typing import Any, cast
 
 from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
 from runtimeinfo_conformance._observation import Expectation, Record
-from runtimeinfo_conformance._plan import Batch
-from runtimeinfo_conformance._values import is_same
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.plans import Batch, is_same
 
 
 @judge("LIFE-01")

@@ -12,10 +12,11 @@ from typing import Any
 
 from runtimeinfo_conformance._rank import Answer
 from runtimeinfo_conformance._ranks import shared_ranks
-from runtimeinfo_conformance._reduce_plan import RANKS, Demand, ReduceModel, ReducePlan, Turn, Values, statistics
 from runtimeinfo_conformance._subject import ReduceSubject
 from runtimeinfo_conformance.judges._judge import Finding
 from runtimeinfo_conformance.judges.hub import HubFinding
+from runtimeinfo_conformance.plans import RANKS, Demand, ReduceModel, ReducePlan, Turn, statistics
+from runtimeinfo_conformance.plans._reduce_plan import Values
 
 _RESULT = "a result"
 _ERROR = "an error"

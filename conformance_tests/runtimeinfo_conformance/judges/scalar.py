@@ -7,9 +7,9 @@ from typing import Any
 
 from runtimeinfo import is_scalar, scalar_value
 from runtimeinfo_conformance._observation import Record
-from runtimeinfo_conformance._values import CHANGING_KIND
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges.count import refused
+from runtimeinfo_conformance.plans import CHANGING_KIND
 
 
 @judge("SCALAR-02")

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from runtimeinfo import EVENTS, FREE_EVENTS, HOOK_POINTS
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance.mutants._faults import ShownRunner, double, drop, show, stale, swap
 from runtimeinfo_conformance.mutants._leaks import LeftoverCounters, LeftoverHistories
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
+from runtimeinfo_conformance.plans import Plan
 
 _COUNTERS = ("epoch", "iter", "max_epochs", "max_iters")
 

@@ -12,8 +12,8 @@ from typing import Any
 from runtimeinfo.board import find_board, layout
 from runtimeinfo_adapters.sharing import Board
 from runtimeinfo_conformance._observation import Recorder
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+from runtimeinfo_conformance.plans import Plan
 
 Change = Callable[[Any], dict[int, int]]
 """What is other than it is, by cells: called with the hub."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance.mutants._faults import ShownRunner
+from runtimeinfo_conformance.plans import Plan
 
 
 class _HalvedRates:

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from runtimeinfo import InfoReader, MissingScalarError, ScalarHistory, use_hub
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+from runtimeinfo_conformance.plans import Plan
 
 
 class Answers:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from runtimeinfo import CLOSES, HOOK_POINTS
-from runtimeinfo_conformance._plan import PlannedError
 from runtimeinfo_conformance.mutants._faults import ShownRunner
 from runtimeinfo_conformance.mutants._mutant import Call
+from runtimeinfo_conformance.plans import PlannedError
 
 
 def lose(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:

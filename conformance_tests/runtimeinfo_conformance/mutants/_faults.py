@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from runtimeinfo import ABORT, FREE_EVENTS, RuntimeInfoHook
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+from runtimeinfo_conformance.plans import Plan
 
 Shown = Callable[[Plan, Any], dict[str, Any]]
 """What is other than it is: called with the plan and the runner."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from runtimeinfo import RuntimeInfoHook
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance.mutants._faults import ShownRunner
 from runtimeinfo_conformance.mutants._mutant import Call, Fault
+from runtimeinfo_conformance.plans import Plan
 
 
 class LeftoverHistories:

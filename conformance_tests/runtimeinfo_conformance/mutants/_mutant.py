@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from runtimeinfo import EVENTS, HOOK_POINTS
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._subject import Subject, testable
+from runtimeinfo_conformance.plans import Plan
 
 Call = Callable[[Any, dict[str, Any]], object]
 """Passes an event on to a hook: called with the runner and the arguments."""

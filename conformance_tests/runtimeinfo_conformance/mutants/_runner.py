@@ -7,8 +7,6 @@ from typing import Any
 
 from runtimeinfo import ABORT, RuntimeInfoHook, is_scalar
 from runtimeinfo_conformance._observation import Probe
-from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._values import CHANGING_KIND
 from runtimeinfo_conformance.judges.life import find_batch
 from runtimeinfo_conformance.mutants._board import (
     BoardLeftBehind,
@@ -58,6 +56,7 @@ from runtimeinfo_conformance.mutants._faults import (
 )
 from runtimeinfo_conformance.mutants._leaks import LeftoverHistories
 from runtimeinfo_conformance.mutants._mutant import Fault, MakeFault, Mutant
+from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
 # -- which events are lost
 

@@ -10,14 +10,12 @@ from importlib import resources
 from typing import Any, TypedDict
 
 from runtimeinfo import CLOSES, OPENS, SPEC_VERSION, __version__
-from runtimeinfo_conformance._any_plan import AnyPlan
-from runtimeinfo_conformance._hub_plan import HubPlan
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
-from runtimeinfo_conformance._reduce_plan import ReducePlan
 from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import Subject, party_of
 from runtimeinfo_conformance._text import fit, shown, shown_beside
 from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Failure, Report, Result, Verdict
+from runtimeinfo_conformance.plans import AnyPlan, HubPlan, ReducePlan
 
 SCHEMA_VERSION = 1
 """Grows by one when a reader of the version before could no longer read a report: not when a field is added."""

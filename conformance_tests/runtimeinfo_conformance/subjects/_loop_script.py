@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim.lr_scheduler import LRScheduler
 
 from runtimeinfo_adapters.pytorch import Loop
-from runtimeinfo_conformance._plan import Batch, Plan
+from runtimeinfo_conformance.plans import Batch, Plan
 
 CAPABILITIES = frozenset(
     {

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters.accelerate import attach
-from runtimeinfo_conformance._plan import Batch, Plan
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Batch, Plan
 from runtimeinfo_conformance.subjects._loop_script import CAPABILITIES, LoopScript
 
 _accelerate: Any = import_framework(

@@ -13,8 +13,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver
 
 from runtimeinfo_adapters.ignite import attach
-from runtimeinfo_conformance._plan import Batch, Plan, PlannedDataset, PlannedLoader
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Batch, Plan, PlannedDataset, PlannedLoader
 
 _FILE = "checkpoint.pt"
 

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 from runtimeinfo_adapters.keras import attach  # Keras asks once for its backend
-from runtimeinfo_conformance._plan import Plan, PlannedDataset
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Plan, PlannedDataset
 
 keras: Any = importlib.import_module("keras")
 

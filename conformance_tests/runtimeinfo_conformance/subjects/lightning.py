@@ -18,8 +18,8 @@ import torch
 
 from runtimeinfo import is_scalar, scalar_value
 from runtimeinfo_adapters.lightning import attach
-from runtimeinfo_conformance._plan import Batch, Plan, PlannedLoader
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Batch, Plan, PlannedLoader
 
 
 class _Loader:

@@ -27,8 +27,8 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from runtimeinfo_adapters.mmengine import attach
-from runtimeinfo_conformance._plan import Plan
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Plan
 
 
 # Each would cost 30 ms, for a figure that nobody draws on.

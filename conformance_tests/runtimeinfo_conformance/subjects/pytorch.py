@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from runtimeinfo_adapters.pytorch import Loop
-from runtimeinfo_conformance._plan import Batch, Plan
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Batch, Plan
 from runtimeinfo_conformance.subjects._loop_script import CAPABILITIES, LoopScript
 
 

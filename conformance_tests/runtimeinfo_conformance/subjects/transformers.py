@@ -18,8 +18,8 @@ import torch
 
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters.transformers import attach
-from runtimeinfo_conformance._plan import Batch, Plan
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.plans import Batch, Plan
 
 _transformers: Any = import_framework(
     "transformers", distribution="transformers", extra="transformers", at_least="5.0", below="6"

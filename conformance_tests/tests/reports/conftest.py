@@ -11,13 +11,13 @@ from simple_hub import SimpleHub
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
-from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._observation import Leg, Record
 from runtimeinfo_conformance._verdict import Crash, Failure, Report, Result, Tally, Verdict
 from runtimeinfo_conformance._waivers import WaivedFailure, Waiver
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
+from runtimeinfo_conformance.plans import HubOp, HubPlan
 
 HOSTILE = (
     "<script>alert('x')</script> \"quoted\" & `code` |pipe| *b* [l](http://evil)\n# new\u202e \x00\x1b[31m \ud800 κ😀"

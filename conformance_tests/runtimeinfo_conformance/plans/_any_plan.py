@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtimeinfo_conformance._hub_plan import HubPlan
-from runtimeinfo_conformance._plan import Plan
-from runtimeinfo_conformance._reduce_plan import ReducePlan
+from runtimeinfo_conformance.plans._hub_plan import HubPlan
+from runtimeinfo_conformance.plans._plan import Plan
+from runtimeinfo_conformance.plans._reduce_plan import ReducePlan
 
 AnyPlan = Plan | HubPlan | ReducePlan
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from runtimeinfo_conformance._short_repr import ShortRepr
+from runtimeinfo_conformance.plans._short_repr import ShortRepr
 
 HubOpName = Literal[
     "update_info",

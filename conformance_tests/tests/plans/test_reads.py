@@ -10,8 +10,8 @@ from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._reads import Item, hearing_reads, tell_of_read
 from runtimeinfo_conformance._verdict import ExitCode
+from runtimeinfo_conformance.plans._reads import Item, hearing_reads, tell_of_read
 
 
 def test_who_listens_last_is_told() -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from runtimeinfo_conformance._short_repr import ShortRepr
+from runtimeinfo_conformance.plans._short_repr import ShortRepr
 
 RANKS = 3
 """How many ranks there are. Two would not show that one in the middle is left out."""

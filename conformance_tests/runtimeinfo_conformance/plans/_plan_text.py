@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from runtimeinfo import HOOK_POINTS
-from runtimeinfo_conformance._any_plan import AnyPlan
-from runtimeinfo_conformance._hub_plan import HubOp, HubPlan
-from runtimeinfo_conformance._plan import Fault, Plan, PlanError
-from runtimeinfo_conformance._reduce_plan import Put, ReducePlan, Turn
-from runtimeinfo_conformance._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
+from runtimeinfo_conformance.plans._any_plan import AnyPlan
+from runtimeinfo_conformance.plans._hub_plan import HubOp, HubPlan
+from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError
+from runtimeinfo_conformance.plans._reduce_plan import Put, ReducePlan, Turn
+from runtimeinfo_conformance.plans._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
 
 _PARTS: Mapping[str, type[Any]] = MappingProxyType(
     {
@@ -95,7 +95,8 @@ def parse_plan(text: str) -> AnyPlan:
         Fault(event='before_val')
         >>> parse_plan("Plan(max_epoch=2)")
         Traceback (most recent call last):
-        runtimeinfo_conformance._plan_text.PlanTextError: column 6: Plan has no 'max_epoch'; did you mean 'max_epochs'?
+        runtimeinfo_conformance.plans._plan_text.PlanTextError: column 6: Plan has no 'max_epoch'; did you mean \
+'max_epochs'?
     """
     if len(text) > _MOST_TEXT:
         raise PlanTextError(

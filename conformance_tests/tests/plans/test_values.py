@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from runtimeinfo import is_scalar
-from runtimeinfo_conformance._values import (
+from runtimeinfo_conformance.plans._values import (
     CHANGING_KIND,
     OTHER_KINDS,
     SCALAR_KINDS,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo import is_scalar
-from runtimeinfo_conformance._reads import Item, tell_of_read
-from runtimeinfo_conformance._short_repr import ShortRepr
-from runtimeinfo_conformance._values import make_value
+from runtimeinfo_conformance.plans._reads import Item, tell_of_read
+from runtimeinfo_conformance.plans._short_repr import ShortRepr
+from runtimeinfo_conformance.plans._values import make_value
 
 Stage = Literal["train", "val", "test"]
 

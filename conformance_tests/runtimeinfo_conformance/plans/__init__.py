@@ -1,0 +1,84 @@
+"""What a plan is: a small training, or what is done to a hub or to ranks, said in data."""
+
+from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
+from runtimeinfo_conformance.plans._hub_plan import (
+    INFO_KEYS,
+    INFO_VALUES,
+    SCALAR_KEYS,
+    HubModel,
+    HubOp,
+    HubPlan,
+    is_resumed,
+)
+from runtimeinfo_conformance.plans._plan import (
+    Batch,
+    Fault,
+    Plan,
+    PlanError,
+    PlannedDataset,
+    PlannedError,
+    PlannedLoader,
+    Values,
+)
+from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
+from runtimeinfo_conformance.plans._reads import Item, hearing_reads
+from runtimeinfo_conformance.plans._reduce_plan import (
+    RANKS,
+    REDUCE_KEYS,
+    REDUCE_VALUES,
+    Demand,
+    Put,
+    ReduceModel,
+    ReducePlan,
+    Turn,
+    statistics,
+)
+from runtimeinfo_conformance.plans._values import (
+    CHANGING_KIND,
+    OTHER_KINDS,
+    SCALAR_KINDS,
+    TENSOR_KINDS,
+    is_available,
+    is_same,
+    make_value,
+)
+
+__all__ = [
+    "CHANGING_KIND",
+    "INFO_KEYS",
+    "INFO_VALUES",
+    "OTHER_KINDS",
+    "PLAN_KINDS",
+    "RANKS",
+    "REDUCE_KEYS",
+    "REDUCE_VALUES",
+    "SCALAR_KEYS",
+    "SCALAR_KINDS",
+    "TENSOR_KINDS",
+    "AnyPlan",
+    "Batch",
+    "Demand",
+    "Fault",
+    "HubModel",
+    "HubOp",
+    "HubPlan",
+    "Item",
+    "Plan",
+    "PlanError",
+    "PlanTextError",
+    "PlannedDataset",
+    "PlannedError",
+    "PlannedLoader",
+    "Put",
+    "ReduceModel",
+    "ReducePlan",
+    "Turn",
+    "Values",
+    "hearing_reads",
+    "is_available",
+    "is_resumed",
+    "is_same",
+    "make_value",
+    "parse_plan",
+    "statistics",
+]
