@@ -10,11 +10,11 @@ from typing import Any
 
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._subject import AnySubject
 from runtimeinfo_conformance._verdict import Tally
 from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS, UNNOTICEABLE, automatic_mutants
+from runtimeinfo_conformance.search import draw_plans
 from runtimeinfo_conformance.subjects import pytorch, reference_hub
 
 CI_PLANS = PROFILES["ci"].plans

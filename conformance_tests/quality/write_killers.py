@@ -1,4 +1,4 @@
-"""Writes the smallest plan that shows each fault: ``runtimeinfo_conformance/killers.txt``.
+"""Writes the smallest plan that shows each fault: ``runtimeinfo_conformance/search/killers.txt``.
 
 python conformance_tests/quality/write_killers.py
 """
@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import runtimeinfo_conformance
+from runtimeinfo_conformance import search
 from runtimeinfo_conformance._judging import find_killer
-from runtimeinfo_conformance._search import draw_plans
-from runtimeinfo_conformance._shrink import shrink
 from runtimeinfo_conformance._subject import AnySubject
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
+from runtimeinfo_conformance.search import draw_plans, shrink
 from runtimeinfo_conformance.subjects import pytorch, reference_hub
 
-FILE = Path(runtimeinfo_conformance.__file__).parent / "killers.txt"
+FILE = Path(search.__file__).parent / "killers.txt"
 
 SEARCH = 1000  # plans
 SHRINK = 1000

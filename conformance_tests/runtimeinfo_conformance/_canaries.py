@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from runtimeinfo_conformance._judging import find_killer
-from runtimeinfo_conformance._killers import killers
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
+from runtimeinfo_conformance.search import killers
 
 
 def survivors(

@@ -12,13 +12,12 @@ from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import Profile
-from runtimeinfo_conformance._search import draw_plans
-from runtimeinfo_conformance._shrink import shrink
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
 from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict
 from runtimeinfo_conformance._waivers import WaivedFailure, WaiverJudgement, Waivers, judge_waivers, load_waivers
 from runtimeinfo_conformance.guards import Guard
+from runtimeinfo_conformance.search import draw_plans, shrink
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""

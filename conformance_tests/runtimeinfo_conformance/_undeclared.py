@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS
-from runtimeinfo_conformance._fixed_plans import fixed_plans
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._subject import Subject, is_upcoming, testable
 from runtimeinfo_conformance._verdict import Tally
 from runtimeinfo_conformance.guards import Guard
+from runtimeinfo_conformance.search import fixed_plans
 
 # A capability that only lets more happen is seen in nothing but a requirement of its own.
 _SEEN = frozenset(name for rule in REQUIREMENTS.values() for name in rule.capabilities)

@@ -8,8 +8,8 @@ from broken_runners import Trainer, correct, subject_of
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject, _canaries
 from runtimeinfo_conformance._canaries import survivors
-from runtimeinfo_conformance._fixed_plans import fixed_plans
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS, Mutant
+from runtimeinfo_conformance.search import fixed_plans
 
 Told = list[tuple[str, int, int]]
 

@@ -10,9 +10,9 @@ from runtimeinfo_conformance import HubSubject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._judging import find_killer
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._verdict import ExitCode
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, HubMutant
+from runtimeinfo_conformance.search import draw_plans
 from runtimeinfo_conformance.subjects import reference_hub
 
 

@@ -7,16 +7,14 @@ from broken_runners import correct
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Subject, _subject
-from runtimeinfo_conformance._fixed_plans import fixed_plans
 from runtimeinfo_conformance._judging import find_killer, judge_plan
-from runtimeinfo_conformance._killers import killers
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance._subject import AnySubject
 from runtimeinfo_conformance._verdict import Tally
 from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.judges import JUDGES
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS, HubMutant, Mutant
+from runtimeinfo_conformance.search import draw_plans, fixed_plans, killers
 from runtimeinfo_conformance.subjects import pytorch
 
 MUSTS = [

@@ -10,15 +10,14 @@ import pytest
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import ReduceSubject, SubjectError, _subject
 from runtimeinfo_conformance._check import check
-from runtimeinfo_conformance._fixed_plans import reduce_plans
 from runtimeinfo_conformance._judging import find_killer, judge_plan
 from runtimeinfo_conformance._profile import Profile
 from runtimeinfo_conformance._replay import replay
-from runtimeinfo_conformance._shrink import shrink
 from runtimeinfo_conformance._verdict import ExitCode, Tally, Verdict
 from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.mutants import REDUCE_MUTANTS, ReduceMutant
 from runtimeinfo_conformance.plans import Put, ReducePlan, Turn, parse_plan
+from runtimeinfo_conformance.search import fixed_plans, shrink
 from runtimeinfo_conformance.subjects import reference_reducer
 
 MUSTS = [rule.id for rule in REQUIREMENTS.values() if rule.party == "reducer" and rule.untestable is None]
@@ -26,13 +25,15 @@ MUSTS = [rule.id for rule in REQUIREMENTS.values() if rule.party == "reducer" an
 SHORT = Profile("short", plans=30, canary_plans=0)
 
 
+ALL_PLANS = fixed_plans(reference_reducer.subject())
+
 # A plan in which a rank does not come takes seconds, and shows nothing else.
-PLANS = [plan for plan in reduce_plans() if all(turn.fault != "absent" for turn in plan.turns)]
+PLANS = [plan for plan in ALL_PLANS if all(turn.fault != "absent" for turn in plan.turns)]
 
 
 def only_its_own_is_broken(mutant: ReduceMutant) -> bool:
     tally, guard = Tally(), Guard()
-    for plan in PLANS if mutant.requirement != "DIST-07" else reduce_plans():
+    for plan in PLANS if mutant.requirement != "DIST-07" else ALL_PLANS:
         judge_plan(mutant.subject(), plan, tally, guard)
         broken = {id for id, count in tally.counts.items() if count.failure is not None}
         if tally.crash is not None or not broken <= {mutant.requirement}:
@@ -95,7 +96,7 @@ def test_a_subject_is_declared_as_the_others_are() -> None:
     assert _subject.testable(claims_the_first) == MUSTS, "all of them upcoming"
 
 
-@pytest.mark.parametrize("plan", reduce_plans(), ids=range(len(reduce_plans())))
+@pytest.mark.parametrize("plan", ALL_PLANS, ids=range(len(ALL_PLANS)))
 def test_a_plan_is_read_back_from_its_text(plan: ReducePlan) -> None:
     assert parse_plan(repr(plan)) == plan
 

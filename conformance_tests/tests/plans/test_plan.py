@@ -10,8 +10,8 @@ from hypothesis import given
 from runtimeinfo import CAPABILITIES
 from runtimeinfo_conformance import Batch, Fault, Plan
 from runtimeinfo_conformance._execution import execute
-from runtimeinfo_conformance._strategies import plans
 from runtimeinfo_conformance.plans._plan import PlanError
+from runtimeinfo_conformance.search._strategies import plans
 
 
 @given(plans(frozenset(CAPABILITIES)))

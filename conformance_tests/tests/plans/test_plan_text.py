@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimeinfo_conformance import Fault, Plan
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance.plans._hub_plan import INFO_VALUES, HubOp, HubPlan
 from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
+from runtimeinfo_conformance.search import draw_plans
 from runtimeinfo_conformance.subjects import pytorch, reference_hub
 
 RICH = (

@@ -9,10 +9,10 @@ from simple_hub import SimpleHub
 from runtimeinfo import ABORT, CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _subject
 from runtimeinfo_conformance._execution import execute
-from runtimeinfo_conformance._fixed_plans import events_of, fixed_plans
-from runtimeinfo_conformance._killers import killers
 from runtimeinfo_conformance.judges import JUDGES, Case
 from runtimeinfo_conformance.plans import HubPlan
+from runtimeinfo_conformance.search._fixed_plans import events_of, fixed_plans
+from runtimeinfo_conformance.search._killers import killers
 from runtimeinfo_conformance.subjects import mmengine, pytorch
 
 EVENTS = {*OPENS, *CLOSES}

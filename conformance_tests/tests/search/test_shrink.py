@@ -7,9 +7,9 @@ from hypothesis import given, settings
 
 from runtimeinfo import CAPABILITIES
 from runtimeinfo_conformance import Fault, Plan
-from runtimeinfo_conformance._shrink import shrink
-from runtimeinfo_conformance._strategies import plans
 from runtimeinfo_conformance.plans import HubOp, HubPlan
+from runtimeinfo_conformance.search._shrink import shrink
+from runtimeinfo_conformance.search._strategies import plans
 
 LARGE = Plan(
     max_epochs=3,

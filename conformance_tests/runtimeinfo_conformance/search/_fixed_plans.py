@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from runtimeinfo_conformance._killers import killers_of
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
 from runtimeinfo_conformance.plans import CHANGING_KIND, RANKS, REDUCE_KEYS, Fault, HubPlan, Plan, Put, ReducePlan, Turn
+from runtimeinfo_conformance.search._killers import killers_of
 
 FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
 
@@ -17,11 +17,11 @@ def fixed_plans(subject: AnySubject) -> list[Any]:
     if isinstance(subject, HubSubject):
         return [HubPlan(), *killers_of(HubPlan)]
     if isinstance(subject, ReduceSubject):
-        return reduce_plans()
+        return _reduce_plans()
     return _runner_plans(subject.capabilities)
 
 
-def reduce_plans() -> list[ReducePlan]:
+def _reduce_plans() -> list[ReducePlan]:
     """Return plans for what reduces, each of which shows something else. They are few: ranks that wait take seconds."""
     key, other = REDUCE_KEYS[:2]
     everywhere = tuple(Put(rank, key, value, rank + 1) for rank, value in enumerate((8.0, 0.1, -2.5)))

@@ -21,7 +21,7 @@ def killers() -> Mapping[tuple[str, str], AnyPlan]:
         >>> killers()["STAGE-02", "the stage is 'eval'"]
         Plan(val_batches=0)
     """
-    text = resources.files("runtimeinfo_conformance").joinpath("killers.txt").read_text(encoding="utf-8")
+    text = resources.files("runtimeinfo_conformance.search").joinpath("killers.txt").read_text(encoding="utf-8")
     entries = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     return MappingProxyType({(requirement, name): parse_plan(plan) for requirement, name, plan in entries})
 

@@ -12,7 +12,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from runtimeinfo_conformance._execution import HOOK_ORDERS
-from runtimeinfo_conformance._fixed_plans import FAULT_KINDS, events_of
 from runtimeinfo_conformance.plans import (
     CHANGING_KIND,
     INFO_KEYS,
@@ -34,6 +33,7 @@ from runtimeinfo_conformance.plans import (
     Values,
     is_available,
 )
+from runtimeinfo_conformance.search._fixed_plans import FAULT_KINDS, events_of
 
 # To build a strategy costs more than to draw from it: what depends on no plan is built once.
 

@@ -7,9 +7,9 @@ from broken_runners import correct
 
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._judging import find_killer
-from runtimeinfo_conformance._killers import killers, killers_of
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS, HubMutant, Mutant
 from runtimeinfo_conformance.plans import HubPlan
+from runtimeinfo_conformance.search._killers import killers, killers_of
 from runtimeinfo_conformance.subjects import mmengine, pytorch
 
 NAMED = {(mutant.requirement, mutant.name) for mutant in (*RUNNER_MUTANTS, *HUB_MUTANTS)}

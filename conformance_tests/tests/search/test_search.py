@@ -8,9 +8,9 @@ from simple_hub import SimpleHub
 
 from runtimeinfo import CAPABILITIES
 from runtimeinfo_conformance import HubSubject, Plan, Subject
-from runtimeinfo_conformance._fixed_plans import fixed_plans
-from runtimeinfo_conformance._search import draw_plans
 from runtimeinfo_conformance.plans import HubPlan
+from runtimeinfo_conformance.search._fixed_plans import fixed_plans
+from runtimeinfo_conformance.search._search import draw_plans
 
 BARE = Subject("bare", "1", run=print)
 HUB = HubSubject("hub", "1", make=SimpleHub)
@@ -18,7 +18,7 @@ HUB = HubSubject("hub", "1", make=SimpleHub)
 SCRIPT = """
 import hashlib
 from runtimeinfo_conformance import Subject
-from runtimeinfo_conformance._search import draw_plans
+from runtimeinfo_conformance.search._search import draw_plans
 subject = Subject("any", "1", run=print, capabilities={"val", "resume", "outputs", "metrics", "optimizers"})
 print(hashlib.sha256(repr(draw_plans(subject, 100, seed=SEED)).encode()).hexdigest())
 """

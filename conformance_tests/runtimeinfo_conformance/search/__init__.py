@@ -1,0 +1,13 @@
+"""Which plans are tried: some always, others drawn, and smaller ones where something is broken."""
+
+from runtimeinfo_conformance.search._fixed_plans import fixed_plans
+from runtimeinfo_conformance.search._killers import killers
+from runtimeinfo_conformance.search._search import draw_plans
+from runtimeinfo_conformance.search._shrink import shrink
+
+__all__ = [
+    "draw_plans",
+    "fixed_plans",
+    "killers",
+    "shrink",
+]
