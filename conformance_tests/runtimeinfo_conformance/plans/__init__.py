@@ -10,17 +10,9 @@ from runtimeinfo_conformance.plans._hub_plan import (
     HubPlan,
     is_resumed,
 )
-from runtimeinfo_conformance.plans._plan import (
-    Batch,
-    Fault,
-    Plan,
-    PlanError,
-    PlannedDataset,
-    PlannedError,
-    PlannedLoader,
-    Values,
-)
+from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError, PlannedError, Values
 from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
+from runtimeinfo_conformance.plans._planned_data import Batch, PlannedDataset, PlannedLoader
 from runtimeinfo_conformance.plans._reads import Item, hearing_reads
 from runtimeinfo_conformance.plans._reduce_plan import (
     RANKS,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo import is_scalar
-from runtimeinfo_conformance.plans._reads import Item, tell_of_read
+from runtimeinfo_conformance.plans._planned_data import PlannedDataset, PlannedLoader, SizedPlannedLoader
 from runtimeinfo_conformance.plans._short_repr import ShortRepr
 from runtimeinfo_conformance.plans._values import make_value
-
-Stage = Literal["train", "val", "test"]
 
 Values = tuple[tuple[str, str], ...]
 """Names and kinds of outputs or metrics."""
@@ -24,7 +21,7 @@ class Fault(ShortRepr):
 
     Attributes:
         event: At which event.
-        occurrence: The how manieth of them, from 0.
+        occurrence: At which of its occurrences, from 0.
         kind: ``"error"`` for an Exception, ``"interrupt"`` for a KeyboardInterrupt.
     """
 
@@ -39,76 +36,6 @@ class PlannedError(Exception):
 
 class PlanError(ValueError):
     """There is no such training."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch of the kit's data.
-
-    Attributes:
-        stage: Whose loader it comes from.
-        index: Its place in the loader, from 0.
-        outputs: What a training step on it shall return.
-        stop: Whether the user asks to stop the training after it.
-    """
-
-    stage: Stage
-    index: int
-    outputs: dict[str, Any]
-    stop: bool = False
-
-
-class PlannedDataset:
-    """A dataset of the kit's batches; `metainfo` only if the plan has some.
-
-    Args:
-        plan: The plan.
-        stage: Which part of the data.
-        length: How many batches.
-    """
-
-    def __init__(self, plan: Plan, stage: Stage, length: int) -> None:
-        self._plan = plan
-        self._stage: Stage = stage
-        self._length = length
-        # Which epoch an item is drawn for: it begins anew where the index does not grow.
-        self._epoch = plan.start_epoch
-        self._last = -1
-        if plan.metainfo is not None and stage == "train":
-            self.metainfo: dict[str, Any] = plan.metainfo
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> Batch:
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        if index <= self._last:
-            self._epoch += 1
-        self._last = index
-        tell_of_read(Item(self._stage, self._epoch, index))
-        if self._stage != "train":
-            return Batch(self._stage, index, {})
-        turn = self._epoch * self._length + index
-        return Batch("train", index, self._plan.outputs_of(turn), stop=turn + 1 == self._plan.stop_after)
-
-
-class PlannedLoader:
-    """A loader over a `PlannedDataset`, in order, in this process."""
-
-    def __init__(self, dataset: PlannedDataset) -> None:
-        self.dataset = dataset
-
-    def __iter__(self) -> Iterator[Batch]:
-        for index in range(len(self.dataset)):
-            yield self.dataset[index]
-
-
-class SizedPlannedLoader(PlannedLoader):
-    """A loader which knows its length."""
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
 
 _LEAST = {

@@ -1,0 +1,84 @@
+"""The data of a plan: batches, and the datasets and loaders that hand them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from runtimeinfo_conformance.plans._reads import Item, tell_of_read
+
+if TYPE_CHECKING:
+    from runtimeinfo_conformance.plans._plan import Plan
+
+Stage = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of the kit's data.
+
+    Attributes:
+        stage: Whose loader it comes from.
+        index: Its place in the loader, from 0.
+        outputs: What a training step on it shall return.
+        stop: Whether the user asks to stop the training after it.
+    """
+
+    stage: Stage
+    index: int
+    outputs: dict[str, Any]
+    stop: bool = False
+
+
+class PlannedDataset:
+    """A dataset of the kit's batches; `metainfo` only if the plan has some.
+
+    Args:
+        plan: The plan.
+        stage: Which part of the data.
+        length: How many batches.
+    """
+
+    def __init__(self, plan: Plan, stage: Stage, length: int) -> None:
+        self._plan = plan
+        self._stage: Stage = stage
+        self._length = length
+        # Which epoch an item is drawn for: it begins anew where the index does not grow.
+        self._epoch = plan.start_epoch
+        self._last = -1
+        if plan.metainfo is not None and stage == "train":
+            self.metainfo: dict[str, Any] = plan.metainfo
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        if index <= self._last:
+            self._epoch += 1
+        self._last = index
+        tell_of_read(Item(self._stage, self._epoch, index))
+        if self._stage != "train":
+            return Batch(self._stage, index, {})
+        turn = self._epoch * self._length + index
+        return Batch("train", index, self._plan.outputs_of(turn), stop=turn + 1 == self._plan.stop_after)
+
+
+class PlannedLoader:
+    """A loader over a `PlannedDataset`, in order, in this process."""
+
+    def __init__(self, dataset: PlannedDataset) -> None:
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index in range(len(self.dataset)):
+            yield self.dataset[index]
+
+
+class SizedPlannedLoader(PlannedLoader):
+    """A loader which knows its length."""
+
+    def __len__(self) -> int:
+        return len(self.dataset)
