@@ -10,8 +10,9 @@ import numpy as np
 
 from runtimeinfo import MessageHub, scalar_value
 from runtimeinfo_conformance._subject import HubSubject
+from runtimeinfo_conformance.judges._hub_model import HubModel
 from runtimeinfo_conformance.judges._judge import Finding
-from runtimeinfo_conformance.plans import HubModel, HubOp, HubPlan, is_resumed, make_value
+from runtimeinfo_conformance.plans import HubOp, HubPlan, is_resumed, make_value
 
 _NOTHING = "nothing published"
 _ABSENT = "nobody published this"

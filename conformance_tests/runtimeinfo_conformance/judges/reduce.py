@@ -14,9 +14,9 @@ from runtimeinfo_conformance._rank import Answer
 from runtimeinfo_conformance._ranks import shared_ranks
 from runtimeinfo_conformance._subject import ReduceSubject
 from runtimeinfo_conformance.judges._judge import Finding
+from runtimeinfo_conformance.judges._reduce_model import Demand, Entries, ReduceModel, statistics
 from runtimeinfo_conformance.judges.hub import HubFinding
-from runtimeinfo_conformance.plans import RANKS, Demand, ReduceModel, ReducePlan, Turn, statistics
-from runtimeinfo_conformance.plans._reduce_plan import Values
+from runtimeinfo_conformance.plans import RANKS, ReducePlan, Turn
 
 _RESULT = "a result"
 _ERROR = "an error"
@@ -59,7 +59,7 @@ def _judge_turn(turn: Turn, demand: Demand, model: ReduceModel, answers: list[An
 
 
 def _judge_results(
-    demanded: dict[str, Values], model: ReduceModel, answers: list[Answer], at: int
+    demanded: dict[str, Entries], model: ReduceModel, answers: list[Answer], at: int
 ) -> Iterator[HubFinding]:
     usual = "DIST-12" if model.idle else _special(model) or "DIST-02"
     for rank, answer in enumerate(answers):
@@ -90,7 +90,7 @@ def _special(model: ReduceModel) -> str | None:
     return "DIST-09" if model.has_reduced else None
 
 
-def _judged_under(key: str, entries: Values, model: ReduceModel) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _judged_under(key: str, entries: Entries, model: ReduceModel) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the requirements that a scalar is judged under, each with what it speaks of."""
     if any(math.isnan(value) for value, _ in entries):
         yield "DIST-10", ("sum", "mean", "min", "max")
@@ -104,7 +104,7 @@ def _judged_under(key: str, entries: Values, model: ReduceModel) -> Iterator[tup
         yield "DIST-03", ("min", "max")
 
 
-def _close(expected: float, observed: float, entries: Values) -> float:
+def _close(expected: float, observed: float, entries: Entries) -> float:
     """Return what is expected, if the difference is one that the order of additions makes."""
     magnitude = sum(abs(value) for value, _ in entries)
     return expected if math.isclose(expected, observed, rel_tol=1e-12, abs_tol=1e-12 * magnitude) else observed

@@ -1,0 +1,77 @@
+"""The model that the results of a reduction are compared with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from runtimeinfo_conformance.plans import RANKS, Turn
+
+Entries = list[tuple[float, int]]
+"""Values of a scalar, each with its count."""
+
+
+class Demand(NamedTuple):
+    """What a turn has to come to.
+
+    Attributes:
+        scalars: The values, with their counts, that are to be reduced for each scalar; None if nothing is.
+        lacking: The scalars that each rank lacks, if that is why nothing is reduced.
+    """
+
+    scalars: dict[str, Entries] | None
+    lacking: dict[int, tuple[str, ...]]
+
+
+@dataclass
+class ReduceModel:
+    """What the ranks have published: dictionaries, and nothing clever.
+
+    Attributes:
+        pending: For each rank, what has not been reduced of each scalar that it has.
+        has_reduced: Whether something has been reduced.
+        has_failed: Whether the turn before has not come to a result.
+        idle: The scalars of which some rank has nothing new in this turn.
+    """
+
+    pending: list[dict[str, Entries]] = field(default_factory=lambda: [{} for _ in range(RANKS)])
+    has_reduced: bool = False
+    has_failed: bool = False
+    idle: frozenset[str] = frozenset()
+
+    def begin(self, turn: Turn) -> Demand:
+        """Take what is published in a turn, and return what that has to come to."""
+        for put in turn.puts:
+            self.pending[put.rank % RANKS].setdefault(put.key, []).append((float(put.value), put.count))
+        keys = sorted({key for own in self.pending for key in own})
+        self.idle = frozenset(key for key in keys if any(not own.get(key) for own in self.pending))
+        lacking = {rank: tuple(key for key in keys if key not in own) for rank, own in enumerate(self.pending)}
+        lacking = {rank: lacks for rank, lacks in lacking.items() if lacks}
+        if turn.fault is not None or lacking:
+            return Demand(None, {} if turn.fault is not None else lacking)
+        values = {key: [entry for own in self.pending for entry in own[key]] for key in keys}
+        return Demand({key: entries for key, entries in values.items() if entries}, {})
+
+    def end(self, demand: Demand) -> None:
+        """Let what was to be reduced be reduced."""
+        self.has_failed = demand.scalars is None
+        if demand.scalars is not None:
+            self.has_reduced |= bool(demand.scalars)
+            for own in self.pending:
+                own.update({key: [] for key in own})
+
+
+def statistics(entries: Entries) -> dict[str, float]:
+    """Return what values and their counts come to."""
+    values, counts = [value for value, _ in entries], [count for _, count in entries]
+    if any(math.isnan(value) for value in values):
+        return {"sum": math.nan, "count": float(sum(counts)), "mean": math.nan, "min": math.nan, "max": math.nan}
+    total = sum(values)
+    return {
+        "sum": total,
+        "count": float(sum(counts)),
+        "mean": total / sum(counts),
+        "min": min(values),
+        "max": max(values),
+    }
