@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from runtimeinfo import REQUIREMENTS, RunnerError
 from runtimeinfo_conformance._observation import Expectation, Leg, Record
-from runtimeinfo_conformance.plans import Plan, is_same
+from runtimeinfo_conformance.judges._same import is_same
+from runtimeinfo_conformance.plans import Plan
 
 
 class Finding(NamedTuple):

@@ -9,7 +9,8 @@ from typing import Any, cast
 from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
 from runtimeinfo_conformance._observation import Expectation, Record
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
-from runtimeinfo_conformance.plans import Batch, is_same
+from runtimeinfo_conformance.judges._same import differing
+from runtimeinfo_conformance.plans import Batch
 
 
 @judge("LIFE-01")
@@ -218,20 +219,14 @@ def finds_the_run(case: Case) -> Iterator[Finding]:
         is_inside = is_inside or record.event == "before_run"
         held = {**record.info, **record.scalars}
         if is_inside and held:
-            yield Finding(at, *_differing(held, record.current))
+            yield Finding(at, *differing(held, record.current))
         is_inside = is_inside and record.event != "after_run"
         if is_inside:
             goes_on.add(at)
     for glance in case.leg.glances:
         if glance.at in goes_on:
-            expected, found = _differing(glance.held, glance.current)
+            expected, found = differing(glance.held, glance.current)
             yield Finding(glance.at, {"where data is read": expected}, {"where data is read": found})
-
-
-def _differing(held: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return those that are not answered as they are held: what is held, and what is answered."""
-    keys = [key for key, value in held.items() if not (value is current[key] or is_same(value, current[key]))]
-    return {key: held[key] for key in keys}, {key: current[key] for key in keys}
 
 
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:

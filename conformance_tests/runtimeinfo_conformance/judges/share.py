@@ -9,7 +9,7 @@ from runtimeinfo.board import layout
 from runtimeinfo.board.text import NotTextError, encode
 from runtimeinfo_conformance._observation import Read
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
-from runtimeinfo_conformance.plans import is_same
+from runtimeinfo_conformance.judges._same import differing
 
 # No worker fetches ahead here: what is left is the iteration that is published once its batch is there, and a batch
 # that the framework fetches ahead.
@@ -55,7 +55,7 @@ def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
             held = {**infos, **{key: values[-1] for key, values in record.scalars.items() if values}}
             found = {key: record.shared.held.get(key, "nothing") for key in held}
             if held:
-                yield Finding(at, *_differing(held, found))
+                yield Finding(at, *differing(held, found))
 
 
 @judge("SHARE-05")
@@ -124,8 +124,3 @@ def _has_place(value: Any) -> bool:
     except NotTextError:
         return False
     return True
-
-
-def _differing(held: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    keys = [key for key, value in held.items() if not is_same(value, found[key])]
-    return {key: held[key] for key in keys}, {key: found[key] for key in keys}

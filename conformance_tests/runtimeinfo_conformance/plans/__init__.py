@@ -27,7 +27,6 @@ from runtimeinfo_conformance.plans._values import (
     SCALAR_KINDS,
     TENSOR_KINDS,
     is_available,
-    is_same,
     make_value,
 )
 
@@ -62,7 +61,6 @@ __all__ = [
     "hearing_reads",
     "is_available",
     "is_resumed",
-    "is_same",
     "make_value",
     "parse_plan",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -84,35 +84,3 @@ def make_value(kind: str, turn: int) -> Any:
     if kind == CHANGING_KIND:
         kind = "float" if turn % 2 == 0 else "text"
     return _KINDS[kind](number)
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None)})
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Compare two values: NaN equals NaN, an array equals its elements."""
-    kind = cast("type[Any]", type(one))
-    # Nearly all are plain, and to make arrays of them takes ten times as long.
-    if kind is type(other) and kind in _PLAIN:
-        return bool(one == other or (kind is float and one != one and other != other))
-    if isinstance(one, list) and isinstance(other, list):
-        these, those = cast("list[Any]", one), cast("list[Any]", other)
-        return len(these) == len(those) and all(map(is_same, these, those))
-    if isinstance(one, dict) and isinstance(other, dict):
-        first, second = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
-        return first.keys() == second.keys() and all(is_same(first[key], second[key]) for key in first)
-    return _is_same_array(_array(one), _array(other))
-
-
-def _is_same_array(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
-    both_have_nan = one.dtype.kind in "fc" and other.dtype.kind in "fc"
-    return bool(np.array_equal(one, other, equal_nan=both_have_nan))
-
-
-def _array(value: Any) -> np.ndarray[Any, Any]:
-    if hasattr(value, "detach"):  # a tensor
-        value = value.detach().float()
-    try:
-        return np.asarray(value)
-    except ValueError:  # a ragged list
-        return np.array(repr(value))
