@@ -18,8 +18,8 @@ from runtimeinfo_conformance._subject import (
 )
 from runtimeinfo_conformance._verdict import Crash, Failure, Tally
 from runtimeinfo_conformance.guards import Exited, Guard, Hung, Watch
-from runtimeinfo_conformance.judges import JUDGES, Case
-from runtimeinfo_conformance.judges.hub import HubFinding, judge_hub
+from runtimeinfo_conformance.judges import JUDGES, Case, RuleFinding
+from runtimeinfo_conformance.judges.hub import judge_hub
 from runtimeinfo_conformance.judges.reduce import judge_reduce
 from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, HubPlan, Plan, ReducePlan
 
@@ -48,7 +48,7 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
     if not isinstance(plan, PLAN_KINDS[party]):
         raise TypeError(f"a {party} takes a {PLAN_KINDS[party].__name__}, not {plan!r}")
     legs: list[Leg] = []
-    findings: list[HubFinding] = []
+    findings: list[RuleFinding] = []
     crash: BaseException | None = None
     if isinstance(subject, HubSubject) and isinstance(plan, HubPlan):
         findings, crash = _compare(judge_hub(subject, plan), watching)
@@ -82,8 +82,8 @@ def find_killer(subject: AnySubject, requirement: str, tried: Iterable[AnyPlan])
     return None
 
 
-def _compare(judged: Iterator[HubFinding], watching: Watching) -> tuple[list[HubFinding], BaseException | None]:
-    findings: list[HubFinding] = []
+def _compare(judged: Iterator[RuleFinding], watching: Watching) -> tuple[list[RuleFinding], BaseException | None]:
+    findings: list[RuleFinding] = []
     try:
         with watching():
             for each in judged:

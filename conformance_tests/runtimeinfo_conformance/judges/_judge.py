@@ -30,6 +30,13 @@ class Finding(NamedTuple):
         return is_same(self.expected, self.observed)
 
 
+class RuleFinding(NamedTuple):
+    """A finding where one look decides several requirements, and the one that it is about."""
+
+    requirement: str
+    finding: Finding
+
+
 class Case:
     """A leg together with what the model says of it; the same one for every judge.
 

@@ -13,16 +13,15 @@ from typing import Any
 from runtimeinfo_conformance._rank import Answer
 from runtimeinfo_conformance._ranks import shared_ranks
 from runtimeinfo_conformance._subject import ReduceSubject
-from runtimeinfo_conformance.judges._judge import Finding
+from runtimeinfo_conformance.judges._judge import Finding, RuleFinding
 from runtimeinfo_conformance.judges._reduce_model import Demand, Entries, ReduceModel, statistics
-from runtimeinfo_conformance.judges.hub import HubFinding
 from runtimeinfo_conformance.plans import RANKS, ReducePlan, Turn
 
 _RESULT = "a result"
 _ERROR = "an error"
 
 
-def judge_reduce(subject: ReduceSubject, plan: ReducePlan) -> Iterator[HubFinding]:
+def judge_reduce(subject: ReduceSubject, plan: ReducePlan) -> Iterator[RuleFinding]:
     """Run a plan on real ranks, and compare what each gets with the model after each turn.
 
     Stops where a rank hangs or dies, or comes to a result where there must be none, or the reverse.
@@ -39,14 +38,16 @@ def judge_reduce(subject: ReduceSubject, plan: ReducePlan) -> Iterator[HubFindin
         model.end(demand)
 
 
-def _judge_turn(turn: Turn, demand: Demand, model: ReduceModel, answers: list[Answer], at: int) -> Iterator[HubFinding]:
+def _judge_turn(
+    turn: Turn, demand: Demand, model: ReduceModel, answers: list[Answer], at: int
+) -> Iterator[RuleFinding]:
     faulty = None if turn.fault is None else turn.at % RANKS
     others = {rank: answer for rank, answer in enumerate(answers) if rank != faulty}
     if turn.fault == "absent":
-        yield from (HubFinding("DIST-07", Finding(at, *_beside(rank, _ERROR, each))) for rank, each in others.items())
+        yield from (RuleFinding("DIST-07", Finding(at, *_beside(rank, _ERROR, each))) for rank, each in others.items())
     elif turn.fault == "unreadable":
         yield from (_names("DIST-06", at, rank, each, f"rank {faulty}") for rank, each in others.items())
-        yield HubFinding("DIST-06", Finding(at, *_beside(turn.at % RANKS, _ERROR, answers[turn.at % RANKS])))
+        yield RuleFinding("DIST-06", Finding(at, *_beside(turn.at % RANKS, _ERROR, answers[turn.at % RANKS])))
     elif demand.scalars is None:
         for rank, answer in others.items():
             yield _names_one_of("DIST-05", at, rank, answer, demand.lacking)
@@ -55,31 +56,31 @@ def _judge_turn(turn: Turn, demand: Demand, model: ReduceModel, answers: list[An
     for rank, answer in enumerate(answers):
         if answer.is_there:
             held = f"the hub of rank {rank} is as it was"
-            yield HubFinding("DIST-11", Finding(at, held, held if answer.is_hub_unchanged else "it is changed"))
+            yield RuleFinding("DIST-11", Finding(at, held, held if answer.is_hub_unchanged else "it is changed"))
 
 
 def _judge_results(
     demanded: dict[str, Entries], model: ReduceModel, answers: list[Answer], at: int
-) -> Iterator[HubFinding]:
+) -> Iterator[RuleFinding]:
     usual = "DIST-12" if model.idle else _special(model) or "DIST-02"
     for rank, answer in enumerate(answers):
         if answer.scalars is None:
-            yield HubFinding(usual, Finding(at, *_beside(rank, _RESULT, answer)))
+            yield RuleFinding(usual, Finding(at, *_beside(rank, _RESULT, answer)))
             continue
         if model.idle:
             additional = sorted(answer.scalars.keys() - demanded.keys())
-            yield HubFinding("DIST-12", Finding(at, f"rank {rank}: no more scalars", _more(rank, additional)))
+            yield RuleFinding("DIST-12", Finding(at, f"rank {rank}: no more scalars", _more(rank, additional)))
         for key, entries in demanded.items():
             got = answer.scalars.get(key)
             for requirement, names in _judged_under(key, entries, model):
                 expected = {name: value for name, value in statistics(entries).items() if name in names}
                 observed = got and {name: _close(value, got[name], entries) for name, value in expected.items()}
-                yield HubFinding(
+                yield RuleFinding(
                     requirement, Finding(at, {f"rank {rank}: {key}": expected}, _shown(rank, key, observed))
                 )
     results = [answer.scalars for answer in answers]
     if all(result is not None for result in results):
-        yield HubFinding(
+        yield RuleFinding(
             "DIST-04", Finding(at, [_to_the_bit(results[0])] * RANKS, [_to_the_bit(each) for each in results])
         )
 
@@ -112,7 +113,7 @@ def _close(expected: float, observed: float, entries: Entries) -> float:
 
 def _names_one_of(
     requirement: str, at: int, rank: int, answer: Answer, lacking: dict[int, tuple[str, ...]]
-) -> HubFinding:
+) -> RuleFinding:
     for culprit, keys in lacking.items():
         for key in keys:
             named = _names(requirement, at, rank, answer, f"rank {culprit}", key)
@@ -122,10 +123,10 @@ def _names_one_of(
     return _names(requirement, at, rank, answer, f"rank {culprit}", keys[0])
 
 
-def _names(requirement: str, at: int, rank: int, answer: Answer, *names: str) -> HubFinding:
+def _names(requirement: str, at: int, rank: int, answer: Answer, *names: str) -> RuleFinding:
     expected = f"rank {rank}: an error that names {' and '.join(names)}"
     is_named = answer.is_there and answer.error is not None and all(_has(answer.error, name) for name in names)
-    return HubFinding(requirement, Finding(at, expected, expected if is_named else _beside(rank, "", answer)[1]))
+    return RuleFinding(requirement, Finding(at, expected, expected if is_named else _beside(rank, "", answer)[1]))
 
 
 def _has(text: str, name: str) -> bool:
