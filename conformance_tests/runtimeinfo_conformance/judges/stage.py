@@ -12,11 +12,16 @@ _CLOSES = {"after_val": "STAGE-03", "after_test": "STAGE-05"}
 _STAGES = {"train": "STAGE-01", "val": "STAGE-02", "test": "STAGE-04", None: "STAGE-06"}
 
 
+def rule_of_stage(event: str, stage: str | None) -> str:
+    """Return the requirement that speaks about the stage at a legal event: at a close, or else inside of something."""
+    return _CLOSES.get(event) or _STAGES[stage]
+
+
 def _responsible(record: Record, model: Expectation) -> str | None:
     """Return the requirement that speaks about the stage at a record."""
     if record.event in FREE_EVENTS or model.aborting or model.objection is not None:
         return None
-    return _CLOSES.get(record.event) or _STAGES[model.stage]
+    return rule_of_stage(record.event, model.stage)
 
 
 def _findings(case: Case, requirement: str) -> Iterator[Finding]:

@@ -6,10 +6,7 @@ import copy
 from dataclasses import dataclass, field
 
 from runtimeinfo import ABORT, CLOSES, EVENTS, FREE_EVENTS, OPENS, Lifecycle, Origin
-
-# As in the kit's own judges of STAGE: what the stage is after a close, or else inside of something.
-_STAGE_AT = {"after_val": "STAGE-03", "after_test": "STAGE-05"}
-_STAGE_IN = {"train": "STAGE-01", "val": "STAGE-02", "test": "STAGE-04", None: "STAGE-06"}
+from runtimeinfo_conformance.judges.stage import rule_of_stage
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +116,7 @@ class Automaton:
         aborting = next_place.aborting or (place.aborting and event in CLOSES)
         stage_rule = None
         if event not in FREE_EVENTS and not aborting and objection is None:
-            stage_rule = _STAGE_AT.get(event) or _STAGE_IN[after.stage]
+            stage_rule = rule_of_stage(event, after.stage)
         return Step(
             place=next_place,
             objection=objection,
