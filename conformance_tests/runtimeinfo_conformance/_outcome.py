@@ -139,7 +139,7 @@ def _whole(report: Report) -> ItemData:
         problems.append(summary)
     return {
         "level": "",
-        "verdict": report.exit_code.name.lower().replace("_", " "),
+        "verdict": report.exit_code.label,
         "problem": fit("\n".join(problems), _MOST_CHARACTERS) if problems else None,
         "reason": summary,
     }

@@ -47,6 +47,16 @@ class ExitCode(IntEnum):
     VACUOUS = 3
     SUBJECT_BROKE = 4
 
+    @property
+    def label(self) -> str:
+        """The name as reports have it.
+
+        Example:
+            >>> ExitCode.SUBJECT_BROKE.label
+            'subject broke'
+        """
+        return self.name.lower().replace("_", " ")
+
 
 EX_USAGE = 64
 """The exit code for a command line that asks for what cannot be: no verdict. Name and number are of sysexits.h."""

@@ -14,7 +14,7 @@ from runtimeinfo_conformance._observation import Expectation, Leg, Record
 from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import Subject, party_of
 from runtimeinfo_conformance._text import fit, shown, shown_beside
-from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Failure, Report, Result, Verdict
+from runtimeinfo_conformance._verdict import SUMMARIES, Crash, Failure, Report, Result, Verdict
 from runtimeinfo_conformance.plans import AnyPlan, HubPlan, ReducePlan
 
 SCHEMA_VERSION = 1
@@ -157,7 +157,7 @@ def report_data(report: Report, now: datetime | None = None) -> ReportData:
         "plans": report.plans,
         "seconds": round(report.seconds, 3),
         "exit_code": int(report.exit_code),
-        "verdict": verdict_name(report.exit_code),
+        "verdict": report.exit_code.label,
         "counts": {verdict.value: len(report.of(verdict)) for verdict in Verdict if report.of(verdict)},
         "requirements": requirements,
         "warnings": [fit(warning) for warning in report.warnings],
@@ -167,17 +167,7 @@ def report_data(report: Report, now: datetime | None = None) -> ReportData:
     }
 
 
-def verdict_name(code: ExitCode) -> str:
-    """Return the name of a verdict on a subject.
-
-    Example:
-        >>> verdict_name(ExitCode.SUBJECT_BROKE)
-        'subject broke'
-    """
-    return code.name.lower().replace("_", " ")
-
-
-SUMMARIES_BY_NAME = {verdict_name(code): summary for code, summary in SUMMARIES.items()}
+SUMMARIES_BY_NAME = {code.label: summary for code, summary in SUMMARIES.items()}
 """What each verdict on a subject means, by its name in the data."""
 
 

@@ -8,7 +8,6 @@ from runtimeinfo import SPEC_VERSION
 from runtimeinfo_conformance._verdict import ExitCode, Report
 from runtimeinfo_conformance.reports import report_data
 from runtimeinfo_conformance.reports._badge import badge_data, badge_svg
-from runtimeinfo_conformance.reports._json import verdict_name
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -30,7 +29,7 @@ def test_a_conformant_subject(conformant: Report) -> None:
 @pytest.mark.parametrize("code", ExitCode)
 def test_each_verdict_has_a_badge(conformant: Report, code: ExitCode) -> None:
     data = report_data(conformant)
-    data["verdict"] = verdict_name(code)
+    data["verdict"] = code.label
     assert badge_data(data)["isError"] is (code is not ExitCode.CONFORMANT)
     ET.fromstring(badge_svg(data))
 

@@ -15,7 +15,7 @@ from runtimeinfo_conformance._observation import Leg, Record
 from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Verdict
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.reports import report_data, schema
-from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES_BY_NAME, verdict_name
+from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES_BY_NAME
 
 
 def validate(data: object) -> None:
@@ -58,7 +58,7 @@ def test_the_schema_refuses(conformant: Report, change: dict[str, object]) -> No
 def test_the_schema_knows_every_verdict() -> None:
     known = schema()
     assert {each.value for each in Verdict} <= set(known["$defs"]["verdict"]["enum"])
-    assert [verdict_name(code) for code in ExitCode] == known["properties"]["verdict"]["enum"] == [*SUMMARIES_BY_NAME]
+    assert [code.label for code in ExitCode] == known["properties"]["verdict"]["enum"] == [*SUMMARIES_BY_NAME]
     assert [int(code) for code in ExitCode] == known["properties"]["exit_code"]["enum"]
     assert known["properties"]["schema_version"]["const"] == SCHEMA_VERSION
 
