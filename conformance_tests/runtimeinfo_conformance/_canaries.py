@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from runtimeinfo_conformance._judging import find_killer
+from runtimeinfo_conformance._progress import Progress
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
 from runtimeinfo_conformance.search import killers
 
 
-def survivors(
-    subject: Subject, tried: list[Any], passed: Collection[str], progress: Callable[[str, int, int], None]
-) -> Iterator[str]:
+def survivors(subject: Subject, tried: list[Any], passed: Collection[str], progress: Progress) -> Iterator[str]:
     """Yield the faults that none of some plans shows, under the requirement that they break.
 
     Args:

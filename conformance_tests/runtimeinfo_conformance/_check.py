@@ -12,15 +12,13 @@ from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import Profile
+from runtimeinfo_conformance._progress import Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
 from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict
 from runtimeinfo_conformance._waivers import WaivedFailure, WaiverJudgement, Waivers, judge_waivers, load_waivers
 from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.search import draw_plans, shrink
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 HANG_SECONDS = 60.0
 """How long one run may take. The kit's own take milliseconds: this is no limit on speed, but the end of waiting."""
@@ -34,7 +32,7 @@ _LARGEST_SEED = 2**32
 def check(
     subject: AnySubject,
     profile: Profile,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
     seed: int | None = None,
     hang_seconds: float = HANG_SECONDS,
@@ -56,28 +54,27 @@ def check(
         The report. What the subject raises is in there.
     """
     begin = time.perf_counter()
-    tell = progress or _silent
     guard = Guard(hang_seconds)
     if seed is None and not profile.derandomize:
         seed = secrets.randbelow(_LARGEST_SEED)
-    tally, tried = Tally(), draw_plans(subject, profile.plans, seed=seed)
+    tally, tried = Tally(), draw_plans(subject, profile.plans, seed=seed, progress=progress)
     for done, plan in enumerate(tried):
-        tell("plans", done, len(tried))
+        progress("plans", done, len(tried))
         judge_plan(subject, plan, tally, guard)
         if tally.stopped:
             break
-    tell("plans", tally.plans, len(tried))
+    progress("plans", tally.plans, len(tried))
     waivers = WaiverJudgement({}, ()) if tally.stopped else _judge_waivers(subject, guard)
     waived: Mapping[str, WaivedFailure] = {} if tally.is_idle(subject) else waivers.waived
     if not tally.is_idle(subject) and not tally.stopped:
-        _shrink_failures(subject, tally, waived, guard, tell)
+        _shrink_failures(subject, tally, waived, guard, progress)
     results = tally.results(subject, waived)
     is_green = tally.crash is None and not any(result.verdict is Verdict.FAIL for result in results)
     unnoticed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     if isinstance(subject, Subject) and is_green and not tally.is_idle(subject):
         passed = {result.requirement.id for result in results if result.verdict is Verdict.PASS}
-        unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], passed, tell))
+        unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], passed, progress))
         warnings = tuple(_warnings(subject, guard))
     return Report(
         subject,
@@ -139,7 +136,3 @@ def _warnings(subject: Subject, guard: Guard) -> list[str]:
 def _judge_waivers(subject: AnySubject, guard: Guard) -> WaiverJudgement:
     waivers = Waivers() if subject.waivers is None else load_waivers(subject.waivers)
     return judge_waivers(subject, waivers, datetime.now(UTC).date(), guard=guard)
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Say nothing."""

@@ -7,6 +7,7 @@ from typing import Any
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
+from runtimeinfo_conformance._progress import Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
 from runtimeinfo_conformance.search._strategies import hub_plans, plans, reduce_plans
@@ -18,8 +19,13 @@ _HEALTH_CHECKS: Any = list(HealthCheck)
 # Each of them makes a process group, which takes a while.
 _MOST_FOR_RANKS = 100
 
+# Some seconds of drawing. Fewer plans, as `quick` and `ci` have, are there before it is worth a word.
+_TOLD_EVERY = 500
 
-def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None, fixed: bool = True) -> list[Any]:
+
+def draw_plans(
+    subject: AnySubject, most: int, *, seed: int | None = None, fixed: bool = True, progress: Progress = silent
+) -> list[Any]:
     """Return plans that use nothing but what a subject has declared.
 
     They are drawn before the first one is run: what a subject raises, and how long it takes, is nothing that
@@ -30,8 +36,9 @@ def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None, fixed
         most: How many; the plans that are always tried come first, and all of them.
         seed: The seed of the search; None for the same plans each time.
         fixed: Whether the plans that are always tried come along.
+        progress: Told now and then how many there are.
     """
-    drawn: list[Any] = fixed_plans(subject) if fixed else []
+    drawn: list[Any] = _Counted(fixed_plans(subject) if fixed else [], most, progress)
     if isinstance(subject, ReduceSubject):
         return [*drawn, *_for_ranks(min(most - len(drawn), _MOST_FOR_RANKS), seed)]
 
@@ -50,7 +57,21 @@ def draw_plans(subject: AnySubject, most: int, *, seed: int | None = None, fixed
         drawn.append(plan)
 
     (draw if seed is None else hypothesis.seed(seed)(draw))()
-    return drawn
+    return list(drawn)
+
+
+class _Counted(list[Any]):
+    """Plans that tell how many they are, since `draw` must not: its text is a seed."""
+
+    def __init__(self, plans: list[Any], most: int, progress: Progress) -> None:
+        super().__init__(plans)
+        self._most = most
+        self._progress = progress
+
+    def append(self, plan: Any, /) -> None:
+        super().append(plan)
+        if len(self) % _TOLD_EVERY == 0:
+            self._progress("drawing plans", len(self), self._most)
 
 
 def _for_ranks(most: int, seed: int | None) -> list[Any]:

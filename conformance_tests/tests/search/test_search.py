@@ -80,6 +80,12 @@ def test_the_users_own_settings_have_no_say(subject: Any) -> None:
         hypothesis.settings.load_profile("kit")
 
 
+def test_in_a_long_search_it_is_told_how_many_are_drawn() -> None:
+    told: list[tuple[str, int, int]] = []
+    assert len(draw_plans(HUB, 1100, progress=lambda *progress: told.append(progress))) == 1100
+    assert told == [("drawing plans", 500, 1100), ("drawing plans", 1000, 1100)]
+
+
 def test_nothing_is_run() -> None:
     def run(plan: Plan, hooks: Any) -> None:
         raise AssertionError
