@@ -14,7 +14,8 @@ from typing import Any
 
 from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo_adapters import UnsavedInfoWarning
-from runtimeinfo_conformance._observation import Leg, Probe, Recorder
+from runtimeinfo_conformance._observation import Leg
+from runtimeinfo_conformance._recorder import Probe, Recorder
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.plans import Fault, Plan, hearing_reads
 

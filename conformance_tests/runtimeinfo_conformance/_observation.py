@@ -1,25 +1,14 @@
-"""What is observed of a run: around the runner, never inside it."""
+"""What is observed of a run, and what the model says of it."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtimeinfo import CLOSES, InfoReader, Lifecycle, current_hub, hears_everything
-from runtimeinfo_conformance._shared_view import Onlooker, SharedView
-from runtimeinfo_conformance.plans import Fault, Item, Plan, PlannedError
-
-# At these all that the hub holds has to be there for others: SHARE-03.
-_EVERYTHING = frozenset(
-    (
-        "before_train",
-        *(f"{edge}_train_epoch" for edge in ("before", "after")),
-        *(f"{edge}_{stage}" for edge in ("before", "after") for stage in ("val", "test")),
-    )
-)
+from runtimeinfo import CLOSES, Lifecycle
+from runtimeinfo_conformance._shared_view import SharedView
+from runtimeinfo_conformance.plans import Item, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,143 +166,3 @@ class Leg:
                 iteration += record.event == "after_train_iter"
                 epoch += record.event == "after_train_epoch"
         return expectations
-
-
-@hears_everything(by="note")
-class Recorder:
-    """The last hook of all: notes every event, and raises the plan's fault.
-
-    Args:
-        leg: Where to note.
-    """
-
-    priority = "LOWEST"
-
-    def __init__(self, leg: Leg) -> None:
-        self.leg = leg
-        self.sightings: list[Sighting] = []
-        self._occurrences: dict[str, int] = {}
-        self._onlooker = Onlooker()
-
-    def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
-        """Note an event."""
-        self.leg.place = _here()
-        self.leg.hub = hub = runner.message_hub
-        seen, self.sightings[:] = tuple(self.sightings), []
-        info, scalars = _infos(hub), _scalars(hub)
-        self.leg.records.append(
-            Record(
-                event=event,
-                arguments=dict(arguments),
-                epoch=getattr(runner, "epoch", None),
-                iter=getattr(runner, "iter", None),
-                info=info,
-                scalars=scalars,
-                rates=_first_rates(runner) if event == "before_train_iter" else {},
-                identity=_identity(runner) if event in {"before_run", "before_train"} else {},
-                seen=seen,
-                current=_answers(current_hub(), hub, info, scalars),
-                shared=self._onlooker.look(at_everything=event in _EVERYTHING),
-            )
-        )
-        fault = self.leg.plan.fault
-        if fault is not None and fault.event == event:
-            self._maybe_raise(fault)
-
-    def look(self, item: Item) -> None:
-        """Note what a component and another process find between two events, where an item is read."""
-        if self.leg.place is not None and self.leg.place[0] == os.getpid():
-            self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._onlooker.look()))
-        # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
-        if self.leg.place == _here():
-            hub, reader = self.leg.hub, current_hub()
-            info, scalars = ({}, {}) if reader is hub else (_infos(hub), _scalars(hub))
-            current = _answers(reader, hub, info, scalars)
-            self.leg.glances.append(Glance(len(self.leg.records) - 1, {**info, **scalars}, current))
-
-    def finish(self) -> None:
-        """Note what the hub holds when everything is over."""
-        # A hub which cannot be read has made the run crash already, when its first event was noted.
-        if self.leg.hub is not None and self.leg.records:
-            self.leg.final_info = _infos(self.leg.hub)
-        self.leg.left_behind = self._onlooker.left_behind()
-
-    def _maybe_raise(self, fault: Fault) -> None:
-        occurrence = self._occurrences[fault.event] = self._occurrences.get(fault.event, -1) + 1
-        if occurrence == fault.occurrence and self.leg.planned is None:
-            message = f"planned at {fault.event}, occurrence {fault.occurrence}"
-            self.leg.planned = KeyboardInterrupt(message) if fault.kind == "interrupt" else PlannedError(message)
-            self.leg.fault_at = len(self.leg.records) - 1
-            raise self.leg.planned
-
-
-class Probe:
-    """A hook that notes when it was called, and what it saw.
-
-    Args:
-        name: Its name.
-        priority: Its priority.
-        sightings: Where to note.
-    """
-
-    def __init__(self, name: str, priority: str, sightings: list[Sighting]) -> None:
-        self.name = name
-        self.priority = priority
-        self.sightings = sightings
-
-    def before_train_epoch(self, runner: Any) -> None:
-        """Note."""
-        self._note(runner)
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
-        """Note."""
-        self._note(runner)
-
-    def _note(self, runner: Any) -> None:
-        self.sightings.append(Sighting(self.name, getattr(runner, "iter", None), runner.message_hub.get_info("iter")))
-
-
-def _infos(hub: Any) -> dict[str, Any]:
-    """Return what a component reads: `get_info`, of all that is listed."""
-    return {key: hub.get_info(key) for key in hub.runtime_info}
-
-
-def _here() -> tuple[int, int]:
-    return os.getpid(), threading.get_ident()
-
-
-def _scalars(hub: Any) -> dict[str, tuple[float, ...]]:
-    return {key: _values(history) for key, history in hub.log_scalars.items()}
-
-
-def _values(history: Any) -> tuple[float, ...]:
-    return tuple(history.data[0].tolist())
-
-
-def _answers(
-    reader: InfoReader, hub: Any, info: Mapping[str, Any], scalars: Mapping[str, tuple[float, ...]]
-) -> dict[str, Any]:
-    """Return what a reader answers on what the hub holds."""
-    if reader is hub:  # nearly always, and to read it all twice would take twice as long
-        return {**info, **scalars}
-    return {**{key: reader.get_info(key) for key in info}, **{key: _found(reader, key) for key in scalars}}
-
-
-def _found(reader: InfoReader, key: str) -> tuple[float, ...] | None:
-    try:
-        return _values(reader.get_scalar(key))
-    except KeyError:  # HUB-07
-        return None
-
-
-def _first_rates(runner: Any) -> dict[str, Any]:
-    return {name: float(values[0]) for name, values in runner.optim_wrapper.get_lr().items()}
-
-
-def _identity(runner: Any) -> dict[str, Any]:
-    return {
-        "cfg": runner.cfg.pretty_text,
-        "seed": runner.seed,
-        "experiment_name": runner.experiment_name,
-        f"{runner.framework_name}_version": runner.framework_version,
-    }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from runtimeinfo import ABORT, RuntimeInfoHook, is_scalar
-from runtimeinfo_conformance._observation import Probe
+from runtimeinfo_conformance._recorder import Probe
 from runtimeinfo_conformance.judges.life import find_batch
 from runtimeinfo_conformance.mutants._board import (
     BoardLeftBehind,

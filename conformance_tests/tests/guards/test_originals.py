@@ -12,7 +12,7 @@ import pytest
 
 import runtimeinfo
 import runtimeinfo_adapters
-from runtimeinfo_conformance import _observation, judges
+from runtimeinfo_conformance import _recorder, judges
 from runtimeinfo_conformance.guards import Guard, Watch
 from runtimeinfo_conformance.judges import count
 
@@ -81,14 +81,14 @@ PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
         lambda: runtimeinfo_adapters.ScalarHistory.mean,
     ),
     (
-        lambda: setattr(_observation.Recorder, "note", nothing),
+        lambda: setattr(_recorder.Recorder, "note", nothing),
         "replaced runtimeinfo_conformance.Recorder.note ",
-        lambda: _observation.Recorder.note,
+        lambda: _recorder.Recorder.note,
     ),
     (
-        lambda: setattr(_observation.Probe, "before_train_iter", nothing),
+        lambda: setattr(_recorder.Probe, "before_train_iter", nothing),
         "replaced runtimeinfo_conformance.Probe.before_train_iter ",
-        lambda: _observation.Probe.before_train_iter,
+        lambda: _recorder.Probe.before_train_iter,
     ),
     (
         lambda: setattr(judges.Finding, "holds", True),
@@ -96,9 +96,9 @@ PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
         lambda: vars(judges.Finding)["holds"],
     ),
     (
-        lambda: setattr(_observation, "_first_rates", nothing),
-        "replaced runtimeinfo_conformance._observation._first_rates ",
-        lambda: vars(_observation)["_first_rates"],
+        lambda: setattr(_recorder, "_first_rates", nothing),
+        "replaced runtimeinfo_conformance._recorder._first_rates ",
+        lambda: vars(_recorder)["_first_rates"],
     ),
     (
         lambda: setattr(count, "sorted", nothing),
