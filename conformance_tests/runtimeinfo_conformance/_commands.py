@@ -22,7 +22,7 @@ from runtimeinfo_conformance._explain import explain as explain_requirement
 from runtimeinfo_conformance._explain import spec as spec_lines
 from runtimeinfo_conformance._leave import Leave
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._replay import replay_command
+from runtimeinfo_conformance._replay_command import replay_command
 from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
 from runtimeinfo_conformance._top_command import top

@@ -99,7 +99,7 @@ witness = "HubPlan(ops=(HubOp(name='update_info', key='epoch', value=7), HubOp(n
 
 REPLAY = """
 import sys
-from runtimeinfo_conformance._replay import replay_command
+from runtimeinfo_conformance._replay_command import replay_command
 
 requirement, plan, target = sys.argv[1:]
 sys.exit(replay_command(target, requirement, plan))
