@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from runtimeinfo_conformance._outcome import WHOLE, Outcome, outcome_of, outcome_of_error, outside_of_kit
+from runtimeinfo_conformance._outcomes import OUTCOMES, Outcomes
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._sharing import OUTCOMES, Outcomes
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, SubjectError, testable
 from runtimeinfo_conformance._verdict import Crash, Verdict
 

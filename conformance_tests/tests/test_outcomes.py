@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from runtimeinfo_conformance._outcome import Outcome, OutcomeData
-from runtimeinfo_conformance._sharing import Outcomes
+from runtimeinfo_conformance._outcomes import Outcomes
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from runtimeinfo_conformance._sharing import Outcomes
+from runtimeinfo_conformance._outcomes import Outcomes
 
 def make():
     print("making", flush=True)

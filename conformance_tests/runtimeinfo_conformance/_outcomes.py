@@ -1,4 +1,4 @@
-"""One check of each subject in a test session, however many processes the session has."""
+"""The outcomes of a test session: one check of each subject, however many processes the session has."""
 
 from __future__ import annotations
 
