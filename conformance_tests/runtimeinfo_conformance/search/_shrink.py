@@ -11,16 +11,16 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
-from runtimeinfo_conformance.plans import Fault, HubOp, HubPlan, Plan, PlanError, ReducePlan, Turn
+from runtimeinfo_conformance.plans import AnyPlan, Fault, HubOp, HubPlan, Plan, PlanError, ReducePlan, Turn
 
 _PLAIN_VALUES = {"update_scalar": "float", "update_scalars": "float", "refuse_scalar": "text"}
 
 _PLAIN_KINDS = ("float", "text")
 
-AnyPlan = TypeVar("AnyPlan", Plan, HubPlan, ReducePlan)
+SamePlan = TypeVar("SamePlan", Plan, HubPlan, ReducePlan)
 
 
-def shrink(plan: AnyPlan, breaks: Callable[[AnyPlan], bool], most: int) -> AnyPlan:
+def shrink(plan: SamePlan, breaks: Callable[[SamePlan], bool], most: int) -> SamePlan:
     """Return a plan that still breaks something, and that no single step makes smaller.
 
     Args:
@@ -41,7 +41,7 @@ def shrink(plan: AnyPlan, breaks: Callable[[AnyPlan], bool], most: int) -> AnyPl
             return plan
 
 
-def _smaller(plan: Plan | HubPlan | ReducePlan) -> Iterator[Any]:
+def _smaller(plan: AnyPlan) -> Iterator[Any]:
     if isinstance(plan, HubPlan):
         for ops in (*_shorter(plan.ops), *_of_plainer_ops(plan.ops)):
             yield HubPlan(ops)
