@@ -13,6 +13,7 @@ from runtimeinfo_conformance._subject import AnySubject, testable
 from runtimeinfo_conformance._text import fit
 from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Report, Result, Verdict
+from runtimeinfo_conformance.guards import is_of_kit
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance.reports import ReportData
@@ -85,14 +86,9 @@ def outcome_of_error(subject: AnySubject, error: Exception) -> Outcome:
 def outside_of_kit(error: BaseException) -> TracebackType | None:
     """Return the traceback of an error from the first frame on that is not the kit's; None if all of them are."""
     found = error.__traceback__
-    while found is not None and _is_of_kit(found.tb_frame.f_globals.get("__name__") or ""):
+    while found is not None and is_of_kit(found.tb_frame):
         found = found.tb_next
     return found
-
-
-def _is_of_kit(module: str) -> bool:
-    # What the kit brings to be tested is a subject like any other.
-    return module.startswith(f"{__package__}.") and not module.startswith(f"{__package__}.subjects.")
 
 
 def _item(result: Result, target: str | None) -> ItemData:

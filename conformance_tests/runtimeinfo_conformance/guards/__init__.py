@@ -4,5 +4,6 @@ from runtimeinfo_conformance.guards._alarm import Hung
 from runtimeinfo_conformance.guards._exits import Exited
 from runtimeinfo_conformance.guards._guard import Guard, Watch
 from runtimeinfo_conformance.guards._misbehaviour import Misbehaviour, SubjectMisbehaved
+from runtimeinfo_conformance.guards._place import is_of_kit
 
-__all__ = ["Exited", "Guard", "Hung", "Misbehaviour", "SubjectMisbehaved", "Watch"]
+__all__ = ["Exited", "Guard", "Hung", "Misbehaviour", "SubjectMisbehaved", "Watch", "is_of_kit"]

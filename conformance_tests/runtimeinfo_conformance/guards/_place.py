@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import traceback
 from collections.abc import Iterable
-from pathlib import Path
 from types import FrameType, TracebackType
 
-_KIT = Path(__file__).resolve().parents[1]
+_KIT = f"{__name__.partition('.')[0]}."
 # What the kit brings to be tested is a subject like any other.
-_SUBJECTS = _KIT / "subjects"
+_SUBJECTS = f"{_KIT}subjects."
 
 _MOST_FRAMES = 10
 
@@ -36,15 +35,16 @@ def place_of_error(trace: TracebackType) -> str:
     return _say(_of_subject(reversed(list(traceback.walk_tb(trace))))[0])
 
 
+def is_of_kit(frame: FrameType) -> bool:
+    """Tell whether a frame runs code of the kit."""
+    module = str(frame.f_globals.get("__name__"))
+    return module.startswith(_KIT) and not module.startswith(_SUBJECTS)
+
+
 def _of_subject(stack: Iterable[tuple[FrameType, int]]) -> list[tuple[FrameType, int]]:
     """Return the frames that are not the kit's; all of them where there are no others."""
     frames = list(stack)
-    return [each for each in frames if not _is_kit(each[0])] or frames
-
-
-def _is_kit(frame: FrameType) -> bool:
-    path = Path(frame.f_code.co_filename)
-    return path.is_relative_to(_KIT) and not path.is_relative_to(_SUBJECTS)
+    return [each for each in frames if not is_of_kit(each[0])] or frames
 
 
 def _say(place: tuple[FrameType, int]) -> str:
