@@ -8,11 +8,14 @@ from typing import Any
 from runtimeinfo_conformance._judging import find_killer
 from runtimeinfo_conformance._progress import Progress
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.guards import HANG_SECONDS
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
 from runtimeinfo_conformance.search import killers
 
 
-def survivors(subject: Subject, tried: list[Any], passed: Collection[str], progress: Progress) -> Iterator[str]:
+def survivors(
+    subject: Subject, tried: list[Any], passed: Collection[str], progress: Progress, hang_seconds: float = HANG_SECONDS
+) -> Iterator[str]:
     """Yield the faults that none of some plans shows, under the requirement that they break.
 
     Args:
@@ -20,12 +23,14 @@ def survivors(subject: Subject, tried: list[Any], passed: Collection[str], progr
         tried: The plans.
         passed: The requirements that the subject keeps: others would be broken anyway, or never matter.
         progress: Told how far it is.
+        hang_seconds: How long one run may take.
     """
     canaries = [mutant for mutant in RUNNER_MUTANTS if mutant.is_canary and mutant.fits(subject)]
     fitting = [mutant for mutant in canaries if mutant.requirement in passed]
     for done, mutant in enumerate(fitting):
         progress(f"faults put in on purpose: {mutant.requirement}", done, len(fitting))
         best = [plan for plan in tried if plan == killers().get((mutant.requirement, mutant.name))]
-        if find_killer(mutant.applied_to(subject), mutant.requirement, [*best, *tried]) is None:
+        broken = mutant.applied_to(subject)
+        if find_killer(broken, mutant.requirement, [*best, *tried], hang_seconds) is None:
             yield f"{mutant.requirement}: {mutant.name}"
     progress("faults put in on purpose", len(fitting), len(fitting))

@@ -17,11 +17,8 @@ from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, t
 from runtimeinfo_conformance._undeclared import undeclared
 from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict
 from runtimeinfo_conformance._waivers import WaivedFailure, WaiverJudgement, Waivers, judge_waivers, load_waivers
-from runtimeinfo_conformance.guards import Guard
+from runtimeinfo_conformance.guards import HANG_SECONDS, Guard
 from runtimeinfo_conformance.search import draw_plans, shrink
-
-HANG_SECONDS = 60.0
-"""How long one run may take. The kit's own take milliseconds: this is no limit on speed, but the end of waiting."""
 
 # How many plans may be run to find smaller ones for what is broken.
 _SHRINK_PLANS = 400
@@ -74,7 +71,7 @@ def check(
     warnings: tuple[str, ...] = ()
     if isinstance(subject, Subject) and is_green and not tally.is_idle(subject):
         passed = {result.requirement.id for result in results if result.verdict is Verdict.PASS}
-        unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], passed, progress))
+        unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], passed, progress, hang_seconds))
         warnings = tuple(_warnings(subject, guard))
     return Report(
         subject,

@@ -15,7 +15,6 @@ from typing import Annotated, TypeVar
 import typer
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS, __version__
-from runtimeinfo_conformance._check import HANG_SECONDS
 from runtimeinfo_conformance._check import check as check_subject
 from runtimeinfo_conformance._explain import UnknownRequirementError, UnknownVersionError
 from runtimeinfo_conformance._explain import explain as explain_requirement
@@ -27,6 +26,7 @@ from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
 from runtimeinfo_conformance._top_command import top
 from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode, Report
+from runtimeinfo_conformance.guards import HANG_SECONDS
 from runtimeinfo_conformance.reports import ReportError, check_folder, write_reports
 from runtimeinfo_conformance.traces import run_check_trace
 

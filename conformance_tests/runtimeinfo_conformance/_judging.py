@@ -17,7 +17,7 @@ from runtimeinfo_conformance._subject import (
     testable,
 )
 from runtimeinfo_conformance._verdict import Crash, Failure, Tally
-from runtimeinfo_conformance.guards import Exited, Guard, Hung, Watch
+from runtimeinfo_conformance.guards import HANG_SECONDS, Exited, Guard, Hung, Watch
 from runtimeinfo_conformance.judges import JUDGES, Case, RuleFinding
 from runtimeinfo_conformance.judges.hub import judge_hub
 from runtimeinfo_conformance.judges.reduce import judge_reduce
@@ -31,17 +31,17 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
         subject: The subject.
         plan: The plan.
         tally: Where the findings go. It is stopped if the subject did what no subject may.
-        guard: What watches the subject; one that gives it a minute by default.
+        guard: What watches the subject; by default one that waits as long as they do.
 
     Raises:
         TypeError: If it is a plan for another party.
     """
     tally.plans += 1
     watches: list[Watch] = []
-    watched = guard or Guard()
+    watching_over = guard or Guard()
 
     def watching() -> Watch:
-        watches.append(watched.watching())
+        watches.append(watching_over.watching())
         return watches[-1]
 
     party = party_of(subject)
@@ -70,9 +70,11 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
         tally.crash = Crash(plan, crash, "".join(watch.printed for watch in watches))
 
 
-def find_killer(subject: AnySubject, requirement: str, tried: Iterable[AnyPlan]) -> Failure | None:
+def find_killer(
+    subject: AnySubject, requirement: str, tried: Iterable[AnyPlan], hang_seconds: float = HANG_SECONDS
+) -> Failure | None:
     """Return how a requirement is broken on the first of some plans that breaks it, or None."""
-    guard = Guard()
+    guard = Guard(hang_seconds)
     for plan in tried:
         tally = Tally()
         judge_plan(subject, plan, tally, guard)

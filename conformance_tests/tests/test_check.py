@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import ExitCode, Report, Tally, Verdict
+from runtimeinfo_conformance.guards import HANG_SECONDS
 from runtimeinfo_conformance.mutants import Mutant
 from runtimeinfo_conformance.plans import HubPlan
 
@@ -173,6 +175,20 @@ def test_an_interrupt_of_the_users_own_comes_out() -> None:
 
 def test_an_interrupt_of_the_plan_does_not() -> None:
     assert check(subject_of(SwallowsInterrupts), QUICK).exit_code is ExitCode.VIOLATED
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no alarm here")
+def test_each_run_may_take_as_long_as_was_said() -> None:
+    """Also those with a fault put in: a slow runner would let them all survive."""
+    left: list[float] = []
+
+    def run(plan: Plan, hooks: Any) -> None:
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
+        train(plan, hooks)
+
+    report = check(bare(run), QUICK, hang_seconds=1000.0)
+    assert len(left) > report.plans
+    assert min(left) > HANG_SECONDS
 
 
 def test_progress_is_told() -> None:
