@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._subject import AnySubject, Subject, party_of
+from runtimeinfo_conformance._subject import AnySubject, missing_capabilities, party_of
 from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Tally
 from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan
@@ -96,12 +96,10 @@ def _unfit(subject: AnySubject, requirement: str, plan: AnyPlan) -> str | None:
     if rule is None:
         return f"there is no requirement {requirement!r}; `runtimeinfo spec` lists them all"
     if not subject.applies(rule):
-        if isinstance(subject, Subject) and rule.party == "runner":
-            reason = (
-                f"it has not declared {', '.join(sorted(rule.capabilities - subject.capabilities))}; declare that first"
-            )
-        else:
-            reason = f"it is for a {rule.party}; name one"
+        missing = ", ".join(missing_capabilities(subject, rule))
+        reason = (
+            f"it has not declared {missing}; declare that first" if missing else f"it is for a {rule.party}; name one"
+        )
         return f"{rule.id} does not apply to {subject.name}: {reason}"
     if rule.untestable is not None:
         return f"{rule.id} cannot be tested: {rule.untestable}; replay another one"

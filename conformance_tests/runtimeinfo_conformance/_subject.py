@@ -178,6 +178,11 @@ def party_of(subject: AnySubject) -> Party:
     return "hub" if isinstance(subject, HubSubject) else "reducer"
 
 
+def missing_capabilities(subject: AnySubject, rule: Requirement) -> list[str]:
+    """Return the capabilities that a requirement needs, and that a runner has not declared."""
+    return sorted(rule.capabilities - subject.capabilities) if isinstance(subject, Subject) else []
+
+
 def is_upcoming(subject: AnySubject, rule: Requirement) -> bool:
     """Tell whether a requirement came in after the version of the spec that a subject claims."""
     return SPEC_VERSIONS.index(rule.since) > SPEC_VERSIONS.index(subject.spec)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runtimeinfo import REQUIREMENTS, Requirement
 from runtimeinfo_conformance._observation import Leg
-from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming
+from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, missing_capabilities
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.plans import AnyPlan
 
@@ -215,7 +215,7 @@ class Tally:
     def _result(self, rule: Requirement, subject: AnySubject, waived: WaivedFailure | None) -> Result:
         count = self.counts[rule.id]
         if not subject.applies(rule):
-            missing: Any = sorted(rule.capabilities - subject.capabilities) if isinstance(subject, Subject) else ()
+            missing = missing_capabilities(subject, rule)
             reason = f"not declared: {', '.join(missing)}" if missing else f"it is for a {rule.party}"
             return Result(rule, Verdict.NOT_APPLICABLE, reason=reason)
         if rule.untestable is not None:
