@@ -16,9 +16,10 @@ import typer
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS, __version__
 from runtimeinfo_conformance._check import check as check_subject
-from runtimeinfo_conformance._explain import UnknownRequirementError, UnknownVersionError
+from runtimeinfo_conformance._explain import UnknownVersionError
 from runtimeinfo_conformance._explain import explain as explain_requirement
 from runtimeinfo_conformance._explain import spec as spec_lines
+from runtimeinfo_conformance._find_requirement import UnknownRequirementError
 from runtimeinfo_conformance._leave import Leave
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._replay_command import replay_command

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
+from runtimeinfo_conformance._find_requirement import find_requirement
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, REDUCE_MUTANTS, RUNNER_MUTANTS
-
-
-class UnknownRequirementError(Exception):
-    """There is no such requirement."""
 
 
 class UnknownVersionError(Exception):
@@ -26,11 +21,7 @@ def explain(id: str) -> list[str]:
         >>> print(explain("stage-02")[0])
         STAGE-02 (MUST, since spec 0.1)
     """
-    rule = REQUIREMENTS.get(id.upper())
-    if rule is None:
-        close = difflib.get_close_matches(id.upper(), REQUIREMENTS, n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "`runtimeinfo spec` lists them all"
-        raise UnknownRequirementError(f"there is no requirement {id!r}; {hint}")
+    rule = find_requirement(id.upper())
     lines = [f"{rule.id} ({rule.level}, since spec {rule.since})", "", f"  {rule.text}", f"  Intent: {rule.intent}"]
     lines.append(f"  Example: {rule.example}")
     lines.append(f"  Kept by: a {rule.party}")
@@ -47,10 +38,8 @@ def explain(id: str) -> list[str]:
 
 def faults_of(rule: Requirement) -> list[str]:
     """Return the names of the faults which break a requirement, and which the kit has to notice under it."""
-    faults = [(mutant.requirement, mutant.name) for mutant in RUNNER_MUTANTS]
-    faults += [(mutant.requirement, mutant.name) for mutant in HUB_MUTANTS]
-    faults += [(mutant.requirement, mutant.name) for mutant in REDUCE_MUTANTS]
-    return [name for requirement, name in faults if requirement == rule.id]
+    mutants = (*RUNNER_MUTANTS, *HUB_MUTANTS, *REDUCE_MUTANTS)
+    return [mutant.name for mutant in mutants if mutant.requirement == rule.id]
 
 
 def spec(version: str | None = None) -> list[str]:

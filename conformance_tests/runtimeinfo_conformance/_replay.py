@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._subject import AnySubject, missing_capabilities, party_of
 from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Tally
@@ -92,9 +92,10 @@ def replay_line(requirement: str, plan: AnyPlan, target: str | None) -> str:
 
 def _unfit(subject: AnySubject, requirement: str, plan: AnyPlan) -> str | None:
     """Return why a requirement cannot be judged on a subject by a plan; None if it can."""
-    rule = REQUIREMENTS.get(requirement)
-    if rule is None:
-        return f"there is no requirement {requirement!r}; `runtimeinfo spec` lists them all"
+    try:
+        rule = find_requirement(requirement)
+    except UnknownRequirementError as error:
+        return str(error)
     if not subject.applies(rule):
         missing = ", ".join(missing_capabilities(subject, rule))
         reason = (

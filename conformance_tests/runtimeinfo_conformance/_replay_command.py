@@ -6,8 +6,8 @@ import traceback
 
 import typer
 
-from runtimeinfo import REQUIREMENTS, Requirement
-from runtimeinfo_conformance._explain import UnknownRequirementError, explain
+from runtimeinfo import Requirement
+from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._replay import Replay, ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
 from runtimeinfo_conformance._target import TargetError, find_subjects
@@ -30,8 +30,7 @@ def replay_command(target: str, requirement: str, plan_text: str) -> int:
     """
     try:
         plan = parse_plan(plan_text)
-        explain(requirement)
-        rule = REQUIREMENTS[requirement.upper()]
+        rule = find_requirement(requirement.upper())
         subject = _find_subject(target)
         replayed = replay(subject, rule.id, plan)
     except TargetError as error:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._replay import ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
 from runtimeinfo_conformance._verdict import Failure
@@ -253,12 +254,10 @@ def _read_text(name: str, value: Any) -> str:
 
 
 def _read_requirement(name: str, value: Any) -> str:
-    id = _read_text(name, value)
-    if id not in REQUIREMENTS:
-        close = difflib.get_close_matches(id.upper(), REQUIREMENTS, n=1)
-        hint = f"did you mean {close[0]}?" if close else "`runtimeinfo spec` lists them all"
-        raise _FieldError(f"there is no requirement {id!r}; {hint}")
-    return id
+    try:
+        return find_requirement(_read_text(name, value)).id
+    except UnknownRequirementError as error:
+        raise _FieldError(str(error)) from None
 
 
 def _read_date(name: str, value: Any) -> date:

@@ -11,7 +11,6 @@ from simple_hub import SimpleHub
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance._explain import (
-    UnknownRequirementError,
     UnknownVersionError,
     explain,
     faults_of,
@@ -104,15 +103,6 @@ def test_explain_names_no_faults_where_there_are_none() -> None:
 def test_each_fault_is_that_of_one_requirement() -> None:
     named = [fault for rule in REQUIREMENTS.values() for fault in faults_of(rule)]
     assert len(named) == len(RUNNER_MUTANTS) + len(HUB_MUTANTS) + len(REDUCE_MUTANTS)
-
-
-@pytest.mark.parametrize(
-    ("id", "hint"),
-    [("STAGE-3", "did you mean STAGE-03"), ("nonsense", "`runtimeinfo spec` lists them all")],
-)
-def test_an_unknown_requirement(id: str, hint: str) -> None:
-    with pytest.raises(UnknownRequirementError, match=re.escape(f"there is no requirement {id!r}; {hint}")):
-        explain(id)
 
 
 def test_the_spec_is_the_newest_unless_another_is_asked_for() -> None:

@@ -73,7 +73,7 @@ def test_a_hub() -> None:
 @pytest.mark.parametrize(
     ("subject", "requirement", "plan", "message"),
     [
-        (correct(), "LIFE-99", Plan(), "^there is no requirement 'LIFE-99'; `runtimeinfo spec` lists them all$"),
+        (correct(), "LIFE-99", Plan(), "^there is no requirement 'LIFE-99'; did you mean LIFE-09, "),
         (correct(), "HUB-01", Plan(), "^HUB-01 does not apply to Trainer: it is for a hub; name one$"),
         (hub(), "LIFE-01", HubPlan(), "^LIFE-01 does not apply to simple: it is for a runner; name one$"),
         (
