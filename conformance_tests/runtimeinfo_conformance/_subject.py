@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, MessageHub, Requirement, shown
 from runtimeinfo._requirement import Party
+from runtimeinfo_conformance._did_you_mean import did_you_mean
 from runtimeinfo_conformance.plans import Plan
 
 
@@ -63,9 +63,7 @@ class Subject:
             )
         declared = frozenset(capabilities)
         for unknown in sorted(declared - CAPABILITIES.keys()):
-            close = difflib.get_close_matches(unknown, CAPABILITIES, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(CAPABILITIES)}"
-            raise SubjectError(f"{name}: there is no capability {unknown!r}; {hint}")
+            raise SubjectError(f"{name}: there is no capability {unknown!r}; {did_you_mean(unknown, CAPABILITIES)}")
         _set(self, name=name, version=version, run=run, capabilities=declared, **_claims(name, spec, waivers))
 
     def applies(self, requirement: Requirement) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from runtimeinfo import REQUIREMENTS
+from runtimeinfo_conformance._did_you_mean import did_you_mean
 from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._replay import ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
@@ -225,7 +225,7 @@ class _Reader:
         entry = _entry(number, given.get("requirement"))
         for name in given:
             if name not in _FIELDS:
-                self._tell(entry, f"there is no field {name!r}; {_hint(name, _FIELDS)}")
+                self._tell(entry, f"there is no field {name!r}; {did_you_mean(name, _FIELDS)}")
         read: dict[str, Any] = {}
         for name in _FIELDS:
             if name not in given:
@@ -303,8 +303,3 @@ def _stray(name: str, value: Any) -> str:
 def _entry(number: int, requirement: Any) -> str:
     named = f" ({requirement})" if isinstance(requirement, str) else ""
     return f"waiver {number}{named}: "
-
-
-def _hint(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"

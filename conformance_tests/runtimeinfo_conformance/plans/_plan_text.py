@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import re
 import types
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from runtimeinfo import HOOK_POINTS
+from runtimeinfo_conformance._did_you_mean import did_you_mean
 from runtimeinfo_conformance.plans._any_plan import AnyPlan
 from runtimeinfo_conformance.plans._hub_plan import HubOp, HubPlan
 from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError
@@ -141,7 +141,7 @@ class _Reader:
             plan: AnyPlan = self._read_call(node, _PARTS[name])
             return plan
         if name is not None and name not in _PARTS:
-            raise self._error(node, f"there is no {name!r} here; {_hint(name, _PARTS, _ALLOWED)}")
+            raise self._error(node, f"there is no {name!r} here; {did_you_mean(name, _PARTS, _ALLOWED)}")
         raise self._error(node, f"a plan is Plan(...), HubPlan(...) or ReducePlan(...), not {self._shown(node)}")
 
     def error_at(self, line: int | None, column: int | None, message: str) -> PlanTextError:
@@ -186,7 +186,7 @@ class _Reader:
         value = self._read_literal(node, where)
         if value not in choices:
             listed = f"there are {', '.join(map(repr, choices))}"
-            raise self._error(node, f"{where} cannot be {self._shown(node)}; {_hint(value, choices, listed)}")
+            raise self._error(node, f"{where} cannot be {self._shown(node)}; {did_you_mean(value, choices, listed)}")
         return value
 
     def _read_tuple(self, node: ast.expr, arguments: tuple[Any, ...], where: str, wanted: str) -> tuple[Any, ...]:
@@ -264,7 +264,7 @@ class _Reader:
             if keyword.arg not in known:
                 listed = f"it has {', '.join(each for each in known if not each.startswith(_SET_WHILE_RUNNING))}"
                 raise self._error(
-                    keyword, f"{name} has no {_clip(repr(keyword.arg))}; {_hint(keyword.arg, known, listed)}"
+                    keyword, f"{name} has no {_clip(repr(keyword.arg))}; {did_you_mean(keyword.arg, known, listed)}"
                 )
             yield keyword.arg, keyword.value
 
@@ -283,8 +283,7 @@ class _Reader:
 
     def _check_word(self, node: ast.expr, what: str, word: Any, words: Iterable[str]) -> None:
         if word not in tuple(words):
-            listed = f"there are {', '.join(words)}"
-            raise self._error(node, f"{what} cannot be {_clip(repr(word))}; {_hint(word, words, listed)}")
+            raise self._error(node, f"{what} cannot be {_clip(repr(word))}; {did_you_mean(word, words)}")
 
     # -- literals
 
@@ -367,12 +366,6 @@ def _describe(hint: Any) -> str:
 def _called(node: ast.expr) -> str | None:
     """Return the name of what is called, or None where nothing is."""
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
-
-
-def _hint(word: Any, words: Iterable[str], otherwise: str) -> str:
-    """Return the question whether something close was meant; where nothing is close, what there is."""
-    close = difflib.get_close_matches(word, list(words), n=1) if isinstance(word, str) else []
-    return f"did you mean {close[0]!r}?" if close else otherwise
 
 
 def _clip(text: str) -> str:
