@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
 from runtimeinfo_conformance._find_requirement import find_requirement
-from runtimeinfo_conformance.mutants import HUB_MUTANTS, REDUCE_MUTANTS, RUNNER_MUTANTS
+from runtimeinfo_conformance.mutants import HUB_MUTANTS, REDUCE_MUTANTS, RUNNER_MUTANTS, HubMutant, Mutant, ReduceMutant
 
 
 class UnknownVersionError(Exception):
@@ -38,7 +38,7 @@ def explain(id: str) -> list[str]:
 
 def faults_of(rule: Requirement) -> list[str]:
     """Return the names of the faults which break a requirement, and which the kit has to notice under it."""
-    mutants = (*RUNNER_MUTANTS, *HUB_MUTANTS, *REDUCE_MUTANTS)
+    mutants: tuple[Mutant | HubMutant | ReduceMutant, ...] = (*RUNNER_MUTANTS, *HUB_MUTANTS, *REDUCE_MUTANTS)
     return [mutant.name for mutant in mutants if mutant.requirement == rule.id]
 
 
