@@ -16,28 +16,18 @@ from typing import Any, Literal
 
 from runtimeinfo import HOOK_POINTS
 from runtimeinfo_conformance._did_you_mean import did_you_mean
-from runtimeinfo_conformance.plans._any_plan import AnyPlan
-from runtimeinfo_conformance.plans._hub_plan import HubOp, HubPlan
+from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
+from runtimeinfo_conformance.plans._hub_plan import HubOp
 from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError
-from runtimeinfo_conformance.plans._reduce_plan import Put, ReducePlan, Turn
+from runtimeinfo_conformance.plans._reduce_plan import Put, Turn
 from runtimeinfo_conformance.plans._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
 
+_PLANS = tuple(kind.__name__ for kind in PLAN_KINDS.values())
 _PARTS: Mapping[str, type[Any]] = MappingProxyType(
-    {
-        "Plan": Plan,
-        "HubPlan": HubPlan,
-        "ReducePlan": ReducePlan,
-        "Fault": Fault,
-        "HubOp": HubOp,
-        "Turn": Turn,
-        "Put": Put,
-    }
+    {kind.__name__: kind for kind in (*PLAN_KINDS.values(), Fault, HubOp, Turn, Put)}
 )
 
-_ALLOWED = (
-    "a plan is made of Plan, HubPlan, ReducePlan, Fault, HubOp, Turn, Put, and of numbers, strings, tuples, lists, "
-    "dicts, True, None"
-)
+_ALLOWED = f"a plan is made of {', '.join(_PARTS)}, and of numbers, strings, tuples, lists, dicts, True, None"
 
 _MOST_TEXT = 100_000  # characters; the kit's own plans have some hundred
 _MOST_DEPTH = 20  # of literals in literals
@@ -137,12 +127,13 @@ class _Reader:
     def read_plan(self, node: ast.expr) -> AnyPlan:
         """Read the whole."""
         name = _called(node)
-        if name in ("Plan", "HubPlan", "ReducePlan"):
+        if name in _PLANS:
             plan: AnyPlan = self._read_call(node, _PARTS[name])
             return plan
         if name is not None and name not in _PARTS:
             raise self._error(node, f"there is no {name!r} here; {did_you_mean(name, _PARTS, _ALLOWED)}")
-        raise self._error(node, f"a plan is Plan(...), HubPlan(...) or ReducePlan(...), not {self._shown(node)}")
+        *others, last = (f"{each}(...)" for each in _PLANS)
+        raise self._error(node, f"a plan is {', '.join(others)} or {last}, not {self._shown(node)}")
 
     def error_at(self, line: int | None, column: int | None, message: str) -> PlanTextError:
         """Return an error at a place in the source, both from 1."""
