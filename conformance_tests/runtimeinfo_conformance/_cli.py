@@ -11,10 +11,11 @@ _USAGE = 64
 _INTERRUPTED = 130
 _READER_GONE = 141
 
-# It needs less than the other commands, and so it is no part of the kit's.
+# It needs less than the other commands, and so it is not loaded with them.
 _TOP = "top"
 
-_OF_THE_PARSER: dict[str | int | None, int] = {1: _INTERRUPTED, 2: _USAGE}
+# The parser's own codes are verdicts of ours: 2 for what it cannot parse, 1 for an interrupt.
+_PARSER_CODES: dict[str | int | None, int] = {1: _INTERRUPTED, 2: _USAGE}
 
 
 def main() -> None:
@@ -60,6 +61,5 @@ def _code_of(app: Callable[[], object]) -> str | int | None:
         # The parser makes it a 1, and so does the terminal: the pipe is why.
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
-        # The parser's own codes are verdicts of ours: 2 for what it cannot parse, 1 for an interrupt.
-        return _OF_THE_PARSER.get(end.code, end.code)
+        return _PARSER_CODES.get(end.code, end.code)
     return 0

@@ -38,10 +38,10 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
     """
     tally.plans += 1
     watches: list[Watch] = []
-    watching_over = guard or Guard()
+    guarding = guard or Guard()
 
     def watching() -> Watch:
-        watches.append(watching_over.watching())
+        watches.append(guarding.watching())
         return watches[-1]
 
     party = party_of(subject)

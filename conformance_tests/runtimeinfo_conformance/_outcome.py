@@ -163,6 +163,6 @@ def _summary(report: Report) -> Iterator[str]:
 
 
 def _report_data(report: Report) -> ReportData:
-    from runtimeinfo_conformance.reports import report_data  # with Jinja: not for who wants no report
+    from runtimeinfo_conformance.reports import report_data  # with Jinja, which only a report needs
 
     return report_data(report)

@@ -47,7 +47,7 @@ OUTCOMES = pytest.StashKey[Outcomes]()
 
 
 def _shared(folder: Path, key: str, make: Callable[[], Outcome]) -> Outcome:
-    from filelock import FileLock  # not for who runs in one process
+    from filelock import FileLock  # which only several processes need
 
     from runtimeinfo_conformance._outcome import Outcome
 

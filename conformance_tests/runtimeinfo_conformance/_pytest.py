@@ -84,7 +84,7 @@ def _outcome(request: pytest.FixtureRequest, subject: AnySubject, profile: str) 
     with_report = config.getoption("runtimeinfo_report", None) is not None
 
     def make() -> Outcome:
-        from runtimeinfo_conformance._check import check  # with Hypothesis: not for who only collects
+        from runtimeinfo_conformance._check import check  # with Hypothesis, which only a search needs
 
         try:
             report = check(subject, PROFILES[name], target=_target(request, subject))

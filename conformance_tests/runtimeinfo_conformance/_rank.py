@@ -15,8 +15,8 @@ from typing import Any
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance.plans import RANKS, Turn
 
-# Seconds that a rank waits for another. It may be long until a process gets its turn where there is much to do; where
-# one does not come at all, all is as it shall be when the time is over.
+# Seconds that a rank waits for another. On a busy machine a process may be long in getting its turn; where the plan
+# keeps a rank away, the wait is in vain, and so it is short.
 _TIMEOUT = 10.0
 _TIMEOUT_OF_ABSENCE = 2.0
 

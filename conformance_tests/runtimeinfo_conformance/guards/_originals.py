@@ -116,8 +116,8 @@ class _Attributes(_Place):
     def _matters(self, name: str, then: Any, now: Any) -> bool:
         if _is_code(then) or _is_code(now):
             return True
-        # Others may be caches, as abc, typing and the interpreter keep them. A constant of a class is none, and a
-        # new attribute neither unless it has such a name.
+        # Any other value may be a cache. Those of abc, typing and the interpreter have names like these; a text of a
+        # class is no cache, nor is a new attribute of it with another name.
         is_special = name.startswith(("__", "_abc_", "_is_"))
         return isinstance(self._owner, type) and not is_special and (then is _ABSENT or isinstance(then, str))
 

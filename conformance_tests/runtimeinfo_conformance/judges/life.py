@@ -244,7 +244,7 @@ def _told(record: Record) -> dict[str, Any]:
 
 
 def find_batch(data: Any) -> Batch | None:
-    """Find the kit's batch in what a framework made of it: a pair with a target, say. Of several it is none."""
+    """Find the kit's batch in what a framework made of it: a pair with a target, say. None where it has several."""
     found = list(_find_batches(data))
     return found[0] if len(found) == 1 else None
 

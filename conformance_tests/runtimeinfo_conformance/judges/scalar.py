@@ -105,7 +105,7 @@ def _appended_metric(case: Case, at: int, key: str) -> list[float]:
 
 
 def _evaluations(case: Case, stage: str) -> Iterator[tuple[int, Record, int]]:
-    """Iterate over the evaluations that came to their end, with the how manieth each one is."""
+    """Iterate over the evaluations that came to their end, each with its number, from 0."""
     turn = 0
     for at, record, model in case.each(f"after_{stage}_epoch"):
         if not model.aborting:

@@ -16,7 +16,7 @@ from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
 from runtimeinfo_conformance.plans import Plan
 
 Change = Callable[[Any], dict[int, int]]
-"""What is other than it is, by cells: called with the hub."""
+"""What a board shows in place of the truth, by cells: called with the hub."""
 
 
 def board_shows(change: Change, *events: str) -> MakeFault:
@@ -54,7 +54,7 @@ class BoardShowsBetweenEvents:
     """Lets a board show other values where data is read: its fault for one hook of a run.
 
     Args:
-        change: What is other than it is.
+        change: What it shows.
     """
 
     def __init__(self, change: Change) -> None:
@@ -112,7 +112,7 @@ def iteration_far_back(hub: Any) -> dict[int, int]:
 
 
 def not_current(_hub: Any) -> dict[int, int]:
-    """Be the board of no run that goes on."""
+    """Be the board of a run that is over."""
     return {layout.CURRENT: 0}
 
 

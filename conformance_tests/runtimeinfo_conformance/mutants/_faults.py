@@ -10,11 +10,11 @@ from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
 from runtimeinfo_conformance.plans import Plan
 
 Shown = Callable[[Plan, Any], dict[str, Any]]
-"""What is other than it is: called with the plan and the runner."""
+"""What is shown in place of the truth: called with the plan and the runner."""
 
 
 class ShownRunner:
-    """A runner of which some members are other than they are."""
+    """A runner that shows something else in place of some members."""
 
     def __init__(self, runner: Any, **members: Any) -> None:
         self.__dict__.update(members)
@@ -25,7 +25,7 @@ class ShownRunner:
 
 
 class RunnerWithout(ShownRunner):
-    """A runner of which a member is missing."""
+    """A runner that lacks a member."""
 
     def __init__(self, runner: Any, missing: str) -> None:
         super().__init__(runner)
@@ -208,7 +208,7 @@ def _put_back(hub: Any, infos: dict[str, Any]) -> None:
 
 
 def drop_if(lost: Callable[[Plan, str, Any, dict[str, Any]], bool]) -> MakeFault:
-    """Let those events not arrive of which a function of plan, event, runner and arguments says so."""
+    """Let those events not arrive that a function of plan, event, runner and arguments picks out."""
 
     def make(plan: Plan, _hook: object) -> Fault:
         aborting = False

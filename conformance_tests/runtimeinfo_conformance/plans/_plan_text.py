@@ -158,7 +158,7 @@ class _Reader:
             return self._read_call(node, hint, where, wanted)
         if hint in (bool, int, str):
             return self._read_plain(node, hint, where, wanted)
-        # A path, say: such a field is none of a plan's that has not been run.
+        # A path, say: only the kit sets such a field, while it runs a plan.
         raise self._error(node, f"{where} cannot be given in a text; leave it out")
 
     def _read_either(self, node: ast.expr, arguments: tuple[Any, ...], where: str, wanted: str) -> Any:

@@ -21,7 +21,7 @@ class Batch:
     Attributes:
         stage: Whose loader it comes from.
         index: Its place in the loader, from 0.
-        outputs: What a training step on it shall return.
+        outputs: What a training step on it is to return.
         stop: Whether the user asks to stop the training after it.
     """
 

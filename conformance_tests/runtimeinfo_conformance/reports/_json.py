@@ -141,7 +141,7 @@ def report_data(report: Report, now: datetime | None = None) -> ReportData:
 
     Args:
         report: The report.
-        now: The date that it shall bear; the present one by default.
+        now: The date to put on it; the present one by default.
     """
     requirements = [_requirement(result, report.target) for result in report.results]
     return {

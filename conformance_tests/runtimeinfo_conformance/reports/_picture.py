@@ -82,7 +82,7 @@ class Picture:
         strip_window: Which part of it the picture shows.
         strip_mark: Where the marked event is in it, or None.
         title: What it is.
-        description: What can be seen, for who cannot see it.
+        description: What can be seen, for those who cannot see it.
     """
 
     width: float

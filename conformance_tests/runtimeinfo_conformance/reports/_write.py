@@ -65,7 +65,7 @@ def write_reports(
     Args:
         reports: The report, or the reports; as they are, or as plain data out of another process.
         folder: Where to.
-        now: The date that they shall bear; the present one by default. Plain data bears one already.
+        now: The date to put on them; the present one by default. Plain data has one already.
 
     Returns:
         The files that were written.

@@ -28,8 +28,7 @@ def draw_plans(
 ) -> list[Any]:
     """Return plans that use nothing but what a subject has declared.
 
-    They are drawn before the first one is run: what a subject raises, and how long it takes, is nothing that
-    Hypothesis has to know.
+    They are drawn before the first one is run: Hypothesis need not know what a subject raises, or how long it takes.
 
     Args:
         subject: The subject.

@@ -1,4 +1,4 @@
-"""Which plans are tried."""
+"""Which plans are drawn."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
             trainer.validate(module, val_loaders, verbose=False)
         resume_from = None if plan.resume_from is None else str(plan.resume_from)
         trainer.fit(module, loader, val_loaders if _validates(plan) else None, ckpt_path=resume_from, weights_only=True)
-        # Lightning validates after a batch: after an epoch that has none, who wants to has to say so.
+        # Lightning validates after a batch: after an epoch that has none, it has to be told to.
         if plan.batches == 0 and plan.validates_after_epoch:
             for _ in range(plan.start_epoch, plan.max_epochs):
                 trainer.validate(module, val_loaders, verbose=False)

@@ -1,4 +1,4 @@
-"""Who follows the events of a trace through the grammar, and judges each."""
+"""Following the events of a trace through the grammar, and judging each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who writes the lines of a trace into its file, and gives up when it cannot be written."""
+"""Writing the lines of a trace into its file, and giving up when that cannot be done."""
 
 from __future__ import annotations
 
