@@ -23,7 +23,7 @@ HubOpName = Literal[
 INFO_KEYS = ("epoch", "loop_stage", "val/matrix", "here/path")
 SCALAR_KEYS = ("train/loss", "val/κ", "here/time")
 
-INFO_VALUES = (0, 7, -1.5, "train", None, True, [1, 2], {"classes": ["cat"], "n": 2}, (1, "a"))
+INFO_VALUES: tuple[Any, ...] = (0, 7, -1.5, "train", None, True, [1, 2], {"classes": ["cat"], "n": 2}, (1, "a"))
 
 
 def is_resumed(key: str) -> bool:
