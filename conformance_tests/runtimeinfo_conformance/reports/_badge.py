@@ -48,7 +48,7 @@ def badge_svg(report: ReportData) -> str:
 
 
 def drawn(label: str, message: str, colour: str, title: str) -> str:
-    """Return a badge that says something of something; the title is for who cannot see it."""
+    """Return a badge that says something of something; the title is for those who cannot see it."""
     label_width, message_width = _width(label), _width(message)
     width = label_width + message_width
     return f"""\
