@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def good_subjects() -> Iterator[tuple[str, AnySubject]]:
     """Yield each, with what its structure is."""
     sys.path.insert(0, str(ROOT / "conformance_tests" / "tests"))
-    from broken_runners import correct
     from odd_runners import ODD, odd_subjects
     from simple_hub import SimpleHub
+    from simple_trainer import correct
 
     yield "iterators around a hand-written loop", pytorch.subject()
     yield "a framework that calls hooks, with its own hub", mmengine.subject()

@@ -13,7 +13,8 @@ from pathlib import Path
 ONE = """
 import json, sys
 sys.path.insert(0, {tests!r})
-from broken_runners import CountsWhatFailed, subject_of
+from broken_runners import CountsWhatFailed
+from simple_trainer import subject_of
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance.reports import report_data

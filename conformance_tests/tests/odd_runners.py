@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
-from broken_runners import SharesLast, Trainer, subject_of
+from simple_trainer import SharesLast, Trainer, subject_of
 
 from runtimeinfo import HOOK_POINTS, get_priority, use_hub
 from runtimeinfo_conformance import Plan, Subject

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from broken_runners import BROKEN, EntersItsHubForHooksOnly, NeverEntersItsHub, Trainer, correct, subject_of
+from broken_runners import BROKEN, EntersItsHubForHooksOnly, NeverEntersItsHub
+from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES, Profile

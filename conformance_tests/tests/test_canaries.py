@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from broken_runners import Trainer, correct, subject_of
+from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject, _canaries

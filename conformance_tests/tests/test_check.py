@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from broken_runners import CountsEpochsFromOne, SwallowsInterrupts, Trainer, subject_of
+from broken_runners import CountsEpochsFromOne, SwallowsInterrupts
 from simple_hub import SimpleHub
+from simple_trainer import Trainer, subject_of
 
 from runtimeinfo_conformance import HubSubject, Plan, PlannedError, Subject, SubjectError, _canaries
 from runtimeinfo_conformance._check import check

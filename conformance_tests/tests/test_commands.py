@@ -29,7 +29,8 @@ import time
 
 import runtimeinfo
 import runtimeinfo_adapters
-from broken_runners import CountsEpochsFromOne, SwallowsInterrupts, Trainer
+from broken_runners import CountsEpochsFromOne, SwallowsInterrupts
+from simple_trainer import Trainer
 from runtimeinfo_conformance import HubSubject, PlannedError, Subject
 from simple_hub import SimpleHub
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broken_runners import Trainer, correct
+from simple_trainer import Trainer, correct
 
 from runtimeinfo import SkippedOutputWarning
 from runtimeinfo_conformance import Fault, Plan, Subject

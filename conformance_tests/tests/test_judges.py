@@ -15,12 +15,10 @@ from broken_runners import (
     HasNoName,
     NeverEntersItsHub,
     StopsByAnException,
-    Trainer,
     ValidatesInOneEpoch,
-    correct,
-    subject_of,
 )
 from simple_hub import SimpleHub
+from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo import REQUIREMENTS, use_hub
 from runtimeinfo_conformance import Batch, Fault, HubSubject, Plan

@@ -8,8 +8,8 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from broken_runners import Trainer, correct
 from simple_hub import SimpleHub
+from simple_trainer import Trainer, correct
 
 import runtimeinfo
 from runtimeinfo_conformance import HubSubject, Plan, Subject

@@ -6,7 +6,8 @@ from datetime import date
 from typing import Any
 
 import pytest
-from broken_runners import CountsEpochsFromOne, correct, subject_of
+from broken_runners import CountsEpochsFromOne
+from simple_trainer import correct, subject_of
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject, _subject

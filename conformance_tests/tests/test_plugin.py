@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broken_runners import correct
 from simple_hub import SimpleHub
+from simple_trainer import correct
 
 from runtimeinfo_conformance import HubSubject, _subject
 from runtimeinfo_conformance._check import check
@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, {str(HERE)!r})
-from broken_runners import correct
+from simple_trainer import correct
 from simple_hub import SimpleHub
 from runtimeinfo_conformance import HubSubject, Subject, conformance
 

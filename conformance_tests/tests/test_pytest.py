@@ -15,7 +15,8 @@ HERE = Path(__file__).parent
 FILE = f"""
 import sys
 sys.path.insert(0, {str(HERE)!r})
-from broken_runners import CountsEpochsFromOne, correct, subject_of
+from broken_runners import CountsEpochsFromOne
+from simple_trainer import correct, subject_of
 from runtimeinfo_conformance import Subject, conformance
 
 

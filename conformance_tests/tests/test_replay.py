@@ -4,8 +4,9 @@ import shlex
 from typing import Any
 
 import pytest
-from broken_runners import CountsEpochsFromOne, PublishesHalfAValidation, correct, subject_of
+from broken_runners import CountsEpochsFromOne, PublishesHalfAValidation
 from simple_hub import SimpleHub
+from simple_trainer import correct, subject_of
 
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
 from runtimeinfo_conformance._replay import ReplayError, replay, replay_line

@@ -14,7 +14,8 @@ from runtimeinfo_conformance.plans import parse_plan
 TARGETS = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from broken_runners import CountsEpochsFromOne, correct, subject_of
+from broken_runners import CountsEpochsFromOne
+from simple_trainer import correct, subject_of
 from simple_hub import SimpleHub
 from runtimeinfo_conformance import HubSubject, Subject
 

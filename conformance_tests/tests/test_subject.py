@@ -3,15 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from broken_runners import (
-    KeepsItsHub,
-    StopsByAnException,
-    Trainer,
-    ValidatesInOneEpoch,
-    correct,
-    subject_of,
-)
+from broken_runners import KeepsItsHub, StopsByAnException, ValidatesInOneEpoch
 from simple_hub import SimpleHub
+from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS
 from runtimeinfo_conformance import HubSubject, Subject, SubjectError, _subject

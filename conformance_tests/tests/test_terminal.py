@@ -11,8 +11,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from broken_runners import CountsEpochsFromOne, StopsByAnException, correct, subject_of
+from broken_runners import CountsEpochsFromOne, StopsByAnException
 from rich.console import Console
+from simple_trainer import correct, subject_of
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan, Subject
@@ -238,7 +239,7 @@ PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from dataclasses import replace
-from broken_runners import correct
+from simple_trainer import correct
 from runtimeinfo_conformance import Subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES

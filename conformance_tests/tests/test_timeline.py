@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from broken_runners import LeavesScopesOpen, subject_of
+from broken_runners import LeavesScopesOpen
+from simple_trainer import subject_of
 
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._judging import judge_plan

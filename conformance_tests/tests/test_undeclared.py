@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from broken_runners import Trainer, ValidatesSilently, correct, subject_of
+from broken_runners import ValidatesSilently
+from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo import CAPABILITIES, REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broken_runners import CountsEpochsFromOne, PublishesHalfAValidation, correct, subject_of
+from broken_runners import CountsEpochsFromOne, PublishesHalfAValidation
 from hypothesis import given
 from hypothesis import strategies as st
 from simple_hub import SimpleHub
+from simple_trainer import correct, subject_of
 
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
 from runtimeinfo_conformance._waivers import Waiver, WaiverJudgement, Waivers, judge_waivers, load_waivers

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broken_runners import correct
 from hypothesis import given
+from simple_trainer import correct
 
 from runtimeinfo import CAPABILITIES
 from runtimeinfo_conformance import Batch, Fault, Plan

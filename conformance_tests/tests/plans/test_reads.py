@@ -3,8 +3,8 @@ from __future__ import annotations
 import os
 import threading
 
-from broken_runners import correct, subject_of
 from odd_runners import ReadsAhead
+from simple_trainer import correct, subject_of
 
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._check import check

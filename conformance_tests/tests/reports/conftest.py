@@ -6,8 +6,9 @@ from datetime import date
 from typing import Any
 
 import pytest
-from broken_runners import StopsByAnException, correct, subject_of
+from broken_runners import StopsByAnException
 from simple_hub import SimpleHub
+from simple_trainer import correct, subject_of
 
 from runtimeinfo import REQUIREMENTS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject

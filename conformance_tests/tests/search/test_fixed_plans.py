@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from broken_runners import correct
 from simple_hub import SimpleHub
+from simple_trainer import correct
 
 from runtimeinfo import ABORT, CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _subject

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from broken_runners import correct
+from simple_trainer import correct
 
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._judging import find_killer

@@ -1,0 +1,182 @@
+"""A training loop as somebody else may write it, without any of our adapters."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from simple_hub import SimpleHub
+
+from runtimeinfo import HOOK_POINTS, Dispatcher, use_hub
+from runtimeinfo_adapters.sharing import SharingHook
+from runtimeinfo_conformance import Plan, Subject
+
+
+class Optimizers:
+    """Rates by name."""
+
+    def __init__(self, names: Sequence[str], groups: int) -> None:
+        rates = [1 / (group + 1) for group in range(groups)]
+        self.rates = {f"{name}.lr" if name else "lr": rates for name in names or [""]}
+
+    def get_lr(self) -> dict[str, list[float]]:
+        return self.rates
+
+    def halve(self) -> None:
+        self.rates = {name: [rate / 2 for rate in rates] for name, rates in self.rates.items()}
+
+
+class SharesLast(SharingHook):
+    """Comes after all others, so that faults in their order are not its own."""
+
+    priority = "LOWEST"
+
+
+class Trainer:
+    """Does everything right. Each scope is a function that is run between two events."""
+
+    framework_name = "handmade"
+    framework_version = "3.2.1"
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        self.plan = plan
+        self.message_hub: Any = SimpleHub()
+        self.cfg: Any = SimpleNamespace(pretty_text=f"epochs: {plan.max_epochs}")
+        self.seed = plan.seed
+        self.experiment_name = plan.experiment_name
+        self.dispatcher = Dispatcher([SharesLast(), *hooks])
+        self.optim_wrapper: Any = Optimizers(plan.optimizers, plan.groups)
+        self.train_dataloader: Any = plan.train_dataloader()
+        self.epoch = self.iter = 0
+        self.max_epochs = plan.max_epochs
+        self.max_iters = self.count_iters()
+        self.has_announced = self.has_stopped = False
+        self.batches_to_skip = self.validated = 0
+        if plan.resume_from is not None:
+            self.load(pickle.loads(plan.resume_from.read_bytes()))
+
+    def fit(self) -> None:
+        with use_hub(self.message_hub):
+            self.scope("run", self.run)
+
+    def run(self) -> None:
+        self.validate(self.plan.val_before)
+        self.scope("train", self.train)
+        self.validate(self.plan.val_after)
+        if self.plan.test_batches is not None:
+            self.evaluate("test", [self.plan.test_dataloader()])
+
+    def train(self) -> None:
+        while self.epoch < self.max_epochs and not self.has_stopped:
+            self.train_epoch()
+            self.epoch += 1
+            self.validate(self.plan.validates_after_epoch)
+            self.save_checkpoint(self.plan.checkpoint is not None)
+
+    def train_epoch(self) -> None:
+        self.scope("train_epoch", self.train_batches)
+
+    def train_batches(self) -> None:
+        for index, batch in enumerate(self.train_dataloader):
+            if index < self.batches_to_skip:
+                continue
+            self.train_iter(index, batch)
+            self.iter += 1
+            self.after_iter(index)
+            if batch.stop:
+                self.has_stopped = True
+                break
+        self.batches_to_skip = 0
+
+    def after_iter(self, index: int) -> None:
+        if self.plan.schedule:
+            self.optim_wrapper.halve()
+        self.save_checkpoint(self.plan.checkpoint_iterations, index + 1)
+        self.validate(self.plan.validates_after(index))
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        self.scope("train_iter", lambda: {"outputs": batch.outputs}, batch_idx=index, data_batch=batch)
+
+    def validate(self, is_due: bool) -> None:
+        if is_due and self.plan.val_batches is not None:
+            self.evaluate("val", [self.plan.val_dataloader(each) for each in range(self.plan.val_loaders)])
+
+    def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
+        def over_each() -> None:
+            for loader in loaders:
+                self.scope(f"{stage}_epoch", partial(self.evaluate_batches, stage, loader))
+
+        self.scope(stage, over_each)
+
+    def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
+        for index, batch in enumerate(loader):
+            self.scope(f"{stage}_iter", lambda: None, batch_idx=index, data_batch=batch)
+        return {"metrics": self.metrics(stage)}
+
+    def metrics(self, stage: str) -> dict[str, Any]:
+        if stage == "test":
+            return self.plan.metrics_of(0)
+        self.validated += 1
+        return self.plan.metrics_of(self.validated - 1)
+
+    def scope(self, name: str, body: Callable[[], dict[str, Any] | None], **given: Any) -> None:
+        results = None
+        try:
+            self.emit(f"before_{name}", **given)
+            results = body()
+        except BaseException as error:
+            self.announce(error)
+            raise
+        finally:
+            self.emit(f"after_{name}", **given, **(results or {}))
+
+    def announce(self, error: BaseException) -> None:
+        if not self.has_announced:
+            self.has_announced = True
+            self.emit("on_exception", exception=error)
+
+    def emit(self, event: str, **given: Any) -> None:
+        self.dispatcher.dispatch(event, self, **{name: given.get(name) for name in HOOK_POINTS[event]})
+
+    def count_iters(self) -> Any:
+        loader = self.train_dataloader
+        return self.max_epochs * len(loader) if hasattr(loader, "__len__") else None
+
+    def save_checkpoint(self, is_due: bool, batches: int = 0) -> None:
+        if is_due and self.plan.checkpoint is not None:
+            self.plan.checkpoint.write_bytes(pickle.dumps({**self.save(), "batches": batches}))
+
+    def save(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "iter": self.iter,
+            "rates": self.optim_wrapper.rates,
+            "hub": self.message_hub.state_dict(),
+        }
+
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        self.epoch, self.iter = checkpoint["epoch"], checkpoint["iter"]
+        self.batches_to_skip = checkpoint["batches"]
+        self.optim_wrapper.rates = checkpoint["rates"]
+        self.message_hub.load_state_dict(checkpoint["hub"])
+
+
+def subject_of(kind: type[Trainer]) -> Subject:
+    """Return a runner as a subject."""
+    return Subject(
+        kind.__name__,
+        kind.framework_version,
+        run=lambda plan, hooks: kind(plan, hooks).fit(),
+        capabilities={
+            "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
+            "unsized", "scheduler", "optimizers", "accumulation", "early_stop", "resume", "resume_mid_epoch", "share",
+        },
+    )  # fmt: skip
+
+
+def correct() -> Subject:
+    """Return the runner which does everything right."""
+    return subject_of(Trainer)
