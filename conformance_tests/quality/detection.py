@@ -108,14 +108,14 @@ def _broken(subject: AnySubject, plans: Iterable[Any]) -> frozenset[str]:
     tally, guard = Tally(), Guard()
     for plan in plans:
         judge_plan(subject, plan, tally, guard)
-    return frozenset(id for id, count in tally.counts.items() if count.failure is not None)
+    return tally.broken
 
 
 def _plans_until(subject: AnySubject, requirement: str, plans: Iterable[Any]) -> float:
     tally, guard = Tally(), Guard()
     for plan in plans:
         judge_plan(subject, plan, tally, guard)
-        if tally.counts[requirement].failure is not None:
+        if requirement in tally.broken:
             return tally.plans
     return math.inf
 
@@ -124,7 +124,6 @@ def _first_broken(subject: AnySubject, plans: Iterable[Any]) -> tuple[str | None
     tally, guard = Tally(), Guard()
     for plan in plans:
         judge_plan(subject, plan, tally, guard)
-        broken = [id for id, count in tally.counts.items() if count.failure is not None]
-        if broken:
-            return ", ".join(broken), tally.plans
+        if tally.broken:
+            return ", ".join(id for id in tally.counts if id in tally.broken), tally.plans
     return None, tally.plans

@@ -44,6 +44,6 @@ def _seems_there(subject: Subject, name: str, guard: Guard) -> bool:
     # What no plan has to ask for shows in all of them.
     for plan in [plan for plan in plans if name in plan.needs] or plans:
         judge_plan(more, plan, tally, guard)
-        if tally.crash is not None or any(count.failure for count in tally.counts.values()):
+        if tally.crash is not None or tally.broken:
             return False
     return bool(new) and all(tally.counts[id].occurrences for id in new)

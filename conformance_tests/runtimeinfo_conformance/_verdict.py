@@ -193,6 +193,11 @@ class Tally:
     stopped: bool = False
     """Whether the subject did what makes it pointless to go on: it hung, say."""
 
+    @property
+    def broken(self) -> frozenset[str]:
+        """The requirements that came out broken."""
+        return frozenset(id for id, count in self.counts.items() if count.failure is not None)
+
     def add(self, requirement: str, finding: Finding, plan: AnyPlan, leg: Leg | None = None) -> bool:
         """Count a finding; return whether the requirement holds in it."""
         count = self.counts[requirement]

@@ -69,13 +69,12 @@ def what_else_shows(subject: AnySubject, mutant: Mutant | HubMutant) -> str | No
     tally, guard = Tally(), Guard()
     for plan in [smallest, *fixed_plans(subject)]:
         judge_plan(subject, plan, tally, guard)
-        broken = {id for id, count in tally.counts.items() if count.failure is not None}
         if tally.crash is not None:
             return f"the subject broke on {plan!r}"
-        if mutant.requirement not in broken:
+        if mutant.requirement not in tally.broken:
             return f"it does not show on {plan!r}: run `make killers`"
-        if broken != {mutant.requirement}:
-            return f"{', '.join(sorted(broken - {mutant.requirement}))}, on {plan!r}"
+        if tally.broken != {mutant.requirement}:
+            return f"{', '.join(sorted(tally.broken - {mutant.requirement}))}, on {plan!r}"
     return None
 
 
