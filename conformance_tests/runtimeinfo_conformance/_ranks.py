@@ -14,7 +14,8 @@ import time
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
-from runtimeinfo_conformance._rank import Answer, Parcel, RanksError, Reduce, be_a_rank
+from runtimeinfo_conformance._parcel import Parcel, RanksError, Reduce
+from runtimeinfo_conformance._rank import Answer, be_a_rank
 from runtimeinfo_conformance.plans import RANKS, Turn
 
 # Seconds for all ranks together: longer than any of them waits for another.
