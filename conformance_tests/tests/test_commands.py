@@ -14,6 +14,7 @@ from runtimeinfo import REQUIREMENTS, SPEC_VERSION, __version__, use_hub
 from runtimeinfo.board import FOLDER_VARIABLE
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance import _cli
+from runtimeinfo_conformance._commands import ProfileName
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import EX_USAGE
 
@@ -424,3 +425,7 @@ def test_help_and_version(runtimeinfo: Any) -> None:
     assert "quick" in ran.stdout
     assert "Exit codes: 0 conformant" in ran.stdout
     assert runtimeinfo("version").stdout.strip() == __version__
+
+
+def test_each_profile_is_a_choice() -> None:
+    assert [name.value for name in ProfileName] == list(PROFILES)
