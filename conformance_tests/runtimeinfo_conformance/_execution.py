@@ -17,7 +17,7 @@ from runtimeinfo_adapters import UnsavedInfoWarning
 from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._recorder import Probe, Recorder
 from runtimeinfo_conformance._subject import Subject
-from runtimeinfo_conformance.plans import Fault, Plan, hearing_reads
+from runtimeinfo_conformance.plans import Fault, Plan, hearing
 
 # Plans hold outputs that are no scalars, and infos that cannot be saved.
 _EXPECTED_WARNINGS = (SkippedOutputWarning, UnsavedInfoWarning)
@@ -101,7 +101,7 @@ def _run(
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
         try:
-            with watching(), hearing_reads(recorder.look):
+            with watching(), hearing(recorder):
                 subject.run(plan, hooks)
         except BaseException as error:  # whatever it is, it is what the run did
             leg.raised = error

@@ -8,7 +8,7 @@ from typing import Any
 
 from runtimeinfo import CLOSES, Lifecycle
 from runtimeinfo_conformance._shared_view import SharedView
-from runtimeinfo_conformance.plans import Item, Plan
+from runtimeinfo_conformance.plans import MOMENTS, Item, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Leg:
         glances: What components found between them.
         reads: What another process found meanwhile.
         planned: The exception of the plan's fault, once it was raised.
-        fault_at: The index of the record at which it was raised.
+        fault_at: The index of the record at which it was raised, or after which, if that was between two events.
         raised: The exception that came out.
         final_info: The hub's infos after the run.
         previous: The leg that this one resumes.
@@ -143,6 +143,11 @@ class Leg:
         """Whether nothing was raised, on purpose or not."""
         return self.raised is None and self.planned is None
 
+    @property
+    def is_fault_between(self) -> bool:
+        """Whether the plan's fault is raised between two events, where the run comes upon data."""
+        return self.plan.fault is not None and self.plan.fault.event in MOMENTS
+
     def expectations(self) -> list[Expectation]:
         """Follow the records with the model: the lifecycle, and two counters."""
         lifecycle = Lifecycle()
@@ -162,7 +167,7 @@ class Leg:
             expectations.append(
                 Expectation(objection, outside, lifecycle.open_scopes, lifecycle.stage, epoch, iteration, aborting)
             )
-            if not aborting and index != self.fault_at:
+            if not aborting and (index != self.fault_at or self.is_fault_between):
                 iteration += record.event == "after_train_iter"
                 epoch += record.event == "after_train_epoch"
         return expectations

@@ -10,7 +10,7 @@ from typing import Any
 from runtimeinfo import InfoReader, current_hub, hears_everything
 from runtimeinfo_conformance._observation import Glance, Leg, Read, Record, Sighting
 from runtimeinfo_conformance._shared_view import Onlooker
-from runtimeinfo_conformance.plans import Fault, Item, PlannedError
+from runtimeinfo_conformance.plans import Item, PlannedError
 
 # At these all that the hub holds has to be there for others: SHARE-03.
 _EVERYTHING = frozenset(
@@ -24,7 +24,7 @@ _EVERYTHING = frozenset(
 
 @hears_everything(by="note")
 class Recorder:
-    """The last hook of all: notes every event, and raises the plan's fault.
+    """The last hook of all: notes every event and moment, and raises the plan's fault.
 
     Args:
         leg: Where to note.
@@ -35,7 +35,7 @@ class Recorder:
     def __init__(self, leg: Leg) -> None:
         self.leg = leg
         self.sightings: list[Sighting] = []
-        self._occurrences: dict[str, int] = {}
+        self._occurrence = -1
         self._onlooker = Onlooker()
 
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
@@ -59,11 +59,9 @@ class Recorder:
                 shared=self._onlooker.look(at_everything=event in _EVERYTHING),
             )
         )
-        fault = self.leg.plan.fault
-        if fault is not None and fault.event == event:
-            self._maybe_raise(fault)
+        self._maybe_raise(event)
 
-    def look(self, item: Item) -> None:
+    def on_read(self, item: Item) -> None:
         """Note what a component and another process find between two events, where an item is read."""
         if self.leg.place is not None and self.leg.place[0] == os.getpid():
             self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._onlooker.look()))
@@ -73,6 +71,12 @@ class Recorder:
             info, scalars = ({}, {}) if reader is hub else (_infos(hub), _scalars(hub))
             current = _answers(reader, hub, info, scalars)
             self.leg.glances.append(Glance(len(self.leg.records) - 1, {**info, **scalars}, current))
+            self._maybe_raise(f"{item.stage}_data")
+
+    def on_step(self) -> None:
+        """Raise what a training step is to raise."""
+        if self.leg.place == _here():
+            self._maybe_raise("train_step")
 
     def finish(self) -> None:
         """Note what the hub holds when everything is over."""
@@ -81,9 +85,12 @@ class Recorder:
             self.leg.final_info = _infos(self.leg.hub)
         self.leg.left_behind = self._onlooker.left_behind()
 
-    def _maybe_raise(self, fault: Fault) -> None:
-        occurrence = self._occurrences[fault.event] = self._occurrences.get(fault.event, -1) + 1
-        if occurrence == fault.occurrence and self.leg.planned is None:
+    def _maybe_raise(self, where: str) -> None:
+        fault = self.leg.plan.fault
+        if fault is None or fault.event != where or self.leg.planned is not None:
+            return
+        self._occurrence += 1
+        if self._occurrence == fault.occurrence:
             message = f"planned at {fault.event}, occurrence {fault.occurrence}"
             self.leg.planned = KeyboardInterrupt(message) if fault.kind == "interrupt" else PlannedError(message)
             self.leg.fault_at = len(self.leg.records) - 1

@@ -13,6 +13,7 @@ from simple_trainer import Trainer
 
 from runtimeinfo import Dispatcher, use_hub
 from runtimeinfo_conformance import Plan
+from runtimeinfo_conformance.plans import PlannedError
 
 # -- what goes wrong
 
@@ -46,6 +47,50 @@ class SwallowsInterrupts(Trainer):
     def fit(self) -> None:
         with suppress(KeyboardInterrupt):
             super().fit()
+
+
+class SwallowsInterruptsOfSteps(Trainer):
+    """Takes an interrupt in a step for the wish to stop, and lets through what a hook raises."""
+
+    is_step_interrupted = False
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        def body() -> dict[str, Any]:
+            try:
+                return {"outputs": batch.outputs}
+            except KeyboardInterrupt:
+                self.is_step_interrupted = True
+                raise
+
+        self.scope("train_iter", body, batch_idx=index, data_batch=batch)
+
+    def fit(self) -> None:
+        try:
+            super().fit()
+        except KeyboardInterrupt:
+            if not self.is_step_interrupted:
+                raise
+
+
+class SkipsDamagedData(Trainer):
+    """Goes on with the next epoch where the data cannot be read."""
+
+    def train_batches(self) -> None:
+        items = iter(self.train_dataloader)
+        for index in range(self.plan.batches):
+            try:
+                batch = next(items)
+            except PlannedError:
+                break
+            if index < self.batches_to_skip:
+                continue
+            self.train_iter(index, batch)
+            self.iter += 1
+            self.after_iter(index)
+            if batch.stop:
+                self.has_stopped = True
+                break
+        self.batches_to_skip = 0
 
 
 class DressesUpErrors(Trainer):
@@ -309,6 +354,8 @@ BROKEN: dict[type[Trainer], str] = {
     LeavesEmptyEpochOpen: "LIFE-04",
     LeavesScopesOpen: "FAIL-06",
     SwallowsInterrupts: "FAIL-01",
+    SwallowsInterruptsOfSteps: "FAIL-01",
+    SkipsDamagedData: "FAIL-01",
     DressesUpErrors: "FAIL-01",
     StepsSchedulerFirst: "SCALAR-03",
     ValidatesSilently: "LIFE-06",

@@ -50,9 +50,9 @@ def test_without_a_plan_all_survive(told: Told) -> None:
 
 def test_a_fault_that_does_not_show_in_any_right_runner_is_not_put_in(told: Told) -> None:
     left = survived(correct(), [], told)
-    (name,) = {f"{mutant.requirement}: {mutant.name}" for mutant in RUNNER_MUTANTS if not mutant.is_canary}
-    assert name == "LIFE-15: the hub is entered for hooks only"
-    assert name not in left
+    names = {f"{mutant.requirement}: {mutant.name}" for mutant in RUNNER_MUTANTS if not mutant.is_canary}
+    assert "LIFE-15: the hub is entered for hooks only" in names
+    assert not names & set(left)
 
 
 def test_a_fault_in_what_is_not_declared_is_not_put_in(told: Told) -> None:

@@ -71,6 +71,13 @@ class Case:
         then = self.before(at).scalars.get(key, ()) if at else ()
         return list(now[len(then) :])
 
+    def lost_its_step(self, at: int) -> bool:
+        """Whether the iteration that a record closes is one whose step has raised, and so has returned nothing."""
+        fault_at = self.leg.fault_at
+        if fault_at is None or not self.leg.is_fault_between or not fault_at < at:
+            return False
+        return not any(record.event == "before_train_iter" for record in self.records[fault_at + 1 : at])
+
     def opening_of(self, at: int) -> Record | None:
         """Return the record at which the scope that a record closes was opened."""
         scope = self.records[at].event.removeprefix("after_")

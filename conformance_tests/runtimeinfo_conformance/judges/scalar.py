@@ -39,7 +39,8 @@ def outputs(case: Case) -> Iterator[Finding]:
     """Each output that is a scalar is appended once."""
     yield from refused(case, "SCALAR-04")
     for at, _, model in case.each("after_train_iter"):
-        if not model.aborting:
+        # That it goes on is FAIL-01's.
+        if not model.aborting and not case.lost_its_step(at):
             for name, value in case.plan.scalar_outputs(model.iter).items():
                 key = f"train/{name}"
                 yield Finding(at, {key: [scalar_value(value)]}, {key: case.appended(at, key)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -193,6 +194,10 @@ def _makes_a_step_each_batch(plan: Plan) -> bool:
     return _is_plain(plan) and plan.accumulation == 1
 
 
+def _goes_wrong_in(moment: str) -> Callable[[Plan], bool]:
+    return lambda plan: plan.fault is not None and plan.fault.event == moment
+
+
 def _runs_through(plan: Plan) -> bool:
     return plan.fault is None and plan.stop_after is None
 
@@ -238,7 +243,7 @@ _IN_AN_ITERATION = ("before_train_iter", "after_train_iter")
 _IN_AN_EPOCH = ("before_train_epoch", *_IN_AN_ITERATION, "after_train_epoch")
 
 RUNNER_MUTANTS: tuple[Mutant, ...] = (
-    Mutant("before_test_epoch does not come", "LIFE-01", drop("before_test_epoch"), needs="test"),
+    Mutant("before_test_epoch does not come", "LIFE-01", drop("before_test_epoch"), needs="test", when=_goes_well),
     Mutant("before_train_epoch comes twice", "LIFE-01", double("before_train_epoch")),
     Mutant("before_train does not come", "LIFE-01", drop("before_train")),
     Mutant("before_train_epoch comes after the first iteration has begun", "LIFE-01", swap("before_train_epoch")),
@@ -365,11 +370,35 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("an exception is swallowed", "FAIL-01", around=swallow),
     Mutant("an interrupt is swallowed", "FAIL-01", around=swallow_interrupts),
     Mutant("an exception is dressed up", "FAIL-01", around=dress_up),
+    # Not in a runner that has its outputs from `Plan.outputs_of`, nor in one whose data is read by workers.
+    Mutant(
+        "an interrupt of a step is swallowed",
+        "FAIL-01",
+        around=swallow_interrupts,
+        when=_goes_wrong_in("train_step"),
+        needs="outputs",
+        is_canary=False,
+    ),
+    Mutant(
+        "an interrupt of the data is swallowed",
+        "FAIL-01",
+        around=swallow_interrupts,
+        when=_goes_wrong_in("train_data"),
+        is_canary=False,
+    ),
     Mutant("on_exception does not come", "FAIL-02", drop(ABORT)),
     Mutant("on_exception comes twice", "FAIL-02", double(ABORT)),
     Mutant("an epoch closes before its iteration", "FAIL-03", swap("after_train_iter", once_aborting=True)),
     Mutant("nothing closes after on_exception", "FAIL-03", once_aborting(lose)),
     Mutant("what failed is counted", "FAIL-04", once_aborting(count_it)),
+    Mutant(
+        "an iteration whose step failed is counted",
+        "FAIL-04",
+        once_aborting(count_it),
+        when=_goes_wrong_in("train_step"),
+        needs="outputs",
+        is_canary=False,
+    ),
     Mutant("half a result is handed out", "FAIL-05", once_aborting(give_results)),
     Mutant("the stage is left behind", "FAIL-06", once_aborting(lose, only=RuntimeInfoHook)),
     Mutant("all hooks but one have the same priority", "ORDER-01", _with_priority(Probe, "NORMAL")),

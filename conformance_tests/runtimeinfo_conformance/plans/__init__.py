@@ -9,10 +9,10 @@ from runtimeinfo_conformance.plans._hub_plan import (
     HubPlan,
     is_resumed,
 )
+from runtimeinfo_conformance.plans._moments import MOMENTS, Item, hearing
 from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError, PlannedError, Values
 from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
 from runtimeinfo_conformance.plans._planned_data import Batch, PlannedDataset, PlannedLoader
-from runtimeinfo_conformance.plans._reads import Item, hearing_reads
 from runtimeinfo_conformance.plans._reduce_plan import (
     RANKS,
     REDUCE_KEYS,
@@ -34,6 +34,7 @@ __all__ = [
     "CHANGING_KIND",
     "INFO_KEYS",
     "INFO_VALUES",
+    "MOMENTS",
     "OTHER_KINDS",
     "PLAN_KINDS",
     "RANKS",
@@ -58,7 +59,7 @@ __all__ = [
     "ReducePlan",
     "Turn",
     "Values",
-    "hearing_reads",
+    "hearing",
     "is_available",
     "is_resumed",
     "make_value",

@@ -17,10 +17,12 @@ Values = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, repr=False)
 class Fault(ShortRepr):
-    """Something that goes wrong: the last hook raises at the n-th time of an event.
+    """Something that goes wrong: something raises at the n-th time of an event, or of a moment between two.
 
     Attributes:
-        event: At which event.
+        event: At which event, where the last hook raises; or at which of the `MOMENTS`: as an item of ``train_data``,
+            ``val_data`` or ``test_data`` is read, or as a ``train_step`` reads `Batch.outputs`. Only what happens in
+            the thread in which the hooks are called counts, and raises: a worker's error takes ways of its own.
         occurrence: At which of its occurrences, from 0.
         kind: ``"error"`` for an Exception, ``"interrupt"`` for a KeyboardInterrupt.
     """

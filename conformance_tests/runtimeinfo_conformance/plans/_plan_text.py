@@ -18,6 +18,7 @@ from runtimeinfo import HOOK_POINTS
 from runtimeinfo_conformance._did_you_mean import did_you_mean
 from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance.plans._hub_plan import HubOp
+from runtimeinfo_conformance.plans._moments import MOMENTS
 from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError
 from runtimeinfo_conformance.plans._reduce_plan import Put, Turn
 from runtimeinfo_conformance.plans._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
@@ -262,7 +263,7 @@ class _Reader:
     def _check_words(self, node: ast.expr, kind: type[Any], field: str, given: Mapping[str, Any]) -> None:
         """Refuse a word that the kit does not know; a type hint does not tell them."""
         if kind is Fault and field == "event":
-            self._check_word(node, "event", given[field], HOOK_POINTS)
+            self._check_word(node, "event", given[field], (*HOOK_POINTS, *MOMENTS))
         if kind is Plan and field in ("outputs", "metrics"):
             for _, word in given[field]:
                 self._check_word(node, f"a kind of {field}", word, _KINDS)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtimeinfo_conformance.plans._reads import Item, tell_of_read
+from runtimeinfo_conformance.plans._moments import Item, tell_of_read, tell_of_step
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance.plans._plan import Plan
@@ -21,14 +21,20 @@ class Batch:
     Attributes:
         stage: Whose loader it comes from.
         index: Its place in the loader, from 0.
-        outputs: What a training step on it is to return.
         stop: Whether the user asks to stop the training after it.
     """
 
     stage: Stage
     index: int
-    outputs: dict[str, Any]
+    _outputs: dict[str, Any] = field(repr=False)
     stop: bool = False
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What a training step on it is to return. To ask for it may raise what the plan raises in a step."""
+        if self.stage == "train":
+            tell_of_step()
+        return self._outputs
 
 
 class PlannedDataset:

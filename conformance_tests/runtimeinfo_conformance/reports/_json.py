@@ -56,12 +56,16 @@ class EventData(TypedDict):
 
 
 class TimelineData(TypedDict):
-    """A run: `events` are those around the offending one, out of `total`; `fault` is where the plan's fault struck."""
+    """A run: `events` are those around the offending one, out of `total`; `fault` is where the plan's fault struck.
+
+    If it struck between two events, `moment` names what happened there, and `fault` is the event before.
+    """
 
     resumed: bool
     total: int
     offending: int | None
     fault: int | None
+    moment: str | None
     raised: str | None
     events: list[EventData]
 
@@ -260,6 +264,7 @@ def _timeline(leg: Leg, at: int | None) -> TimelineData:
         "total": total,
         "offending": at,
         "fault": leg.fault_at,
+        "moment": leg.plan.fault.event if leg.plan.fault is not None and leg.is_fault_between else None,
         "raised": None if leg.raised is None else shown(leg.raised),
         "events": [
             _event(index, leg.records[index], expectations[index])

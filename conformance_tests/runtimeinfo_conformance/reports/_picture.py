@@ -207,7 +207,11 @@ def _short(value: Counter) -> str:
 def _note(event: EventData, timeline: TimelineData) -> str:
     """Return what else is to be said of an event."""
     if event["index"] == timeline["fault"]:
-        return "the plan raises here"
+        return (
+            "the plan raises here"
+            if timeline["moment"] is None
+            else f"the plan raises after it, in {timeline['moment']}"
+        )
     return "" if event["objection"] is None else f"illegal here: {event['objection']}"
 
 

@@ -75,12 +75,12 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     # One may need two capabilities: to resume in mid-epoch is also to resume.
     plans = [plan, replace(plan, repeat=True), *(each for each in varied if each.needs <= capabilities)]
     plans += [killer for killer in killers_of(Plan) if isinstance(killer, Plan) and killer.needs <= capabilities]
-    faults = [Fault(event, kind=kind) for event in events_of(plan) for kind in FAULT_KINDS]
+    faults = [Fault(event, kind=kind) for event in places_of(plan) for kind in FAULT_KINDS]
     return [*plans, *(replace(plan, fault=fault) for fault in faults)]
 
 
-def events_of(plan: Plan) -> list[str]:
-    """Return the events which a plan brings about."""
+def places_of(plan: Plan) -> list[str]:
+    """Return where a plan can go wrong: the events which it brings about, and the moments between them."""
     epochs = {"train": plan.max_epochs, "val": plan.validations, "test": plan.test_batches is not None}
     iterations = {
         "train": plan.max_iters,
@@ -92,4 +92,7 @@ def events_of(plan: Plan) -> list[str]:
         if epochs[stage]:
             scopes += [f"{stage}_epoch"] if stage == "train" else [stage, f"{stage}_epoch"]
             scopes += [f"{stage}_iter"] if count else []
-    return [f"{when}_{scope}" for scope in scopes for when in ("before", "after")]
+    moments = [f"{stage}_data" for stage, count in iterations.items() if epochs[stage] and count]
+    if plan.max_iters and plan.outputs:
+        moments.append("train_step")
+    return [*(f"{when}_{scope}" for scope in scopes for when in ("before", "after")), *moments]

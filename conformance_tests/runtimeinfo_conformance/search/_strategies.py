@@ -33,7 +33,7 @@ from runtimeinfo_conformance.plans import (
     Values,
     is_available,
 )
-from runtimeinfo_conformance.search._fixed_plans import FAULT_KINDS, events_of
+from runtimeinfo_conformance.search._fixed_plans import FAULT_KINDS, places_of
 
 # To build a strategy costs more than to draw from it: what depends on no plan is built once.
 
@@ -121,7 +121,7 @@ def _smooth(_draw: st.DrawFn, plan: Plan) -> Plan:
 
 
 def _wrong(draw: st.DrawFn, plan: Plan) -> Plan:
-    faults = tuple(itertools.product(events_of(plan), (0, 0, 1), FAULT_KINDS))
+    faults = tuple(itertools.product(places_of(plan), (0, 0, 1), FAULT_KINDS))
     return replace(plan, fault=Fault(*draw(_one_of(faults), label="fault")))
 
 

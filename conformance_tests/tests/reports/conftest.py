@@ -51,6 +51,12 @@ def conformant() -> Report:
 
 
 @pytest.fixture(scope="session")
+def failing_step() -> Report:
+    """The second step raises, which is not announced."""
+    return judged(broken("FAIL-02"), Plan(batches=2, outputs=(("loss", "float"),), fault=Fault("train_step", 1)))
+
+
+@pytest.fixture(scope="session")
 def failing() -> Report:
     """A stage is wrong in a long run, and an exception is not announced."""
     runs = judged(broken("STAGE-05"), Plan(max_epochs=3, batches=4, val_batches=2, test_batches=1))

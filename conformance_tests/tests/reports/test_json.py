@@ -15,7 +15,9 @@ from runtimeinfo_conformance._observation import Leg, Record
 from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Verdict
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.reports import report_data, schema
+from runtimeinfo_conformance.reports._html import report_page
 from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES_BY_NAME
+from runtimeinfo_conformance.reports._picture import draw
 
 
 def validate(data: object) -> None:
@@ -166,7 +168,22 @@ def test_the_fault_of_the_plan_is_in_the_run(failing: Report) -> None:
     assert timeline is not None
     assert timeline["fault"] is not None
     assert timeline["events"][timeline["fault"]]["event"] == "before_train_iter"
+    assert timeline["moment"] is None
     assert timeline["raised"] == "PlannedError('planned at before_train_iter, occurrence 1')"
+
+
+def test_what_the_plan_raises_between_two_events_is_after_the_first_of_them(failing_step: Report) -> None:
+    (announced,) = (each for each in report_data(failing_step)["requirements"] if each["id"] == "FAIL-02")
+    assert announced["failure"] is not None
+    timeline = announced["failure"]["timeline"]
+    assert timeline is not None
+    assert timeline["fault"] is not None
+    assert timeline["events"][timeline["fault"]]["event"] == "before_train_iter"
+    assert timeline["moment"] == "train_step"
+    assert draw(timeline, "FAIL-02").lines[timeline["fault"]].note == "the plan raises after it, in train_step"
+    page = " ".join(report_page(report_data(failing_step)).split())
+    assert f"The plan raises in train_step, after event {timeline['fault'] + 1}." in page
+    validate(report_data(failing_step))
 
 
 def test_a_hub_has_operations_and_no_run(failing_hub: Report) -> None:

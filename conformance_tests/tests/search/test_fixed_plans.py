@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from runtimeinfo import ABORT, CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _subject
 from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance.judges import JUDGES, Case
-from runtimeinfo_conformance.plans import HubPlan
-from runtimeinfo_conformance.search._fixed_plans import events_of, fixed_plans
+from runtimeinfo_conformance.plans import MOMENTS, HubPlan
+from runtimeinfo_conformance.search._fixed_plans import fixed_plans, places_of
 from runtimeinfo_conformance.search._killers import killers
 from runtimeinfo_conformance.subjects import mmengine, pytorch
 
@@ -41,11 +42,12 @@ def test_something_fails_at_each_event_that_there_is(make: Any) -> None:
     subject = make()
     plans = fixed_plans(subject)
     faults = {plan.fault for plan in plans if plan.fault is not None}
-    events = set(events_of(plans[0]))
-    assert {Fault(event, kind=kind) for event in events for kind in ("error", "interrupt")} <= faults
+    places = set(places_of(plans[0]))
+    assert {Fault(place, kind=kind) for place in places for kind in ("error", "interrupt")} <= faults
+    everywhere = {*EVENTS, *MOMENTS}
+    lacking = {each for each in everywhere if "val_" in each or "test_" in each or "_val" in each or "_test" in each}
     declared = subject.capabilities & {"val", "test"}
-    wanted = {event for event in EVENTS if "_val" not in event and "_test" not in event}
-    assert events == (EVENTS if declared == {"val", "test"} else wanted)
+    assert places == (everywhere if declared == {"val", "test"} else everywhere - lacking - {"train_step"})
 
 
 def test_the_killers_come_before_what_fails_everywhere() -> None:
@@ -74,14 +76,30 @@ def test_a_hub_is_tried_empty_and_with_each_killer() -> None:
         Plan(batches=3, val_batches=1, val_interval=2),
         Plan(batches=1, val_batches=1, val_interval=2),
         Plan(max_epochs=2, batches=2, val_batches=1, test_batches=1),
+        Plan(outputs=(("loss", "float"),)),
+        Plan(batches=0, outputs=(("loss", "float"),)),
     ],
     ids=repr,
 )
-def test_the_events_of_a_plan_are_those_that_it_brings_about(plan: Plan) -> None:
+def test_a_plan_can_go_wrong_at_each_event_and_moment_that_it_brings_about(plan: Plan) -> None:
     (leg,) = execute(correct(), plan)
     assert leg.ended_well
-    assert set(events_of(plan)) == {record.event for record in leg.records} - {ABORT}
-    assert len(events_of(plan)) == len(set(events_of(plan)))
+    reached = {record.event for record in leg.records} - {ABORT} | {f"{read.item.stage}_data" for read in leg.reads}
+    assert set(places_of(plan)) == reached | ({"train_step"} if plan.outputs and plan.max_iters else set())
+    assert len(places_of(plan)) == len(set(places_of(plan)))
+
+
+@pytest.mark.parametrize("place", MOMENTS)
+def test_what_goes_wrong_between_events_comes_out_and_is_not_counted(place: str) -> None:
+    plan = Plan(max_epochs=2, batches=2, val_batches=2, test_batches=2, outputs=(("loss", "float"),))
+    (leg,) = execute(correct(), replace(plan, fault=Fault(place, occurrence=1)))
+    assert leg.raised is leg.planned is not None
+    assert leg.fault_at is not None
+    before = leg.records[leg.fault_at]
+    stage = place.partition("_")[0]
+    assert before.event == ("before_train_iter" if place == "train_step" else f"after_{stage}_iter")
+    assert leg.records[-1].iter == {"train": 1, "val": 2, "test": 4}[stage]
+    assert leg.expectations()[-1].iter == leg.records[-1].iter
 
 
 def test_they_alone_make_each_requirement_matter() -> None:

@@ -11,7 +11,7 @@ from simple_hub import SimpleHub
 
 from runtimeinfo import CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import HubSubject, Plan, Subject
-from runtimeinfo_conformance.plans import INFO_KEYS, OTHER_KINDS, SCALAR_KEYS, SCALAR_KINDS, TENSOR_KINDS
+from runtimeinfo_conformance.plans import INFO_KEYS, MOMENTS, OTHER_KINDS, SCALAR_KEYS, SCALAR_KINDS, TENSOR_KINDS
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
 from runtimeinfo_conformance.search._search import draw_plans
 from runtimeinfo_conformance.search._strategies import hub_plans, plans
@@ -80,7 +80,7 @@ def test_each_kind_and_each_fault_occurs(everything: list[Plan]) -> None:
     assert {fault.kind for fault in faults} == {"error", "interrupt"}
     assert {fault.occurrence for fault in faults} == {0, 1}
     # In a short search not at each event: `test_fixed_plans.py`.
-    assert {fault.event for fault in faults} <= {*OPENS, *CLOSES}
+    assert {fault.event for fault in faults} <= {*OPENS, *CLOSES, *MOMENTS}
 
 
 def test_the_edges_occur(everything: list[Plan]) -> None:

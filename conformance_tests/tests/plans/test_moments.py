@@ -6,35 +6,57 @@ import threading
 from odd_runners import ReadsAhead
 from simple_trainer import correct, subject_of
 
-from runtimeinfo_conformance import Plan
+from runtimeinfo_conformance import Fault, Plan
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import ExitCode
-from runtimeinfo_conformance.plans._reads import Item, hearing_reads, tell_of_read
+from runtimeinfo_conformance.plans._moments import Item, hearing, tell_of_read, tell_of_step
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.steps = 0
+
+    def on_read(self, item: Item) -> None:
+        self.items.append(item)
+
+    def on_step(self) -> None:
+        self.steps += 1
 
 
 def test_who_listens_last_is_told() -> None:
-    heard: list[str] = []
     item = Item("train", epoch=0, index=0)
-    with hearing_reads(lambda _: heard.append("outer")):
-        with hearing_reads(lambda _: heard.append("inner")):
+    outer, inner = Heard(), Heard()
+    with hearing(outer):
+        with hearing(inner):
             tell_of_read(item)
-        tell_of_read(item)
+            tell_of_step()
+        tell_of_step()
     tell_of_read(item)
-    assert heard == ["inner", "outer"]
+    assert (outer.items, outer.steps) == ([], 1)
+    assert (inner.items, inner.steps) == ([item], 1)
+
+
+def test_a_step_is_told_of_where_a_training_batch_is_asked_what_to_return() -> None:
+    plan, heard = Plan(outputs=(("loss", "float"),), val_batches=1), Heard()
+    (batch,), (val_batch,) = plan.train_dataloader(), plan.val_dataloader()
+    with hearing(heard):
+        assert (batch.outputs, val_batch.outputs) == (plan.outputs_of(0), {})
+    assert heard.steps == 1
 
 
 def test_each_item_of_a_plan_is_told_of() -> None:
-    plan, heard = Plan(max_epochs=2, batches=2, val_batches=2, test_batches=1), list[Item]()
+    plan, heard = Plan(max_epochs=2, batches=2, val_batches=2, test_batches=1), Heard()
     train, val, test = plan.train_dataloader(), plan.val_dataloader(), plan.test_dataloader()
-    with hearing_reads(heard.append):
+    with hearing(heard):
         for loader in (train, val, train, test):
             list(loader)
-    assert [(item.stage, item.index) for item in heard] == [
+    assert [(item.stage, item.index) for item in heard.items] == [
         *(("train", 0), ("train", 1), ("val", 0), ("val", 1), ("train", 0), ("train", 1), ("test", 0)),
     ]
-    assert [item.epoch for item in heard if item.stage == "train"] == [0, 0, 1, 1]
+    assert [item.epoch for item in heard.items if item.stage == "train"] == [0, 0, 1, 1]
 
 
 def test_what_is_read_by_the_training_is_looked_at() -> None:
@@ -50,6 +72,11 @@ def test_what_is_read_by_the_training_is_looked_at() -> None:
 def test_what_is_read_ahead_is_not() -> None:
     (leg,) = execute(subject_of(ReadsAhead), Plan(batches=2, val_batches=1))
     assert leg.glances == []
+    assert leg.ended_well
+
+
+def test_what_is_read_ahead_raises_nothing_in_its_thread() -> None:
+    (leg,) = execute(subject_of(ReadsAhead), Plan(batches=2, fault=Fault("train_data")))
     assert leg.ended_well
 
 
