@@ -85,5 +85,5 @@ def run(plan, hooks):
 
 
 capabilities = {"val", "val_before", "val_after", "test", "outputs", "metrics", "metainfo", "scheduler"}
-capabilities |= {"accumulation", "early_stop"}
+capabilities |= {"accumulation", "early_stop", "share"}
 test_conformance = conformance(Subject("fastai", fastai.__version__, run=run, capabilities=capabilities))
