@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING
 
 from runtimeinfo import REQUIREMENTS, Requirement
 from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, missing_capabilities
+from runtimeinfo_conformance._waiver import Waiver
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.plans import AnyPlan
-
-if TYPE_CHECKING:  # a waiver is judged by a replay, and that gives a verdict
-    from runtimeinfo_conformance._waivers import WaivedFailure, Waiver
 
 
 class Verdict(Enum):
@@ -84,6 +81,19 @@ class Failure:
     plan: AnyPlan
     finding: Finding
     leg: Leg | None = None
+
+
+@dataclass(frozen=True)
+class WaivedFailure:
+    """A waiver, and what its witness showed.
+
+    Attributes:
+        waiver: The waiver.
+        failure: How its requirement is broken on its witness.
+    """
+
+    waiver: Waiver
+    failure: Failure
 
 
 @dataclass(frozen=True)

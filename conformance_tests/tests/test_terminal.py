@@ -22,7 +22,7 @@ from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
 from runtimeinfo_conformance._verdict import Report, Result, Verdict
-from runtimeinfo_conformance._waivers import Waiver
+from runtimeinfo_conformance._waiver import Waiver
 from runtimeinfo_conformance.mutants import HUB_MUTANTS
 
 QUICK = PROFILES["quick"]
