@@ -15,7 +15,7 @@ author = "The runtimeinfo authors"
 copyright = "the runtimeinfo authors"  # Sphinx's name for it
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "names"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "links", "names"]
 exclude_patterns = ["_build", "extensions", "tests", "generate.py"]
 
 # A page is read on GitHub, too: plain Markdown, whose links to headings are GitHub's.

@@ -29,7 +29,7 @@ def names_in(inventory):
 
 
 # The rooms of the kit that nobody needs who uses it.
-INTERNAL = ("guards", "judges", "mutants", "subjects")
+INTERNAL = ("guards", "judges", "mutants", "plans", "search", "subjects")
 
 
 @pytest.fixture
@@ -54,12 +54,13 @@ def test_the_site_builds_and_is_whole(tmp_path, public):
     assert public - names == {"runtimeinfo.board.BoardError"}
     assert "runtimeinfo_adapters.MessageHub.get_instance" in names  # of a base that is private
 
-    reference, spec, performance = (
+    reference, spec, performance, guide = (
         (tmp_path / page).read_text(encoding="utf-8")
-        for page in ("api/runtimeinfo.html", "spec.html", "performance.html")
+        for page in ("api/runtimeinfo.html", "spec.html", "performance.html", "conformance.html")
     )
     assert 'href="../spec.html#share-01"' in reference
     assert 'id="share-01"' in spec
+    assert 'href="spec.html#life-15">LIFE-15</a>' in guide  # which has no link to it in its text
     assert "iteration, 2 tensors" in performance
 
 
