@@ -23,7 +23,7 @@ from runtimeinfo import (
     SPEC_VERSIONS,
     Requirement,
 )
-from runtimeinfo_conformance._explain import faults_of
+from runtimeinfo_conformance.command_line._explain import faults_of
 from runtimeinfo_conformance.judges import JUDGES
 from runtimeinfo_conformance.judges.hub import judge_hub
 from runtimeinfo_conformance.judges.reduce import judge_reduce

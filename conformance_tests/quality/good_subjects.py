@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtimeinfo_conformance._subject import AnySubject, HubSubject
-from runtimeinfo_conformance._target import find_subjects
+from runtimeinfo_conformance.command_line._target import find_subjects
 from runtimeinfo_conformance.subjects import mmengine, pytorch, reference_hub
 
 ROOT = Path(__file__).resolve().parents[2]

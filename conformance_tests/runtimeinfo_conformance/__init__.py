@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runtimeinfo_conformance._pytest import conformance
     from runtimeinfo_conformance._subject import HubSubject, ReduceSubject, Subject, SubjectError
     from runtimeinfo_conformance.plans import Batch, Fault, Plan, PlannedError
+    from runtimeinfo_conformance.pytest_plugin._pytest import conformance
 
 __all__ = [
     "Batch",
@@ -33,7 +33,7 @@ _HOMES = {
     "ReduceSubject": "_subject",
     "Subject": "_subject",
     "SubjectError": "_subject",
-    "conformance": "_pytest",
+    "conformance": "pytest_plugin._pytest",
 }
 
 # A type checker that saw this function would take every name for one of ours.

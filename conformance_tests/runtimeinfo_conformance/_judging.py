@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from runtimeinfo import REQUIREMENTS
-from runtimeinfo_conformance._execution import Watching, execute
-from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._subject import (
     AnySubject,
     HubSubject,
@@ -21,6 +19,7 @@ from runtimeinfo_conformance.guards import HANG_SECONDS, Exited, Guard, Hung, Wa
 from runtimeinfo_conformance.judges import JUDGES, Case, RuleFinding
 from runtimeinfo_conformance.judges.hub import judge_hub
 from runtimeinfo_conformance.judges.reduce import judge_reduce
+from runtimeinfo_conformance.observation import Leg, Watching, execute
 from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, HubPlan, Plan, ReducePlan
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtimeinfo_conformance._observation import Leg, Record
 from runtimeinfo_conformance._text import fit, shown, shown_beside
 from runtimeinfo_conformance._verdict import Failure
+from runtimeinfo_conformance.observation import Leg, Record
 
 _CONTEXT = 6  # events shown on either side of the marked one
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 from runtimeinfo import REQUIREMENTS, Requirement
-from runtimeinfo_conformance._observation import Leg
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, missing_capabilities
 from runtimeinfo_conformance._waiver import Waiver
 from runtimeinfo_conformance.judges import Finding
+from runtimeinfo_conformance.observation import Leg
 from runtimeinfo_conformance.plans import AnyPlan
 
 

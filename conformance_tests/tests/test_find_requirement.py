@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from runtimeinfo_conformance._explain import explain
 from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
+from runtimeinfo_conformance.command_line._explain import explain
 
 
 @pytest.mark.parametrize(

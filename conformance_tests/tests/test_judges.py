@@ -22,11 +22,11 @@ from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo import REQUIREMENTS, use_hub
 from runtimeinfo_conformance import Batch, Fault, HubSubject, Plan
-from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance.judges import JUDGES, Case, Finding
 from runtimeinfo_conformance.judges._judge import judge
 from runtimeinfo_conformance.judges.hub import judge_hub
 from runtimeinfo_conformance.judges.life import find_batch
+from runtimeinfo_conformance.observation._execution import execute
 from runtimeinfo_conformance.plans import HubOp, HubPlan
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from runtimeinfo_conformance import _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._target import find_subjects
 from runtimeinfo_conformance._verdict import ExitCode, Verdict
+from runtimeinfo_conformance.command_line._target import find_subjects
 
 EXAMPLE = Path("docs/examples/third_party/test_conformance.py")
 

@@ -19,9 +19,9 @@ from runtimeinfo import REQUIREMENTS
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Evaluation, Loop
 from runtimeinfo_conformance import Plan
-from runtimeinfo_conformance import _plugin as plugin
-from runtimeinfo_conformance._commands import app
-from runtimeinfo_conformance._top_command import app as top
+from runtimeinfo_conformance.command_line._commands import app
+from runtimeinfo_conformance.command_line._top_command import app as top
+from runtimeinfo_conformance.pytest_plugin import _plugin as plugin
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -63,7 +63,7 @@ def test_the_capabilities_and_fields_that_are_announced_are_there():
 def test_the_options_that_are_announced_are_there(pytestconfig):
     from typer.main import get_command
 
-    from runtimeinfo_conformance._commands import app
+    from runtimeinfo_conformance.command_line._commands import app
 
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) - {"--junitxml"}
     runtimeinfo = get_command(app)

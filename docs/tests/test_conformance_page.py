@@ -205,7 +205,7 @@ def test_the_tables_of_profiles_verdicts_and_exit_codes_are_whole():
 
 
 def test_the_order_of_several_verdicts_is_as_said():
-    from runtimeinfo_conformance._commands import _GRAVITY
+    from runtimeinfo_conformance.command_line._commands import _GRAVITY
 
     said = re.search(r"the worst decides: (\d), then (\d), (\d), (\d), (\d)\.", PAGE)
     assert [int(code) for code in said.groups()] == list(_GRAVITY)

@@ -34,7 +34,7 @@ TARGETS |= {target for line in COMMANDS if line.startswith("make ") for target i
 
 
 def test_each_command_names_what_is_there():
-    from runtimeinfo_conformance._target import find_subjects
+    from runtimeinfo_conformance.command_line._target import find_subjects
 
     others = [line.split() for line in COMMANDS if not line.startswith("make ")]
     assert [words[0] for words in others] == [".venv/bin/python", ".venv/bin/runtimeinfo"]

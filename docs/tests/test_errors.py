@@ -23,8 +23,10 @@ from runtimeinfo_adapters.distributed._exchange import Agreement, exchange
 from runtimeinfo_adapters.distributed._marks import NOTHING, Marks
 from runtimeinfo_adapters.distributed._shares import Shares
 from runtimeinfo_adapters.pytorch import Loop
-from runtimeinfo_conformance import _explain, _parcel, _replay, _target
+from runtimeinfo_conformance import _replay
+from runtimeinfo_conformance.command_line import _explain, _target
 from runtimeinfo_conformance.plans import HubPlan, parse_plan
+from runtimeinfo_conformance.ranks import _parcel
 from runtimeinfo_conformance.reports import check_folder
 from runtimeinfo_conformance.subjects.reference_hub import subject as hub_subject
 from runtimeinfo_conformance.traces import TraceHook, check_trace

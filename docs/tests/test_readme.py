@@ -86,7 +86,7 @@ def commands():
 @pytest.mark.parametrize("command", [command for command in commands() if command.startswith("runtimeinfo ")])
 def test_each_runtimeinfo_command_works(command):
     words = shlex.split(command)
-    script = "from runtimeinfo_conformance._cli import main; main()"
+    script = "from runtimeinfo_conformance.command_line._cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", script, *words[1:]], capture_output=True, text=True, cwd=ROOT, check=False
     )

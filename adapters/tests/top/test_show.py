@@ -18,7 +18,12 @@ from runtimeinfo import use_hub
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import show
 
-TOP = (sys.executable, "-c", "import sys; from runtimeinfo_conformance._cli import main; sys.exit(main())", "top")
+TOP = (
+    sys.executable,
+    "-c",
+    "import sys; from runtimeinfo_conformance.command_line._cli import main; sys.exit(main())",
+    "top",
+)
 
 
 def top(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(TMUX is None, reason="there is no tmux")
 # What would be the terminal's word, and what a test run beside others has set: a size is not the window's then.
 _NOT_TAKEN_ALONG = ("TMUX", "NO_COLOR", "COLUMNS", "LINES")
 
-TOP = "import sys; from runtimeinfo_conformance._cli import main; sys.exit(main())"
+TOP = "import sys; from runtimeinfo_conformance.command_line._cli import main; sys.exit(main())"
 
 
 class Tmux:

@@ -34,7 +34,8 @@ class Originals:
 
     def __init__(self) -> None:
         # Not at the top: the judges import the module that runs subjects, which imports the guards.
-        from runtimeinfo_conformance import _observation, _recorder, judges
+        from runtimeinfo_conformance import judges
+        from runtimeinfo_conformance.observation import _observation, _recorder
 
         modules = [
             importlib.import_module(f"{judges.__name__}.{each.name}") for each in pkgutil.iter_modules(judges.__path__)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from runtimeinfo import REQUIREMENTS, RunnerError
-from runtimeinfo_conformance._observation import Expectation, Leg, Record
 from runtimeinfo_conformance.judges._same import is_same
+from runtimeinfo_conformance.observation import Expectation, Leg, Record
 from runtimeinfo_conformance.plans import Plan
 
 

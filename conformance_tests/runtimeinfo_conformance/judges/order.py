@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtimeinfo_conformance._execution import PROBES
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.observation import PROBES
 
 
 @judge("ORDER-01")

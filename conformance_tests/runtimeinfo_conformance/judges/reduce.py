@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from runtimeinfo_conformance._rank import Answer
-from runtimeinfo_conformance._ranks import shared_ranks
 from runtimeinfo_conformance._subject import ReduceSubject
 from runtimeinfo_conformance.judges._judge import Finding, RuleFinding
 from runtimeinfo_conformance.judges._reduce_model import Demand, Entries, ReduceModel, statistics
 from runtimeinfo_conformance.plans import RANKS, ReducePlan, Turn
+from runtimeinfo_conformance.ranks import Answer, shared_ranks
 
 _RESULT = "a result"
 _ERROR = "an error"

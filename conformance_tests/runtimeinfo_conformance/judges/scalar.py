@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtimeinfo import is_scalar, scalar_value
-from runtimeinfo_conformance._observation import Record
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges.count import refused
+from runtimeinfo_conformance.observation import Record
 from runtimeinfo_conformance.plans import CHANGING_KIND
 
 

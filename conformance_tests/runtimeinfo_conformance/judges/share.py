@@ -7,9 +7,9 @@ from typing import Any
 
 from runtimeinfo.board import layout
 from runtimeinfo.board.text import NotTextError, encode
-from runtimeinfo_conformance._observation import Read
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges._same import differing
+from runtimeinfo_conformance.observation import Read
 
 # No worker fetches ahead here: what is left is the iteration that is published once its batch is there, and a batch
 # that the framework fetches ahead.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtimeinfo import FREE_EVENTS
-from runtimeinfo_conformance._observation import Expectation, Record
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.observation import Expectation, Record
 
 _CLOSES = {"after_val": "STAGE-03", "after_test": "STAGE-05"}
 _STAGES = {"train": "STAGE-01", "val": "STAGE-02", "test": "STAGE-04", None: "STAGE-06"}

@@ -11,8 +11,8 @@ from typing import Any
 
 from runtimeinfo.board import find_board, layout
 from runtimeinfo_adapters.sharing import Board
-from runtimeinfo_conformance._recorder import Recorder
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+from runtimeinfo_conformance.observation import Recorder
 from runtimeinfo_conformance.plans import Plan
 
 Change = Callable[[Any], dict[int, int]]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from runtimeinfo import ABORT, RuntimeInfoHook, is_scalar
-from runtimeinfo_conformance._recorder import Probe
 from runtimeinfo_conformance.judges.life import find_batch
 from runtimeinfo_conformance.mutants._board import (
     BoardLeftBehind,
@@ -57,6 +56,7 @@ from runtimeinfo_conformance.mutants._faults import (
 )
 from runtimeinfo_conformance.mutants._leaks import LeftoverHistories
 from runtimeinfo_conformance.mutants._mutant import Fault, MakeFault, Mutant
+from runtimeinfo_conformance.observation import Probe
 from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
 # -- which events are lost

@@ -10,11 +10,11 @@ from importlib import resources
 from typing import Any, TypedDict
 
 from runtimeinfo import CLOSES, OPENS, SPEC_VERSION, __version__
-from runtimeinfo_conformance._observation import Expectation, Leg, Record
 from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import Subject, party_of
 from runtimeinfo_conformance._text import fit, shown, shown_beside
 from runtimeinfo_conformance._verdict import SUMMARIES, Crash, Failure, Report, Result, Verdict
+from runtimeinfo_conformance.observation import Expectation, Leg, Record
 from runtimeinfo_conformance.plans import AnyPlan, HubPlan, ReducePlan
 
 SCHEMA_VERSION = 1

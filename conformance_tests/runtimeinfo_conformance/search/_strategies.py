@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from runtimeinfo_conformance._execution import HOOK_ORDERS
+from runtimeinfo_conformance.observation import HOOK_ORDERS
 from runtimeinfo_conformance.plans import (
     CHANGING_KIND,
     INFO_KEYS,

@@ -12,9 +12,10 @@ import pytest
 
 import runtimeinfo
 import runtimeinfo_adapters
-from runtimeinfo_conformance import _recorder, judges
+from runtimeinfo_conformance import judges
 from runtimeinfo_conformance.guards import Guard, Watch
 from runtimeinfo_conformance.judges import count
+from runtimeinfo_conformance.observation import _recorder
 
 HUB: Any = runtimeinfo_adapters.MessageHub
 HOOK: Any = runtimeinfo.RuntimeInfoHook
@@ -97,7 +98,7 @@ PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
     ),
     (
         lambda: setattr(_recorder, "_first_rates", nothing),
-        "replaced runtimeinfo_conformance._recorder._first_rates ",
+        "replaced runtimeinfo_conformance.observation._recorder._first_rates ",
         lambda: vars(_recorder)["_first_rates"],
     ),
     (

@@ -8,9 +8,9 @@ from simple_trainer import correct, subject_of
 
 from runtimeinfo_conformance import Fault, Plan
 from runtimeinfo_conformance._check import check
-from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import ExitCode
+from runtimeinfo_conformance.observation._execution import execute
 from runtimeinfo_conformance.plans._moments import Item, hearing, tell_of_read, tell_of_step
 
 

@@ -9,7 +9,7 @@ from simple_trainer import correct
 
 from runtimeinfo import CAPABILITIES
 from runtimeinfo_conformance import Batch, Fault, Plan
-from runtimeinfo_conformance._execution import execute
+from runtimeinfo_conformance.observation._execution import execute
 from runtimeinfo_conformance.plans._plan import PlanError
 from runtimeinfo_conformance.search._strategies import plans
 

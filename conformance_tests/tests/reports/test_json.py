@@ -11,9 +11,9 @@ from jsonschema.exceptions import ValidationError
 
 from runtimeinfo import EVENTS, REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan
-from runtimeinfo_conformance._observation import Leg, Record
 from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Verdict
 from runtimeinfo_conformance.judges import Finding
+from runtimeinfo_conformance.observation._observation import Leg, Record
 from runtimeinfo_conformance.reports import report_data, schema
 from runtimeinfo_conformance.reports._html import report_page
 from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES_BY_NAME

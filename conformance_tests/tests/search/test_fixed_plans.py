@@ -9,8 +9,8 @@ from simple_trainer import correct
 
 from runtimeinfo import ABORT, CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _subject
-from runtimeinfo_conformance._execution import execute
 from runtimeinfo_conformance.judges import JUDGES, Case
+from runtimeinfo_conformance.observation._execution import execute
 from runtimeinfo_conformance.plans import MOMENTS, HubPlan
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans, places_of
 from runtimeinfo_conformance.search._killers import killers

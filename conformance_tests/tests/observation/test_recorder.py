@@ -8,8 +8,8 @@ from simple_hub import SimpleHub
 
 from runtimeinfo import use_hub
 from runtimeinfo_conformance import Fault, Plan, PlannedError
-from runtimeinfo_conformance._observation import Leg
-from runtimeinfo_conformance._recorder import Probe, Recorder
+from runtimeinfo_conformance.observation._observation import Leg
+from runtimeinfo_conformance.observation._recorder import Probe, Recorder
 
 
 def runner(**members: Any) -> Any:

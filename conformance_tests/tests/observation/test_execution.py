@@ -11,8 +11,8 @@ from simple_trainer import Trainer, correct
 
 from runtimeinfo import SkippedOutputWarning
 from runtimeinfo_conformance import Fault, Plan, Subject
-from runtimeinfo_conformance._execution import HOOK_ORDERS, execute
 from runtimeinfo_conformance.judges import JUDGES, Case
+from runtimeinfo_conformance.observation._execution import HOOK_ORDERS, execute
 
 
 def subject_of(run: Any) -> Subject:

@@ -10,9 +10,9 @@ from runtimeinfo import Requirement
 from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._replay import Replay, ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
-from runtimeinfo_conformance._target import TargetError, find_subjects
 from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode
+from runtimeinfo_conformance.command_line._target import TargetError, find_subjects
 from runtimeinfo_conformance.plans import PlanTextError, parse_plan
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from runtimeinfo import ABORT
 from runtimeinfo_conformance import Plan
-from runtimeinfo_conformance._observation import Expectation, Leg, Record
+from runtimeinfo_conformance.observation._observation import Expectation, Leg, Record
 
 
 def record(event: str) -> Record:

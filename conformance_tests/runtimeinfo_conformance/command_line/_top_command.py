@@ -9,7 +9,7 @@ import typer
 
 from runtimeinfo import BoardError
 from runtimeinfo_adapters.top import show
-from runtimeinfo_conformance._leave import Leave
+from runtimeinfo_conformance.command_line._leave import Leave
 
 _UNTRUSTED = 1
 

@@ -10,7 +10,7 @@ import pytest
 
 from runtimeinfo_conformance import Subject, SubjectError, _subject, conformance
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 FILE = f"""
 import sys
@@ -100,7 +100,7 @@ witness = "HubPlan(ops=(HubOp(name='update_info', key='epoch', value=7), HubOp(n
 
 REPLAY = """
 import sys
-from runtimeinfo_conformance._replay_command import replay_command
+from runtimeinfo_conformance.command_line._replay_command import replay_command
 
 requirement, plan, target = sys.argv[1:]
 sys.exit(replay_command(target, requirement, plan))

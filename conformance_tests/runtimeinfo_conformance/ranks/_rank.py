@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_conformance._parcel import Parcel, RanksError, Reduce
 from runtimeinfo_conformance.plans import RANKS, Turn
+from runtimeinfo_conformance.ranks._parcel import Parcel, RanksError, Reduce
 
 # Seconds that a rank waits for another. On a busy machine a process may be long in getting its turn; where the plan
 # keeps a rank away, the wait is in vain, and so it is short.

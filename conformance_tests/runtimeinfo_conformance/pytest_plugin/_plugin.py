@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtimeinfo_conformance._outcomes import OUTCOMES, Outcomes
 from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance.pytest_plugin._outcomes import OUTCOMES, Outcomes
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance.reports import ReportData

@@ -10,7 +10,7 @@ from simple_hub import SimpleHub
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_conformance._explain import (
+from runtimeinfo_conformance.command_line._explain import (
     UnknownVersionError,
     explain,
     faults_of,

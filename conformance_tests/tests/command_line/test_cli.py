@@ -15,7 +15,7 @@ from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS
 CALL = """
 import sys
 sys.modules[{blocked!r}] = None
-import runtimeinfo_conformance._cli as it
+import runtimeinfo_conformance.command_line._cli as it
 sys.argv = ["runtimeinfo", "version"]
 it.main()
 """
@@ -23,7 +23,7 @@ it.main()
 TOP = """
 import sys
 for name in {blocked!r}: sys.modules[name] = None
-import runtimeinfo_conformance._cli as it
+import runtimeinfo_conformance.command_line._cli as it
 sys.argv = ["runtimeinfo", "top", "--once", "--pid", "1"]
 it.main()
 """
@@ -84,7 +84,7 @@ def test_there_is_nothing_else_in_the_package() -> None:
         _ = runtimeinfo_conformance.conform
 
 
-MAIN = "from runtimeinfo_conformance._cli import main; main()"
+MAIN = "from runtimeinfo_conformance.command_line._cli import main; main()"
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:

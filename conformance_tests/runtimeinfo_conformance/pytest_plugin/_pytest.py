@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo_conformance._outcome import WHOLE, Outcome, outcome_of, outcome_of_error, outside_of_kit
-from runtimeinfo_conformance._outcomes import OUTCOMES, Outcomes
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, SubjectError, testable
 from runtimeinfo_conformance._verdict import Crash, Verdict
+from runtimeinfo_conformance.pytest_plugin._outcome import WHOLE, Outcome, outcome_of, outcome_of_error, outside_of_kit
+from runtimeinfo_conformance.pytest_plugin._outcomes import OUTCOMES, Outcomes
 
 # What pytest would not take for a failure, if a test raised it.
 _MISTAKEN = (unittest.SkipTest, pytest.exit.Exception)

@@ -17,12 +17,12 @@ from simple_trainer import correct, subject_of
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan, Subject
-from runtimeinfo_conformance import _terminal as terminal
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
 from runtimeinfo_conformance._verdict import Report, Result, Verdict
 from runtimeinfo_conformance._waiver import Waiver
+from runtimeinfo_conformance.command_line import _terminal as terminal
+from runtimeinfo_conformance.command_line._terminal import make_console, print_report, showing_progress
 from runtimeinfo_conformance.mutants import HUB_MUTANTS
 
 QUICK = PROFILES["quick"]
@@ -237,13 +237,13 @@ def test_on_a_terminal_a_requirement_takes_one_line(broken: Report) -> None:
 # Checks a runner, and prints a mark between the progress and the report.
 PROGRAM = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from dataclasses import replace
 from simple_trainer import correct
 from runtimeinfo_conformance import Subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
+from runtimeinfo_conformance.command_line._terminal import make_console, print_report, showing_progress
 
 console = make_console()
 subject = replace(correct(), name="κ") if sys.argv[1] == "green" else Subject("κ", "1", run=lambda plan, hooks: None)

@@ -14,9 +14,9 @@ from typing import Any
 
 from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo_adapters import UnsavedInfoWarning
-from runtimeinfo_conformance._observation import Leg
-from runtimeinfo_conformance._recorder import Probe, Recorder
 from runtimeinfo_conformance._subject import Subject
+from runtimeinfo_conformance.observation._observation import Leg
+from runtimeinfo_conformance.observation._recorder import Probe, Recorder
 from runtimeinfo_conformance.plans import Fault, Plan, hearing
 
 # Plans hold outputs that are no scalars, and infos that cannot be saved.

@@ -23,9 +23,9 @@ def main() -> None:
     is_top = sys.argv[1:2] == [_TOP]
     try:
         if is_top:
-            from runtimeinfo_conformance._top_command import app
+            from runtimeinfo_conformance.command_line._top_command import app
         else:
-            from runtimeinfo_conformance._commands import app
+            from runtimeinfo_conformance.command_line._commands import app
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in {"typer", "rich", "hypothesis", "pytest", "jinja2", "filelock"}:
@@ -51,7 +51,7 @@ def _code_of(app: Callable[[], object]) -> str | int | None:
     Raises:
         BrokenPipeError: If whoever reads the output has gone.
     """
-    from runtimeinfo_conformance._leave import Leave
+    from runtimeinfo_conformance.command_line._leave import Leave
 
     try:
         app()

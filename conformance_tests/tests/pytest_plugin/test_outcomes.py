@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo_conformance._outcome import Outcome, OutcomeData
-from runtimeinfo_conformance._outcomes import Outcomes
+from runtimeinfo_conformance.pytest_plugin._outcome import Outcome, OutcomeData
+from runtimeinfo_conformance.pytest_plugin._outcomes import Outcomes
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from runtimeinfo_conformance._outcomes import Outcomes
+from runtimeinfo_conformance.pytest_plugin._outcomes import Outcomes
 
 def make():
     print("making", flush=True)

@@ -14,9 +14,9 @@ import time
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
-from runtimeinfo_conformance._parcel import Parcel, RanksError, Reduce
-from runtimeinfo_conformance._rank import Answer, be_a_rank
 from runtimeinfo_conformance.plans import RANKS, Turn
+from runtimeinfo_conformance.ranks._parcel import Parcel, RanksError, Reduce
+from runtimeinfo_conformance.ranks._rank import Answer, be_a_rank
 
 # Seconds for all ranks together: longer than any of them waits for another.
 _HANG = 40.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo_conformance._target import TargetError, find_subjects
+from runtimeinfo_conformance.command_line._target import TargetError, find_subjects
 
 FILE = """
 from runtimeinfo_conformance import HubSubject, Subject, conformance

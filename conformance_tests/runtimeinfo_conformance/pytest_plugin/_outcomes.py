@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from runtimeinfo_conformance._outcome import Outcome, OutcomeData
+    from runtimeinfo_conformance.pytest_plugin._outcome import Outcome, OutcomeData
 
 
 class Outcomes:
@@ -49,7 +49,7 @@ OUTCOMES = pytest.StashKey[Outcomes]()
 def _shared(folder: Path, key: str, make: Callable[[], Outcome]) -> Outcome:
     from filelock import FileLock  # which only several processes need
 
-    from runtimeinfo_conformance._outcome import Outcome
+    from runtimeinfo_conformance.pytest_plugin._outcome import Outcome
 
     folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()[:32]

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from runtimeinfo import REQUIREMENTS
-from runtimeinfo_conformance._replay_command import replay_command
 from runtimeinfo_conformance._verdict import EX_USAGE
+from runtimeinfo_conformance.command_line._replay_command import replay_command
 from runtimeinfo_conformance.plans import parse_plan
 
 TARGETS = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from broken_runners import CountsEpochsFromOne
 from simple_trainer import correct, subject_of
 from simple_hub import SimpleHub

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtimeinfo import InfoReader, current_hub, hears_everything
-from runtimeinfo_conformance._observation import Glance, Leg, Read, Record, Sighting
-from runtimeinfo_conformance._shared_view import Onlooker
+from runtimeinfo_conformance.observation._observation import Glance, Leg, Read, Record, Sighting
+from runtimeinfo_conformance.observation._shared_view import Onlooker
 from runtimeinfo_conformance.plans import Item, PlannedError
 
 # At these all that the hub holds has to be there for others: SHARE-03.

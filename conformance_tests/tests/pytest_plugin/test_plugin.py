@@ -16,7 +16,7 @@ from runtimeinfo_conformance import HubSubject, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 # Each call of `make` leaves the number of its process, so that it shows who made the check, and how often.
 FILE = f"""
@@ -133,7 +133,7 @@ def test_it_costs_nothing_where_it_is_not_used(in_process: Any, tmp_path: Path) 
     code = f"""
 import sys, pytest
 code = pytest.main(["-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", *sys.argv[1:]])
-assert "runtimeinfo_conformance._plugin" in sys.modules
+assert "runtimeinfo_conformance.pytest_plugin._plugin" in sys.modules
 loaded = [name for name in {heavy} if name in sys.modules]
 sys.exit(f"loaded: {{loaded}}" if loaded or code else 0)
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtimeinfo import CLOSES, Lifecycle
-from runtimeinfo_conformance._shared_view import SharedView
+from runtimeinfo_conformance.observation._shared_view import SharedView
 from runtimeinfo_conformance.plans import MOMENTS, Item, Plan
 
 

@@ -13,12 +13,12 @@ import pytest
 from runtimeinfo import REQUIREMENTS, SPEC_VERSION, __version__, use_hub
 from runtimeinfo.board import FOLDER_VARIABLE
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_conformance import _cli
-from runtimeinfo_conformance._commands import ProfileName
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import EX_USAGE
+from runtimeinfo_conformance.command_line import _cli
+from runtimeinfo_conformance.command_line._commands import ProfileName
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 TARGETS = f"""
 import sys
@@ -154,7 +154,7 @@ def runtimeinfo(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 @pytest.fixture
 def process(folder: Path, in_process: Callable[..., Ran]) -> Any:
     """The command in a process of its own, as it is installed: for what a subject does to its process."""
-    call = "import sys; sys.path.remove(''); import runtimeinfo_conformance._cli as it; it.main()"
+    call = "import sys; sys.path.remove(''); import runtimeinfo_conformance.command_line._cli as it; it.main()"
     return lambda *arguments: in_process("-c", call, *arguments)
 
 

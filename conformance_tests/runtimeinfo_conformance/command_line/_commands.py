@@ -16,17 +16,17 @@ import typer
 
 from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS, __version__
 from runtimeinfo_conformance._check import check as check_subject
-from runtimeinfo_conformance._explain import UnknownVersionError
-from runtimeinfo_conformance._explain import explain as explain_requirement
-from runtimeinfo_conformance._explain import spec as spec_lines
 from runtimeinfo_conformance._find_requirement import UnknownRequirementError
-from runtimeinfo_conformance._leave import Leave
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._replay_command import replay_command
-from runtimeinfo_conformance._target import TargetError, find_subjects
-from runtimeinfo_conformance._terminal import make_console, print_report, showing_progress
-from runtimeinfo_conformance._top_command import top
 from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode, Report
+from runtimeinfo_conformance.command_line._explain import UnknownVersionError
+from runtimeinfo_conformance.command_line._explain import explain as explain_requirement
+from runtimeinfo_conformance.command_line._explain import spec as spec_lines
+from runtimeinfo_conformance.command_line._leave import Leave
+from runtimeinfo_conformance.command_line._replay_command import replay_command
+from runtimeinfo_conformance.command_line._target import TargetError, find_subjects
+from runtimeinfo_conformance.command_line._terminal import make_console, print_report, showing_progress
+from runtimeinfo_conformance.command_line._top_command import top
 from runtimeinfo_conformance.guards import HANG_SECONDS
 from runtimeinfo_conformance.reports import ReportError, check_folder, write_reports
 from runtimeinfo_conformance.traces import run_check_trace

@@ -1,0 +1,1 @@
+"""The command ``runtimeinfo``. `_cli` is its entry, which loads the rest only if its extra is installed."""

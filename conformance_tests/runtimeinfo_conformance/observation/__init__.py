@@ -1,0 +1,23 @@
+"""Running a subject on a plan, and what is observed of it: around the runner, never inside it."""
+
+from runtimeinfo_conformance.observation._execution import HOOK_ORDERS, PROBES, Watching, execute
+from runtimeinfo_conformance.observation._observation import Expectation, Glance, Leg, Read, Record, Sighting
+from runtimeinfo_conformance.observation._recorder import Probe, Recorder
+from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
+
+__all__ = [
+    "HOOK_ORDERS",
+    "PROBES",
+    "Expectation",
+    "Glance",
+    "Leg",
+    "Onlooker",
+    "Probe",
+    "Read",
+    "Record",
+    "Recorder",
+    "SharedView",
+    "Sighting",
+    "Watching",
+    "execute",
+]
