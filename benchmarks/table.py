@@ -55,9 +55,7 @@ class MarkersMissingError(Exception):
 
 def every_figure(groups: Iterable[Group], circumstances: str) -> str:
     """Return all of it: a table for each group."""
-    return "\n\n".join(
-        (circumstances, *(f"## {group.title}\n\n{group.about}\n\n{_table(_HEADER, group.rows)}" for group in groups))
-    )
+    return "\n\n".join((circumstances, *map(_section, groups)))
 
 
 def headlines(groups: Iterable[Group], circumstances: str) -> str:
@@ -75,6 +73,11 @@ def circumstances(load_before: float, load_after: float) -> str:
         f"mmengine {version('mmengine')}, {os.cpu_count()} cores; "
         f"load {load_before:.1f} before, {load_after:.1f} after."
     )
+
+
+def _section(group: Group) -> str:
+    header = _HEADER if any(row.aim for row in group.rows) else _HEADER[:4]
+    return f"## {group.title}\n\n{group.about}\n\n{_table(header, group.rows)}"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[Row]) -> str:

@@ -81,7 +81,7 @@ def test_prints_every_figure_and_writes_between_the_markers_only(tmp_path):
         check_rows(rows, GROUPS[title])
 
     short = written(readme)
-    aims = [row[5] for rows in groups.values() for row in rows if row[4]]
+    aims = [row[5] for rows in groups.values() for row in rows if row[4:5] not in ([], [""])]
     assert f"Of our {len(aims)} aims, {aims.count('reached')} are reached." in short
     check_names(cells(short), HEADLINES)
     assert all(row in [each[:4] for rows in groups.values() for each in rows] for row in cells(short))
@@ -110,7 +110,8 @@ def check_names(rows, patterns):
 
 def check_rows(rows, patterns):
     check_names(rows, patterns)
-    for measured, ours, beside, ratio, aim, verdict in rows:
+    for row in rows:
+        measured, ours, beside, ratio, aim, verdict = (*row, "", "")[:6]  # where there is no aim, no column has one
         said = (ours, beside) if ratio in {"within the noise", "adds more", "adds less"} else (ours, beside, ratio)
         figures = [cell for cell in said if cell and not measured.startswith("numpy")]
         for figure in figures:
