@@ -43,6 +43,7 @@ def _has(*names: str) -> _Check:
 
 _Rule = tuple[str, _Check, str]
 
+# What the hook and a component call; what else a hub owes is for the kit to judge.
 _HUB_METHODS = ("get_info", "update_info", "update_info_dict", "pop_info", "get_scalar", "update_scalar")
 
 # member, what it must be, and that in words
