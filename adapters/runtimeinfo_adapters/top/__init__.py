@@ -9,11 +9,11 @@ from runtimeinfo_adapters.top._runs import Runs
 
 try:
     from runtimeinfo_adapters.top._show import show
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "rich":
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "rich":
         raise
     raise ModuleNotFoundError(
-        "runtimeinfo_adapters.top needs rich: pip install 'runtimeinfo[top]'", name=error.name
+        "runtimeinfo_adapters.top needs rich: pip install 'runtimeinfo[top]'", name=_error.name
     ) from None
 
 __all__ = ["Moment", "Run", "Runs", "show"]
