@@ -26,9 +26,15 @@ def run_as_shown(script, folder):
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     if sys.platform == "linux":  # whatever name this machine has, and whoever may resolve it
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-    done = subprocess.run(
-        shlex.split(command), capture_output=True, text=True, cwd=folder, env=environment, timeout=180, check=False
-    )
+    for _ in range(2):
+        for written in folder.glob("*.jsonl"):
+            written.unlink()
+        done = subprocess.run(
+            shlex.split(command), capture_output=True, text=True, cwd=folder, env=environment, timeout=180, check=False
+        )
+        # PyTorch itself aborts a rank now and then as its process ends, on a busy machine, with or without us.
+        if "terminate called without an active exception" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == shown.splitlines()
     return shown

@@ -29,7 +29,7 @@ def names_in(inventory):
 
 
 # The rooms of the kit that nobody needs who uses it.
-INTERNAL = ("guards", "judges", "mutants", "plans", "search", "subjects")
+INTERNAL = ("guards", "judges", "mutants", "observation", "plans", "ranks", "search", "subjects")
 
 
 @pytest.fixture

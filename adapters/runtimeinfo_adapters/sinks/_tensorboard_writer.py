@@ -132,10 +132,14 @@ class TensorBoardWriter(RowSink):
                 self._writer.add_text(_tag(key), code, row.iter, row.time)
 
 
+_USER = "TensorBoardWriter"
+
+
 def _summary_writer() -> Any:
-    user, extra = "TensorBoardWriter", "tensorboard"
-    import_framework("tensorboard", distribution="tensorboard", extra=extra, at_least="2.16", below="3", used_by=user)
-    import_framework("torch", distribution="torch", extra=extra, at_least="2.6", below="3", used_by=user)
+    import_framework(
+        "tensorboard", distribution="tensorboard", extra="tensorboard", at_least="2.16", below="3", used_by=_USER
+    )
+    import_framework("torch", distribution="torch", extra="tensorboard", at_least="2.6", below="3", used_by=_USER)
     return importlib.import_module("torch.utils.tensorboard").SummaryWriter
 
 
