@@ -21,6 +21,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip check
+	# yapf, which mmengine loads, writes a file the first time, and two processes that do it at once read half of it.
+	$(BIN)/python -c 'import mmengine'
 	touch $@
 
 check: $(STAMP)                        ## train on real data under two runners, then put both and the hub to the test (1 min)
