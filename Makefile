@@ -15,13 +15,13 @@ PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# mmengine is loaded once: its yapf writes a file the first time, and two processes that do so at once read half of it.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip check
-	# yapf, which mmengine loads, writes a file the first time, and two processes that do it at once read half of it.
 	$(BIN)/python -c 'import mmengine'
 	touch $@
 
