@@ -13,6 +13,32 @@ class UntestedVersionWarning(UserWarning):
     """A framework is of a version that its adapter was not tried with."""
 
 
+def import_of_extra(module: str, *, distribution: str, extra: str, used_by: str) -> Any:
+    """Return a module that an extra of this project brings.
+
+    Args:
+        module: What to import.
+        distribution: What it is called where one installs it.
+        extra: The extra.
+        used_by: What needs it.
+
+    Raises:
+        ModuleNotFoundError: If it is not installed; the message names the extra.
+
+    Example:
+        >>> import_of_extra("numpy", distribution="numpy", extra="none", used_by="this example").__name__
+        'numpy'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise  # something that it lacks itself
+        raise ModuleNotFoundError(
+            f"{used_by} needs {distribution}: pip install 'runtimeinfo[{extra}]'", name=error.name
+        ) from None
+
+
 def import_framework(
     module: str, *, distribution: str, extra: str, at_least: str, below: str, used_by: str = "this adapter"
 ) -> Any:
@@ -33,14 +59,7 @@ def import_framework(
         >>> import_framework("numpy", distribution="numpy", extra="none", at_least="1.0", below="99").__name__
         'numpy'
     """
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
-            raise  # something that the framework itself lacks
-        raise ModuleNotFoundError(
-            f"{used_by} needs {distribution}: pip install 'runtimeinfo[{extra}]'", name=error.name
-        ) from None
+    found = import_of_extra(module, distribution=distribution, extra=extra, used_by=used_by)
     version = importlib.metadata.version(distribution)
     if not _numbers(at_least) <= _numbers(version) < _numbers(below):
         warnings.warn(

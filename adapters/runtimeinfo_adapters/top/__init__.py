@@ -3,17 +3,14 @@
 It needs the extra ``top``.
 """
 
+from runtimeinfo_adapters._framework import import_of_extra
 from runtimeinfo_adapters.top._moment import Moment
 from runtimeinfo_adapters.top._run import Run
 from runtimeinfo_adapters.top._runs import Runs
 
-try:
-    from runtimeinfo_adapters.top._show import show
-except ModuleNotFoundError as _error:
-    if (_error.name or "").partition(".")[0] != "rich":
-        raise
-    raise ModuleNotFoundError(
-        "runtimeinfo_adapters.top needs rich: pip install 'runtimeinfo[top]'", name=_error.name
-    ) from None
+import_of_extra("rich", distribution="rich", extra="top", used_by="runtimeinfo_adapters.top")
+
+# After the message that names the extra.
+from runtimeinfo_adapters.top._show import show  # noqa: E402
 
 __all__ = ["Moment", "Run", "Runs", "show"]
