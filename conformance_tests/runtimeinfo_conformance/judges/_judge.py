@@ -72,9 +72,9 @@ class Case:
         return list(now[len(then) :])
 
     def lost_its_step(self, at: int) -> bool:
-        """Whether the iteration that a record closes is one whose step has raised, and so has returned nothing."""
+        """Whether something was raised inside the iteration that a record closes, which then may return nothing."""
         fault_at = self.leg.fault_at
-        if fault_at is None or not self.leg.is_fault_between or not fault_at < at:
+        if fault_at is None or self.leg.moment is None or not fault_at < at:
             return False
         return not any(record.event == "before_train_iter" for record in self.records[fault_at + 1 : at])
 

@@ -144,9 +144,10 @@ class Leg:
         return self.raised is None and self.planned is None
 
     @property
-    def is_fault_between(self) -> bool:
-        """Whether the plan's fault is raised between two events, where the run comes upon data."""
-        return self.plan.fault is not None and self.plan.fault.event in MOMENTS
+    def moment(self) -> str | None:
+        """Where the plan's fault is raised between two events; None if it is raised at one, or there is none."""
+        fault = self.plan.fault
+        return fault.event if fault is not None and fault.event in MOMENTS else None
 
     def expectations(self) -> list[Expectation]:
         """Follow the records with the model: the lifecycle, and two counters."""
@@ -167,7 +168,7 @@ class Leg:
             expectations.append(
                 Expectation(objection, outside, lifecycle.open_scopes, lifecycle.stage, epoch, iteration, aborting)
             )
-            if not aborting and (index != self.fault_at or self.is_fault_between):
+            if not aborting and (index != self.fault_at or self.moment is not None):
                 iteration += record.event == "after_train_iter"
                 epoch += record.event == "after_train_epoch"
         return expectations

@@ -264,7 +264,7 @@ def _timeline(leg: Leg, at: int | None) -> TimelineData:
         "total": total,
         "offending": at,
         "fault": leg.fault_at,
-        "moment": leg.plan.fault.event if leg.plan.fault is not None and leg.is_fault_between else None,
+        "moment": leg.moment,
         "raised": None if leg.raised is None else shown(leg.raised),
         "events": [
             _event(index, leg.records[index], expectations[index])
