@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -72,25 +72,27 @@ class SwallowsInterruptsOfSteps(Trainer):
                 raise
 
 
+class UndamagedItems:
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.dataset = loader.dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        items = iter(self.loader)
+        while True:
+            try:
+                item = next(items)
+            except (PlannedError, StopIteration):
+                return
+            yield item
+
+
 class SkipsDamagedData(Trainer):
     """Goes on with the next epoch where the data cannot be read."""
 
-    def train_batches(self) -> None:
-        items = iter(self.train_dataloader)
-        for index in range(self.plan.batches):
-            try:
-                batch = next(items)
-            except PlannedError:
-                break
-            if index < self.batches_to_skip:
-                continue
-            self.train_iter(index, batch)
-            self.iter += 1
-            self.after_iter(index)
-            if batch.stop:
-                self.has_stopped = True
-                break
-        self.batches_to_skip = 0
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, hooks)
+        self.train_dataloader = UndamagedItems(self.train_dataloader)
 
 
 class DressesUpErrors(Trainer):

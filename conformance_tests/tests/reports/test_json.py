@@ -16,7 +16,7 @@ from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.observation._observation import Leg, Record
 from runtimeinfo_conformance.reports import report_data, schema
 from runtimeinfo_conformance.reports._html import report_page
-from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES_BY_NAME
+from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES_BY_NAME, TimelineData
 from runtimeinfo_conformance.reports._picture import draw
 
 
@@ -161,28 +161,30 @@ def test_a_failure_has_the_run_and_its_offending_event(failing: Report) -> None:
     assert event["runner_epoch"] == 3
 
 
-def test_the_fault_of_the_plan_is_in_the_run(failing: Report) -> None:
-    (announced,) = (each for each in report_data(failing)["requirements"] if each["id"] == "FAIL-02")
+def timeline_with_fault(report: Report) -> tuple[TimelineData, int]:
+    """Return the run in which an exception is not announced, and the index of the event at its fault."""
+    (announced,) = (each for each in report_data(report)["requirements"] if each["id"] == "FAIL-02")
     assert announced["failure"] is not None
     timeline = announced["failure"]["timeline"]
     assert timeline is not None
     assert timeline["fault"] is not None
-    assert timeline["events"][timeline["fault"]]["event"] == "before_train_iter"
+    return timeline, timeline["fault"]
+
+
+def test_the_fault_of_the_plan_is_in_the_run(failing: Report) -> None:
+    timeline, fault = timeline_with_fault(failing)
+    assert timeline["events"][fault]["event"] == "before_train_iter"
     assert timeline["moment"] is None
     assert timeline["raised"] == "PlannedError('planned at before_train_iter, occurrence 1')"
 
 
 def test_what_the_plan_raises_between_two_events_is_after_the_first_of_them(failing_step: Report) -> None:
-    (announced,) = (each for each in report_data(failing_step)["requirements"] if each["id"] == "FAIL-02")
-    assert announced["failure"] is not None
-    timeline = announced["failure"]["timeline"]
-    assert timeline is not None
-    assert timeline["fault"] is not None
-    assert timeline["events"][timeline["fault"]]["event"] == "before_train_iter"
+    timeline, fault = timeline_with_fault(failing_step)
+    assert timeline["events"][fault]["event"] == "before_train_iter"
     assert timeline["moment"] == "train_step"
-    assert draw(timeline, "FAIL-02").lines[timeline["fault"]].note == "the plan raises after it, in train_step"
+    assert draw(timeline, "FAIL-02").lines[fault].note == "the plan raises after it, in train_step"
     page = " ".join(report_page(report_data(failing_step)).split())
-    assert f"The plan raises in train_step, after event {timeline['fault'] + 1}." in page
+    assert f"The plan raises in train_step, after event {fault + 1}." in page
     validate(report_data(failing_step))
 
 
