@@ -1,8 +1,23 @@
-"""What holds for all tests: Ctrl-C reaches them, and what they start, also where whoever starts them ignores it."""
+"""What holds for all tests: Ctrl-C reaches them, and what they start, also where whoever starts them ignores it.
+
+And what tests of all packages have to know of PyTorch.
+"""
 
 import signal
+from collections.abc import Callable
+
+import pytest
 
 # A shell that is not interactive lets what it starts in the background ignore SIGINT, and so does all that is started
 # from there. Several tests interrupt a process of theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def aborted_by_torch() -> Callable[[str], bool]:
+    """Return a function that tells from the errors of torchrun whether PyTorch itself aborted a rank as it ended.
+
+    It does so now and then on a busy machine, with or without us: five of 68 scripts of DDP alone.
+    """
+    return lambda errors: "terminate called without an active exception" in errors and "exitcode: -6" in errors

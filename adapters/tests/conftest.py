@@ -25,18 +25,18 @@ def board_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def torchrun() -> Torchrun:
+def torchrun(aborted_by_torch: Callable[[str], bool]) -> Torchrun:
     """Return a function that runs a script with a folder on so many ranks, and returns how it ended.
 
-    It may take `hang` seconds; a launch takes about ten. Where PyTorch itself aborts a rank as its process ends, which
-    it does now and then on a busy machine with or without us, all is done once more, in the folder as it was.
+    It may take `hang` seconds; a launch takes about ten. Where PyTorch itself aborts a rank, all is done once
+    more, in the folder as it was.
     """
 
     def run(script: Path, folder: Path, *, ranks: int, hang: float) -> subprocess.CompletedProcess[str]:
         with tempfile.TemporaryDirectory() as before:
             shutil.copytree(folder, before, dirs_exist_ok=True)
             ended = run_once(script, folder, ranks=ranks, hang=hang)
-            if not ("terminate called without an active exception" in ended.stdout and "exitcode: -6" in ended.stdout):
+            if not aborted_by_torch(ended.stdout):
                 return ended
             shutil.rmtree(folder)
             shutil.copytree(before, folder)
