@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from links import requirement_link
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
-from sphinx.util.nodes import make_refnode
 
 import runtimeinfo
 import runtimeinfo_adapters
@@ -127,7 +127,7 @@ class Names:
         target, page = node["reftarget"], node["refdoc"]
         if node["reftype"] == "requirement":
             known = target in REQUIREMENTS
-            return make_refnode(app.builder, page, "spec", target.lower(), content) if known else None
+            return requirement_link(app.builder, page, target, content) if known else None
         if node.get("refdomain") != "py":
             return None
         home = self._homes.get(target)

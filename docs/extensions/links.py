@@ -6,7 +6,9 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.builders import Builder
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.nodes import make_refnode
 
 from runtimeinfo import REQUIREMENTS
 
@@ -14,6 +16,11 @@ _ID = re.compile(rf"\b({'|'.join(REQUIREMENTS)})\b")
 
 # What is a link already, what is shown as it stands, and what other pages link to by its words.
 _LEFT = (nodes.reference, nodes.literal, nodes.literal_block, nodes.title)
+
+
+def requirement_link(builder: Builder, page: str, id: str, content: nodes.Node) -> nodes.reference:
+    """Return the link from a page to a requirement in the spec."""
+    return make_refnode(builder, page, "spec", id.lower(), content)
 
 
 class RequirementLinks(SphinxPostTransform):
@@ -28,10 +35,9 @@ class RequirementLinks(SphinxPostTransform):
                 text.parent.replace(text, list(self._with_links(str(text))))
 
     def _with_links(self, text: str) -> Iterator[nodes.Node]:
-        spec = self.app.builder.get_relative_uri(self.env.docname, "spec")
         for turn, part in enumerate(_ID.split(text)):
             if turn % 2:
-                yield nodes.reference("", part, internal=True, refuri=f"{spec}#{part.lower()}")
+                yield requirement_link(self.app.builder, self.env.docname, part, nodes.Text(part))
             elif part:
                 yield nodes.Text(part)
 
