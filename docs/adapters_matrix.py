@@ -12,7 +12,7 @@ from pathlib import Path
 
 from badges import badge_of_the_adapters
 
-from runtimeinfo import CAPABILITIES, SPEC_VERSION
+from runtimeinfo.spec import CAPABILITIES, SPEC_VERSION
 from runtimeinfo_conformance import Subject, subjects
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtimeinfo import SPEC_VERSION
+from runtimeinfo.spec import SPEC_VERSION
 from runtimeinfo_conformance.reports import ReportData
 from runtimeinfo_conformance.reports._badge import drawn
 

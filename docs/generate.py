@@ -14,15 +14,7 @@ from pathlib import Path
 from badges import badges_of_the_project
 from lifecycle_picture import lifecycle_svg
 
-from runtimeinfo import (
-    CAPABILITIES,
-    GRAMMAR,
-    HOOK_POINTS,
-    REQUIREMENTS,
-    SPEC_VERSION,
-    SPEC_VERSIONS,
-    Requirement,
-)
+from runtimeinfo.spec import CAPABILITIES, GRAMMAR, HOOK_POINTS, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
 from runtimeinfo_conformance.command_line._explain import faults_of
 from runtimeinfo_conformance.judges import JUDGES
 from runtimeinfo_conformance.judges.hub import judge_hub

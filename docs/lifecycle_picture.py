@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from runtimeinfo import ABORT, GRAMMAR
+from runtimeinfo.spec import ABORT, GRAMMAR
 
 LINE = 20
 PAD = 14

@@ -6,7 +6,8 @@ import threading
 from collections import defaultdict
 from typing import Any, cast
 
-from runtimeinfo import HubError, scalar_value, shown
+from runtimeinfo import HubError
+from runtimeinfo.authoring import scalar_value, shown
 from runtimeinfo_adapters._positive_int import is_positive_int
 
 DEFAULT_MAX_ON_DEVICE = 16_384

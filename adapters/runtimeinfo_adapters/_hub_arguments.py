@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from runtimeinfo import HubError, ScalarTypeError, describe, is_scalar, scalar_value
+from runtimeinfo import HubError, ScalarTypeError
+from runtimeinfo.authoring import describe, is_scalar, scalar_value
 from runtimeinfo_adapters._scalar_history import ScalarHistory
 
 

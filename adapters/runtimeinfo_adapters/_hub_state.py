@@ -17,7 +17,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from runtimeinfo import HubError, StateError, describe, shown
+from runtimeinfo import HubError, StateError
+from runtimeinfo.authoring import describe, shown
 from runtimeinfo_adapters._plain import NotPlainError, from_plain, numbers_to_plain, to_plain
 from runtimeinfo_adapters._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
 

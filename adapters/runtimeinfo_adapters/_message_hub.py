@@ -11,13 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from runtimeinfo import (
-    HubError,
-    MissingScalarError,
-    ScalarTypeError,
-    StateError,
-    shown,
-)
+from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError
+from runtimeinfo.authoring import shown
 from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters._hub_arguments import (
@@ -220,7 +215,7 @@ class MessageHub(NamedInstances):
 
         Args:
             key: Its key.
-            value: A scalar; see `runtimeinfo.is_scalar`.
+            value: A scalar; see `runtimeinfo.authoring.is_scalar`.
             count: How many samples the value is the sum of.
             resumed: Whether the history goes into `state_dict`.
 

@@ -6,7 +6,8 @@ import threading
 import warnings
 from typing import Any, ClassVar, Self
 
-from runtimeinfo import HubError, shown
+from runtimeinfo import HubError
+from runtimeinfo.authoring import shown
 
 
 class NamedInstances:

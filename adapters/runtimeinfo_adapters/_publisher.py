@@ -7,20 +7,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from runtimeinfo import (
-    ABORT,
-    CLOSES,
-    GRAMMAR,
-    HOOK_POINTS,
-    OPENS,
-    Dispatcher,
-    Lifecycle,
-    Origin,
-    RunnerError,
-    RuntimeInfoHook,
-    SupportsSharing,
-    describe,
-)
+from runtimeinfo import RunnerError, RuntimeInfoHook
+from runtimeinfo.authoring import Dispatcher, SupportsSharing, describe
+from runtimeinfo.spec import ABORT, CLOSES, GRAMMAR, HOOK_POINTS, OPENS, Lifecycle, Origin
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters.sharing import SharingHook
 

@@ -9,17 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from runtimeinfo import (
-    EmptyHistoryError,
-    HubError,
-    ScalarTypeError,
-    UnknownStatisticError,
-    describe,
-    is_scalar,
-    lies_on_device,
-    scalar_value,
-    shown,
-)
+from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
+from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value, shown
 from runtimeinfo_adapters._counted_values import CountedValues
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
 from runtimeinfo_adapters._latest import Latest

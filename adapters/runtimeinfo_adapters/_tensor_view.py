@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from runtimeinfo import HubError, describe, is_scalar, lies_on_device, scalar_value
+from runtimeinfo import HubError
+from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value
 
 if TYPE_CHECKING:
     import torch

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runtimeinfo import Config
+from runtimeinfo.authoring import Config
 
 
 class TextConfig:
-    """Satisfies `runtimeinfo.Config` with any text, or a mapping written out as JSON.
+    """Satisfies `runtimeinfo.authoring.Config` with any text, or a mapping written out as JSON.
 
     Args:
         data: The text, or a mapping such as ``vars(args)``; a value that JSON has no word for is shown by its repr.

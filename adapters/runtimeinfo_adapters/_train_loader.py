@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from runtimeinfo import TrainDataLoader
+from runtimeinfo.authoring import TrainDataLoader
 
 
 def with_dataset(loader: Any) -> TrainDataLoader:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from runtimeinfo import MessageHub, StateError, describe, shown
+from runtimeinfo import MessageHub, StateError
+from runtimeinfo.authoring import describe, shown
 from runtimeinfo_adapters._counters import Counters
 
 STATE_VERSION = 1

@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 
 from torch.optim import Optimizer
 
-from runtimeinfo import Config, LoopError, MessageHub, Runner, describe
+from runtimeinfo import LoopError, MessageHub, Runner
+from runtimeinfo.authoring import Config, describe
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_adapters.pytorch._iterators import TrainPass

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
-from runtimeinfo import HubError, MessageHub, RunnerError, hears_everything, shown, use_hub
+from runtimeinfo import HubError, MessageHub, RunnerError, use_hub
+from runtimeinfo.authoring import on_any_event, shown
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 
@@ -113,7 +114,7 @@ class MMEngineRunner:
         return loop is not None and not isinstance(loop, dict)
 
 
-@hears_everything(by="publish")
+@on_any_event(by="publish")
 class RuntimeInfoHook(_Hook):
     """Takes the place of mmengine's hook: its events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
 

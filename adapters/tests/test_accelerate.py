@@ -16,7 +16,8 @@ from accelerate.state import GradientState
 from torch.utils.data import DataLoader, Dataset
 
 import runtimeinfo_adapters.accelerate
-from runtimeinfo import LoopError, StateError, TrainRunner, current_hub, hears_everything
+from runtimeinfo import LoopError, StateError, TrainRunner, current_hub
+from runtimeinfo.authoring import on_any_event
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters._framework import UntestedVersionWarning
 from runtimeinfo_adapters.accelerate import AccelerateRunner, attach
@@ -32,7 +33,7 @@ class Data(Dataset[Any]):
         return torch.tensor([float(index)])
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Recorder:
     def __init__(self) -> None:
         self.notes: list[tuple[Any, ...]] = []

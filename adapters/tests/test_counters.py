@@ -1,6 +1,6 @@
 import pytest
 
-from runtimeinfo import EVENTS
+from runtimeinfo.spec import EVENTS
 from runtimeinfo_adapters import Counters
 
 

@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from runtimeinfo import HubError, RuntimeInfoHook, ScalarTypeError, lies_on_device
+from runtimeinfo import HubError, RuntimeInfoHook, ScalarTypeError
+from runtimeinfo.authoring import lies_on_device
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters._scalar_history import BLOCK

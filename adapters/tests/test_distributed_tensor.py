@@ -8,7 +8,8 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 from torch.distributed.tensor.debug import CommDebugMode
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from runtimeinfo import RuntimeInfoHook, ScalarTypeError, SkippedOutputWarning, is_scalar, lies_on_device
+from runtimeinfo import RuntimeInfoHook, ScalarTypeError, SkippedOutputWarning
+from runtimeinfo.authoring import is_scalar, lies_on_device
 from runtimeinfo_adapters import MessageHub
 
 

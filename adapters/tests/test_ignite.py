@@ -18,21 +18,14 @@ from ignite.handlers import Checkpoint, DiskSaver, LRScheduler, PiecewiseLinear
 from ignite.metrics import Accuracy, RunningAverage
 from torch.utils.data import DataLoader, Dataset
 
-from runtimeinfo import (
-    HookError,
-    Lifecycle,
-    LoopError,
-    RunnerError,
-    StateError,
-    TrainRunner,
-    current_hub,
-    hears_everything,
-)
+from runtimeinfo import HookError, LoopError, RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo.authoring import on_any_event
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.ignite import IgniteRunner, RuntimeInfoCallback, attach
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Recorder:
     """Notes each event with the counters, and that it is legal."""
 

@@ -18,16 +18,9 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 
-from runtimeinfo import (
-    HookError,
-    Lifecycle,
-    LoopError,
-    RunnerError,
-    StateError,
-    TrainRunner,
-    current_hub,
-    hears_everything,
-)
+from runtimeinfo import HookError, LoopError, RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo.authoring import on_any_event
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.keras import KerasRunner, RuntimeInfoCallback, attach
 
@@ -41,7 +34,7 @@ pytestmark = [
 X = np.arange(8, dtype="float32").reshape(8, 1)
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Recorder:
     """Notes each event with the counters, and that it is legal."""
 

@@ -20,7 +20,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from lightning.pytorch.callbacks import EarlyStopping, GradientAccumulationScheduler, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
-from runtimeinfo import HookError, Lifecycle, RunnerError, StateError, TrainRunner, current_hub, hears_everything
+from runtimeinfo import HookError, RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo.authoring import on_any_event
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters._framework import UntestedVersionWarning
 from runtimeinfo_adapters.lightning import LightningRunner, RuntimeInfoCallback, _callback, attach
@@ -112,7 +114,7 @@ class Model(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Recorder:
     """Notes each event, and holds the stream against the grammar."""
 

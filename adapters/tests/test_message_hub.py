@@ -71,7 +71,7 @@ def test_agrees_with_the_seeds_hub(operations):
 def test_satisfies_the_protocols():
     hub = MessageHub("protocol")
     assert isinstance(hub, runtimeinfo.MessageHub)
-    assert isinstance(hub, runtimeinfo.SupportsPopScalar)
+    assert isinstance(hub, runtimeinfo.authoring.SupportsPopScalar)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ from mmengine.runner import FlexibleRunner, Runner
 from mmengine.visualization import Visualizer
 from torch.utils.data import Dataset
 
-from runtimeinfo import HookError, HubError, Lifecycle, RunnerError, current_hub
+from runtimeinfo import HookError, HubError, RunnerError, current_hub
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach
 
@@ -697,7 +698,8 @@ OF_THAT_SHAPE = """
 import sys
 sys.modules["mmengine"] = None
 from types import SimpleNamespace
-from runtimeinfo import Lifecycle, current_hub
+from runtimeinfo import current_hub
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach
 assert RuntimeInfoHook.__mro__[1:] == (object,)

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import runtimeinfo
-from runtimeinfo import ABORT, HOOK_POINTS, Priority, RunnerError, check_runner, check_train_runner, get_priority
+from runtimeinfo import Priority, RunnerError
+from runtimeinfo.authoring import check_runner, check_train_runner, get_priority
+from runtimeinfo.spec import ABORT, HOOK_POINTS
 
 pytest.importorskip("mmengine", reason="mmengine is not installed")
 
@@ -56,7 +58,7 @@ def test_its_hub_is_a_hub() -> None:
     hub = MessageHub("structure")
     assert isinstance(hub, runtimeinfo.MessageHub)
     assert isinstance(hub, runtimeinfo.InfoReader)
-    assert not isinstance(hub, runtimeinfo.SupportsPopScalar)
+    assert not isinstance(hub, runtimeinfo.authoring.SupportsPopScalar)
     hub.update_scalar("train/loss", 1.0)
     assert isinstance(hub.get_scalar("train/loss"), runtimeinfo.ScalarHistory)
 
@@ -64,11 +66,11 @@ def test_its_hub_is_a_hub() -> None:
 def test_its_runner_has_all_but_the_frameworks_name_and_version(runner: Any) -> None:
     assert members(runtimeinfo.TrainRunner) > WHAT_AN_ADAPTER_ADDS
     assert {name for name in members(runtimeinfo.TrainRunner) if not hasattr(runner, name)} == WHAT_AN_ADAPTER_ADDS
-    assert isinstance(runner, runtimeinfo.TrainState)
-    assert isinstance(runner.cfg, runtimeinfo.Config)
+    assert isinstance(runner, runtimeinfo.authoring.TrainState)
+    assert isinstance(runner.cfg, runtimeinfo.authoring.Config)
     assert isinstance(runner.message_hub, runtimeinfo.MessageHub)
-    assert isinstance(runner.optim_wrapper, runtimeinfo.OptimWrapper)
-    assert isinstance(runner.train_dataloader, runtimeinfo.TrainDataLoader)
+    assert isinstance(runner.optim_wrapper, runtimeinfo.authoring.HasLearningRates)
+    assert isinstance(runner.train_dataloader, runtimeinfo.authoring.TrainDataLoader)
 
 
 def test_its_members_are_of_the_right_types_when_it_trains(runner: Any) -> None:
@@ -96,7 +98,7 @@ def test_the_hook_points_are_its_own_and_on_exception() -> None:
     points = {name for name in dir(Hook) if name.startswith(("before_", "after_"))} - generic
     assert points == HOOK_POINTS.keys() - {ABORT}
     assert len(points) == 22
-    assert runtimeinfo.hook_methods(Hook()).keys() == points
+    assert runtimeinfo.authoring.hook_methods(Hook()).keys() == points
 
 
 def test_the_priorities_are_its_own() -> None:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimeinfo import CLOSES, EVENTS, HOOK_POINTS, Lifecycle, RunnerError, RuntimeInfoHook
+from runtimeinfo import RunnerError, RuntimeInfoHook
+from runtimeinfo.spec import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
 from runtimeinfo_adapters import Counters, MessageHub, Publisher, TextConfig
 
 LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=200)

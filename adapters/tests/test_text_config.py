@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from runtimeinfo import Config
+from runtimeinfo.authoring import Config
 from runtimeinfo_adapters import TextConfig
 
 

@@ -15,7 +15,9 @@ import torch
 from torch.utils.data import Dataset, IterableDataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from runtimeinfo import Lifecycle, RunnerError, StateError, TrainRunner, current_hub, hears_everything
+from runtimeinfo import RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo.authoring import on_any_event
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters._framework import UntestedVersionWarning
 from runtimeinfo_adapters.transformers import RuntimeInfoCallback, TransformersRunner, _runner, attach
@@ -65,7 +67,7 @@ class Model(torch.nn.Module):
         return {"loss": loss, "logits": logits, "aux": logits.abs().max(), "hidden_states": (logits,)}
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Recorder:
     """Notes each event, the counters, and the stage in the hub."""
 

@@ -10,7 +10,7 @@ from importlib import metadata
 
 from detection import Automatic, Detection
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._subject import testable
 from runtimeinfo_conformance._verdict import Report

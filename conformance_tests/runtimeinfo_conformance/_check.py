@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import Profile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from runtimeinfo import REQUIREMENTS, Requirement
+from runtimeinfo.spec import REQUIREMENTS, Requirement
 
 
 class UnknownRequirementError(Exception):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, MessageHub, Requirement, shown
-from runtimeinfo._requirement import Party
+from runtimeinfo import MessageHub
+from runtimeinfo.authoring import shown
+from runtimeinfo.spec import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
+from runtimeinfo.spec._requirements._rule import Party
 from runtimeinfo_conformance._did_you_mean import did_you_mean
 from runtimeinfo_conformance.plans import Plan
 
@@ -26,7 +28,7 @@ class Subject:
         version: Its version.
         run: Called with a plan and hooks: builds a fresh runner, gives it the hooks, and lets it do what the plan
             says. Exceptions of the run come out of it.
-        capabilities: What it can do beyond training: names out of `runtimeinfo.CAPABILITIES`.
+        capabilities: What it can do beyond training: names out of `runtimeinfo.spec.CAPABILITIES`.
         spec: The version of the spec that it claims, and is judged by; the newest by default. What a later version
             demands is reported as upcoming.
         waivers: A TOML file of waivers: see `load_waivers`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS
+from runtimeinfo.spec import CAPABILITIES, REQUIREMENTS
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._subject import Subject, is_upcoming, testable
 from runtimeinfo_conformance._verdict import Tally

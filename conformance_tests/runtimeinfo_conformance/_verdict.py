@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
-from runtimeinfo import REQUIREMENTS, Requirement
+from runtimeinfo.spec import REQUIREMENTS, Requirement
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, missing_capabilities
 from runtimeinfo_conformance._waiver import Waiver
 from runtimeinfo_conformance.judges import Finding

@@ -11,7 +11,8 @@ from typing import Any
 from simple_hub import SimpleHub
 from simple_trainer import Trainer
 
-from runtimeinfo import Dispatcher, use_hub
+from runtimeinfo import use_hub
+from runtimeinfo.authoring import Dispatcher
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance.plans import PlannedError
 

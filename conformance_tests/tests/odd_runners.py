@@ -11,7 +11,9 @@ from typing import Any
 
 from simple_trainer import SharesLast, Trainer, subject_of
 
-from runtimeinfo import HOOK_POINTS, get_priority, use_hub
+from runtimeinfo import use_hub
+from runtimeinfo.authoring import get_priority
+from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_conformance import Plan, Subject
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from runtimeinfo import is_scalar, scalar_value
+from runtimeinfo.authoring import is_scalar, scalar_value
 
 
 class SimpleHistory:

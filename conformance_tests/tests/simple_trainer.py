@@ -10,7 +10,9 @@ from typing import Any
 
 from simple_hub import SimpleHub
 
-from runtimeinfo import HOOK_POINTS, Dispatcher, use_hub
+from runtimeinfo import use_hub
+from runtimeinfo.authoring import Dispatcher
+from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters.sharing import SharingHook
 from runtimeinfo_conformance import Plan, Subject
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from simple_trainer import Trainer, correct, subject_of
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject, _canaries
 from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS, Mutant

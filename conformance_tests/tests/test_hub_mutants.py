@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from simple_hub import SimpleHub
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import HubSubject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._judging import find_killer

@@ -20,7 +20,8 @@ from broken_runners import (
 from simple_hub import SimpleHub
 from simple_trainer import Trainer, correct, subject_of
 
-from runtimeinfo import REQUIREMENTS, use_hub
+from runtimeinfo import use_hub
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import Batch, Fault, HubSubject, Plan
 from runtimeinfo_conformance.judges import JUDGES, Case, Finding
 from runtimeinfo_conformance.judges._judge import judge

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from simple_trainer import correct
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import Subject, _subject
 from runtimeinfo_conformance._judging import find_killer, judge_plan
 from runtimeinfo_conformance._profile import PROFILES

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import ReduceSubject, SubjectError, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._judging import find_killer, judge_plan

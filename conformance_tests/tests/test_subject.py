@@ -7,7 +7,7 @@ from broken_runners import KeepsItsHub, StopsByAnException, ValidatesInOneEpoch
 from simple_hub import SimpleHub
 from simple_trainer import Trainer, correct, subject_of
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS
 from runtimeinfo_conformance import HubSubject, Subject, SubjectError, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import Profile

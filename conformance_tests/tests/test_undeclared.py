@@ -6,7 +6,7 @@ import pytest
 from broken_runners import ValidatesSilently
 from simple_trainer import Trainer, correct, subject_of
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS
+from runtimeinfo.spec import CAPABILITIES, REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import Profile

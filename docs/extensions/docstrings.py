@@ -16,7 +16,7 @@ from sphinx.pycode import ModuleAnalyzer
 import runtimeinfo
 import runtimeinfo_adapters
 import runtimeinfo_conformance
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 
 PACKAGES = (runtimeinfo, runtimeinfo_adapters, runtimeinfo_conformance)
 

@@ -10,7 +10,7 @@ from sphinx.builders import Builder
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 
 _ID = re.compile(rf"\b({'|'.join(REQUIREMENTS)})\b")
 

@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from typer.main import get_command
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Evaluation, Loop
 from runtimeinfo_conformance import Plan

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSIONS
+from runtimeinfo.spec import CAPABILITIES, REQUIREMENTS, SPEC_VERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from runtimeinfo import CAPABILITIES
+from runtimeinfo.spec import CAPABILITIES
 from runtimeinfo_conformance import Batch, Plan
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode, Verdict

@@ -103,7 +103,7 @@ def test_the_code_that_is_shown_is_that_of_the_kit(code):
 def test_each_word_about_the_registry_is_an_argument_of_a_rule():
     import inspect
 
-    from runtimeinfo._requirements._rule import rule
+    from runtimeinfo.spec._requirements._rule import rule
     from runtimeinfo_conformance.mutants import Mutant
 
     named = set(re.findall(r"`(\w+)=`", PAGE))

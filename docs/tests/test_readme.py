@@ -127,7 +127,7 @@ def test_each_link_to_a_heading_has_its_heading(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_requirement_that_is_named_exists(document):
-    from runtimeinfo import REQUIREMENTS
+    from runtimeinfo.spec import REQUIREMENTS
 
     prefixes = "|".join(sorted({id.partition("-")[0] for id in REQUIREMENTS}))
     for named in re.findall(rf"\b(?:{prefixes})-\d+\b", document.read_text(encoding="utf-8")):

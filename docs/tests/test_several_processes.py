@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo import hears_everything
+from runtimeinfo.authoring import on_any_event
 
 PAGE = (Path(__file__).resolve().parents[1] / "several-processes.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL))
@@ -56,7 +56,7 @@ def test_reduce_prints_what_the_page_says(tmp_path, aborted_by_torch):
     run_as_shown("evaluate.py", tmp_path, aborted_by_torch)
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Recorder:
     def __init__(self):
         self.events = []

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from runtimeinfo import CLOSES, GRAMMAR, OPENS, REQUIREMENTS, SPEC_VERSIONS
+from runtimeinfo.spec import CLOSES, GRAMMAR, OPENS, REQUIREMENTS, SPEC_VERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")

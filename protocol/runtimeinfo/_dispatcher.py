@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from runtimeinfo._errors import HookError, LifecycleError
-from runtimeinfo._hook import HOOK_POINTS, hook_methods
-from runtimeinfo._priority import Priority, PriorityLike, get_priority
+from runtimeinfo._hook import Priority, PriorityLike, get_priority, hook_methods
+from runtimeinfo.spec._grammar import HOOK_POINTS
 
 
 class _Registered(NamedTuple):

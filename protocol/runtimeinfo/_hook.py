@@ -1,15 +1,68 @@
-"""What a hook is: the hook points, and how each one is called."""
+"""Hooks: their points, their priorities, and how each one is called."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import MappingProxyType
+from enum import IntEnum
 from typing import Protocol, TypeVar, runtime_checkable
 
 from runtimeinfo._errors import HookError
-from runtimeinfo._grammar import EVENTS
-from runtimeinfo._priority import PriorityLike
-from runtimeinfo._shown import shown
+from runtimeinfo._scalar import shown
+from runtimeinfo.spec._grammar import HOOK_POINTS
+
+
+class Priority(IntEnum):
+    """When a hook runs among the others: lower values first.
+
+    The levels and their values are mmengine's, so that one hook runs in the same place under both.
+    """
+
+    HIGHEST = 0
+    VERY_HIGH = 10
+    HIGH = 30
+    ABOVE_NORMAL = 40
+    NORMAL = 50
+    BELOW_NORMAL = 60
+    LOW = 70
+    VERY_LOW = 90
+    LOWEST = 100
+
+
+PriorityLike = Priority | int | str
+"""A level, its name in any case (``"very_high"``), or a number from 0 to 100."""
+
+
+def get_priority(priority: object, /) -> int:
+    """Return the number of a priority.
+
+    Args:
+        priority: A `PriorityLike`, or an enum member whose value is one (mmengine's own `Priority`).
+
+    Raises:
+        ValueError: If it is no level's name, or a number outside 0 to 100.
+        TypeError: If it is something else altogether.
+
+    Example:
+        >>> get_priority("very_high"), get_priority(Priority.NORMAL), get_priority(7)
+        (10, 50, 7)
+
+    Source: ORDER-01.
+    """
+    if isinstance(priority, str):
+        try:
+            return Priority[priority.upper()].value
+        except KeyError:
+            levels = ", ".join(Priority.__members__)
+            raise ValueError(
+                f"unknown priority {priority!r}: give a number from 0 to 100, or one of {levels}"
+            ) from None
+    number = priority if isinstance(priority, int) else getattr(priority, "value", None)
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"a priority cannot be {shown(priority)}: give a level, its name, or a number from 0 to 100")
+    if not 0 <= number <= 100:
+        raise ValueError(f"a priority cannot be {number}: give a number from 0 to 100")
+    return int(number)
+
 
 _T = TypeVar("_T")
 
@@ -35,20 +88,6 @@ class Hook(Protocol):
     def priority(self) -> PriorityLike:
         """When it runs among the others."""
         ...
-
-
-def _arguments(event: str) -> tuple[str, ...]:
-    if event.endswith("_iter"):
-        return ("batch_idx", "data_batch") if event.startswith("before") else ("batch_idx", "data_batch", "outputs")
-    if event in {"after_val_epoch", "after_test_epoch"}:
-        return ("metrics",)
-    if event.endswith("_checkpoint"):
-        return ("checkpoint",)
-    return ("exception",) if event == "on_exception" else ()
-
-
-HOOK_POINTS = MappingProxyType({event: _arguments(event) for event in EVENTS})
-"""Every hook point, and the keyword arguments that it is called with, after the runner."""
 
 
 def hook_methods(hook: object, /) -> dict[str, Callable[..., object]]:
@@ -80,14 +119,14 @@ before_train_epochs? [ORDER-03]
     return methods
 
 
-def hears_everything(by: str) -> Callable[[type[_T]], type[_T]]:
+def on_any_event(by: str) -> Callable[[type[_T]], type[_T]]:
     """Give a class every hook point, as a decorator: each one passes its event on to one method.
 
     Args:
         by: The name of that method. It is called with the event, the runner, and the event's arguments in a dict.
 
     Example:
-        >>> @hears_everything(by="note")
+        >>> @on_any_event(by="note")
         ... class Diary:
         ...     def note(self, event, runner, arguments):
         ...         print(event, arguments)

@@ -6,13 +6,10 @@ import warnings
 from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
-from runtimeinfo._contract import check_runner, check_train_runner
 from runtimeinfo._errors import RunnerError
 from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
-from runtimeinfo._runner import Runner, TrainRunner
-from runtimeinfo._scalar import describe, is_scalar
-from runtimeinfo._scalar_of import SCALAR_OF
-from runtimeinfo._shown import shown
+from runtimeinfo._runner import Runner, TrainRunner, check_runner, check_train_runner
+from runtimeinfo._scalar import SCALAR_OF, describe, is_scalar, shown
 from runtimeinfo._version import __version__
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from runtimeinfo import RunnerError, check_runner, check_train_runner
+from runtimeinfo import RunnerError
+from runtimeinfo.authoring import check_runner, check_train_runner
 
 RUNNER_MEMBERS = ("cfg", "seed", "experiment_name", "framework_name", "framework_version", "message_hub")
 TRAIN_MEMBERS = ("epoch", "iter", "max_epochs", "max_iters", "train_dataloader", "optim_wrapper")

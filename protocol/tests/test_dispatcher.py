@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimeinfo import HOOK_POINTS, Dispatcher, HookError, LifecycleError, Priority, PriorityLike, RuntimeInfoHook
+from runtimeinfo import HookError, LifecycleError, Priority, RuntimeInfoHook
+from runtimeinfo.authoring import Dispatcher, PriorityLike
+from runtimeinfo.spec import HOOK_POINTS
 
 
 class Recorder:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS, Requirement
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSIONS, Requirement
 
 FOLDER = Path(__file__).parent / "frozen"
 FROZEN = {

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimeinfo import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, OPENS, Lifecycle, LifecycleError
-from runtimeinfo._grammar import missing_between
+from runtimeinfo import LifecycleError
+from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, OPENS, Lifecycle
+from runtimeinfo.spec._grammar import missing_between
 
 # -- An independent recogniser: the productions of the docstring as regular expressions, and Brzozowski's derivatives
 #    to match them. An expression is NOTHING, EMPTY, ("event", name), ("then", a, b), ("or", a, b) or ("star", a).

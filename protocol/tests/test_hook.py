@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 import runtimeinfo
-from runtimeinfo import EVENTS, HOOK_POINTS, Hook, HookError, RuntimeInfoHook, hook_methods
+from runtimeinfo import Hook, HookError, RuntimeInfoHook
+from runtimeinfo.authoring import hook_methods
+from runtimeinfo.spec import EVENTS, HOOK_POINTS
 
 
 def with_methods(**methods: Any) -> Any:
@@ -119,7 +121,7 @@ def test_a_class_given_instead_of_its_instance_is_refused() -> None:
 def test_a_class_that_hears_everything_passes_each_hook_point_on() -> None:
     heard: list[tuple[str, object, dict[str, object]]] = []
 
-    @runtimeinfo.hears_everything(by="note")
+    @runtimeinfo.authoring.on_any_event(by="note")
     class Diary:
         def note(self, event: str, runner: object, arguments: dict[str, object]) -> None:
             heard.append((event, runner, arguments))

@@ -18,8 +18,8 @@ def modules_after(code: str) -> set[str]:
     [
         "import runtimeinfo",
         "from runtimeinfo import *",
-        "import runtimeinfo; runtimeinfo.is_scalar(1.0); runtimeinfo.current_hub().get_info('epoch')",
-        "import runtimeinfo; runtimeinfo.Dispatcher([runtimeinfo.RuntimeInfoHook()])",
+        "import runtimeinfo; runtimeinfo.authoring.is_scalar(1.0); runtimeinfo.current_hub().get_info('epoch')",
+        "import runtimeinfo; runtimeinfo.authoring.Dispatcher([runtimeinfo.RuntimeInfoHook()])",
     ],
 )
 def test_the_protocol_loads_no_framework_and_nothing_of_the_project(code: str) -> None:

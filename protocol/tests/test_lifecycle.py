@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runtimeinfo import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, Lifecycle, LifecycleError, Origin, Step
+from runtimeinfo import LifecycleError
+from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, Lifecycle, Origin, Step
 
 any_streams = st.lists(st.sampled_from(EVENTS), max_size=30)
 

@@ -4,7 +4,8 @@ from enum import Enum, IntEnum
 
 import pytest
 
-from runtimeinfo import Priority, get_priority
+from runtimeinfo import Priority
+from runtimeinfo.authoring import get_priority
 
 # Those of mmengine 0.10.7; adapters/tests/test_mmengine_structure.py compares with the real ones.
 LEVELS = {

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from runtimeinfo import CAPABILITIES, REQUIREMENTS, SPEC_VERSIONS, Requirement
-from runtimeinfo._requirement import Level, Party
+from runtimeinfo.spec import CAPABILITIES, REQUIREMENTS, SPEC_VERSIONS, Requirement
+from runtimeinfo.spec._requirements._rule import Level, Party
 
 REPOSITORY = Path(__file__).parents[2]
 GROUPS = ("LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "DIST")
@@ -33,7 +33,7 @@ def test_a_group_is_numbered_without_gaps(group: str) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_no_requirement_is_lost_to_another_of_the_same_id(group: str) -> None:
-    source = (REPOSITORY / f"protocol/runtimeinfo/_requirements/_{group.lower()}.py").read_text(encoding="utf-8")
+    source = (REPOSITORY / f"protocol/runtimeinfo/spec/_requirements/_{group.lower()}.py").read_text(encoding="utf-8")
     defined = re.findall(r'rule\(\s*"([^"]+)"', source)
     assert defined == [id for id in REQUIREMENTS if id.startswith(f"{group}-")]
 

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from runtimeinfo import (
-    Dispatcher,
-    HookError,
-    Lifecycle,
-    RunnerError,
-    RuntimeInfoHook,
-    SkippedOutputWarning,
-    __version__,
-    describe,
-)
+from runtimeinfo import HookError, RunnerError, RuntimeInfoHook, SkippedOutputWarning, __version__
+from runtimeinfo.authoring import Dispatcher, describe
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 
 

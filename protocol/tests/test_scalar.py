@@ -12,7 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimeinfo import ScalarTypeError, describe, is_scalar, lies_on_device, scalar_value
+from runtimeinfo import ScalarTypeError
+from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value
 
 NUMPY_REAL = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
               "float64", "longdouble")  # fmt: skip

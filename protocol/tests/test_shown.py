@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtimeinfo import shown
+from runtimeinfo.authoring import shown
 
 
 class Silent:

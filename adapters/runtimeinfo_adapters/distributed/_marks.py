@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from runtimeinfo import HubError, ScalarHistory, describe
+from runtimeinfo import HubError, ScalarHistory
+from runtimeinfo.authoring import describe
 from runtimeinfo_adapters import _scalar_history as reference
 from runtimeinfo_adapters._update_count import update_count
 

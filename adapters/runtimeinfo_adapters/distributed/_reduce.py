@@ -9,7 +9,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtimeinfo import DistributedError, HubError, InfoReader, ScalarHistory, describe, shown
+from runtimeinfo import DistributedError, HubError, InfoReader, ScalarHistory
+from runtimeinfo.authoring import describe, shown
 from runtimeinfo_adapters.distributed._exchange import exchange, reduced
 from runtimeinfo_adapters.distributed._group import Alone, TorchGroup, find_group
 from runtimeinfo_adapters.distributed._marks import NOTHING, Mark, Marks, last, share_of

@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from ignite.engine import Engine
 
-from runtimeinfo import Config, LoopError, MessageHub, RunnerError
+from runtimeinfo import LoopError, MessageHub, RunnerError
+from runtimeinfo.authoring import Config
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._training_state import load_training, training_state

@@ -7,7 +7,8 @@ from typing import Any, Literal, cast
 
 from ignite.engine import Engine
 
-from runtimeinfo import RunnerError, describe
+from runtimeinfo import RunnerError
+from runtimeinfo.authoring import describe
 from runtimeinfo_adapters._detached import detached
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters.ignite._attachment import Attachment

@@ -8,7 +8,8 @@ from typing import Any, cast
 import ignite
 from ignite.engine import Engine
 
-from runtimeinfo import Config, MessageHub
+from runtimeinfo import MessageHub
+from runtimeinfo.authoring import Config
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters._train_loader import length_of, with_dataset

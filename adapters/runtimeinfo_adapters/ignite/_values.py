@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
-from runtimeinfo import RunnerError, describe, is_scalar
+from runtimeinfo import RunnerError
+from runtimeinfo.authoring import describe, is_scalar
 from runtimeinfo_adapters._detached import detached
 
 OutputTransform = Callable[[Any], Any]

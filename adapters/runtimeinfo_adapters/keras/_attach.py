@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from runtimeinfo import Config, MessageHub, RunnerError, describe, use_hub
+from runtimeinfo import MessageHub, RunnerError, use_hub
+from runtimeinfo.authoring import Config, describe
 from runtimeinfo_adapters.keras._callback import RuntimeInfoCallback
 from runtimeinfo_adapters.keras._untyped import Callback, keras
 

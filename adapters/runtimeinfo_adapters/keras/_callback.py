@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal
 
-from runtimeinfo import Config, LoopError, MessageHub, RunnerError, shown, use_hub
+from runtimeinfo import LoopError, MessageHub, RunnerError, use_hub
+from runtimeinfo.authoring import Config, shown
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runtimeinfo import Config, MessageHub
+from runtimeinfo import MessageHub
+from runtimeinfo.authoring import Config
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters._train_loader import with_dataset

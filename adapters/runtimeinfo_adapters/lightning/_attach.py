@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from runtimeinfo import Config, MessageHub, RunnerError
+from runtimeinfo import MessageHub, RunnerError
+from runtimeinfo.authoring import Config
 from runtimeinfo_adapters.lightning._callback import RuntimeInfoCallback
 
 _ENTRIES = ("fit", "validate", "test", "predict")

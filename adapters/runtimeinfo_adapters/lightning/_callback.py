@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
-from runtimeinfo import Config, MessageHub, use_hub
+from runtimeinfo import MessageHub, use_hub
+from runtimeinfo.authoring import Config
 from runtimeinfo_adapters._detached import detached
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub

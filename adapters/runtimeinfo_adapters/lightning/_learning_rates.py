@@ -10,7 +10,7 @@ from runtimeinfo import RunnerError
 
 
 class LearningRates:
-    """Satisfies `runtimeinfo.OptimWrapper` with a list of optimizers.
+    """Satisfies `runtimeinfo.authoring.HasLearningRates` with a list of optimizers.
 
     Args:
         optimizers: The optimizers. The rates of a single one are called ``lr``.

@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from runtimeinfo import Config, MessageHub, TrainDataLoader
+from runtimeinfo import MessageHub
+from runtimeinfo.authoring import Config, TrainDataLoader
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters._train_loader import with_dataset

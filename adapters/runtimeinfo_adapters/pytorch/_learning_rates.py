@@ -7,11 +7,12 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from runtimeinfo import LoopError, describe
+from runtimeinfo import LoopError
+from runtimeinfo.authoring import describe
 
 
 class LearningRates:
-    """Satisfies `runtimeinfo.OptimWrapper` with optimizers as they are.
+    """Satisfies `runtimeinfo.authoring.HasLearningRates` with optimizers as they are.
 
     Args:
         optimizers: One optimizer, whose rates are called ``lr``; several by name, whose rates are

@@ -9,16 +9,8 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch.optim import Optimizer
 
-from runtimeinfo import (
-    Config,
-    LoopError,
-    MessageHub,
-    RuntimeInfoHook,
-    TrainDataLoader,
-    describe,
-    shown,
-    use_hub,
-)
+from runtimeinfo import LoopError, MessageHub, RuntimeInfoHook, use_hub
+from runtimeinfo.authoring import Config, TrainDataLoader, describe, shown
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from runtimeinfo import MessageHub, StateError, describe, is_scalar
+from runtimeinfo import MessageHub, StateError
+from runtimeinfo.authoring import describe, is_scalar
 from runtimeinfo_adapters import _training_state
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runtimeinfo import LoopError, describe
+from runtimeinfo import LoopError
+from runtimeinfo.authoring import describe
 
 
 def named_values(method: str, values: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:

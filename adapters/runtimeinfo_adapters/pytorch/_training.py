@@ -6,7 +6,8 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from runtimeinfo import LoopError, is_scalar, scalar_value
+from runtimeinfo import LoopError
+from runtimeinfo.authoring import is_scalar, scalar_value
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._publisher import Publisher
 

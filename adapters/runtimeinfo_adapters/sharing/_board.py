@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
-from runtimeinfo import is_scalar, lies_on_device, scalar_value
+from runtimeinfo.authoring import is_scalar, lies_on_device, scalar_value
 from runtimeinfo.board import layout
 from runtimeinfo_adapters._latest import KnowsLatest
 from runtimeinfo_adapters.sharing._board_file import make_board_file

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from runtimeinfo import HOOK_POINTS, SupportsSharing, hears_everything
+from runtimeinfo.authoring import SupportsSharing, on_any_event
 from runtimeinfo.board import layout
+from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters.sharing._board import Board
 from runtimeinfo_adapters.sharing._other_hub import LiveInfos, LiveScalars
 from runtimeinfo_adapters.sharing._sharing import Sharing
@@ -14,7 +15,7 @@ from runtimeinfo_adapters.sharing._sharing import Sharing
 _ITERATION = {event for event, arguments in HOOK_POINTS.items() if "batch_idx" in arguments}
 
 
-@hears_everything(by="hear")
+@on_any_event(by="hear")
 class SharingHook:
     """Shares the runner's hub during each run, where the hub cannot do it itself: mmengine's cannot.
 
@@ -22,7 +23,8 @@ class SharingHook:
     the event. The bundled adapters have it where their hub needs it.
 
     Example:
-        >>> from runtimeinfo import Dispatcher, RuntimeInfoHook
+        >>> from runtimeinfo import RuntimeInfoHook
+        >>> from runtimeinfo.authoring import Dispatcher
         >>> hooks = Dispatcher([RuntimeInfoHook(), SharingHook()]).hooks
         >>> [type(hook).__name__ for hook in hooks]
         ['RuntimeInfoHook', 'SharingHook']

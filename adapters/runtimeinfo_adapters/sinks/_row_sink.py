@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from runtimeinfo import MessageHub, ScalarHistory, is_scalar, scalar_value, shown
+from runtimeinfo import MessageHub, ScalarHistory
+from runtimeinfo.authoring import is_scalar, scalar_value, shown
 from runtimeinfo_adapters._positive_int import is_positive_int
 from runtimeinfo_adapters._rank import global_rank
 from runtimeinfo_adapters.sinks._errors import SinkError, SinkWarning

@@ -10,7 +10,8 @@ from typing import Any, Literal, cast
 
 import torch
 
-from runtimeinfo import MessageHub, RunnerError, describe, is_scalar, use_hub
+from runtimeinfo import MessageHub, RunnerError, use_hub
+from runtimeinfo.authoring import describe, is_scalar
 from runtimeinfo_adapters._detached import detached
 from runtimeinfo_adapters.transformers._callback import RuntimeInfoCallback
 from runtimeinfo_adapters.transformers._runner import transformers

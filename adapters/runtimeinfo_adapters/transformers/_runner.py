@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtimeinfo import Config, MessageHub, TrainDataLoader
+from runtimeinfo import MessageHub
+from runtimeinfo.authoring import Config, TrainDataLoader
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters._text_config import TextConfig

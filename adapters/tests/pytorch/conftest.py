@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from runtimeinfo import ABORT, CLOSES, HOOK_POINTS, OPENS, Lifecycle
+from runtimeinfo.spec import ABORT, CLOSES, HOOK_POINTS, OPENS, Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Loop
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from runtimeinfo import LoopError, OptimWrapper
+from runtimeinfo import LoopError
 from runtimeinfo_adapters.pytorch import LearningRates
 
 
@@ -19,7 +19,7 @@ def rates(loop: Any, key: str = "train/lr") -> list[float]:
 
 def test_one_optimizer(make: Any) -> None:
     learning_rates = LearningRates(make.optimizer(0.25))
-    assert isinstance(learning_rates, OptimWrapper)
+    assert isinstance(learning_rates, HasLearningRates)
     assert learning_rates.get_lr() == {"lr": [0.25]}
 
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtimeinfo import HOOK_POINTS, LoopError, current_hub
+from runtimeinfo import LoopError, current_hub
+from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters.pytorch import Loop
 
 ERRORS = [ValueError("user"), KeyboardInterrupt(), SystemExit(3), StopIteration(7), RuntimeError("user")]

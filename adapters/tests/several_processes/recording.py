@@ -20,7 +20,8 @@ from torch.utils.data import Dataset
 
 import runtimeinfo
 import runtimeinfo_adapters
-from runtimeinfo import current_hub, hears_everything
+from runtimeinfo import current_hub
+from runtimeinfo.authoring import on_any_event
 from runtimeinfo_adapters.sinks import JSONLWriter
 
 ITEMS = 18  # 9 a rank, so 5 batches of at most 2; of the whole, 9
@@ -61,7 +62,7 @@ class UserError(Exception):
     """What rank 1 raises."""
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Phase:
     """Notes as a hook what is published, and what the script says that it has computed itself."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import Lifecycle
+from runtimeinfo.spec import Lifecycle
 
 HERE = Path(__file__).parent
 HANG = 180  # seconds; a launch takes about ten

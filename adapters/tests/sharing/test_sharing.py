@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import BoardError, SupportsSharing, current_hub, use_hub
+from runtimeinfo import BoardError, current_hub, use_hub
+from runtimeinfo.authoring import SupportsSharing
 from runtimeinfo.board import BoardReader, UnsharedWarning, board_files, find_board, layout, read_board
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.sharing import SHARE_VARIABLE

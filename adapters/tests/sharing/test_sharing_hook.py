@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import MessageHub as SeedHub
 
-from runtimeinfo import Dispatcher, RuntimeInfoHook
+from runtimeinfo import RuntimeInfoHook
+from runtimeinfo.authoring import Dispatcher
 from runtimeinfo.board import board_files, read_board
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters._publisher import Publisher

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import HOOK_POINTS
+from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_adapters.sinks import JSONLWriter

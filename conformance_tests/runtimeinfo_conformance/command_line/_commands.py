@@ -14,7 +14,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS, __version__
+from runtimeinfo import __version__
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSIONS
 from runtimeinfo_conformance._check import check as check_subject
 from runtimeinfo_conformance._find_requirement import UnknownRequirementError
 from runtimeinfo_conformance._profile import PROFILES

@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from runtimeinfo import Requirement
+from runtimeinfo.spec import Requirement
 from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._replay import Replay, ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming

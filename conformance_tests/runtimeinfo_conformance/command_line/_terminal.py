@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from rich.text import Text
 
-from runtimeinfo import SPEC_VERSION
+from runtimeinfo.spec import SPEC_VERSION
 from runtimeinfo_conformance._progress import Progress as TellProgress
 from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import party_of

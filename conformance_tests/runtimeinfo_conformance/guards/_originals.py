@@ -15,8 +15,8 @@ from runtimeinfo_conformance.guards._misbehaviour import SubjectMisbehaved
 
 _CLASSES = (
     runtimeinfo.RuntimeInfoHook,
-    runtimeinfo.Dispatcher,
-    runtimeinfo.Lifecycle,
+    runtimeinfo.authoring.Dispatcher,
+    runtimeinfo.spec.Lifecycle,
     runtimeinfo_adapters.MessageHub,
     runtimeinfo_adapters.ScalarHistory,
 )

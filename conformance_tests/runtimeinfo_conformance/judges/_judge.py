@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from runtimeinfo import REQUIREMENTS, RunnerError
+from runtimeinfo import RunnerError
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance.judges._same import is_same
 from runtimeinfo_conformance.observation import Expectation, Leg, Record
 from runtimeinfo_conformance.plans import Plan

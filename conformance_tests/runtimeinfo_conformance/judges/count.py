@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runtimeinfo import FREE_EVENTS, RunnerError
+from runtimeinfo import RunnerError
+from runtimeinfo.spec import FREE_EVENTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
+from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 
 

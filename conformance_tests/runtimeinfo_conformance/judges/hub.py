@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from runtimeinfo import MessageHub, scalar_value
+from runtimeinfo import MessageHub
+from runtimeinfo.authoring import scalar_value
 from runtimeinfo_conformance._subject import HubSubject
 from runtimeinfo_conformance.judges._hub_model import HubModel
 from runtimeinfo_conformance.judges._judge import Finding, RuleFinding

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from runtimeinfo import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
+from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges._same import differing
 from runtimeinfo_conformance.observation import Expectation, Record

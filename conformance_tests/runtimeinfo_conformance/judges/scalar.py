@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runtimeinfo import is_scalar, scalar_value
+from runtimeinfo.authoring import is_scalar, scalar_value
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges.count import refused
 from runtimeinfo_conformance.observation import Record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtimeinfo import FREE_EVENTS
+from runtimeinfo.spec import FREE_EVENTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.observation import Expectation, Record
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
-from runtimeinfo import EVENTS, FREE_EVENTS, HOOK_POINTS
+from runtimeinfo.spec import EVENTS, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.mutants._faults import ShownRunner, double, drop, show, stale, swap
 from runtimeinfo_conformance.mutants._leaks import LeftoverCounters, LeftoverHistories
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runtimeinfo import CLOSES, HOOK_POINTS
+from runtimeinfo.spec import CLOSES, HOOK_POINTS
 from runtimeinfo_conformance.mutants._faults import ShownRunner
 from runtimeinfo_conformance.mutants._mutant import Call
 from runtimeinfo_conformance.plans import PlannedError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runtimeinfo import ABORT, FREE_EVENTS, RuntimeInfoHook
+from runtimeinfo import RuntimeInfoHook
+from runtimeinfo.spec import ABORT, FREE_EVENTS
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
 from runtimeinfo_conformance.plans import Plan
 

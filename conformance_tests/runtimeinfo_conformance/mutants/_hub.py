@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from runtimeinfo import __version__, is_scalar
+from runtimeinfo import __version__
+from runtimeinfo.authoring import is_scalar
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 from runtimeinfo_conformance._subject import HubSubject
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runtimeinfo import EVENTS, HOOK_POINTS
+from runtimeinfo.spec import EVENTS, HOOK_POINTS
 from runtimeinfo_conformance._subject import Subject, testable
 from runtimeinfo_conformance.plans import Plan
 

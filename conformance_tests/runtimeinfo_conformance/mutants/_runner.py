@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from runtimeinfo import ABORT, RuntimeInfoHook, is_scalar
+from runtimeinfo import RuntimeInfoHook
+from runtimeinfo.authoring import is_scalar
+from runtimeinfo.spec import ABORT
 from runtimeinfo_conformance.judges.life import find_batch
 from runtimeinfo_conformance.mutants._board import (
     BoardLeftBehind,

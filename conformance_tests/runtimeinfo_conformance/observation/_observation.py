@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtimeinfo import CLOSES, Lifecycle
+from runtimeinfo.spec import CLOSES, Lifecycle
 from runtimeinfo_conformance.observation._shared_view import SharedView
 from runtimeinfo_conformance.plans import MOMENTS, Item, Plan
 

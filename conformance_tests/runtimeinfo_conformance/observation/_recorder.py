@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from runtimeinfo import InfoReader, current_hub, hears_everything
+from runtimeinfo import InfoReader, current_hub
+from runtimeinfo.authoring import on_any_event
 from runtimeinfo_conformance.observation._observation import Glance, Leg, Read, Record, Sighting
 from runtimeinfo_conformance.observation._shared_view import Onlooker
 from runtimeinfo_conformance.plans import Item, PlannedError
@@ -22,7 +23,7 @@ _EVERYTHING = frozenset(
 )
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class Recorder:
     """The last hook of all: notes every event and moment, and raises the plan's fault.
 

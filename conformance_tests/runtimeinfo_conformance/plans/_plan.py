@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runtimeinfo import is_scalar
+from runtimeinfo.authoring import is_scalar
 from runtimeinfo_conformance.plans._planned_data import PlannedDataset, PlannedLoader, SizedPlannedLoader
 from runtimeinfo_conformance.plans._short_repr import ShortRepr
 from runtimeinfo_conformance.plans._values import make_value

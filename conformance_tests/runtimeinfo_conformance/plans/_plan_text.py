@@ -14,7 +14,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from runtimeinfo import HOOK_POINTS
+from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_conformance._did_you_mean import did_you_mean
 from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance.plans._hub_plan import HubOp

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any, TypedDict
 
-from runtimeinfo import CLOSES, OPENS, SPEC_VERSION, __version__
+from runtimeinfo import __version__
+from runtimeinfo.spec import CLOSES, OPENS, SPEC_VERSION
 from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import Subject, party_of
 from runtimeinfo_conformance._text import fit, shown, shown_beside

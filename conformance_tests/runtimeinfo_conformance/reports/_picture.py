@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runtimeinfo import CLOSES, OPENS
+from runtimeinfo.spec import CLOSES, OPENS
 from runtimeinfo_conformance.reports._json import Counter, EventData, TimelineData
 
 _CONTEXT = 9  # events shown on either side of the marked one

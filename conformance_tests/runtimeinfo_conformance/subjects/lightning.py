@@ -16,7 +16,7 @@ import lightning
 import lightning.pytorch as pl
 import torch
 
-from runtimeinfo import is_scalar, scalar_value
+from runtimeinfo.authoring import is_scalar, scalar_value
 from runtimeinfo_adapters.lightning import attach
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.plans import Batch, Plan, PlannedLoader

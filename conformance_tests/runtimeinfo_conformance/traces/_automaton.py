@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
-from runtimeinfo import ABORT, CLOSES, EVENTS, FREE_EVENTS, OPENS, Lifecycle, Origin
+from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, OPENS, Lifecycle, Origin
 from runtimeinfo_conformance.judges.stage import rule_of_stage
 
 

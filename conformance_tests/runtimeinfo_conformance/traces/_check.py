@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runtimeinfo import EVENTS
+from runtimeinfo.spec import EVENTS
 from runtimeinfo_conformance.traces._follower import Follower
 from runtimeinfo_conformance.traces._format import END, MARK, TraceHeader, decode, refuse
 from runtimeinfo_conformance.traces._report import TraceReport

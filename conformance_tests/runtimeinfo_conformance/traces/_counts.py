@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from runtimeinfo import OPENS
+from runtimeinfo.spec import OPENS
 from runtimeinfo_conformance.traces._report import RuleVerdict, TraceReport
 
 Record = dict[str, Any]

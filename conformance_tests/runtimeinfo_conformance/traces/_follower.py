@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from runtimeinfo import ABORT, CLOSES, FREE_EVENTS
+from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS
 from runtimeinfo_conformance.traces._automaton import Automaton, Place, Step
 from runtimeinfo_conformance.traces._counts import Counts, Record
 from runtimeinfo_conformance.traces._report import TraceReport

@@ -41,7 +41,8 @@ import operator
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
-from runtimeinfo import SPEC_VERSION, RuntimeInfoError
+from runtimeinfo import RuntimeInfoError
+from runtimeinfo.spec import SPEC_VERSION
 
 FORMAT_VERSION = 1
 """The version of the format that is written, and the only one that is read."""

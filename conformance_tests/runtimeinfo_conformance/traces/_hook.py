@@ -7,7 +7,8 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from runtimeinfo import ABORT, hears_everything
+from runtimeinfo.authoring import on_any_event
+from runtimeinfo.spec import ABORT
 from runtimeinfo_conformance.traces._format import TraceHeader, encode, plain
 from runtimeinfo_conformance.traces._writer import TraceWriter
 
@@ -16,7 +17,7 @@ _NAMES_AT = frozenset({"after_train_iter", "after_train_epoch"})
 _FLUSHED_AT = frozenset({"after_run", ABORT})
 
 
-@hears_everything(by="note")
+@on_any_event(by="note")
 class TraceHook:
     """Writes every event of a run into a file: to be judged later, and elsewhere, by `check_trace`.
 

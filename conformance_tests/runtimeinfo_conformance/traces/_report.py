@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance._verdict import ExitCode
 from runtimeinfo_conformance.traces._format import TraceHeader
 from runtimeinfo_conformance.traces._rules import RULES

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSIONS
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSIONS
 
 CALL = """
 import sys

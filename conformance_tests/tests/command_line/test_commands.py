@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION, __version__, use_hub
+from runtimeinfo import __version__, use_hub
 from runtimeinfo.board import FOLDER_VARIABLE
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import EX_USAGE

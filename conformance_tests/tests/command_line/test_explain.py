@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from simple_hub import SimpleHub
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance.command_line._explain import (
     UnknownVersionError,

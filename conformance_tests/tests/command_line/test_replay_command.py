@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance._verdict import EX_USAGE
 from runtimeinfo_conformance.command_line._replay_command import replay_command
 from runtimeinfo_conformance.plans import parse_plan

@@ -15,7 +15,7 @@ from broken_runners import CountsEpochsFromOne, StopsByAnException
 from rich.console import Console
 from simple_trainer import correct, subject_of
 
-from runtimeinfo import REQUIREMENTS, SPEC_VERSION
+from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan, Subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES

@@ -67,14 +67,14 @@ PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
         lambda: HOOK.priority,
     ),
     (
-        lambda: setattr(runtimeinfo.Dispatcher, "dispatch", nothing),
-        "replaced runtimeinfo.Dispatcher.dispatch ",
-        lambda: runtimeinfo.Dispatcher.dispatch,
+        lambda: setattr(runtimeinfo.authoring.Dispatcher, "dispatch", nothing),
+        "replaced runtimeinfo.authoring.Dispatcher.dispatch ",
+        lambda: runtimeinfo.authoring.Dispatcher.dispatch,
     ),
     (
-        lambda: setattr(runtimeinfo.Lifecycle, "stage", property(nothing)),
-        "replaced runtimeinfo.Lifecycle.stage ",
-        lambda: vars(runtimeinfo.Lifecycle)["stage"],
+        lambda: setattr(runtimeinfo.spec.Lifecycle, "stage", property(nothing)),
+        "replaced runtimeinfo.spec.Lifecycle.stage ",
+        lambda: vars(runtimeinfo.spec.Lifecycle)["stage"],
     ),
     (
         lambda: setattr(runtimeinfo_adapters.ScalarHistory, "mean", nothing),

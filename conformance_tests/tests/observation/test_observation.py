@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from runtimeinfo import ABORT
+from runtimeinfo.spec import ABORT
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance.observation._observation import Expectation, Leg, Record
 

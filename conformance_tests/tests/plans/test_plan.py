@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from simple_trainer import correct
 
-from runtimeinfo import CAPABILITIES
+from runtimeinfo.spec import CAPABILITIES
 from runtimeinfo_conformance import Batch, Fault, Plan
 from runtimeinfo_conformance.observation._execution import execute
 from runtimeinfo_conformance.plans._plan import PlanError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtimeinfo import is_scalar
+from runtimeinfo.authoring import is_scalar
 from runtimeinfo_conformance.plans._values import (
     CHANGING_KIND,
     OTHER_KINDS,

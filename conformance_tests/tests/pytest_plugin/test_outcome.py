@@ -9,7 +9,7 @@ import pytest
 from broken_runners import CountsEpochsFromOne
 from simple_trainer import correct, subject_of
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES

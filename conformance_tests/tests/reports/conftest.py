@@ -10,7 +10,7 @@ from broken_runners import StopsByAnException
 from simple_hub import SimpleHub
 from simple_trainer import correct, subject_of
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._verdict import Crash, Failure, Report, Result, Tally, Verdict, WaivedFailure

@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from runtimeinfo import SPEC_VERSION
+from runtimeinfo.spec import SPEC_VERSION
 from runtimeinfo_conformance._verdict import ExitCode, Report
 from runtimeinfo_conformance.reports import report_data
 from runtimeinfo_conformance.reports._badge import badge_data, badge_svg

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from xml.etree import ElementTree as ET
 
-from runtimeinfo import SPEC_VERSION
+from runtimeinfo.spec import SPEC_VERSION
 from runtimeinfo_conformance._verdict import Report, Verdict
 from runtimeinfo_conformance.reports import report_data
 from runtimeinfo_conformance.reports._html import SYMBOLS, index_page, report_page

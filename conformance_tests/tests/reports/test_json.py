@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from runtimeinfo import EVENTS, REQUIREMENTS, SPEC_VERSION
+from runtimeinfo.spec import EVENTS, REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Verdict
 from runtimeinfo_conformance.judges import Finding

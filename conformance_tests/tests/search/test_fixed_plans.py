@@ -7,7 +7,7 @@ import pytest
 from simple_hub import SimpleHub
 from simple_trainer import correct
 
-from runtimeinfo import ABORT, CAPABILITIES, CLOSES, OPENS
+from runtimeinfo.spec import ABORT, CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _subject
 from runtimeinfo_conformance.judges import JUDGES, Case
 from runtimeinfo_conformance.observation._execution import execute

@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 from simple_hub import SimpleHub
 
-from runtimeinfo import CAPABILITIES
+from runtimeinfo.spec import CAPABILITIES
 from runtimeinfo_conformance import HubSubject, Plan, Subject
 from runtimeinfo_conformance.plans import HubPlan
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from runtimeinfo import CAPABILITIES
+from runtimeinfo.spec import CAPABILITIES
 from runtimeinfo_conformance import Fault, Plan
 from runtimeinfo_conformance.plans import HubOp, HubPlan
 from runtimeinfo_conformance.search._shrink import shrink

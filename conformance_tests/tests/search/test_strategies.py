@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simple_hub import SimpleHub
 
-from runtimeinfo import CAPABILITIES, CLOSES, OPENS
+from runtimeinfo.spec import CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import HubSubject, Plan, Subject
 from runtimeinfo_conformance.plans import INFO_KEYS, MOMENTS, OTHER_KINDS, SCALAR_KEYS, SCALAR_KINDS, TENSOR_KINDS
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans

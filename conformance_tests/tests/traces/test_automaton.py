@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from runtimeinfo import EVENTS, Lifecycle
+from runtimeinfo.spec import EVENTS, Lifecycle
 from runtimeinfo_conformance.traces._automaton import Automaton, Place
 
 

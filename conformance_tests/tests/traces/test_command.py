@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from trace_examples import HEADER, find, lines, training
 
-from runtimeinfo import SPEC_VERSION
+from runtimeinfo.spec import SPEC_VERSION
 from runtimeinfo_conformance.traces import run_check_trace
 
 

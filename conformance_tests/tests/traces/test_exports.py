@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from runtimeinfo import REQUIREMENTS
+from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import traces
 from runtimeinfo_conformance.traces._rules import RULES
 

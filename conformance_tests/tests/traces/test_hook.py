@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from trace_examples import write
 
-from runtimeinfo import EVENTS, SPEC_VERSION, Dispatcher
+from runtimeinfo.authoring import Dispatcher
+from runtimeinfo.spec import EVENTS, SPEC_VERSION
 from runtimeinfo_conformance import Fault, Plan
 from runtimeinfo_conformance.subjects import mmengine, pytorch
 from runtimeinfo_conformance.traces import TraceHook, TraceWarning, check_trace

@@ -6,7 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
-from runtimeinfo import HOOK_POINTS, Dispatcher, use_hub
+from runtimeinfo import use_hub
+from runtimeinfo.authoring import Dispatcher
+from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters import MessageHub, TextConfig
 
 __version__ = "1.0"

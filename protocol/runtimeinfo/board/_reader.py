@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runtimeinfo._errors import BoardError, MissingScalarError
-from runtimeinfo._shown import shown
+from runtimeinfo._scalar import shown
 from runtimeinfo.board import layout
 from runtimeinfo.board._file import opened
 from runtimeinfo.board._latest_value import LatestValue

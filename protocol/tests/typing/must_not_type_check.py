@@ -8,23 +8,9 @@ from typing import Any
 
 import runtimeinfo
 import runtimeinfo_adapters
-from runtimeinfo import (
-    Dispatcher,
-    Hook,
-    InfoReader,
-    Lifecycle,
-    OptimWrapper,
-    PriorityLike,
-    Requirement,
-    RunMetadata,
-    Runner,
-    RuntimeInfoHook,
-    TrainRunner,
-    TrainState,
-    current_hub,
-    scalar_value,
-    use_hub,
-)
+from runtimeinfo import Hook, InfoReader, Runner, RuntimeInfoHook, TrainRunner, current_hub, use_hub
+from runtimeinfo.authoring import Dispatcher, PriorityLike, RunMetadata, TrainState, scalar_value
+from runtimeinfo.spec import Lifecycle, Requirement
 
 
 class NoIterations:
@@ -104,8 +90,8 @@ no_iterations: TrainState = NoIterations()  # type: ignore[assignment]
 endless_total: TrainState = EndlessTotal()  # type: ignore[assignment]
 counter_methods: TrainState = CounterMethods()  # type: ignore[assignment]
 text_configuration: RunMetadata = TextConfiguration()  # type: ignore[assignment]
-one_rate: OptimWrapper = OneRate()  # type: ignore[assignment]
-bare_rates: OptimWrapper = BareRates()  # type: ignore[assignment]
+one_rate: HasLearningRates = OneRate()  # type: ignore[assignment]
+bare_rates: HasLearningRates = BareRates()  # type: ignore[assignment]
 reader_without_default: InfoReader = ReaderWithoutDefault()  # type: ignore[assignment]
 reader_is_no_hub: runtimeinfo.MessageHub = current_hub()  # type: ignore[assignment]
 dictionary_is_no_hub: InfoReader = {"epoch": 1}  # type: ignore[assignment]
@@ -124,6 +110,6 @@ Lifecycle().feed(None)  # type: ignore[arg-type]
 Lifecycle().stage = "train"  # type: ignore[misc]
 Lifecycle().abort(0, False)  # type: ignore[call-arg]
 Requirement(id="LIFE-99", level="OUGHT", party="runner", text="", intent="")  # type: ignore[arg-type]
-runtimeinfo.REQUIREMENTS["LIFE-01"].level = "MAY"  # type: ignore[misc]
-runtimeinfo.GRAMMAR["run"] = runtimeinfo.Scope(inside=(None,))  # type: ignore[index]
+runtimeinfo.spec.REQUIREMENTS["LIFE-01"].level = "MAY"  # type: ignore[misc]
+runtimeinfo.spec.GRAMMAR["run"] = runtimeinfo.spec.Scope(inside=(None,))  # type: ignore[index]
 hooks: Iterable[Hook] = [1]  # type: ignore[list-item]

@@ -9,7 +9,8 @@ from typing import Any
 
 import runtimeinfo
 import runtimeinfo_adapters
-from runtimeinfo import Dispatcher, InfoReader, Priority, PriorityLike, Runner, ScalarHistory, TrainRunner, TrainState
+from runtimeinfo import InfoReader, Priority, Runner, ScalarHistory, TrainRunner
+from runtimeinfo.authoring import Dispatcher, PriorityLike, TrainState
 
 
 class PlainHistory:
@@ -143,7 +144,7 @@ reference = runtimeinfo_adapters.MessageHub("reference")
 hubs: list[runtimeinfo.MessageHub] = [hub, reference]
 readers: list[InfoReader] = [hub, reference, PlainReader(), runtimeinfo.current_hub()]
 histories: list[ScalarHistory] = [PlainHistory(), runtimeinfo_adapters.ScalarHistory()]
-forgetful: runtimeinfo.SupportsPopScalar = reference
+forgetful: runtimeinfo.authoring.SupportsPopScalar = reference
 hooks: list[runtimeinfo.Hook] = [HookWithName(), HookWithNumber(), HookWithLevel(), runtimeinfo.RuntimeInfoHook()]
 priorities: list[PriorityLike] = [Priority.LOW, "low", 70]
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from runtimeinfo._requirements._count import COUNT
-from runtimeinfo._requirements._dist import DIST
-from runtimeinfo._requirements._fail import FAIL
-from runtimeinfo._requirements._hub import HUB
-from runtimeinfo._requirements._life import LIFE
-from runtimeinfo._requirements._meta import META
-from runtimeinfo._requirements._order import ORDER
-from runtimeinfo._requirements._resume import RESUME
-from runtimeinfo._requirements._scalar import SCALAR
-from runtimeinfo._requirements._share import SHARE
-from runtimeinfo._requirements._stage import STAGE
+from runtimeinfo.spec._requirements._count import COUNT
+from runtimeinfo.spec._requirements._dist import DIST
+from runtimeinfo.spec._requirements._fail import FAIL
+from runtimeinfo.spec._requirements._hub import HUB
+from runtimeinfo.spec._requirements._life import LIFE
+from runtimeinfo.spec._requirements._meta import META
+from runtimeinfo.spec._requirements._order import ORDER
+from runtimeinfo.spec._requirements._resume import RESUME
+from runtimeinfo.spec._requirements._scalar import SCALAR
+from runtimeinfo.spec._requirements._share import SHARE
+from runtimeinfo.spec._requirements._stage import STAGE
 
 _GROUPS = (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER, SHARE, DIST)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtimeinfo._requirements._rule import rule
+from runtimeinfo.spec._requirements._rule import rule
 
 META = (
     rule(

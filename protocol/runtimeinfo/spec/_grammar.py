@@ -70,6 +70,20 @@ EVENTS = (*OPENS, *CLOSES, *sorted(FREE_EVENTS), ABORT)
 """Every event: mmengine's 22, and `on_exception`."""
 
 
+def _arguments(event: str) -> tuple[str, ...]:
+    if event.endswith("_iter"):
+        return ("batch_idx", "data_batch") if event.startswith("before") else ("batch_idx", "data_batch", "outputs")
+    if event in {"after_val_epoch", "after_test_epoch"}:
+        return ("metrics",)
+    if event.endswith("_checkpoint"):
+        return ("checkpoint",)
+    return ("exception",) if event == "on_exception" else ()
+
+
+HOOK_POINTS = MappingProxyType({event: _arguments(event) for event in EVENTS})
+"""Every hook point, and the keyword arguments that it is called with, after the runner."""
+
+
 def missing_between(outer: str | None, inner: str) -> tuple[str, ...] | None:
     """Return the scopes to open, outermost first, so that `inner` may open within `outer`.
 

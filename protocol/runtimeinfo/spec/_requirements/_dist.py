@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from runtimeinfo._requirements._rule import rule
+from runtimeinfo.spec._requirements._rule import rule
 
 _rule = partial(rule, party="reducer", since="0.2")
 

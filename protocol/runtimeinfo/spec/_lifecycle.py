@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from runtimeinfo._errors import LifecycleError
-from runtimeinfo._grammar import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, OPENS, missing_between
+from runtimeinfo.spec._grammar import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, OPENS, missing_between
 
 
 class Origin(Enum):
