@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+import pickle
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runtimeinfo import LifecycleError
-from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, Lifecycle, Origin, Step
+from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, START, Lifecycle, Origin, Position, Step
 
 any_streams = st.lists(st.sampled_from(EVENTS), max_size=30)
 
@@ -335,3 +337,50 @@ def test_every_scope_is_reached_by_the_random_walks() -> None:
 
     walk()
     assert seen == set(GRAMMAR)
+
+
+def every_position() -> list[Position]:
+    found = {START: None}
+    queue = [START]
+    while queue:
+        for after in queue.pop().after.values():
+            if after not in found:
+                found[after] = None
+                queue.append(after)
+    return list(found)
+
+
+def test_a_position_is_one_object_however_it_is_reached() -> None:
+    first, second = Lifecycle(), Lifecycle()
+    for event in ("before_run", "before_train", "before_train_epoch", "before_val"):
+        first.feed(event)
+    second.feed("before_train_epoch")
+    second.feed("before_train_iter")
+    second.feed("before_val")
+    second.feed("after_val")
+    second.feed("after_train_iter")
+    second.feed("before_val")
+    assert first.position is second.position
+
+
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda position: pickle.loads(pickle.dumps(position))])
+def test_a_copy_of_a_position_is_the_position(clone: Callable[[Position], Position]) -> None:
+    assert all(clone(position) is position for position in every_position())
+
+
+def test_the_table_says_of_each_event_what_the_objection_says() -> None:
+    lifecycle = Lifecycle()
+    for position in every_position():
+        for event in EVENTS:
+            lifecycle.position = position
+            assert (lifecycle.objection(event) is None) == (event in position.after) == lifecycle.try_advance(event)
+            assert lifecycle.position is position.after.get(event, position)
+
+
+def test_a_position_knows_its_stage() -> None:
+    stages = {position.open_scopes: position.stage for position in every_position()}
+    assert stages[()] is None
+    assert stages[("run",)] is None
+    assert stages["run", "train", "train_epoch", "train_iter"] == "train"
+    assert stages["run", "train", "val", "val_epoch"] == "val"
+    assert stages["run", "test"] == "test"

@@ -3,7 +3,7 @@
 from runtimeinfo._version import SPEC_VERSION, SPEC_VERSIONS
 from runtimeinfo.spec._capabilities import CAPABILITIES
 from runtimeinfo.spec._grammar import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, HOOK_POINTS, OPENS, Scope
-from runtimeinfo.spec._lifecycle import Lifecycle, Origin, Step
+from runtimeinfo.spec._lifecycle import START, Lifecycle, Origin, Position, Step
 from runtimeinfo.spec._requirements import REQUIREMENTS
 from runtimeinfo.spec._requirements._rule import Level, Party, Requirement
 
@@ -19,10 +19,12 @@ __all__ = [
     "REQUIREMENTS",
     "SPEC_VERSION",
     "SPEC_VERSIONS",
+    "START",
     "Level",
     "Lifecycle",
     "Origin",
     "Party",
+    "Position",
     "Requirement",
     "Scope",
     "Step",

@@ -1,7 +1,12 @@
-"""The automaton over the grammar: it checks a stream of events, or mends it."""
+"""The automaton over the grammar, compiled into a table: it checks a stream of events, or makes it legal.
+
+A run can be in some two hundred positions. Each one is made once, and knows every legal event and the position that the
+event leads to, so that a legal event costs one look-up.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -29,12 +34,93 @@ class Step(NamedTuple):
     origin: Origin
 
 
+class Position:
+    """A place in the grammar, the same object each time that a run is there.
+
+    Attributes:
+        open_scopes: The open scopes, outermost first.
+        stage: The stage of the innermost scope that has one, or None.
+        complete: Whether the innermost scope holds the child that it must hold.
+        aborting: Whether the last events belong to an abnormal end.
+        must_close: Whether `on_exception` has just come: it leaves at least the innermost scope.
+        after: The legal events, and the position that each one leads to.
+
+    Example:
+        >>> START.after["before_run"].open_scopes
+        ('run',)
+
+    Source: LIFE-01.
+    """
+
+    __slots__ = ("aborting", "after", "complete", "must_close", "open_scopes", "stage")
+
+    open_scopes: tuple[str, ...]
+    stage: str | None
+    complete: bool
+    aborting: bool
+    must_close: bool
+    after: Mapping[str, Position]
+
+    def __init__(self, open_scopes: tuple[str, ...], complete: bool, aborting: bool, must_close: bool) -> None:
+        stages = [stage for scope in open_scopes if (stage := GRAMMAR[scope].stage) is not None]
+        self.open_scopes = open_scopes
+        self.stage = stages[-1] if stages else None
+        self.aborting = aborting
+        # No other scope needs to remember it: what a scope must hold is all that it can hold, so a scope is complete
+        # as soon as anything has opened inside.
+        self.complete = complete
+        self.must_close = must_close
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        # A copy is the position itself: positions are compared by identity.
+        return _position, (self.open_scopes, self.complete, self.aborting, self.must_close)
+
+    def __repr__(self) -> str:
+        return f"<Position: {' > '.join(self.open_scopes) or 'no scope is open'}>"
+
+
+_positions: dict[tuple[tuple[str, ...], bool, bool, bool], Position] = {}
+
+
+def _position(
+    open_scopes: tuple[str, ...], complete: bool = True, aborting: bool = False, must_close: bool = False
+) -> Position:
+    """Return the position with these properties; the first time, make it and all that can follow it."""
+    key = open_scopes, complete, aborting, must_close
+    known = _positions.get(key)
+    if known is None:
+        known = _positions[key] = Position(*key)
+        # A plain dict: a look-up through a read-only view costs twice as much, and every event makes one.
+        known.after = _legal_events(known)
+    return known
+
+
+def _legal_events(position: Position) -> dict[str, Position]:
+    scopes = position.open_scopes
+    innermost = scopes[-1] if scopes else None
+    after = dict.fromkeys(FREE_EVENTS, position)
+    if innermost is not None:
+        after[ABORT] = _position(scopes, position.complete, aborting=True, must_close=True)
+        if position.complete or position.aborting:
+            after[f"after_{innermost}"] = _closed(position)
+    if not position.must_close:
+        for event, scope in OPENS.items():
+            if innermost in GRAMMAR[scope].inside:
+                after[event] = _position((*scopes, scope), GRAMMAR[scope].at_least_one is None)
+    return after
+
+
+def _closed(position: Position) -> Position:
+    """Return where a run is when the innermost scope has closed: the scope around it then holds something."""
+    outer = position.open_scopes[:-1]
+    return _position(outer, aborting=position.aborting and bool(outer))
+
+
+START = _position(())
+"""The position before a run."""
+
 # What `feed` answers nearly always; made once, since it is asked for twice an iteration.
 _RAW_STEPS = {event: (Step(event, Origin.RAW),) for event in EVENTS}
-
-# Plain copies: to look something up through a read-only view costs twice as much.
-_PARENTS = {event: frozenset(GRAMMAR[scope].inside) for event, scope in OPENS.items()}
-_CLOSES = dict(CLOSES)
 
 
 class Lifecycle:
@@ -43,6 +129,10 @@ class Lifecycle:
     `advance` is strict: an illegal event raises, and changes nothing. `feed` takes what real frameworks emit,
     and returns a legal stream: it closes what was left open, opens what is missing, and drops a
     close that has nothing to close.
+
+    Attributes:
+        position: The place in the grammar. Whoever has looked a legal event up in ``position.after`` may go on by
+            setting this.
 
     Example:
         >>> lifecycle = Lifecycle()
@@ -54,30 +144,25 @@ class Lifecycle:
     Source: LIFE-01, LIFE-05, FAIL-03.
     """
 
+    __slots__ = ("position",)
+
     def __init__(self) -> None:
-        self._stack: list[str] = []
-        # For each open scope: whether it holds the child that it must hold.
-        self._complete: list[bool] = []
-        # Set by `on_exception`, and kept while scopes close: those closes are the abnormal end.
-        self._aborting = False
-        # Set by `on_exception` until the first close: the exception leaves at least the innermost scope.
-        self._must_close = False
+        self.position: Position = START
 
     @property
     def open_scopes(self) -> tuple[str, ...]:
         """The open scopes, outermost first."""
-        return tuple(self._stack)
+        return self.position.open_scopes
 
     @property
     def stage(self) -> str | None:
-        """What ``loop_stage`` has to be: the stage of the innermost scope that has one."""
-        stages = (GRAMMAR[scope].stage for scope in reversed(self._stack))
-        return next((stage for stage in stages if stage is not None), None)
+        """The value that ``loop_stage`` must have: the stage of the innermost scope that has one."""
+        return self.position.stage
 
     @property
     def aborting(self) -> bool:
         """Whether the last events belong to an abnormal end."""
-        return self._aborting
+        return self.position.aborting
 
     def is_open(self, scope: str) -> bool:
         """Tell whether a scope is open.
@@ -90,7 +175,7 @@ class Lifecycle:
 
         Source: LIFE-01.
         """
-        return scope in self._stack
+        return scope in self.position.open_scopes
 
     def objection(self, event: str) -> str | None:
         """Say why an event may not come now; None means that it may.
@@ -101,13 +186,22 @@ class Lifecycle:
 
         Source: LIFE-01.
         """
-        if self._is_legal(event):
+        position = self.position
+        if event in position.after:
             return None
-        top = self._stack[-1] if self._stack else None
+        innermost = position.open_scopes[-1] if position.open_scopes else None
+        where = "no scope is open" if innermost is None else f"the innermost open scope is {innermost!r}"
         if event in OPENS:
-            return self._objection_to_opening(OPENS[event], top)
+            if position.must_close:
+                return "after on_exception the innermost scope must close first"
+            parents = GRAMMAR[OPENS[event]].inside
+            named = " or ".join("no scope" if parent is None else repr(parent) for parent in parents)
+            return f"it must come directly inside {named}, but {where}"
         if event in CLOSES:
-            return self._objection_to_closing(CLOSES[event], top)
+            closed = CLOSES[event]
+            if innermost != closed:
+                return f"it closes {closed!r}, but {where}"
+            return f"{closed!r} must have held at least one {GRAMMAR[closed].at_least_one!r}"
         return "no scope is open" if event == ABORT else "there is no such event"
 
     def advance(self, event: str) -> None:
@@ -136,9 +230,10 @@ class Lifecycle:
 
         Source: LIFE-01.
         """
-        if not self._is_legal(event):
+        after = self.position.after.get(event)
+        if after is None:
             return False
-        self._apply(event)
+        self.position = after
         return True
 
     def plan(self, event: str) -> tuple[Step, ...]:
@@ -151,18 +246,16 @@ class Lifecycle:
 
         Source: LIFE-05, FAIL-03.
         """
+        position = self.position
         if event == ABORT:
-            return self._plan_abort(keep=0, announce=True)
-        if self._is_legal(event):
+            return _abort_steps(position, keep=0, announce=True)
+        if event in position.after:
             return _RAW_STEPS[event]
-        if event in CLOSES and CLOSES[event] not in self._stack:
+        if event in CLOSES and CLOSES[event] not in position.open_scopes:
             return ()
         if event not in _RAW_STEPS:
             self.advance(event)  # raises
-        scratch = Lifecycle()
-        scratch._stack, scratch._complete = self._stack[:], self._complete[:]
-        scratch._aborting, scratch._must_close = self._aborting, self._must_close
-        return (*scratch._make_legal(event), Step(event, Origin.RAW))
+        return (*_leading_to(event, position), Step(event, Origin.RAW))
 
     def feed(self, event: str) -> tuple[Step, ...]:
         """Go on by any event, and return the legal steps that make it so, as `plan` does.
@@ -174,7 +267,7 @@ class Lifecycle:
         """
         steps = self.plan(event)
         for step in steps:
-            self._apply(step.event)
+            self.position = self.position.after[step.event]
         return steps
 
     def abort(self, keep: int = 0, *, announce: bool = True) -> tuple[Step, ...]:
@@ -189,91 +282,56 @@ class Lifecycle:
 
         Source: FAIL-02, FAIL-03.
         """
-        steps = self._plan_abort(keep=keep, announce=announce)
-        for step in steps:
-            self._apply(step.event)
-        self._aborting = bool(steps) and bool(self._stack)
+        position = self.position
+        steps = _abort_steps(position, keep=keep, announce=announce)
+        if steps:
+            kept = position.open_scopes[:keep]
+            self.position = _position(kept, aborting=bool(kept))
+        else:
+            self.position = _position(position.open_scopes, position.complete, must_close=position.must_close)
         return steps
 
-    def _is_legal(self, event: str) -> bool:
-        top = self._stack[-1] if self._stack else None
-        parents = _PARENTS.get(event)
-        if parents is not None:
-            return top in parents and not self._must_close
-        closed = _CLOSES.get(event)
-        if closed is not None:
-            return closed == top and (self._complete[-1] or self._aborting)
-        return event in FREE_EVENTS or (event == ABORT and top is not None)
 
-    def _objection_to_opening(self, name: str, top: str | None) -> str:
-        if self._must_close:
-            return "after on_exception the innermost scope must close first"
-        parents = " or ".join("no scope" if parent is None else repr(parent) for parent in GRAMMAR[name].inside)
-        return f"it must come directly inside {parents}, but {_where(top)}"
+def _abort_steps(position: Position, *, keep: int, announce: bool) -> tuple[Step, ...]:
+    closes = tuple(Step(f"after_{scope}", Origin.ABORT) for scope in reversed(position.open_scopes[keep:]))
+    return (Step(ABORT, Origin.RAW), *closes) if closes and announce else closes
 
-    def _objection_to_closing(self, name: str, top: str | None) -> str:
-        if top != name:
-            return f"it closes {name!r}, but {_where(top)}"
-        return f"{name!r} must have held at least one {GRAMMAR[name].at_least_one!r}"
 
-    def _apply(self, event: str) -> None:
-        """Go on by an event that is known to be legal."""
-        if event in OPENS:
-            name = OPENS[event]
-            if self._stack and GRAMMAR[self._stack[-1]].at_least_one == name:
-                self._complete[-1] = True
-            self._stack.append(name)
-            self._complete.append(GRAMMAR[name].at_least_one is None)
-            self._aborting = self._must_close = False
-        elif event in CLOSES:
-            self._stack.pop()
-            self._complete.pop()
-            self._must_close = False
-            self._aborting = self._aborting and bool(self._stack)
-        elif event == ABORT:
-            self._aborting = self._must_close = True
+def _leading_to(event: str, position: Position) -> list[Step]:
+    """Return the steps that close and open scopes until an event is legal."""
+    steps: list[Step] = []
 
-    def _plan_abort(self, *, keep: int, announce: bool) -> tuple[Step, ...]:
-        closes = [Step(f"after_{scope}", Origin.ABORT) for scope in reversed(self._stack[keep:])]
-        return (Step(ABORT, Origin.RAW), *closes) if closes and announce else tuple(closes)
+    def go(*events: str) -> None:
+        nonlocal position
+        for each in events:
+            steps.append(Step(each, Origin.SYNTHESIZED))
+            position = position.after[each]
 
-    def _make_legal(self, event: str) -> list[Step]:
-        """Close and open scopes until an event is legal; return what that took."""
-        steps: list[Step] = []
-        if event in CLOSES:
-            while self._stack[-1] != CLOSES[event]:
-                self._close_innermost(steps)
-            self._complete_innermost(steps)
-            return steps
-        if self._must_close:
-            self._close_innermost(steps)
-        while True:
-            missing = missing_between(self._stack[-1] if self._stack else None, OPENS[event])
-            if missing is not None:
-                break
-            self._close_innermost(steps)
-        for scope in missing:
-            self._synthesize(f"before_{scope}", steps)
+    def complete() -> None:
+        # A scope that lacks the child that it must hold gets one, empty.
+        if not (position.complete or position.aborting):
+            child = GRAMMAR[position.open_scopes[-1]].at_least_one
+            go(f"before_{child}", f"after_{child}")
+
+    def close() -> None:
+        complete()
+        go(f"after_{position.open_scopes[-1]}")
+
+    if event in CLOSES:
+        while position.open_scopes[-1] != CLOSES[event]:
+            close()
+        complete()
         return steps
-
-    def _close_innermost(self, steps: list[Step]) -> None:
-        self._complete_innermost(steps)
-        self._synthesize(f"after_{self._stack[-1]}", steps)
-
-    def _complete_innermost(self, steps: list[Step]) -> None:
-        """Give a scope the child that it must hold, empty."""
-        if not (self._complete[-1] or self._aborting):
-            child = GRAMMAR[self._stack[-1]].at_least_one
-            self._synthesize(f"before_{child}", steps)
-            self._synthesize(f"after_{child}", steps)
-
-    def _synthesize(self, event: str, steps: list[Step]) -> None:
-        self._apply(event)
-        steps.append(Step(event, Origin.SYNTHESIZED))
+    if position.must_close:
+        close()
+    while (missing := _missing(position, event)) is None:
+        close()
+    go(*(f"before_{scope}" for scope in missing))
+    return steps
 
 
-def _where(top: str | None) -> str:
-    return "no scope is open" if top is None else f"the innermost open scope is {top!r}"
+def _missing(position: Position, event: str) -> tuple[str, ...] | None:
+    return missing_between(position.open_scopes[-1] if position.open_scopes else None, OPENS[event])
 
 
 def _remedy(event: str) -> str:
