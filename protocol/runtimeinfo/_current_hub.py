@@ -27,7 +27,7 @@ class ParentsRun:
 
     def __init__(self, pid: int, inherited: InfoReader, nobody: InfoReader) -> None:
         # Only now: outside of workers nobody needs to load it.
-        from runtimeinfo.board._finding import BoardFinder
+        from runtimeinfo.board._reader import BoardFinder
 
         self.pid = pid
         self._finder = BoardFinder(pid)

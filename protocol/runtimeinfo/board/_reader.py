@@ -1,4 +1,4 @@
-"""A hub as another process sees it."""
+"""Reading the hub of another process, and finding its board."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import mmap
 import os
 import time
 import warnings
+from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from runtimeinfo._errors import BoardError, MissingScalarError
+from runtimeinfo._errors import BoardError, MissingScalarError, UnknownStatisticError
 from runtimeinfo._scalar import shown
 from runtimeinfo.board import layout
-from runtimeinfo.board._file import opened
-from runtimeinfo.board._latest_value import LatestValue
-from runtimeinfo.board._parse import (
+from runtimeinfo.board._folder import board_files, board_folder, opened, pid_in
+from runtimeinfo.board._snapshot import (
     BoardScalar,
+    BoardSnapshot,
     Texts,
     damaged,
     entry_count,
@@ -24,12 +25,116 @@ from runtimeinfo.board._parse import (
     entry_value,
     holds_value,
     parse_texts,
+    read_board,
     slot_value,
     text_length,
 )
-from runtimeinfo.board._position import Position
-from runtimeinfo.board._snapshot import BoardSnapshot, read_board
-from runtimeinfo.board._writer import is_writer_alive
+from runtimeinfo.board.process import is_writer_alive
+
+
+class Position(NamedTuple):
+    """Where a training is, all of one moment. None where it is not known.
+
+    Attributes:
+        loop_stage: ``"train"``, ``"val"``, ``"test"``, or None outside of them.
+        epoch: Completed epochs.
+        iter: Completed iterations.
+        max_epochs: How many epochs there will be.
+        max_iters: How many iterations there will be.
+    """
+
+    loop_stage: str | None
+    epoch: int | None
+    iter: int | None
+    max_epochs: int | None
+    max_iters: int | None
+
+
+class LatestValue:
+    """The latest value of a scalar, in the form of a history that holds one.
+
+    Args:
+        key: The key of the scalar.
+        scalar: What the board says of it.
+        path: The board.
+
+    Example:
+        >>> from pathlib import Path
+        >>> loss = LatestValue("train/loss", BoardScalar(0.5, 1, updates=7), Path("4711-0.board"))
+        >>> loss.current(), loss.mean(1), loss.update_count
+        (0.5, 0.5, 7)
+
+    Source: SHARE-03.
+    """
+
+    __slots__ = ("_key", "_path", "_scalar")
+
+    def __init__(self, key: str, scalar: BoardScalar, path: Any) -> None:
+        self._key = key
+        self._scalar = scalar
+        self._path = path
+
+    @property
+    def data(self) -> tuple[array[Any], array[Any]]:
+        """The value and its count, in arrays of shape ``(1,)``."""
+        value = self._scalar.value
+        return array("q" if isinstance(value, int) else "d", [value]), array("d", [self._scalar.count])
+
+    @property
+    def update_count(self) -> int:
+        """How many values the scalar has had."""
+        return self._scalar.updates
+
+    def current(self) -> float:
+        """Return the latest value."""
+        return self._scalar.value
+
+    def mean(self, window_size: int | None = None) -> float:
+        """Return the latest value over its count.
+
+        Raises:
+            BoardError: If the window is not 1.
+        """
+        self._check(window_size)
+        return self._scalar.value / self._scalar.count if self._scalar.count else float("nan")
+
+    def min(self, window_size: int | None = None) -> float:
+        """Return the latest value; errors as for `mean`."""
+        self._check(window_size)
+        return self._scalar.value
+
+    def max(self, window_size: int | None = None) -> float:
+        """Return the latest value; errors as for `mean`."""
+        self._check(window_size)
+        return self._scalar.value
+
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
+        """Return a statistic by its name: current, mean, min or max.
+
+        Raises:
+            UnknownStatisticError: If it is another one: those that were registered are in the process that trains.
+            BoardError: As for `mean`.
+        """
+        if method_name not in ("current", "mean", "min", "max"):
+            raise UnknownStatisticError(
+                f"no statistic named {method_name!r} here: from another process there are current, mean, min and max. "
+                "Ask for one of these, or publish what you need as an info",
+                key=self._key,
+            )
+        return getattr(self, method_name)(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._key!r}, current={self._scalar.value!r})"
+
+    def _check(self, window_size: int | None) -> None:
+        if window_size != 1:
+            raise BoardError(
+                f"from another process {self._key!r} has its latest value alone, and no history: ask for current(), or "
+                f"for a window of 1, not of {window_size or 'all values'}. Publish what you need as an info",
+                path=self._path,
+                requirement="SHARE-03",
+            )
+
 
 _T = TypeVar("_T")
 
@@ -300,3 +405,88 @@ class BoardReader:
                     requirement="SHARE-04",
                 )
             time.sleep(_PAUSE_S)
+
+
+# The clock of a file system ticks every few milliseconds: a board made in the same tick as the last look does not
+# show in the folder's time.
+_TICK_NS = 100_000_000
+
+
+def find_board(pid: int) -> Path | None:
+    """Return the board of the run that a process entered last, or None if it shares none.
+
+    Args:
+        pid: The process.
+
+    Raises:
+        BoardError: If the folder is somebody else's, or open to others.
+
+    Example:
+        >>> import os
+        >>> from runtimeinfo import use_hub
+        >>> from runtimeinfo_adapters import MessageHub
+        >>> hub = MessageHub("doc-find-board")
+        >>> with use_hub(hub):
+        ...     find_board(os.getpid()) == hub.board_path
+        True
+        >>> find_board(os.getpid()) is None
+        True
+
+    Source: SHARE-01.
+    """
+    reader = _find(pid)
+    return None if reader is None else reader.path
+
+
+def _find(pid: int) -> BoardReader | None:
+    """Return an open reader of the board: the run may end at any moment, and take the file away."""
+    fault: BoardError | None = None
+    for path in board_files():
+        if pid_in(path) == pid:
+            reader = BoardReader(path)
+            try:
+                if reader.is_current and reader.is_of(pid):
+                    return reader
+                reader.close()
+            except BoardError as error:
+                if path.exists():
+                    fault = error
+    if fault is not None:  # rather than to act as if there were no run
+        raise fault
+    return None
+
+
+class BoardFinder:
+    """Keeps up which board is the one of a process, at little cost.
+
+    Args:
+        pid: The process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid: int = pid
+        self._reader: BoardReader | None = None
+        self._looked_at_ns = -1
+
+    def reader(self) -> BoardReader | None:
+        """Return the reader of the run that the process entered last, or None while there is none.
+
+        Raises:
+            BoardError: As `find_board`.
+        """
+        reader = self._reader
+        if reader is not None and reader.is_current:
+            return reader
+        changed_ns = self._folder_changed_ns()
+        if changed_ns == self._looked_at_ns and reader is None:
+            return None
+        self._reader = _find(self.pid)
+        # A look is good until the folder changes, but only if the folder's clock has ticked since its last change.
+        self._looked_at_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else -1
+        return self._reader
+
+    def _folder_changed_ns(self) -> int:
+        try:
+            return board_folder().stat().st_mtime_ns
+        except OSError:
+            return 0

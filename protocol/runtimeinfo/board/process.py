@@ -1,10 +1,13 @@
-"""Which process is which: an id alone comes back one day."""
+"""Process identity: an id alone is reused one day."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+
+from runtimeinfo.board import layout
 
 
 def started(pid: int) -> int:
@@ -40,3 +43,21 @@ def pid_namespace() -> int:
         return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
         return 0
+
+
+def is_elsewhere(cells: Sequence[int]) -> bool:
+    """Tell whether the writer is in another container, of which nobody knows here whether it lives.
+
+    Args:
+        cells: The header, as integers.
+    """
+    return cells[layout.PID_NAMESPACE] != pid_namespace()
+
+
+def is_writer_alive(cells: Sequence[int]) -> bool:
+    """Tell whether the writer lives, as a process of this container.
+
+    Args:
+        cells: The header, as integers.
+    """
+    return not is_elsewhere(cells) and is_alive(cells[layout.PID], cells[layout.STARTED])
