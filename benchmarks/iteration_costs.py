@@ -11,7 +11,7 @@ from subjects import Drive, Outputs, by_hand, mmengine, ours, ours_driven
 from table import Aim, Row, microseconds
 from timing import Window, round_robin, stopwatch
 
-from runtimeinfo_adapters._scalar_history import BLOCK
+from runtimeinfo_adapters.hub._scalar_history import BLOCK
 
 _AIMS_BESIDE_SEED = {0: 15, 200_000: 500}
 

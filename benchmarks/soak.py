@@ -21,7 +21,7 @@ from hooked import least_runner
 
 from runtimeinfo import RuntimeInfoHook
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters._scalar_history import DEFAULT_MAX_LENGTH
+from runtimeinfo_adapters.hub._scalar_history import DEFAULT_MAX_LENGTH
 
 PARTS = 10
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "soak.md"
@@ -122,7 +122,7 @@ Measured on {today}: Python {platform.python_version()}, {os.cpu_count()} cores,
 
 Time is flat: the slowest part takes {max(processor) / min(processor):.2f} times the processor time of the fastest. Memory is bounded: a history keeps the latest {DEFAULT_MAX_LENGTH:,} values (`max_length`), which is 8 bytes a value; from the part on in which the four histories are full, the process grew by {growth:.1f} MiB.
 
-What threads do to each other is in the tests, `adapters/tests/test_message_hub_threads.py`: sixteen that write and read one hub, while states are taken, lose no value and keep the order of each; and each checkpoint that is saved while training writes loads, and is whole.
+What threads do to each other is in the tests, `adapters/tests/hub/test_message_hub_threads.py`: sixteen that write and read one hub, while states are taken, lose no value and keep the order of each; and each checkpoint that is saved while training writes loads, and is whole.
 """  # noqa: E501
 
 

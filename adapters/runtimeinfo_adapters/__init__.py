@@ -7,9 +7,8 @@ runs, in a terminal).
 """
 
 from runtimeinfo_adapters._counters import Counters
-from runtimeinfo_adapters._message_hub import MessageHub, UnsavedInfoWarning
 from runtimeinfo_adapters._publisher import Publisher
-from runtimeinfo_adapters._scalar_history import ScalarHistory
 from runtimeinfo_adapters._text_config import TextConfig
+from runtimeinfo_adapters.hub import MessageHub, ScalarHistory, UnsavedInfoWarning
 
 __all__ = ["Counters", "MessageHub", "Publisher", "ScalarHistory", "TextConfig", "UnsavedInfoWarning"]

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runtimeinfo import HubError, MessageHub, RunnerError, use_hub
 from runtimeinfo.authoring import on_any_event, shown
-from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 
 __all__ = ["MMEngineRunner", "RuntimeInfoHook", "attach"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from runtimeinfo import HubError, ScalarHistory
 from runtimeinfo.authoring import describe
-from runtimeinfo_adapters import _scalar_history as reference
-from runtimeinfo_adapters._update_count import update_count
+from runtimeinfo_adapters import hub as reference
+from runtimeinfo_adapters.hub._scalar_history import update_count
 
 
 class UnreducedValuesWarning(UserWarning):

@@ -9,9 +9,9 @@ from ignite.engine import Engine
 
 from runtimeinfo import LoopError, MessageHub, RunnerError
 from runtimeinfo.authoring import Config
-from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._training_state import load_training, training_state
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.ignite._attachment import Attachment, attachment_of
 from runtimeinfo_adapters.ignite._evaluator import Evaluator, Evaluators, roles_of
 from runtimeinfo_adapters.ignite._runner import IgniteRunner

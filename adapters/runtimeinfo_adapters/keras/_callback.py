@@ -9,9 +9,9 @@ from typing import Any, Literal
 from runtimeinfo import LoopError, MessageHub, RunnerError, use_hub
 from runtimeinfo.authoring import Config, shown
 from runtimeinfo_adapters._counters import Counters
-from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._training_state import load_training, training_state
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.keras._batch_values import BatchValues
 from runtimeinfo_adapters.keras._runner import KerasRunner
 from runtimeinfo_adapters.keras._untyped import Callback

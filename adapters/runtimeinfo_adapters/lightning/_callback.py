@@ -13,9 +13,9 @@ from runtimeinfo import MessageHub, use_hub
 from runtimeinfo.authoring import Config
 from runtimeinfo_adapters._detached import detached
 from runtimeinfo_adapters._framework import import_framework
-from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._training_state import load_training, training_state
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.lightning._before_workers import tell_before_workers, tell_no_longer
 from runtimeinfo_adapters.lightning._metrics import NewMetrics
 from runtimeinfo_adapters.lightning._runner import LightningRunner

@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 from runtimeinfo import LoopError, MessageHub, RuntimeInfoHook, use_hub
 from runtimeinfo.authoring import Config, TrainDataLoader, describe, shown
 from runtimeinfo_adapters._counters import Counters
-from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters._train_loader import length_of, with_dataset
 from runtimeinfo_adapters._training_state import load_hub
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.pytorch._evaluation import Evaluation
 from runtimeinfo_adapters.pytorch._iterators import EpochIterator, TrainPass
 from runtimeinfo_adapters.pytorch._learning_rates import LearningRates

@@ -13,8 +13,8 @@ from typing import Any
 
 from runtimeinfo.authoring import is_scalar, lies_on_device, scalar_value
 from runtimeinfo.board import layout
-from runtimeinfo_adapters._latest import KnowsLatest
 from runtimeinfo_adapters.sharing._board_file import make_board_file
+from runtimeinfo_adapters.sharing._latest import KnowsLatest
 from runtimeinfo_adapters.sharing._texts import Texts
 
 # How old a scalar on the board may be: an iteration has four or so, and comes faster than anybody could read them.

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from runtimeinfo import MessageHub
 from runtimeinfo import ScalarHistory as AnyHistory
-from runtimeinfo_adapters._latest import Latest
+from runtimeinfo_adapters.sharing._latest import Latest
 
 # Beyond that a float tells nothing of a count.
 _INEXACT = 1e300

@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 from runtimeinfo import ScalarHistory
-from runtimeinfo_adapters._update_count import update_count
+from runtimeinfo_adapters.hub._scalar_history import update_count
 
 
 class Mark:

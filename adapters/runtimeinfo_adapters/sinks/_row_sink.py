@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from runtimeinfo import MessageHub, ScalarHistory
 from runtimeinfo.authoring import is_scalar, scalar_value, shown
-from runtimeinfo_adapters._positive_int import is_positive_int
+from runtimeinfo_adapters._numbers import is_positive_int
 from runtimeinfo_adapters._rank import global_rank
 from runtimeinfo_adapters.sinks._errors import SinkError, SinkWarning
 from runtimeinfo_adapters.sinks._news import News

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from runtimeinfo import MessageHub, use_hub
-from runtimeinfo_adapters._message_hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.transformers._checkpoint import FILE_NAME, load, read, state_of
 from runtimeinfo_adapters.transformers._metrics import own_metrics
 from runtimeinfo_adapters.transformers._runner import TransformersRunner, transformers

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import runtimeinfo
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError
 from runtimeinfo_adapters import MessageHub, ScalarHistory
-from runtimeinfo_adapters._scalar_history import BLOCK
+from runtimeinfo_adapters.hub._scalar_history import BLOCK
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated

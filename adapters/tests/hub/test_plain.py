@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from runtimeinfo_adapters._plain import NotPlainError, from_plain, to_plain
+from runtimeinfo_adapters.hub._plain import NotPlainError, from_plain, to_plain
 
 LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=100)
 

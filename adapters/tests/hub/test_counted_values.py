@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from runtimeinfo_adapters._counted_values import CountedValues
+from runtimeinfo_adapters.hub._counted_values import CountedValues
 
 
 def counts_of(kept):

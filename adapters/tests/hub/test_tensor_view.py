@@ -12,7 +12,7 @@ from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
 from runtimeinfo import HubError, StateError
 from runtimeinfo_adapters import MessageHub, ScalarHistory
-from runtimeinfo_adapters._tensor_view import TensorViews
+from runtimeinfo_adapters.hub._tensor_view import TensorViews
 from runtimeinfo_adapters.pytorch import Loop
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

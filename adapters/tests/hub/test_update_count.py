@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from runtimeinfo_adapters import ScalarHistory
-from runtimeinfo_adapters._update_count import update_count
+from runtimeinfo_adapters.hub._scalar_history import update_count
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated

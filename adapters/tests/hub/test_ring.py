@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimeinfo_adapters._ring import Ring
+from runtimeinfo_adapters.hub._ring import Ring
 
 LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=100)
 

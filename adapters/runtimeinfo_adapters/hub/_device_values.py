@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from runtimeinfo import HubError
 from runtimeinfo.authoring import scalar_value, shown
-from runtimeinfo_adapters._positive_int import is_positive_int
+from runtimeinfo_adapters._numbers import is_positive_int
 
 DEFAULT_MAX_ON_DEVICE = 16_384
 """Eight scalars an iteration wait for 2,048 iterations; CUDA gives each 512 bytes, so all of them take 8 MiB."""

@@ -4,7 +4,7 @@ import pytest
 
 from runtimeinfo import HubError
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters._named_instances import NamedInstances
+from runtimeinfo_adapters.hub._named_instances import NamedInstances
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from runtimeinfo import HubError, RuntimeInfoHook, ScalarTypeError
 from runtimeinfo.authoring import lies_on_device
 from runtimeinfo_adapters import MessageHub, ScalarHistory
-from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
-from runtimeinfo_adapters._scalar_history import BLOCK
+from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue
+from runtimeinfo_adapters.hub._scalar_history import BLOCK
 from runtimeinfo_adapters.pytorch import Loop
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

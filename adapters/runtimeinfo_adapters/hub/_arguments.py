@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from runtimeinfo import HubError, ScalarTypeError
 from runtimeinfo.authoring import describe, is_scalar, scalar_value
-from runtimeinfo_adapters._scalar_history import ScalarHistory
+from runtimeinfo_adapters.hub._scalar_history import ScalarHistory
 
 
 def check_histories(log_scalars: Mapping[str, Any]) -> None:

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError
 from runtimeinfo.authoring import shown
 from runtimeinfo.board import BoardReader
-from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue
-from runtimeinfo_adapters._hub_arguments import (
+from runtimeinfo_adapters.hub._arguments import (
     as_dict,
     check_histories,
     check_resumed_keys,
     check_scalar,
     value_and_count,
 )
-from runtimeinfo_adapters._hub_state import HubState, read_hub, read_state, write_state
-from runtimeinfo_adapters._named_instances import NamedInstances
-from runtimeinfo_adapters._plain import NotPlainError
-from runtimeinfo_adapters._scalar_history import BLOCK, ONE, ScalarHistory
-from runtimeinfo_adapters._tensor_view import TensorViews
+from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue
+from runtimeinfo_adapters.hub._named_instances import NamedInstances
+from runtimeinfo_adapters.hub._plain import NotPlainError
+from runtimeinfo_adapters.hub._scalar_history import BLOCK, ONE, ScalarHistory
+from runtimeinfo_adapters.hub._state import HubState, read_hub, read_state, write_state
+from runtimeinfo_adapters.hub._tensor_view import TensorViews
 from runtimeinfo_adapters.sharing import Sharing
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtimeinfo_adapters._ring import Array, Ring
+from runtimeinfo_adapters.hub._ring import Array, Ring
 
 
 class CountedValues:

@@ -19,8 +19,8 @@ import numpy as np
 
 from runtimeinfo import HubError, StateError
 from runtimeinfo.authoring import describe, shown
-from runtimeinfo_adapters._plain import NotPlainError, from_plain, numbers_to_plain, to_plain
-from runtimeinfo_adapters._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
+from runtimeinfo_adapters.hub._plain import NotPlainError, from_plain, numbers_to_plain, to_plain
+from runtimeinfo_adapters.hub._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
 
 STATE_VERSION = 1
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import runtimeinfo
 from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
 from runtimeinfo_adapters import ScalarHistory
-from runtimeinfo_adapters._ring import Ring
-from runtimeinfo_adapters._scalar_history import BLOCK
+from runtimeinfo_adapters.hub._ring import Ring
+from runtimeinfo_adapters.hub._scalar_history import BLOCK
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated

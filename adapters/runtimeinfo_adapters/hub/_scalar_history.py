@@ -10,12 +10,13 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
+from runtimeinfo import ScalarHistory as AnyHistory
 from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value, shown
-from runtimeinfo_adapters._counted_values import CountedValues
-from runtimeinfo_adapters._device_value import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
-from runtimeinfo_adapters._latest import Latest
-from runtimeinfo_adapters._positive_int import is_positive_int
-from runtimeinfo_adapters._ring import Array
+from runtimeinfo_adapters._numbers import is_positive_int
+from runtimeinfo_adapters.hub._counted_values import CountedValues
+from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
+from runtimeinfo_adapters.hub._ring import Array
+from runtimeinfo_adapters.sharing._latest import Latest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -345,6 +346,12 @@ class ScalarHistory:
         self._settled += len(waiting)
         # Only now: should reading from the device fail, nothing is lost. What came in meanwhile stays.
         del self.pending[: len(waiting)]
+
+
+def update_count(history: AnyHistory) -> int | None:
+    """Return how often a history was updated, as the reference hub's tell; None if it does not, as mmengine's."""
+    count = getattr(history, "update_count", None)
+    return count if type(count) is int else None
 
 
 def _waits(entry: Pending | Counted) -> bool:
