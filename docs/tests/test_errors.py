@@ -19,9 +19,8 @@ from runtimeinfo.board.layout import SIZE
 from runtimeinfo_adapters import MessageHub, ScalarHistory, sinks
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters.distributed import reduce
-from runtimeinfo_adapters.distributed._exchange import Agreement, exchange
-from runtimeinfo_adapters.distributed._marks import NOTHING, Marks
-from runtimeinfo_adapters.distributed._shares import Shares
+from runtimeinfo_adapters.distributed._aggregate import NOTHING, Marks
+from runtimeinfo_adapters.distributed._exchange import Agreement, Shares, exchange
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_conformance import _replay
 from runtimeinfo_conformance.command_line import _explain, _target

@@ -13,7 +13,7 @@ Example:
     (2.0, 2.0, 6.0, 4)
 """
 
+from runtimeinfo_adapters.distributed._aggregate import ReducedScalar
 from runtimeinfo_adapters.distributed._reduce import Reducer, reduce
-from runtimeinfo_adapters.distributed._reduced_scalar import ReducedScalar
 
 __all__ = ["ReducedScalar", "Reducer", "reduce"]

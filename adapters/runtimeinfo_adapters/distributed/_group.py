@@ -11,8 +11,7 @@ from typing import Any
 
 from runtimeinfo import DistributedError
 from runtimeinfo_adapters._rank import global_rank
-from runtimeinfo_adapters.distributed._exchange import Agreement
-from runtimeinfo_adapters.distributed._shares import Bytes
+from runtimeinfo_adapters.distributed._exchange import Agreement, Bytes
 
 
 class Alone:

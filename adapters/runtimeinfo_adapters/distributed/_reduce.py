@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runtimeinfo import DistributedError, HubError, InfoReader, ScalarHistory
 from runtimeinfo.authoring import describe, shown
-from runtimeinfo_adapters.distributed._exchange import exchange, reduced
+from runtimeinfo_adapters.distributed._aggregate import NOTHING, Mark, Marks, ReducedScalar, last, share_of
+from runtimeinfo_adapters.distributed._exchange import Shares, exchange, reduced
 from runtimeinfo_adapters.distributed._group import Alone, TorchGroup, find_group
-from runtimeinfo_adapters.distributed._marks import NOTHING, Mark, Marks, last, share_of
-from runtimeinfo_adapters.distributed._reduced_scalar import ReducedScalar
-from runtimeinfo_adapters.distributed._shares import Shares
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup

@@ -16,7 +16,7 @@ from runtimeinfo_adapters._numbers import is_positive_int
 from runtimeinfo_adapters.hub._counted_values import CountedValues
 from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
 from runtimeinfo_adapters.hub._ring import Array
-from runtimeinfo_adapters.sharing._latest import Latest
+from runtimeinfo_adapters.sharing._board import Latest
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from runtimeinfo import BoardError
 from runtimeinfo.board import UnsharedWarning
-from runtimeinfo_adapters.sharing._board import Board
-from runtimeinfo_adapters.sharing._latest import KnowsLatest
+from runtimeinfo_adapters.sharing._board import Board, KnowsLatest
 
 SHARE_VARIABLE = "RUNTIMEINFO_SHARE"
 """The environment variable that turns sharing by default off: ``0``, ``false``, ``no`` or ``off``."""

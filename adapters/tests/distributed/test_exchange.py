@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtimeinfo import DistributedError, KeysDifferError
-from runtimeinfo_adapters.distributed._exchange import FIRST_CAPACITY, Agreement, exchange, reduced
-from runtimeinfo_adapters.distributed._marks import Share
-from runtimeinfo_adapters.distributed._shares import HEAD_BYTES, Shares
+from runtimeinfo_adapters.distributed._aggregate import Share
+from runtimeinfo_adapters.distributed._exchange import FIRST_CAPACITY, HEAD_BYTES, Agreement, Shares, exchange, reduced
 
 
 @dataclass

@@ -16,7 +16,7 @@ from runtimeinfo import BoardError, MissingScalarError, UnknownStatisticError
 from runtimeinfo.board import BoardReader, Position, UnsharedWarning, layout, read_board
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.sharing import Board
-from runtimeinfo_adapters.sharing._latest import Latest
+from runtimeinfo_adapters.sharing._board import Latest
 
 NUMBERS = [0, 1, -1, 2**63 - 1, -(2**63), 2**63, -(2**63) + 1, 10**30, 0.5, -0.0, math.inf, True, False, None]
 OTHERS = ["", "train", "ünï", "\ud800", [1, 2], (1, (2,)), {"a": {1: (None,)}}, [], {}, [math.inf]]

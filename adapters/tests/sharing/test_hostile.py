@@ -77,7 +77,7 @@ DAMAGE = {
     "text": (lambda image: b"hello world" * 10_000, "has 110,000 bytes"),
     "line ends": (lambda image: image.replace(b"\r\n", b"\n").ljust(layout.SIZE), "does not begin like a board"),
     "version": (lambda image: set_cell(image, layout.IS_VERSION, 2), "has version 2, and this runtimeinfo reads"),
-    "size": (lambda image: set_cell(image, layout.IS_SIZE, 2**40), "says of itself that it has 1,099,511,627,776"),
+    "size": (lambda image: set_cell(image, layout.IS_SIZE, 2**40), "says that it has 1,099,511,627,776"),
     "stage": (lambda image: set_cell(image, layout.LOOP_STAGE, 3), "the stage is number 3"),
     "entries": (lambda image: set_cell(image, layout.ENTRIES, 2**60), "at most 128 have a place"),
     "minus entries": (lambda image: set_cell(image, layout.ENTRIES, -1), "says that it has -1 entries"),
@@ -139,11 +139,11 @@ def test_a_pipe_or_a_folder_is_neither_waited_for_nor_read(write: Callable[[byte
     path = write(b"")
     path.unlink()
     os.mkfifo(path, 0o600)
-    with pytest.raises(BoardError, match="is no plain file"):
+    with pytest.raises(BoardError, match="is not a plain file"):
         read_board(path)
     path.unlink()
     path.mkdir(mode=0o700)
-    with pytest.raises(BoardError, match="is no plain file"):
+    with pytest.raises(BoardError, match="is not a plain file"):
         read_board(path)
 
 

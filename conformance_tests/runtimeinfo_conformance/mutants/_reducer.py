@@ -19,9 +19,9 @@ import numpy as np
 from runtimeinfo import DistributedError, __version__
 from runtimeinfo_adapters.distributed import ReducedScalar, Reducer, reduce
 from runtimeinfo_adapters.distributed import _reduce as inside
+from runtimeinfo_adapters.distributed._aggregate import NOTHING
+from runtimeinfo_adapters.distributed._exchange import HEAD_BYTES
 from runtimeinfo_adapters.distributed._group import Alone, find_group
-from runtimeinfo_adapters.distributed._marks import NOTHING
-from runtimeinfo_adapters.distributed._shares import HEAD_BYTES
 from runtimeinfo_conformance._subject import ReduceSubject
 
 Scalars = Mapping[str, Any]

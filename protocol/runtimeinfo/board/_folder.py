@@ -1,4 +1,8 @@
-"""The folder for the boards of this user, and opening a file in it."""
+"""The folder for the boards of this user, and opening a board without trusting it.
+
+Another user might have put anything under the name of a board, so that owner, mode, kind and size are checked on the
+open descriptor, before a byte of the content is used.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +19,17 @@ from runtimeinfo._errors import BoardError
 from runtimeinfo.board.layout import CELL, IS_SIZE, IS_VERSION, MAGIC, SIZE, VERSION
 
 
-def fault_of_owner(found: os.stat_result) -> str | None:
-    """Say why a file or a folder is not this user's alone; None if it is.
-
-    Source: SHARE-05.
-    """
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}"
-    if found.st_mode & 0o077:
-        return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
-    return None
-
-
 FOLDER_VARIABLE = "RUNTIMEINFO_FOLDER"
-"""The environment variable that names another folder."""
+"""The environment variable that names another folder for boards."""
 
 _NAME = re.compile(r"([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})\.board", re.ASCII)
 
 
 def board_folder() -> Path:
-    """Return the folder for the boards of this user, whether it is there or not.
+    """Return the folder for the boards of this user, whether it exists or not.
 
-    It is what the environment variable ``RUNTIMEINFO_FOLDER`` says, or else one of this user's own in memory, or
-    in the folder for temporary files.
+    The environment variable ``RUNTIMEINFO_FOLDER`` names it. The default is a folder in memory (``/dev/shm``) that
+    belongs to this user, or in the folder for temporary files where there is no such memory.
 
     Example:
         >>> board_folder().name.startswith("runtimeinfo")
@@ -48,16 +40,16 @@ def board_folder() -> Path:
     chosen = os.environ.get(FOLDER_VARIABLE)
     if chosen:
         return Path(chosen)
-    memory = Path("/dev/shm")  # noqa: S108  # a folder of our own in it, that nobody else can write to
+    memory = Path("/dev/shm")  # noqa: S108  # the folder made in it is closed to other users
     parent = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
     return parent / f"runtimeinfo-{os.geteuid()}"
 
 
 def make_board_folder() -> Path:
-    """Return the folder, made if need be.
+    """Return the folder for boards, and make it if it is missing.
 
     Raises:
-        BoardError: If it cannot be made, or others might put something there: then nobody can trust it.
+        BoardError: If it cannot be made, or if other users might put something there.
 
     Source: SHARE-05.
     """
@@ -69,7 +61,7 @@ def make_board_folder() -> Path:
         raise BoardError(
             f"the folder for boards cannot be made: {error}. Name another one in {FOLDER_VARIABLE}", path=folder
         ) from error
-    fault = _fault(found)
+    fault = _fault_of_folder(found)
     if fault is not None:
         raise BoardError(
             f"{folder} {fault}: remove it, or name another folder in {FOLDER_VARIABLE}",
@@ -80,16 +72,16 @@ def make_board_folder() -> Path:
 
 
 def board_files() -> list[Path]:
-    """Return what has the name of a board in the folder of this user; empty where there is no such folder.
+    """Return the files in the folder of this user that have the name of a board; empty if there is no such folder.
 
     Raises:
-        BoardError: If the folder is somebody else's, or open to others.
+        BoardError: If the folder belongs to another user, or is open to others.
 
     Source: SHARE-05.
     """
     folder = board_folder()
     try:
-        fault = _fault(folder.lstat())
+        fault = _fault_of_folder(folder.lstat())
         paths = [] if fault is not None else sorted(folder.iterdir())
     except FileNotFoundError:
         return []
@@ -107,12 +99,17 @@ def board_files() -> list[Path]:
 
 
 def board_name(pid: int, number: int) -> str:
-    """Return the name of a process's board."""
+    """Return the file name of a process's board.
+
+    Example:
+        >>> board_name(4711, 0)
+        '4711-0.board'
+    """
     return f"{pid}-{number}.board"
 
 
 def pid_in(path: Path) -> int:
-    """Return the process id in the name of a board; 0 if it has none.
+    """Return the process id in the file name of a board, or 0 if this is not the name of a board.
 
     Example:
         >>> pid_in(Path("4711-0.board")), pid_in(Path("notes.txt"))
@@ -122,31 +119,25 @@ def pid_in(path: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def _fault(found: os.stat_result) -> str | None:
-    if not stat.S_ISDIR(found.st_mode):  # a link to a folder is none either: it was not followed
-        return "is no folder"
-    return fault_of_owner(found)
-
-
 def open_unfollowed(path: str | os.PathLike[str]) -> int:
-    """Open a file to read it, and return the descriptor; no link is followed, and no pipe waited for.
+    """Open a file for reading, without following a link or waiting for a pipe, and return the descriptor.
 
     Raises:
-        OSError: If it cannot be opened.
+        OSError: If the file cannot be opened.
 
     Source: SHARE-05.
     """
-    # O_NONBLOCK: a named pipe would make us wait for a writer.
+    # O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 @contextmanager
-def opened(path: Path) -> Generator[int]:
-    """Open a board to read it, once it is known to be one.
+def open_board(path: Path) -> Generator[int]:
+    """Open a board for reading, check that it is one, and close it at the end of the scope.
 
     Raises:
-        BoardError: If it is not there, is a link, not a plain file, somebody else's, open to others, of another
-            size, of another version, or no board at all.
+        BoardError: If it does not exist, is a link, is not a plain file, belongs to another user, is open to others,
+            has another size or version, or is not a board.
 
     Source: SHARE-05, SHARE-06.
     """
@@ -173,29 +164,37 @@ def opened(path: Path) -> Generator[int]:
 
 
 def check_open(descriptor: int, path: Path) -> None:
-    """Raise if an open file is no board, or not to be trusted.
+    """Check that an open file is a board which can be trusted.
 
     Raises:
-        BoardError: As `opened`.
+        BoardError: As `open_board`.
 
     Source: SHARE-05, SHARE-06.
     """
     fault = _fault_of_file(os.fstat(descriptor))
     if fault is not None:
-        raise BoardError(f"{path} is no board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05")
+        raise BoardError(
+            f"{path} is not a board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05"
+        )
     fault = _fault_of_head(os.pread(descriptor, (IS_SIZE + 1) * CELL, 0))
     if fault is not None:
         raise BoardError(f"{path} cannot be read: it {fault}", path=path, requirement="SHARE-06")
 
 
+def _fault_of_folder(found: os.stat_result) -> str | None:
+    if not stat.S_ISDIR(found.st_mode):  # a link to a folder counts as a link: lstat does not follow it
+        return "is not a folder"
+    return _fault_of_owner(found)
+
+
 def _fault_of_file(found: os.stat_result) -> str | None:
     if not stat.S_ISREG(found.st_mode):
-        return "is no plain file"
-    fault = fault_of_owner(found)
+        return "is not a plain file"
+    fault = _fault_of_owner(found)
     if fault is not None:
         return fault
     if found.st_size != SIZE:
-        return f"has {found.st_size:,} bytes, where a board has {SIZE:,}. Remove it"
+        return f"has {found.st_size:,} bytes, where a board has {SIZE:,}"
     return None
 
 
@@ -206,5 +205,13 @@ def _fault_of_head(head: bytes) -> str | None:
     if cells[IS_VERSION] != VERSION:
         return f"has version {cells[IS_VERSION]}, and this runtimeinfo reads version {VERSION}: update the older side"
     if cells[IS_SIZE] != SIZE:
-        return f"says of itself that it has {cells[IS_SIZE]:,} bytes, where a board has {SIZE:,}. Remove it"
+        return f"says that it has {cells[IS_SIZE]:,} bytes, where a board has {SIZE:,}"
+    return None
+
+
+def _fault_of_owner(found: os.stat_result) -> str | None:
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}"
+    if found.st_mode & 0o077:
+        return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})"
     return None

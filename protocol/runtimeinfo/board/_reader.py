@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from runtimeinfo._errors import BoardError, MissingScalarError, UnknownStatisticError
 from runtimeinfo._scalar import shown
 from runtimeinfo.board import layout
-from runtimeinfo.board._folder import board_files, board_folder, opened, pid_in
+from runtimeinfo.board._folder import board_files, board_folder, open_board, pid_in
 from runtimeinfo.board._snapshot import (
     BoardScalar,
     BoardSnapshot,
@@ -304,7 +304,7 @@ class BoardReader:
     # -- how
 
     def _open(self) -> None:
-        with opened(self._path) as descriptor:
+        with open_board(self._path) as descriptor:
             try:
                 mapped = mmap.mmap(descriptor, layout.SIZE, prot=mmap.PROT_READ)
             except (OSError, ValueError) as error:  # ValueError: it has shrunk since it was looked at

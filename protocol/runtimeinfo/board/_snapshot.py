@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from runtimeinfo._errors import BoardError
 from runtimeinfo.board import layout
-from runtimeinfo.board._folder import check_open, opened
+from runtimeinfo.board._folder import check_open, open_board
 from runtimeinfo.board.process import is_elsewhere, is_writer_alive
 from runtimeinfo.board.text import NotTextError, decode
 
@@ -242,7 +242,7 @@ def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
     Source: SHARE-04 to SHARE-06.
     """
     board = Path(path)
-    with opened(board) as descriptor:
+    with open_board(board) as descriptor:
         return read_open_board(descriptor, board)
 
 

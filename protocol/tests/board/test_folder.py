@@ -50,7 +50,7 @@ def test_a_link_to_a_folder_is_not_followed(chosen: Path, tmp_path: Path) -> Non
     chosen.parent.mkdir()
     chosen.symlink_to(tmp_path / "elsewhere")
     for use in (make_board_folder, board_files):
-        with pytest.raises(BoardError, match="is no folder"):
+        with pytest.raises(BoardError, match="is not a folder"):
             use()
 
 

@@ -9,7 +9,7 @@ from mmengine.logging import HistoryBuffer
 
 from runtimeinfo import HubError
 from runtimeinfo_adapters import ScalarHistory
-from runtimeinfo_adapters.distributed._marks import NOTHING, Marks, Share, UnreducedValuesWarning, last, share_of
+from runtimeinfo_adapters.distributed._aggregate import NOTHING, Marks, Share, UnreducedValuesWarning, last, share_of
 
 
 def take(marks: Marks, history: Any) -> Share:
