@@ -14,7 +14,7 @@ import pytest
 
 from runtimeinfo.board import FOLDER_VARIABLE
 from runtimeinfo_adapters import top
-from runtimeinfo_adapters.top._json import VERSION, document
+from runtimeinfo_adapters.top._show import VERSION, document
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "top.md").read_text(encoding="utf-8")
@@ -85,15 +85,15 @@ def test_each_member_of_the_document_is_described():
 
 
 def test_the_figures_are_those_of_the_code():
-    from runtimeinfo_adapters.top import _json, _pace, _run_view, _runs, _show
+    from runtimeinfo_adapters.top import _show, _watch
 
     for said, value in (
-        ("as seen in the last {} seconds", _pace._WINDOW_S),
-        ("texts of at most {:,} characters", _json._LONGEST_TEXT),
-        ("there it is {} times as many seconds", _run_view._OUTSIDE_TRAINING),
+        ("as seen in the last {} seconds", _watch._WINDOW_S),
+        ("texts of at most {:,} characters", _show._LONGEST_TEXT),
+        ("there it is {} times as many seconds", _watch._OUTSIDE_TRAINING),
     ):
         assert said.format(int(value)) in PAGE
-    assert (_run_view._TIMES_USUAL, _runs._LINGERS_S, _show._SHORT_S, _show._LONG_S) == (10, 8, 0.5, 2)
+    assert (_watch._TIMES_USUAL, _watch._LINGERS_S, _show._SHORT_S, _show._LONG_S) == (10, 8, 0.5, 2)
 
 
 def test_the_options_that_are_named_are_there():

@@ -1,23 +1,82 @@
-"""What the sinks that write rows have in common: when there is a row, and what is in it."""
+"""Rows of new scalars, and the base of the sinks that write them."""
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from runtimeinfo import MessageHub, ScalarHistory
+from runtimeinfo import MessageHub, RuntimeInfoError, ScalarHistory
 from runtimeinfo.authoring import is_scalar, scalar_value, shown
 from runtimeinfo_adapters._numbers import is_positive_int
 from runtimeinfo_adapters._rank import global_rank
-from runtimeinfo_adapters.sinks._errors import SinkError, SinkWarning
-from runtimeinfo_adapters.sinks._news import News
-from runtimeinfo_adapters.sinks._row import Row
-from runtimeinfo_adapters.sinks._whole_number import whole_number
+from runtimeinfo_adapters.sinks._updates import News
+
+
+class SinkError(RuntimeInfoError):
+    """A sink cannot write where it was told to; said at `before_run`, before training time is spent.
+
+    Attributes:
+        path: The file or folder.
+    """
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class SinkWarning(UserWarning):
+    """A sink cannot write any more, as on a full disk; the run goes on without it."""
+
+
+POSITION = ("iter", "epoch", "loop_stage", "time")
+"""The names of what each row has, before its scalars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Scalars that were updated, and where the training was.
+
+    Attributes:
+        iter: The hub's iter.
+        epoch: The hub's epoch.
+        loop_stage: The hub's stage.
+        time: When the row was made, in seconds since 1970, to the millisecond.
+        scalars: The values by the hub's keys. None of them is older than the row before.
+    """
+
+    iter: int | None
+    epoch: int | None
+    loop_stage: str | None
+    time: float
+    scalars: dict[str, int | float] = field(default_factory=dict[str, int | float])
+
+    def cells(self) -> dict[str, Any]:
+        """Return everything by its name; a scalar that is called as the position is ``scalar/<key>``.
+
+        Example:
+            >>> Row(7, 1, "train", 0.5, {"train/loss": 0.25, "iter": 3}).cells()
+            {'iter': 7, 'epoch': 1, 'loop_stage': 'train', 'time': 0.5, 'train/loss': 0.25, 'scalar/iter': 3}
+        """
+        cells: dict[str, Any] = {name: getattr(self, name) for name in POSITION}
+        for key, value in self.scalars.items():
+            cells[f"scalar/{key}" if key in POSITION else key] = value
+        return cells
+
+
+def whole_number(value: object) -> int | None:
+    """Return a counter as a plain int, of whatever type of integer a hub gives it; None if it is none."""
+    try:
+        return operator.index(cast("Any", value))
+    except TypeError:
+        return None
+
 
 Reduce = Literal["latest", "mean"]
 """What becomes of several values of a scalar in one row."""

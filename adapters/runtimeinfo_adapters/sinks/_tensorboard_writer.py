@@ -12,8 +12,7 @@ from typing import Any
 
 from runtimeinfo import MessageHub
 from runtimeinfo_adapters._framework import import_framework
-from runtimeinfo_adapters.sinks._row import Row
-from runtimeinfo_adapters.sinks._row_sink import Reduce, RowSink
+from runtimeinfo_adapters.sinks._row_sink import Reduce, Row, RowSink
 
 
 class TensorBoardWriter(RowSink):

@@ -4,9 +4,7 @@ It needs the extra ``top``.
 """
 
 from runtimeinfo_adapters._framework import import_of_extra
-from runtimeinfo_adapters.top._moment import Moment
-from runtimeinfo_adapters.top._run import Run
-from runtimeinfo_adapters.top._runs import Runs
+from runtimeinfo_adapters.top._watch import Moment, Run, Runs
 
 import_of_extra("rich", distribution="rich", extra="top", used_by="runtimeinfo_adapters.top")
 

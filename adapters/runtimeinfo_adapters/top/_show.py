@@ -1,26 +1,29 @@
-"""Showing the runs: once or all the time, to people or to scripts."""
+"""Show the live runs: once or continuously, to people or to scripts."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import re
+import select
+import signal
 import sys
+import termios
 import time
-from collections.abc import Sequence
-from typing import Any
+import tty
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
 from runtimeinfo.board import board_folder
-from runtimeinfo_adapters.top._canvas import Canvas
-from runtimeinfo_adapters.top._glyphs import ASCII, UNICODE
-from runtimeinfo_adapters.top._json import document, line
-from runtimeinfo_adapters.top._moment import Moment
-from runtimeinfo_adapters.top._picture import picture
-from runtimeinfo_adapters.top._run import Run
-from runtimeinfo_adapters.top._runs import Runs
-from runtimeinfo_adapters.top._terminal import Terminal
+from runtimeinfo_adapters.top._draw import ASCII, UNICODE, Canvas, picture
+from runtimeinfo_adapters.top._watch import Moment, Run, Runs
 
 # For --once: a rate takes several looks.
 _GLANCE_S = 0.05
@@ -151,3 +154,156 @@ def _console() -> Console:
     if hasattr(out, "reconfigure") and out.errors == "strict":
         out.reconfigure(errors="backslashreplace")
     return Console(file=out, highlight=False, emoji=False, markup=False)
+
+
+_KEY_POLL_S = 0.1
+# What the arrows, and the keys above the numbers, send: F2 is no Q.
+_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*.)?")
+
+
+class Terminal:
+    """Reads single keys, and leaves the terminal as it was, however it is left: also by SIGTERM, and by Ctrl-Z.
+
+    Args:
+        console: What is drawn with.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._input: int | None = None
+        self._modes: list[Any] = []
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        descriptor = _keyboard()
+        if descriptor is not None:
+            self._input, self._modes = descriptor, termios.tcgetattr(descriptor)
+            self._undo.callback(self._restore_modes)
+            tty.setcbreak(descriptor)
+        self._handle(signal.SIGTERM, _leave)
+        if self._input is not None:
+            self._handle(signal.SIGTSTP, self._pause)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def keys(self, seconds: float) -> str:
+        """Return which keys were pressed, once there are some, the size has changed, or the time is over.
+
+        Where the input has come to its end, that counts as ``q``.
+
+        Args:
+            seconds: For how long to wait.
+        """
+        size = self._console.size
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self._console.size == size:
+            pause = min(left, _KEY_POLL_S)
+            if self._input is None:
+                time.sleep(pause)
+            elif select.select([self._input], [], [], pause)[0]:
+                pressed = os.read(self._input, 64).decode(errors="replace")
+                return _SEQUENCE.sub("", pressed) if pressed else "q"
+        return ""
+
+    def _handle(self, number: signal.Signals, handler: Any) -> None:
+        before = signal.signal(number, handler)
+        self._undo.callback(signal.signal, number, before)
+
+    def _restore_modes(self) -> None:
+        if self._input is not None:
+            termios.tcsetattr(self._input, termios.TCSADRAIN, self._modes)
+
+    def _pause(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        was_alternate = self._console.is_alt_screen
+        self._console.set_alt_screen(False)
+        self._console.show_cursor(True)
+        self._restore_modes()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # and here it goes on, when the shell says so
+        signal.signal(signal.SIGTSTP, self._pause)
+        if self._input is not None:
+            tty.setcbreak(self._input)
+        self._console.set_alt_screen(was_alternate)
+        self._console.show_cursor(False)
+
+
+def _keyboard() -> int | None:
+    with suppress(OSError, ValueError, AttributeError):  # the input is closed, or is none
+        descriptor = sys.stdin.fileno()
+        return descriptor if os.isatty(descriptor) else None
+    return None
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise SystemExit(128 + number)
+
+
+VERSION = 1
+"""It rises when a member is taken away or means something else; not when one is added."""
+
+_LONGEST_TEXT = 1000
+
+
+def document(runs: Sequence[Run], wall_ns: int) -> dict[str, Any]:
+    """Return what is known of the runs, in the form that docs/top.md describes.
+
+    Args:
+        runs: The runs.
+        wall_ns: When that was, in nanoseconds since 1970.
+
+    Example:
+        >>> document([], 1_700_000_000_000_000_000)["runs"]
+        []
+    """
+    return {
+        "version": VERSION,
+        "time": wall_ns / 1e9,
+        "folder": str(board_folder()),
+        "runs": [_run(run) for run in runs],
+    }
+
+
+def line(content: Mapping[str, Any]) -> str:
+    """Return a document as JSON in one line of ASCII."""
+    return json.dumps(content, allow_nan=False)
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "path": str(run.path),
+        "pid": run.pid,
+        "state": run.state,
+        "stalled": run.is_stalled,
+        "elsewhere": run.is_elsewhere,
+        "current": run.is_current,
+        "error": run.error,
+        "started": None if run.started_ns is None else run.started_ns / 1e9,
+        "age_s": _number(run.age_s),
+        "experiment_name": run.experiment_name,
+        "loop_stage": run.loop_stage,
+        "epoch": run.epoch,
+        "iter": run.iter,
+        "max_epochs": run.max_epochs,
+        "max_iters": run.max_iters,
+        "rate": _number(run.rate),
+        "eta_s": _number(run.eta_s),
+        "scalars": {
+            key: {"value": _number(scalar.value), "count": _number(scalar.count), "updates": scalar.updates}
+            for key, scalar in run.scalars.items()
+        },
+        "infos": {key: _number(info) for key, info in run.infos.items() if _is_simple(info)},
+        "unshared": run.unshared,
+    }
+
+
+def _is_simple(info: object) -> bool:
+    return info is None or isinstance(info, int | float) or (isinstance(info, str) and len(info) <= _LONGEST_TEXT)
+
+
+def _number(value: Any) -> Any:
+    """Return a value as JSON can say it: it has no NaN and no infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,9 +11,8 @@ from rich.cells import cell_len
 from runtimeinfo.board import layout, make_board_folder
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import Moment, Run, Runs
-from runtimeinfo_adapters.top._canvas import Canvas
-from runtimeinfo_adapters.top._json import document, line
-from runtimeinfo_adapters.top._picture import picture
+from runtimeinfo_adapters.top._draw import Canvas, picture
+from runtimeinfo_adapters.top._show import document, line
 
 MUTATED = 400
 

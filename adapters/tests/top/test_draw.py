@@ -1,3 +1,5 @@
+"""x"""
+
 from __future__ import annotations
 
 import io
@@ -6,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
 from runtimeinfo.board import BoardScalar
 from runtimeinfo_adapters.top import Run
-from runtimeinfo_adapters.top._canvas import Canvas
-from runtimeinfo_adapters.top._glyphs import ASCII, UNICODE, Glyphs
-from runtimeinfo_adapters.top._picture import picture
+from runtimeinfo_adapters.top._draw import ASCII, UNICODE, Canvas, Glyphs, picture, sparkline
 
 COURSES = {"train/lr": (0.1, 0.01), "train/loss": (4.0, 2.0, 1.0), "val/acc": (0.25, 0.75)}
 
@@ -184,3 +186,34 @@ def test_scalars_that_have_no_place_are_counted_and_learning_rates_first() -> No
 def test_a_value_that_is_none_is_seen_to_be_so() -> None:
     (loss,) = drawn(make(courses={"train/loss": (1.0, 2.0, math.nan)}))[4:]
     assert loss.split() == ["loss", "nan", "▁█!"]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([], ""),
+        ([1.0], "▄"),
+        ([1.0, 1.0], "▄▄"),
+        ([0.0, 7.0], "▁█"),
+        ([7.0, 0.0, math.inf, -math.inf, math.nan], "█▁!!!"),
+        ([math.nan], "!"),
+        ([-1.7e308, 1.7e308], "▁█"),
+        ([0.0] * 50 + [1.0] * 50, "▁▁▁▁▁█████"),
+        ([1.0] * 99 + [math.nan], "▄▄▄▄▄▄▄▄▄!"),
+    ],
+)
+def test_a_curve(values: list[float], shown: str) -> None:
+    assert sparkline(values, width=10) == shown
+
+
+def test_a_terminal_without_blocks() -> None:
+    assert sparkline([0.0, 6.0, math.nan], 10, ASCII) == "_#!"
+    assert sparkline([1.0], width=0) == ""
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(st.lists(st.floats()), st.integers(0, 30))
+def test_whatever_the_values_are_it_fits(values: list[float], width: int) -> None:
+    shown = sparkline(values, width)
+    assert len(shown) == min(len(values), width)
+    assert set(shown) <= set(UNICODE.levels + UNICODE.broken)

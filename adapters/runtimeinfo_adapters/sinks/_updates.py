@@ -1,4 +1,4 @@
-"""How far the history of a scalar had come."""
+"""Scalars of a hub that were updated since they were last written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import weakref
 from typing import Any
 
-from runtimeinfo import ScalarHistory
+from runtimeinfo import MessageHub, ScalarHistory
 from runtimeinfo_adapters.hub._scalar_history import update_count
 
 
@@ -83,3 +83,68 @@ def _latest(history: ScalarHistory, length: int) -> float | None:
 
 def _is_same(one: float | None, other: float | None) -> bool:
     return one == other or (one != one and other != other)  # one NaN is as good as another
+
+
+class News:
+    """Knows for each scalar of a hub how far it has been taken.
+
+    What the hub holds at the beginning is no news.
+
+    Args:
+        hub: The hub.
+
+    Example:
+        >>> from runtimeinfo_adapters import MessageHub
+        >>> hub = MessageHub("news")
+        >>> news = News(hub)
+        >>> hub.update_scalar("train/loss", 0.5)
+        >>> [(key, updates) for key, _, updates in news.take()]
+        [('train/loss', 1)]
+        >>> news.take()
+        []
+    """
+
+    def __init__(self, hub: MessageHub) -> None:
+        self.hub: MessageHub = hub
+        self._marks: dict[str, Mark] = {key: Mark(history) for key, history in hub.log_scalars.items()}
+        self._held: dict[str, Mark] = {}
+
+    def skip_loaded(self) -> None:
+        """Let histories that were replaced meanwhile count as old: a checkpoint was loaded.
+
+        One that counts its updates knows better, and is left alone.
+        """
+        for key, history in self.hub.log_scalars.items():
+            mark = self._marks.get(key)
+            if not counts_updates(history) and (mark is None or not mark.is_of(history)):
+                self._marks[key] = Mark(history)
+
+    def hold(self) -> None:
+        """Keep the news of now for the next `take` without `only_since_hold`."""
+        self._held = {
+            key: Mark(history)
+            for key, history in self.hub.log_scalars.items()
+            if self._updates(self._marks.get(key), history)
+        }
+
+    def take(self, *, only_since_hold: bool = False) -> list[tuple[str, ScalarHistory, int]]:
+        """Return each scalar that was updated, with its history and the number of updates; from now on it is old.
+
+        Args:
+            only_since_hold: Whether what was held stays news.
+        """
+        taken: list[tuple[str, ScalarHistory, int]] = []
+        for key, history in self.hub.log_scalars.items():
+            mark = self._marks.get(key)
+            if only_since_hold:
+                mark = self._held.get(key, mark)
+            updates = self._updates(mark, history)
+            if updates:
+                self._marks[key] = Mark(history)
+                self._held.pop(key, None)
+                taken.append((key, history, updates))
+        return taken
+
+    @staticmethod
+    def _updates(mark: Mark | None, history: ScalarHistory) -> int:
+        return updates_of(history) if mark is None else mark.updates_of(history)

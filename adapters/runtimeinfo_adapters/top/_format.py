@@ -1,0 +1,206 @@
+"""Facts about a run as short texts."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable
+
+from runtimeinfo_adapters.top._watch import Run
+
+STATUS_STYLES = {"live": "green", "stalled": "yellow", "ended": "blue", "dead": "red", "damaged": "magenta"}
+
+
+def status(run: Run) -> str:
+    """Return the state of a run, in which one that stalls is no longer simply live."""
+    return "stalled" if run.is_stalled else run.state
+
+
+def name_text(run: Run, *, is_ascii: bool = False) -> str:
+    """Return what a run is called: the name of its experiment, or else its process."""
+    return printable(run.experiment_name or f"pid {run.pid}", is_ascii=is_ascii)
+
+
+def stage_text(run: Run, *, is_ascii: bool = False) -> str:
+    """Return the stage of a run, or nothing outside of them."""
+    return printable(run.loop_stage or "", is_ascii=is_ascii)[:12]
+
+
+def status_text(run: Run) -> str:
+    """Return when a run was heard of last, and what is wrong with it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> status_text(Run(Path("4711-0.board"), 4711, "live", is_stalled=True, age_s=45.0))
+        'stalled: no update for 45 s'
+    """
+    age = format_age(run.age_s or 0.0)
+    if run.state == "damaged":
+        return "damaged"
+    if run.state == "live":
+        return f"stalled: no update for {age}" if run.is_stalled else f"{age} ago"
+    return f"{run.state}, {age} ago"
+
+
+def epoch_text(run: Run) -> str:
+    """Return how many epochs are done, and of how many.
+
+    Not the number of the one that runs: whether a validation is in an epoch or after it, no board tells.
+
+    Example:
+        >>> from pathlib import Path
+        >>> epoch_text(Run(Path("4711-0.board"), 4711, "live", loop_stage="train", epoch=2, max_epochs=10))
+        '2/10'
+    """
+    return "" if run.epoch is None else _of(run.epoch, run.max_epochs)
+
+
+def iterations_text(run: Run) -> str:
+    """Return how many iterations are done, and of how many."""
+    return "" if run.iter is None else _of(run.iter, run.max_iters)
+
+
+def fraction(done: int | None, total: int | None) -> float | None:
+    """Return which part is done, from 0 to 1; None if that is not known."""
+    if done is None or total is None or total <= 0:
+        return None
+    return min(max(done, 0), total) / total
+
+
+def percent_text(run: Run) -> str:
+    """Return which part of the iterations is done."""
+    done = fraction(run.iter, run.max_iters)
+    return "" if done is None else f"{int(done * 100)}%"
+
+
+def rate_text(run: Run) -> str:
+    """Return how fast a run is."""
+    return format_rate(run.rate) if run.rate else ""
+
+
+def eta_text(run: Run) -> str:
+    """Return how long the rest takes."""
+    return "" if run.eta_s is None else format_duration(run.eta_s)
+
+
+def _of(number: int, total: int | None) -> str:
+    return format_count(number) if total is None else f"{format_count(number)}/{format_count(total)}"
+
+
+_LONGEST = 200
+_LARGEST = 10**9
+
+
+def printable(text: str, *, is_ascii: bool = False) -> str:
+    r"""Return a text in which there is nothing that a terminal obeys, or cannot show: that is written as an escape.
+
+    Args:
+        text: Somebody else's text.
+        is_ascii: Whether the terminal can show nothing but ASCII.
+
+    Example:
+        >>> print(printable("red \x1b[31m alert\n"))
+        red \x1b[31m alert\n
+    """
+    shown = unicodedata.normalize("NFC", text[:_LONGEST])
+    return "".join(
+        each if each.isprintable() and (each.isascii() or not is_ascii) else _escaped(each) for each in shown
+    )
+
+
+def format_value(number: float) -> str:
+    """Return a number with four digits that count.
+
+    Example:
+        >>> format_value(0.123456), format_value(1e-7), format_value(float("nan")), format_value(3)
+        ('0.1235', '1e-07', 'nan', '3')
+    """
+    return f"{number:.4g}"
+
+
+def format_count(number: int) -> str:
+    """Return a counter.
+
+    Example:
+        >>> format_count(1200), format_count(10**15)
+        ('1200', '1e+15')
+    """
+    return str(number) if -_LARGEST < number < _LARGEST else f"{float(number):.3g}"
+
+
+def format_rate(per_second: float) -> str:
+    """Return a rate, for a slow one how long an iteration takes.
+
+    Example:
+        >>> format_rate(49.83), format_rate(1234.5), format_rate(0.25)
+        ('49.8 it/s', '1234 it/s', '4.0 s/it')
+    """
+    if 0 < per_second < 1:
+        return f"{1 / per_second:.1f} s/it" if per_second > 1e-3 else f"{format_duration(1 / per_second)}/it"
+    return f"{per_second:.1f} it/s" if per_second < 1000 else f"{per_second:.4g} it/s"
+
+
+def format_duration(seconds: float) -> str:
+    """Return how long something takes.
+
+    Example:
+        >>> format_duration(7.2), format_duration(76), format_duration(3_700), format_duration(200_000)
+        ('0:07', '1:16', '1:01:40', '2 d 7 h')
+    """
+    if not 0 <= seconds < 1e11:
+        return "?"
+    whole = math.ceil(seconds) if seconds < 1 else round(seconds)
+    minutes, whole = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
+
+
+def format_age(seconds: float) -> str:
+    """Return how long ago something was.
+
+    Example:
+        >>> format_age(0.04), format_age(12.3), format_age(200), format_age(7_300), format_age(200_000)
+        ('0.0 s', '12 s', '3 min', '2 h', '2 d')
+    """
+    for limit, unit, name in ((10, 1, ""), (120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h")):
+        if seconds < limit:
+            return f"{seconds:.1f} s" if not name else f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def _escaped(character: str) -> str:
+    # Some blanks that are not printable to Python are harmless, and common in names that were pasted.
+    return " " if unicodedata.category(character) == "Zs" else ascii(character)[1:-1]
+
+
+def shown_scalars(keys: Iterable[str]) -> list[str]:
+    """Return the keys of scalars in the order in which they are shown.
+
+    Learning rates come first: what begins with ``train/lr``, or, if there is none, what has ``lr`` in its last part.
+    Then what belongs to training, to validation and to testing, then everything else; of each first what has ``loss``
+    in its name, and otherwise as it was first published.
+
+    Example:
+        >>> shown_scalars(["val/acc", "time", "train/time", "train/loss", "train/lr"])
+        ['train/lr', 'train/loss', 'train/time', 'val/acc', 'time']
+    """
+    all_keys = list(keys)
+    rates = learning_rates(all_keys)
+    stages = ("train/", "val/", "test/")
+
+    def place(key: str) -> tuple[int, bool]:
+        if key in rates:
+            return -1, False
+        stage = next((index for index, stage in enumerate(stages) if key.startswith(stage)), len(stages))
+        return stage, "loss" not in key
+
+    return sorted(all_keys, key=place)
+
+
+def learning_rates(keys: Iterable[str]) -> set[str]:
+    """Return which of the keys are those of learning rates."""
+    all_keys = list(keys)
+    usual = {key for key in all_keys if key.startswith("train/lr")}
+    return usual or {key for key in all_keys if "lr" in key.rpartition("/")[2]}

@@ -1,0 +1,495 @@
+"""x"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtimeinfo import BoardError, use_hub
+from runtimeinfo.board import BoardSnapshot, layout, make_board_folder, read_board
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters.top import Moment, Runs
+from runtimeinfo_adapters.top._watch import Course, HeldBoard, Pace, RunView
+
+DIES = """
+import os, signal
+from runtimeinfo_adapters import MessageHub
+hub = MessageHub("dies", runtime_info={"experiment_name": "dies", "iter": 7})
+hub.share()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@contextmanager
+def shared(name: str, **infos: Any) -> Iterator[MessageHub]:
+    hub = MessageHub(name, runtime_info={"experiment_name": name, **infos})
+    hub.share()
+    try:
+        yield hub
+    finally:
+        hub.unshare()
+
+
+def later(seconds: float) -> Moment:
+    now = Moment.now()
+    return Moment(now.at + seconds, now.wall_ns + round(seconds * 1e9))
+
+
+def told(runs: Runs, now: Moment | None = None) -> list[tuple[str | None, str]]:
+    return [(run.experiment_name, run.state) for run in runs.look(now)]
+
+
+@pytest.fixture
+def image() -> bytes:
+    with shared("image", epoch=1) as hub:
+        assert hub.board_path is not None
+        return hub.board_path.read_bytes()
+
+
+@pytest.fixture
+def put() -> Callable[[str, bytes], Path]:
+    def put(name: str, content: bytes, age_s: float = 60) -> Path:
+        path = make_board_folder() / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        then = Moment.now().wall_ns - round(age_s * 1e9)
+        os.utime(path, ns=(then, then))
+        return path
+
+    return put
+
+
+def with_cell(image: bytes, cell: int, value: int) -> bytes:
+    at = cell * layout.CELL
+    return image[:at] + value.to_bytes(layout.CELL, sys.byteorder, signed=True) + image[at + layout.CELL :]
+
+
+def test_nobody_has_ever_run(folder: Path) -> None:
+    assert Runs().look() == []
+    assert not folder.exists()
+
+
+def test_the_latest_run_comes_first() -> None:
+    with shared("one"), shared("two"), use_hub(MessageHub("three")):
+        found = Runs().look()
+    assert [run.experiment_name for run in found] == [None, "two", "one"]
+    assert [run.is_current for run in found] == [True, False, False]
+    assert {run.pid for run in found} == {os.getpid()}
+
+
+def test_what_a_run_said_last_is_known_after_it_has_taken_its_board_away() -> None:
+    runs = Runs()
+    with shared("one", iter=1) as hub:
+        path = hub.board_path
+        assert told(runs) == [("one", "live")]
+        hub.update_info("iter", 2)
+        hub.update_scalar("val/acc", 0.9)
+        hub.update_info("loop_stage", "val")
+    (run,) = runs.look()
+    assert (run.state, run.iter, run.scalars["val/acc"].value) == ("ended", 2, 0.9)
+    assert run.path == path
+    assert told(runs, later(7)) == [("one", "ended")]
+    assert told(runs, later(9)) == []
+
+
+def test_a_run_that_follows_in_the_same_place_is_another_one() -> None:
+    runs = Runs()
+    with shared("one") as hub:
+        first = hub.board_path
+        told(runs)
+    with shared("two") as hub:
+        assert hub.board_path == first
+        assert told(runs) == [("two", "live"), ("one", "ended")]
+
+
+def test_a_run_whose_process_was_killed_is_dead_and_stays_so_until_the_next_run_clears_it_away() -> None:
+    subprocess.run([sys.executable, "-c", DIES], check=False)
+    runs = Runs()
+    assert told(runs) == told(runs, later(100)) == [("dies", "dead")]
+    with shared("next"):
+        assert told(runs, later(101)) == [("next", "live"), ("dies", "dead")]
+    assert told(runs, later(110)) == [("next", "ended")]
+
+
+def test_runs_of_one_process_alone() -> None:
+    with shared("ours"):
+        assert told(Runs(pid=os.getpid())) == [("ours", "live")]
+        assert told(Runs(pid=os.getppid())) == []
+
+
+def test_a_run_in_another_container(image: bytes, put: Any) -> None:
+    put("1-0.board", with_cell(image, layout.PID_NAMESPACE, 4711))
+    (run,) = Runs().look()
+    assert (run.is_elsewhere, run.state) == (True, "live")
+    put("1-0.board", image)
+    (run,) = Runs().look()
+    assert not run.is_elsewhere
+
+
+# -- boards that are none
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda image: b"", "1-0.board is no board to be trusted: it has 0 bytes, where a board has 65,536. Remove it"),
+        (lambda image: bytes(layout.SIZE), "1-0.board cannot be read: it does not begin like a board"),
+        (
+            lambda image: with_cell(image, layout.ENTRIES, 999),
+            "the board 1-0.board is damaged: it says that it has 999",
+        ),
+    ],
+)
+def test_a_damaged_board_is_told_of(image: bytes, put: Any, content: Any, message: str) -> None:
+    put("1-0.board", content(image))
+    with shared("one"):
+        run, damaged = Runs().look()
+    assert (run.state, damaged.state, damaged.pid) == ("live", "damaged", 1)
+    assert damaged.error is not None
+    assert damaged.error.startswith(message)
+
+
+def test_a_link_and_a_pipe_are_damaged_boards(put: Any, image: bytes) -> None:
+    target = put("somewhere", image)
+    folder = make_board_folder()
+    (folder / "1-0.board").symlink_to(target)
+    os.mkfifo(folder / "2-0.board", mode=0o600)
+    for path in (folder / "1-0.board", folder / "2-0.board"):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    assert [run.state for run in Runs().look()] == ["damaged", "damaged"]
+
+
+def test_a_board_that_is_being_made_is_not_called_damaged(put: Any) -> None:
+    put("1-0.board", b"", age_s=0)
+    runs = Runs()
+    assert runs.look() == []
+    assert [run.state for run in runs.look(later(3))] == ["damaged"]
+
+
+def test_a_board_that_is_damaged_while_it_is_watched_and_is_right_again(put: Any, image: bytes) -> None:
+    runs = Runs()
+    put("1-0.board", image)
+    assert told(runs) == [("image", "live")]
+    put("1-0.board", image[:-1])
+    assert told(runs) == [(None, "damaged")]
+    put("1-0.board", image)
+    assert told(runs) == [(None, "damaged")]  # it is read now and then only
+    assert told(runs, later(6)) == [("image", "live")]
+    (make_board_folder() / "1-0.board").unlink()
+    assert told(runs, later(7)) == [("image", "ended")]
+
+
+def test_a_writer_that_was_stopped_amid_a_write_is_waited_for_only_now_and_then(
+    put: Any, image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+
+    def read(path: Path) -> BoardSnapshot:
+        reads.append(path)
+        return read_board(path)
+
+    monkeypatch.setattr("runtimeinfo_adapters.top._watch.read_board", read)
+    put("1-0.board", with_cell(image, layout.SEQUENCE, 7))
+    runs = Runs()
+    for _ in range(3):
+        assert told(runs) == [("image", "live")]
+    assert len(reads) == 1
+    assert told(runs, later(6)) == [("image", "live")]
+    assert len(reads) == 2
+
+
+def test_a_folder_that_is_open_to_others_is_not_read(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    with pytest.raises(BoardError, match="is open to others"):
+        Runs().look()
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    runs = Runs()
+    for number in range(10):
+        with shared(f"run {number}"):
+            runs.look()
+    runs.look()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+TRAINS = {"loop_stage": "train", "max_iters": 100}
+
+
+def watched(at: Any, board: Any, times: range, step: float = 1.0, **about: Any) -> RunView:
+    """Return a view of a run that does an iteration a step, and is looked at after each."""
+    view = RunView(board(times.start * step, iter=0, **TRAINS), at(times.start * step), **about)
+    for number in times[1:]:
+        view.see(board(number * step, iter=number, **TRAINS), at(number * step))
+    return view
+
+
+def test_a_run_that_has_said_nothing_yet(at: Any, board: Any) -> None:
+    run = RunView(board(), at(0.5)).run(at(0.5))
+    assert (run.state, run.is_stalled, run.experiment_name, run.loop_stage) == ("live", False, None, None)
+    assert (run.epoch, run.iter, run.max_epochs, run.max_iters, run.rate, run.eta_s) == (None,) * 6
+    assert run.age_s == pytest.approx(0.5)
+
+
+def test_rate_and_what_is_left(at: Any, board: Any) -> None:
+    run = watched(at, board, range(11)).run(at(10))
+    assert (run.iter, run.rate, run.eta_s) == (10, 1.0, 90.0)
+
+
+@pytest.mark.parametrize("last", [{"max_iters": None}, {"max_iters": 5}, {"iter": None}])
+def test_what_is_left_is_not_known(at: Any, board: Any, last: dict[str, Any]) -> None:
+    view = watched(at, board, range(11))
+    view.see(board(11, **({"iter": 11} | TRAINS | last)), at(11))
+    assert view.run(at(11)).eta_s is None
+
+
+@pytest.mark.parametrize("odd", [True, 1.5, "7", math.nan, (1,), 10**400])
+def test_a_counter_that_is_none_is_not_known(at: Any, board: Any, odd: Any) -> None:
+    infos = {"iter": odd, "epoch": odd, "max_iters": odd, "max_epochs": odd, "experiment_name": 5, "loop_stage": ()}
+    run = RunView(board(**infos), at(0)).run(at(0))
+    assert (run.epoch, run.iter, run.max_epochs, run.max_iters) == (None,) * 4
+    assert (run.experiment_name, run.loop_stage) == (None, None)
+
+
+def test_counters_without_reason(at: Any, board: Any) -> None:
+    view = RunView(board(0, iter=-(2**62), **TRAINS), at(0))
+    for second in range(1, 4):
+        view.see(board(second, iter=2**62 + second, **TRAINS), at(second))
+    run = view.run(at(4))
+    assert (run.iter, run.eta_s) == (2**62 + 3, None)
+
+
+# -- the age
+
+
+def test_the_age_grows_until_the_next_write(at: Any, board: Any) -> None:
+    view = RunView(board(0), at(2))
+    assert view.run(at(5)).age_s == pytest.approx(5)
+    view.see(board(5.5), at(6))
+    assert view.run(at(7)).age_s == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("wrong", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_changes_no_age(at: Any, board: Any, wrong: float) -> None:
+    view = RunView(board(0), at(0))
+    assert view.run(at(3, wrong)).age_s == pytest.approx(3)
+    view.see(board(4 + wrong), at(4.5, wrong))
+    assert view.run(at(5, wrong)).age_s == pytest.approx(1)
+    view.see(board(6), at(6.5, wrong))  # it was written since the last look, whatever the clocks say
+    assert 0 <= view.run(at(6.5, wrong)).age_s <= 2
+
+
+def test_what_was_written_in_the_future_is_new_and_grows_old(at: Any, board: Any) -> None:
+    view = RunView(board(9999), at(0))
+    assert view.run(at(0)).age_s == 0
+    assert view.run(at(31)).age_s == pytest.approx(31)
+
+
+# -- stalled
+
+
+def test_it_stalls_once_it_is_silent_for_long(at: Any, board: Any) -> None:
+    view = watched(at, board, range(11))
+    assert [view.run(at(second)).is_stalled for second in (10, 39, 41)] == [False, False, True]
+    stalled = view.run(at(41))
+    assert (stalled.state, stalled.rate, stalled.eta_s) == ("live", None, None)
+    view.see(board(42, iter=11, **TRAINS), at(42))
+    assert not view.run(at(42)).is_stalled
+
+
+def test_a_slow_run_is_given_ten_of_its_pauses(at: Any, board: Any) -> None:
+    view = watched(at, board, range(11), step=20)
+    assert [view.run(at(200 + second)).is_stalled for second in (190, 210)] == [False, True]
+
+
+def test_at_the_first_look_the_pauses_are_known_from_what_was_written(at: Any, board: Any) -> None:
+    slow = board(200, scalars={"train/loss": (0.5, 10)}, **TRAINS)
+    fast = board(200, scalars={"train/loss": (0.5, 1000)}, **TRAINS)
+    assert not RunView(slow, at(300)).run(at(300)).is_stalled
+    assert RunView(fast, at(300)).run(at(300)).is_stalled
+
+
+@pytest.mark.parametrize("stage", ["val", "test", None])
+def test_outside_of_training_it_is_given_more_time(at: Any, board: Any, stage: str | None) -> None:
+    view = RunView(board(0, loop_stage=stage), at(0))
+    assert [view.run(at(second)).is_stalled for second in (599, 601)] == [False, True]
+
+
+def test_how_long_it_takes_to_stall_can_be_said(at: Any, board: Any) -> None:
+    view = watched(at, board, range(1), stalled_after=2.0)
+    assert [view.run(at(second)).is_stalled for second in (1.9, 2.1)] == [False, True]
+
+
+@pytest.mark.parametrize("state", ["ended", "dead"])
+def test_what_is_over_does_not_stall(at: Any, board: Any, state: str) -> None:
+    view = watched(at, board, range(11))
+    view.see(board(10, state=state, iter=10, **TRAINS), at(11))
+    run = view.run(at(999))
+    assert (run.state, run.is_stalled, run.rate, run.eta_s) == (state, False, None, None)
+    assert not view.wants_rate
+
+
+# -- scalars
+
+
+def test_how_scalars_went(at: Any, board: Any) -> None:
+    view = RunView(board(0, scalars={"train/loss": (3.0, 1)}), at(0))
+    view.see(board(1, scalars={"train/loss": (2.0, 5), "val/acc": (math.nan, 1)}), at(1))
+    run = view.run(at(1))
+    assert run.courses["train/loss"] == (3.0, 2.0)
+    assert repr(run.courses["val/acc"]) == "(nan,)"
+    view.see(board(2, scalars={"val/acc": (0.5, 2)}), at(2))  # the hub has forgotten the other
+    assert view.run(at(2)).courses.keys() == {"val/acc"}
+
+
+def test_what_found_no_place_is_counted(at: Any, board: Any) -> None:
+    run = RunView(board(0, unshared=frozenset({"picture"}), unshared_numbers=2), at(0)).run(at(0))
+    assert run.unshared == 3
+
+
+def test_it_takes_two_moves_since_the_first_one_was_not_seen_to_begin() -> None:
+    pace = Pace()
+    rates = []
+    for second, iter in enumerate([5, 5, 7, 7, 9]):
+        pace.see(float(second), iter)
+        rates.append(pace.rate(float(second)))
+    assert rates == [None, None, None, None, 1.0]
+    assert pace.span == 2.0
+
+
+def test_slow_iterations_are_timed_from_move_to_move() -> None:
+    pace = Pace()
+    for tick in range(4 * 60):  # four looks a second, an iteration every 20 seconds
+        pace.see(tick / 4, tick // 80)
+    assert pace.rate(239 / 4) == pytest.approx(1 / 20)
+
+
+def test_it_is_that_of_the_last_15_seconds() -> None:
+    pace = Pace()
+    iter = 0
+    for second in range(100):
+        iter += 10 if second < 50 else 2
+        pace.see(float(second), iter)
+    assert pace.rate(99.0) == pytest.approx(2.0)
+
+
+def test_an_iteration_that_hangs_makes_itself_felt() -> None:
+    pace = Pace()
+    for second in range(5):
+        pace.see(float(second), second)
+    assert pace.rate(4.0) == 1.0
+    assert pace.rate(99.0) == pytest.approx(4 / 98)
+
+
+def test_a_validation_does_not_count() -> None:
+    pace = Pace()
+    for second in range(4):
+        pace.see(float(second), 10 * second)
+    for second in range(4, 100):
+        pace.see(float(second), None)
+        assert pace.rate(float(second)) == 10.0
+    for second in range(100, 103):
+        pace.see(float(second), 10 * (second - 96))
+        assert pace.rate(float(second)) == 10.0
+
+
+def test_a_counter_that_begins_anew_is_another_training() -> None:
+    pace = Pace()
+    for second in range(4):
+        pace.see(float(second), 10 * second)
+    pace.see(4.0, 0)
+    assert pace.rate(4.0) is None
+    pace.see(5.0, 1)
+    pace.see(6.0, 2)
+    assert pace.rate(6.0) == 1.0
+
+
+def test_looks_at_the_same_moment_are_no_division_by_zero() -> None:
+    pace = Pace()
+    for iter in range(4):
+        pace.see(1.0, iter)
+    assert pace.rate(1.0) is None
+
+
+def test_a_value_that_is_published_twice_counts_twice() -> None:
+    course = Course()
+    for updates in (1, 2, 2, 3):
+        course.see(0.5, updates)
+    assert course.values == (0.5, 0.5, 0.5)
+
+
+def test_a_hub_that_does_not_count_shows_another_value() -> None:
+    course = Course()
+    for value in (0.5, math.nan, math.nan, 0.25):
+        course.see(value, 0)
+    assert repr(course.values) == "(0.5, nan, 0.25)"
+
+
+def test_a_long_time_is_kept_in_little_memory_from_its_beginning_to_its_end() -> None:
+    course = Course()
+    longest = 0
+    for updates in range(10_000):
+        course.see(float(updates), updates)
+        longest = max(longest, len(course.values))
+    assert longest <= 128
+    assert course.values[0] < 200
+    assert course.values[-1] > 9_800
+    assert list(course.values) == sorted(course.values)
+
+
+def test_the_largest_numbers_do_not_overflow() -> None:
+    course = Course()
+    for updates in range(1_000):
+        course.see(1.7e308, updates)
+    assert course.values[0] == pytest.approx(1.7e308)
+
+
+@pytest.fixture
+def board_file() -> Path:
+    """A board that was taken away, and put back."""
+    hub = MessageHub("held", runtime_info={"epoch": 3})
+    image = hub.share().path.read_bytes()
+    hub.unshare()
+    path = make_board_folder() / "1-0.board"
+    path.touch(mode=0o600)
+    path.write_bytes(image)
+    return path
+
+
+def test_what_it_says_last_is_read_after_it_is_gone(board_file: Path) -> None:
+    held = HeldBoard(board_file)
+    board_file.unlink()
+    assert held.last_words().infos == {"epoch": 3}
+    held.close()
+
+
+def test_what_has_become_of_it_may_be_damage(board_file: Path) -> None:
+    held = HeldBoard(board_file)
+    with board_file.open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(BoardError, match="has 100 bytes"):
+        held.last_words()
+    held.close()
+
+
+def test_neither_a_link_nor_a_pipe_nor_a_folder_is_opened(board_file: Path) -> None:
+    link, pipe, folder = (board_file.with_name(name) for name in ("2-0.board", "3-0.board", "4-0.board"))
+    link.symlink_to(board_file)
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path in (link, board_file.with_name("5-0.board")):
+        with pytest.raises(BoardError, match="cannot be opened"):
+            HeldBoard(path)
+    for path in (pipe, folder):
+        with pytest.raises(BoardError, match="is no plain file"):
+            HeldBoard(path).last_words()
