@@ -163,7 +163,7 @@ class MessageHub(NamedInstances):
             self._tensors.refresh(key)
         board = self._sharing.board
         if board is not None:
-            board.follow(key)
+            board.refresh(key)
         return value
 
     @property
@@ -480,7 +480,7 @@ class MessageHub(NamedInstances):
             self._tensors.refresh_all()
         board = self._sharing.board
         if board is not None:
-            board.follow_all()
+            board.refresh_all()
 
     def _replace_by(self, hub: Any) -> None:
         """Take over a whole hub: one of ours, or one that mmengine pickled."""

@@ -1,6 +1,7 @@
-"""Sharing a hub with other processes: the writer's side of `runtimeinfo.board`."""
+"""Sharing a hub with other processes: the writer of the boards that `runtimeinfo.board` reads."""
 
-from runtimeinfo_adapters.sharing._board import Board as Board
-from runtimeinfo_adapters.sharing._sharing import SHARE_VARIABLE as SHARE_VARIABLE
-from runtimeinfo_adapters.sharing._sharing import Sharing as Sharing
-from runtimeinfo_adapters.sharing._sharing_hook import SharingHook as SharingHook
+from runtimeinfo_adapters.sharing._board import Board
+from runtimeinfo_adapters.sharing._sharing import SHARE_VARIABLE, Sharing
+from runtimeinfo_adapters.sharing._sharing_hook import SharingHook
+
+__all__ = ["SHARE_VARIABLE", "Board", "Sharing", "SharingHook"]

@@ -1,4 +1,4 @@
-"""Sharing for a hub that cannot do it itself."""
+"""Share a hub that knows nothing of boards, such as mmengine's, by a hook."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, cast
 
-from runtimeinfo import MessageHub
-from runtimeinfo import ScalarHistory as AnyHistory
+from runtimeinfo import MessageHub, ScalarHistory
 from runtimeinfo.authoring import SupportsSharing, on_any_event
 from runtimeinfo.board import layout
 from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters.sharing._board import Board, Latest
 from runtimeinfo_adapters.sharing._sharing import Sharing
 
-# Beyond that a float tells nothing of a count.
+# Beyond that, dividing two floats tells nothing about a count.
 _INEXACT = 1e300
 _ROUNDING = 1e-9
 
 
-class LiveInfos(Mapping[str, Any]):
-    """The infos of any hub, as they are at any time.
+class InfosView(Mapping[str, Any]):
+    """A live view of the infos of any hub.
 
     Args:
         hub: The hub.
@@ -40,8 +39,8 @@ class LiveInfos(Mapping[str, Any]):
         return len(self._hub.runtime_info)
 
 
-class LiveScalars(Mapping[str, "LatestOf"]):
-    """The latest values of any hub, likewise.
+class ScalarsView(Mapping[str, "HistoryView"]):
+    """A live view of the latest values of any hub.
 
     Args:
         hub: The hub.
@@ -49,13 +48,13 @@ class LiveScalars(Mapping[str, "LatestOf"]):
 
     def __init__(self, hub: MessageHub) -> None:
         self._hub = hub
-        self._histories: dict[str, LatestOf] = {}
+        self._histories: dict[str, HistoryView] = {}
 
-    def __getitem__(self, key: str) -> LatestOf:
+    def __getitem__(self, key: str) -> HistoryView:
         history = self._hub.log_scalars[key]
         known = self._histories.get(key)
         if known is None or known.history is not history:
-            known = self._histories[key] = LatestOf(history)
+            known = self._histories[key] = HistoryView(history)
         return known
 
     def __iter__(self) -> Iterator[str]:
@@ -65,20 +64,20 @@ class LiveScalars(Mapping[str, "LatestOf"]):
         return len(self._hub.log_scalars)
 
 
-class LatestOf:
-    """Tells the latest value of any history by what the protocol has: not how often it was updated.
+class HistoryView:
+    """The latest value of any history, by the protocol's methods only. These do not tell how often it was updated.
 
     Args:
         history: The history.
     """
 
-    def __init__(self, history: AnyHistory) -> None:
+    def __init__(self, history: ScalarHistory) -> None:
         self.history = history
         self._last: tuple[float, float] | None = None
         self._changes = 0
 
     def latest(self) -> Latest | None:
-        """Return the latest value, and as its number how many other ones were seen here; None if there is none."""
+        """Return the latest value, and the number of changes seen here as its update; None if there is no value."""
         try:
             value, mean = cast("Any", self.history.current()), self.history.mean(1)
         except ValueError:  # it is empty
@@ -93,7 +92,7 @@ class LatestOf:
 
 
 def _samples(number: float, mean: float) -> float:
-    """Return the count of a value whose mean is known: the one over the other."""
+    """Return the count of a value whose mean is known: the value divided by the mean."""
     samples = number / mean if mean and math.isfinite(mean) and abs(number) < _INEXACT else 1.0
     return round(samples) if abs(samples - round(samples)) < _ROUNDING else samples
 
@@ -101,12 +100,12 @@ def _samples(number: float, mean: float) -> float:
 _ITERATION = {event for event, arguments in HOOK_POINTS.items() if "batch_idx" in arguments}
 
 
-@on_any_event(by="hear")
+@on_any_event(by="on_event")
 class SharingHook:
-    """Shares the runner's hub during each run, where the hub cannot do it itself: mmengine's cannot.
+    """Shares the runner's hub during each run if the hub cannot share itself, such as mmengine's.
 
-    What the hub holds after `RuntimeInfoHook` has published at an event is on the board before any other hook hears of
-    the event. The bundled adapters have it where their hub needs it.
+    At each event the board has what `RuntimeInfoHook` has published, before any other hook is called. The bundled
+    adapters add it where their hub needs it.
 
     Example:
         >>> from runtimeinfo import RuntimeInfoHook
@@ -118,7 +117,7 @@ class SharingHook:
     Source: SHARE-01, SHARE-03.
     """
 
-    # That of the hook that publishes: of two hooks with one priority, the one registered first runs first.
+    # The priority of the hook that publishes: of two hooks with one priority, the one registered first runs first.
     priority = "VERY_HIGH"
 
     def __init__(self) -> None:
@@ -127,8 +126,8 @@ class SharingHook:
         self._hub: Any = None
         self._written: dict[str, Any] = {}
 
-    def hear(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:  # noqa: ARG002
-        """Bring the board up to date."""
+    def on_event(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:  # noqa: ARG002
+        """Write to the board what has changed at an event."""
         if event == "before_run":
             self._begin(runner.message_hub)
         elif event == "after_run":
@@ -138,13 +137,13 @@ class SharingHook:
                 self._write_changed(self._sharing.board)
             else:
                 self._written = self._position()
-                self._sharing.board.follow_all()
+                self._sharing.board.refresh_all()
 
     def _begin(self, hub: Any) -> None:
-        self._end()  # a run that was left open
+        self._end()  # an earlier run that did not end
         if not isinstance(hub, SupportsSharing):
             self._hub = hub
-            self._sharing = Sharing(LiveInfos(hub), LiveScalars(hub), by_default=True)
+            self._sharing = Sharing(InfosView(hub), ScalarsView(hub), by_default=True)
             self._current.enter_context(self._sharing.while_current())
 
     def _end(self) -> None:
@@ -153,7 +152,7 @@ class SharingHook:
         self._written = {}
 
     def _write_changed(self, board: Board) -> None:
-        # As a rule it is iter alone: each of the others would bring all scalars along.
+        # Usually only iter has changed; writing another slot writes all scalars as well.
         before, self._written = self._written, self._position()
         for key, value in self._written.items():
             if key not in before or before[key] is not value:

@@ -13,15 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from runtimeinfo import BoardError
-from runtimeinfo.board import (
-    BoardScalar,
-    BoardSnapshot,
-    board_files,
-    open_unfollowed,
-    pid_in,
-    read_board,
-    read_open_board,
-)
+from runtimeinfo.board import BoardScalar, BoardSnapshot, board_files, pid_in, read_board
+from runtimeinfo.board._folder import open_unfollowed
+from runtimeinfo.board._snapshot import read_open_board
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def test_a_hub_that_keeps_integers_of_any_size_ends_no_training(value: float) ->
             return Latest(value, value, 1)
 
     board = Board({"epoch": 10**400}, {"train/loss": Keeps()})
-    board.follow_all()
+    board.refresh_all()
     found = read_board(board.path)
     board.close()
     assert found.infos == {"epoch": 10**400}

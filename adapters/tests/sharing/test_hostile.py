@@ -85,7 +85,7 @@ DAMAGE = {
     "space": (lambda image: set_cell(image, ENTRY + layout.SPACE, 9), "an entry of space 9"),
     "name": (lambda image: set_cell(image, ENTRY + layout.NAME_LENGTH, 2**40), "a name has 1099511627776 bytes"),
     "no name": (lambda image: set_cell(image, ENTRY + layout.NAME_LENGTH, 0), "a name has 0 bytes"),
-    "no UTF-8": (lambda image: set_cell(image, ENTRY + layout.NAME, -1), "a name is no UTF-8"),
+    "no UTF-8": (lambda image: set_cell(image, ENTRY + layout.NAME, -1), "a name is not UTF-8"),
     "json": (lambda image: image.replace(b"[[[", b"{{{"), "its JSON cannot be read"),
     "other json": (lambda image: image.replace(b"[[[", b"[[1"), "JSON"),
     "json length": (lambda image: set_cell(image, layout.INFO_LENGTH, 2**50), "bytes of JSON"),

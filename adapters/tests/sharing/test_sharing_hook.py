@@ -63,13 +63,13 @@ def test_it_ends_with_a_run_that_fails() -> None:
 def test_whatever_another_hub_holds_is_shown_and_ends_no_training(values: list[tuple[float, int]]) -> None:
     hub = SeedHub("odd")
     hook, runner = SharingHook(), type("Runner", (), {"message_hub": hub})()
-    hook.hear("before_run", runner, {})
+    hook.on_event("before_run", runner, {})
     for value, count in values:
         hub.update_scalar("loss", value, count)
-        hook.hear("before_train_epoch", runner, {})
+        hook.on_event("before_train_epoch", runner, {})
     (path,) = board_files()
     shown = read_board(path).scalars["loss"]
-    hook.hear("after_run", runner, {})
+    hook.on_event("after_run", runner, {})
     value, count = values[-1]
     assert shown.value == float(value) or math.isnan(value)
     if 1e-300 < abs(value) < 10:
@@ -83,10 +83,10 @@ def test_the_reference_hub_needs_none() -> None:
         assert sum(isinstance(hook, SharingHook) for hook in hooks) == needed
     hook = SharingHook()
     runner = type("Runner", (), {"message_hub": MessageHub("own")})()
-    hook.hear("before_run", runner, {})
+    hook.on_event("before_run", runner, {})
     assert board_files() == []
-    hook.hear("before_train_epoch", runner, {})
-    hook.hear("after_run", runner, {})
+    hook.on_event("before_train_epoch", runner, {})
+    hook.on_event("after_run", runner, {})
 
 
 def test_it_comes_after_whoever_publishes_in_whatever_order_they_are_given() -> None:

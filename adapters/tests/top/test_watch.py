@@ -140,7 +140,10 @@ def test_a_run_in_another_container(image: bytes, put: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda image: b"", "1-0.board is no board to be trusted: it has 0 bytes, where a board has 65,536. Remove it"),
+        (
+            lambda image: b"",
+            "1-0.board is not a board to be trusted: it has 0 bytes, where a board has 65,536. Remove it",
+        ),
         (lambda image: bytes(layout.SIZE), "1-0.board cannot be read: it does not begin like a board"),
         (
             lambda image: with_cell(image, layout.ENTRIES, 999),
@@ -491,5 +494,5 @@ def test_neither_a_link_nor_a_pipe_nor_a_folder_is_opened(board_file: Path) -> N
         with pytest.raises(BoardError, match="cannot be opened"):
             HeldBoard(path)
     for path in (pipe, folder):
-        with pytest.raises(BoardError, match="is no plain file"):
+        with pytest.raises(BoardError, match="is not a plain file"):
             HeldBoard(path).last_words()

@@ -18,7 +18,6 @@ from pathlib import Path
 from runtimeinfo._errors import BoardError
 from runtimeinfo.board.layout import CELL, IS_SIZE, IS_VERSION, MAGIC, SIZE, VERSION
 
-
 FOLDER_VARIABLE = "RUNTIMEINFO_FOLDER"
 """The environment variable that names another folder for boards."""
 

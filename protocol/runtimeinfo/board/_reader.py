@@ -1,4 +1,7 @@
-"""Reading the hub of another process, and finding its board."""
+"""Find the board of a process, and read its hub from another one.
+
+`BoardReader` maps the file: a read takes no lock and no system call.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +21,29 @@ from runtimeinfo.board._folder import board_files, board_folder, open_board, pid
 from runtimeinfo.board._snapshot import (
     BoardScalar,
     BoardSnapshot,
-    Texts,
-    damaged,
+    JsonInfos,
+    damage_error,
     entry_count,
     entry_key,
     entry_value,
     holds_value,
-    parse_texts,
+    json_length,
+    parse_json,
     read_board,
     slot_value,
-    text_length,
 )
 from runtimeinfo.board.process import is_writer_alive
 
 
 class Position(NamedTuple):
-    """Where a training is, all of one moment. None where it is not known.
+    """The position of a training, all of one moment. None means unknown.
 
     Attributes:
         loop_stage: ``"train"``, ``"val"``, ``"test"``, or None outside of them.
         epoch: Completed epochs.
         iter: Completed iterations.
-        max_epochs: How many epochs there will be.
-        max_iters: How many iterations there will be.
+        max_epochs: The number of epochs at the end.
+        max_iters: The number of iterations at the end.
     """
 
     loop_stage: str | None
@@ -55,7 +58,7 @@ class LatestValue:
 
     Args:
         key: The key of the scalar.
-        scalar: What the board says of it.
+        scalar: Its latest value.
         path: The board.
 
     Example:
@@ -82,7 +85,7 @@ class LatestValue:
 
     @property
     def update_count(self) -> int:
-        """How many values the scalar has had."""
+        """The number of values that the scalar has had."""
         return self._scalar.updates
 
     def current(self) -> float:
@@ -112,7 +115,7 @@ class LatestValue:
         """Return a statistic by its name: current, mean, min or max.
 
         Raises:
-            UnknownStatisticError: If it is another one: those that were registered are in the process that trains.
+            UnknownStatisticError: If it is another one: a registered statistic exists only in the process that trains.
             BoardError: As for `mean`.
         """
         if method_name not in ("current", "mean", "min", "max"):
@@ -138,29 +141,29 @@ class LatestValue:
 
 _T = TypeVar("_T")
 
-# A write takes a microsecond, and a writer may lose its processor in the middle of one. Longer than a look at the whole
-# board waits: that goes on without, while here an error ends a worker.
+# A write takes a microsecond, and a writer might lose its processor in the middle of one. The patience is greater than
+# that of a snapshot: an error here ends a worker, whereas a snapshot only says that it is not whole.
 _TRIES_AT_ONCE = 1000
 _PATIENCE_S = 1.0
 _PAUSE_S = 0.0001
 
 
 class UnsharedWarning(UserWarning):
-    """An info or a scalar of a run is not seen from other processes."""
+    """An info or a scalar of a run is not visible to other processes."""
 
 
 class BoardReader:
     """Reads a run's hub from any process of the same user: a worker, another terminal.
 
     It is small and can be pickled; the board is opened at the first use in each process. Reading an info costs a
-    fraction of a microsecond and takes no lock. Of a scalar there is the latest value. Once the run has ended, it goes
-    on giving what the run had last.
+    fraction of a microsecond and takes no lock. A scalar has its latest value only. Once the run has ended, the reader
+    keeps returning what the run had last.
 
     Args:
         path: The board, as `MessageHub.share` and `runtimeinfo.board.find_board` give it.
 
     Raises:
-        TypeError: If it is no path: `find_board` gives None where a process shares no run.
+        TypeError: If it is not a path: `find_board` returns None for a process that shares no run.
 
     Example:
         >>> from runtimeinfo_adapters import MessageHub
@@ -188,8 +191,8 @@ class BoardReader:
         self._floats: memoryview[float]
         # The first cell of each entry by its space and its name.
         self._index: dict[tuple[int, str], int] = {}
-        self._texts = Texts({}, frozenset())
-        self._texts_sequence = -1
+        self._json_infos = JsonInfos({}, frozenset())
+        self._json_sequence = -1
         self._warned: set[str] = set()
 
     @property
@@ -209,7 +212,7 @@ class BoardReader:
         return self._cells[layout.CURRENT] == 1
 
     def is_of(self, pid: int) -> bool:
-        """Tell whether the board is that of the process with an id now, in this container.
+        """Tell whether the board belongs to the process that has an id now, in this container.
 
         Raises:
             BoardError: As `get_info`.
@@ -224,7 +227,7 @@ class BoardReader:
         An info that found no place on the board gives the default as well, with one `UnsharedWarning` a key.
 
         Raises:
-            BoardError: If the board is not there, not to be trusted, or damaged.
+            BoardError: If the board does not exist, cannot be trusted, or is damaged.
 
         Source: SHARE-03.
         """
@@ -245,7 +248,7 @@ class BoardReader:
         """Return the latest value of a scalar, in the form of a history that holds one.
 
         Raises:
-            MissingScalarError: If nobody has published it, or it found no place on the board.
+            MissingScalarError: If it was not published, or found no place on the board.
             BoardError: As `get_info`.
 
         Source: SHARE-03.
@@ -265,7 +268,7 @@ class BoardReader:
         return LatestValue(key, BoardScalar(*found), self._path)
 
     def position(self) -> Position:
-        """Return where the training is, all of one moment, whatever the writer does meanwhile.
+        """Return the position of the training, all of one moment, whatever the writer does meanwhile.
 
         Raises:
             BoardError: As `get_info`, or if the writer was stopped amid a write.
@@ -275,7 +278,7 @@ class BoardReader:
         if self._map is None:
             self._open()
         slots = self._cells[layout.EPOCH : layout.LOOP_STAGE + 1]
-        (epoch, completed, max_epochs, max_iters, stage), _ = self._together(layout.SEQUENCE, slots.tolist)
+        (epoch, completed, max_epochs, max_iters, stage), _ = self._read_consistent(layout.SEQUENCE, slots.tolist)
         return Position(
             self._of_slot("loop_stage", layout.LOOP_STAGE, stage),
             epoch if epoch >= 0 else self._of_slot("epoch", layout.EPOCH, epoch),
@@ -285,13 +288,13 @@ class BoardReader:
         )
 
     def snapshot(self) -> BoardSnapshot:
-        """Return all that the board says now; see `read_board`."""
+        """Return everything on the board now; see `read_board`."""
         return read_board(self._path)
 
     def close(self) -> None:
-        """Let go of the board; the next use opens it again."""
+        """Close the board; the next use opens it again."""
         if self._map is not None:
-            # Unmapped with the last view of it: a thread that is reading has one, and so has a traceback.
+            # The file is unmapped with its last view: a thread that is reading has one, and so has a traceback.
             self._map = None
             del self._bytes, self._cells, self._floats
 
@@ -301,18 +304,16 @@ class BoardReader:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._path)!r})"
 
-    # -- how
-
     def _open(self) -> None:
         with open_board(self._path) as descriptor:
             try:
                 mapped = mmap.mmap(descriptor, layout.SIZE, prot=mmap.PROT_READ)
-            except (OSError, ValueError) as error:  # ValueError: it has shrunk since it was looked at
-                raise damaged(self._path, str(error)) from error
+            except (OSError, ValueError) as error:  # ValueError: it has shrunk since it was checked
+                raise damage_error(self._path, str(error)) from error
         view = memoryview(mapped)
         self._bytes, self._cells, self._floats = view, view.cast("q"), view.cast("d")
         self._index.clear()
-        self._texts_sequence = -1
+        self._json_sequence = -1
         self._map = mapped
 
     def _of_slot(self, key: str, slot: int, cell: int) -> Any:
@@ -324,13 +325,13 @@ class BoardReader:
         found = self._entry(layout.INFO, key)
         if found is not None:
             return found[0]
-        texts = self._current_texts()
-        if key in texts.infos:
-            return texts.infos[key]
-        if key in texts.unshared and key not in self._warned:
+        json_infos = self._current_json()
+        if key in json_infos.infos:
+            return json_infos.infos[key]
+        if key in json_infos.unshared and key not in self._warned:
             self._warned.add(key)
             warnings.warn(
-                f"info {key!r} is not seen from other processes, and the default is returned: it is no plain data, or "
+                f"info {key!r} is not seen from other processes, and the default is returned: it is not plain data, or "
                 f"takes more than {layout.MAX_INFO:,} bytes. Publish the part that is needed [SHARE-03]",
                 UnsharedWarning,
                 stacklevel=3,
@@ -338,7 +339,7 @@ class BoardReader:
         return default
 
     def _entry(self, space: int, name: str) -> tuple[float | bool, float, int] | None:
-        """Return value, count and updates of an entry, all of one moment; None if there is none, or it is free."""
+        """Return value, count and updates of an entry, all of one moment; None if it does not exist or is free."""
         cells, floats = self._cells, self._floats
         at = self._index.get((space, name))
         if at is None:
@@ -351,31 +352,31 @@ class BoardReader:
             kind, as_int, updates = cells[at + layout.KIND], cells[at + layout.VALUE], cells[at + layout.UPDATES]
             return kind, as_int, updates, floats[at + layout.VALUE], floats[at + layout.COUNT]
 
-        (kind, as_int, updates, as_float, count), _ = self._together(layout.SEQUENCE, read)
+        (kind, as_int, updates, as_float, count), _ = self._read_consistent(layout.SEQUENCE, read)
         return None if kind == layout.FREE else (entry_value(kind, as_int, as_float, self._path), count, updates)
 
     def _index_names(self) -> None:
-        """Learn the names that have come in since. An entry keeps its name for good."""
+        """Index the entries added since the last time. An entry never changes its name."""
         for index in range(len(self._index), entry_count(self._cells[layout.ENTRIES], self._path)):
             at = layout.entry_cell(index)
             key = entry_key(self._cells, self._bytes, at, self._path)
             if key in self._index:
-                raise damaged(self._path, f"it has {key[1]!r} twice")
+                raise damage_error(self._path, f"it has {key[1]!r} twice")
             self._index[key] = at
 
-    def _current_texts(self) -> Texts:
-        if self._cells[layout.INFO_SEQUENCE] != self._texts_sequence:
+    def _current_json(self) -> JsonInfos:
+        if self._cells[layout.INFO_SEQUENCE] != self._json_sequence:
 
             def read() -> bytes:
-                length = text_length(self._cells[layout.INFO_LENGTH], self._path)
+                length = json_length(self._cells[layout.INFO_LENGTH], self._path)
                 return bytes(self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + length])
 
-            raw, sequence = self._together(layout.INFO_SEQUENCE, read)
-            self._texts, self._texts_sequence = parse_texts(raw, self._path), sequence
-        return self._texts
+            raw, sequence = self._read_consistent(layout.INFO_SEQUENCE, read)
+            self._json_infos, self._json_sequence = parse_json(raw, self._path), sequence
+        return self._json_infos
 
-    def _together(self, sequence: int, read: Callable[[], _T]) -> tuple[_T, int]:
-        """Return what a function reads, all of one moment, and which one that is by the sequence.
+    def _read_consistent(self, sequence: int, read: Callable[[], _T]) -> tuple[_T, int]:
+        """Return what a function reads, all of one moment, and the sequence number of that moment.
 
         Raises:
             BoardError: If the writer was stopped amid a write.
@@ -393,7 +394,7 @@ class BoardReader:
         """Wait until the writer is done.
 
         Raises:
-            BoardError: If it does not come to an end.
+            BoardError: If the write does not end.
         """
         deadline = time.monotonic() + _PATIENCE_S
         while self._cells[sequence] & 1:
@@ -407,8 +408,8 @@ class BoardReader:
             time.sleep(_PAUSE_S)
 
 
-# The clock of a file system ticks every few milliseconds: a board made in the same tick as the last look does not
-# show in the folder's time.
+# The clock of a file system ticks every few milliseconds: a board made in the tick of the last look does not change
+# the folder's time.
 _TICK_NS = 100_000_000
 
 
@@ -416,10 +417,10 @@ def find_board(pid: int) -> Path | None:
     """Return the board of the run that a process entered last, or None if it shares none.
 
     Args:
-        pid: The process.
+        pid: The id of the process.
 
     Raises:
-        BoardError: If the folder is somebody else's, or open to others.
+        BoardError: If the folder belongs to another user, or is open to others.
 
     Example:
         >>> import os
@@ -439,7 +440,7 @@ def find_board(pid: int) -> Path | None:
 
 
 def _find(pid: int) -> BoardReader | None:
-    """Return an open reader of the board: the run may end at any moment, and take the file away."""
+    """Return a reader that is open already: the run might end at any moment, and remove the file."""
     fault: BoardError | None = None
     for path in board_files():
         if pid_in(path) == pid:
@@ -451,16 +452,16 @@ def _find(pid: int) -> BoardReader | None:
             except BoardError as error:
                 if path.exists():
                     fault = error
-    if fault is not None:  # rather than to act as if there were no run
+    if fault is not None:  # a damaged board must not look like no run
         raise fault
     return None
 
 
 class BoardFinder:
-    """Keeps up which board is the one of a process, at little cost.
+    """Finds the current board of a process again and again, and looks into the folder only after it has changed.
 
     Args:
-        pid: The process.
+        pid: The id of the process.
     """
 
     def __init__(self, pid: int) -> None:
@@ -481,7 +482,7 @@ class BoardFinder:
         if changed_ns == self._looked_at_ns and reader is None:
             return None
         self._reader = _find(self.pid)
-        # A look is good until the folder changes, but only if the folder's clock has ticked since its last change.
+        # What was found stays valid until the folder changes, provided that its clock has ticked since the last change.
         self._looked_at_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else -1
         return self._reader
 

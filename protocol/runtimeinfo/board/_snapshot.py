@@ -1,4 +1,7 @@
-"""Everything that a board says, at one moment. Nothing in its bytes is trusted."""
+"""Parse the bytes of a board, and read all of it as of one moment.
+
+Nothing in the bytes is trusted: sizes, counts, kinds and text are checked before they are used.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ class BoardScalar:
 
     Attributes:
         value: The value.
-        count: How many samples it is the sum of.
-        updates: How many values the scalar has had.
+        count: The number of samples that the value is the sum of.
+        updates: The number of values that the scalar has had.
     """
 
     value: float
@@ -33,7 +36,7 @@ class BoardScalar:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What an entry says."""
+    """The content of an entry that is in use."""
 
     space: int
     name: str
@@ -43,7 +46,7 @@ class Entry:
 
 
 def slot_value(slot: int, cell: int, path: Path) -> Any:
-    """Return the info in a slot, which holds one.
+    """Return the info in a slot, where `holds_value` says that there is one.
 
     Raises:
         BoardError: If the number has no meaning.
@@ -54,23 +57,23 @@ def slot_value(slot: int, cell: int, path: Path) -> Any:
         return cell
     if 0 <= cell < len(layout.STAGES):
         return layout.STAGES[cell]
-    raise damaged(path, f"it says that the stage is number {cell}")
+    raise damage_error(path, f"it says that the stage is number {cell}")
 
 
 def holds_value(cell: int) -> bool:
-    """Tell whether a slot holds its info: it may be absent, or elsewhere on the board."""
+    """Tell whether a slot holds its info, which might also be absent, or elsewhere on the board."""
     return cell not in (layout.ABSENT, layout.ELSEWHERE)
 
 
 def entry_count(cell: int, path: Path) -> int:
-    """Return how many entries there are.
+    """Return the number of entries in use.
 
     Raises:
-        BoardError: If so many have no place.
+        BoardError: If there is no room for so many.
     """
     if 0 <= cell <= layout.MAX_ENTRIES:
         return cell
-    raise damaged(path, f"it says that it has {cell} entries, where at most {layout.MAX_ENTRIES} have a place")
+    raise damage_error(path, f"it says that it has {cell} entries, where at most {layout.MAX_ENTRIES} have a place")
 
 
 def entry_key(cells: Sequence[int], raw: bytes | memoryview, at: int, path: Path) -> tuple[int, str]:
@@ -83,22 +86,22 @@ def entry_key(cells: Sequence[int], raw: bytes | memoryview, at: int, path: Path
         path: The board.
 
     Raises:
-        BoardError: If there is no such space, or the name is too long, or no text.
+        BoardError: If there is no such space, or the name is too long, or not UTF-8.
     """
     space, length = cells[at + layout.SPACE], cells[at + layout.NAME_LENGTH]
     if space not in (layout.SCALAR, layout.INFO):
-        raise damaged(path, f"it has an entry of space {space}, which there is not")
+        raise damage_error(path, f"it has an entry of space {space}, which there is not")
     if not 0 < length <= layout.MAX_NAME:
-        raise damaged(path, f"it says that a name has {length} bytes, where one has 1 to {layout.MAX_NAME}")
+        raise damage_error(path, f"it says that a name has {length} bytes, where one has 1 to {layout.MAX_NAME}")
     begin = (at + layout.NAME) * layout.CELL
     try:
         return space, bytes(raw[begin : begin + length]).decode()
     except UnicodeDecodeError:
-        raise damaged(path, "a name is no UTF-8") from None
+        raise damage_error(path, "a name is not UTF-8") from None
 
 
 def entries(cells: Sequence[int], floats: Sequence[float], raw: bytes | memoryview, path: Path) -> Iterator[Entry]:
-    """Yield the entries in use, those that are free left out.
+    """Yield the entries in use, without those that are free.
 
     Args:
         cells: The header and the entries, as integers.
@@ -109,7 +112,7 @@ def entries(cells: Sequence[int], floats: Sequence[float], raw: bytes | memoryvi
     Raises:
         BoardError: If one of them has no meaning.
     """
-    # Where the parts are not of one moment, it may say more than was copied.
+    # Where the parts are not of one moment, the count might exceed what was copied.
     copied = (len(cells) - layout.HEADER_CELLS) // layout.ENTRY_CELLS
     for index in range(min(entry_count(cells[layout.ENTRIES], path), copied)):
         at = layout.entry_cell(index)
@@ -133,80 +136,80 @@ def entry_value(kind: int, as_int: int, as_float: float, path: Path) -> float | 
         return as_int
     if kind == layout.BOOL:
         return bool(as_int)
-    raise damaged(path, f"it has an entry of kind {kind}, which there is not")
+    raise damage_error(path, f"it has an entry of kind {kind}, which there is not")
 
 
-class Texts(NamedTuple):
-    """What the JSON says: the infos in it, and the keys of those that found no place."""
+class JsonInfos(NamedTuple):
+    """The infos in the JSON of a board, and the keys of those that found no place."""
 
     infos: dict[str, Any]
     unshared: frozenset[str]
 
 
-def parse_texts(raw: bytes, path: Path) -> Texts:
-    """Return what the JSON says.
+def parse_json(raw: bytes, path: Path) -> JsonInfos:
+    """Parse the JSON of a board.
 
     Raises:
-        BoardError: If it is none, or says something else.
+        BoardError: If it is not JSON, or not that of a board.
     """
     if not raw:
-        return Texts({}, frozenset())
+        return JsonInfos({}, frozenset())
     try:
         match decode(raw):
             case [[*pairs], [*unshared]]:
                 infos = {_key(key, path): value for key, value in pairs}
-                return Texts(infos, frozenset(_key(key, path) for key in unshared))
+                return JsonInfos(infos, frozenset(_key(key, path) for key in unshared))
             case _:
-                raise damaged(path, "its JSON is not that of a board")
+                raise damage_error(path, "its JSON is not that of a board")
     except NotTextError as error:
-        raise damaged(path, f"its JSON cannot be read: {error}") from None
-    except (TypeError, ValueError):  # what should be a pair is none
-        raise damaged(path, "its JSON is not that of a board") from None
+        raise damage_error(path, f"its JSON cannot be read: {error}") from None
+    except (TypeError, ValueError):  # an element that must be a pair is not one
+        raise damage_error(path, "its JSON is not that of a board") from None
 
 
-def text_length(cell: int, path: Path) -> int:
-    """Return how many bytes of JSON there are.
+def json_length(cell: int, path: Path) -> int:
+    """Return the length of the JSON in bytes.
 
     Raises:
-        BoardError: If so many have no place.
+        BoardError: If there is no room for so many.
     """
     if 0 <= cell <= layout.INFO_CAPACITY:
         return cell
-    raise damaged(path, f"it says that it has {cell} bytes of JSON, where {layout.INFO_CAPACITY:,} have a place")
+    raise damage_error(path, f"it says that it has {cell} bytes of JSON, where {layout.INFO_CAPACITY:,} have a place")
 
 
-def damaged(path: Path, fault: str) -> BoardError:
-    """Return the error for a board that cannot be right."""
+def damage_error(path: Path, fault: str) -> BoardError:
+    """Return the error for a board whose content is wrong."""
     return BoardError(f"the board {path} is damaged: {fault}. Remove it", path=path, requirement="SHARE-06")
 
 
 def _key(key: object, path: Path) -> str:
     if isinstance(key, str):
         return key
-    raise damaged(path, f"its JSON has the key {key!r}, where a key is a string")
+    raise damage_error(path, f"its JSON has the key {key!r}, where a key is a string")
 
 
 _PATIENCE_S = 0.2
-"""How long a writer may be in the middle of a write. It takes a microsecond; a stopped process takes for ever."""
+"""How long to wait for the end of a write. One takes a microsecond, and that of a stopped process never ends."""
 
 
 @dataclass(frozen=True)
 class BoardSnapshot:
-    """All that a board says, at one moment.
+    """Everything on a board, as of one moment.
 
     Attributes:
         path: The board.
         pid: The process that writes it.
-        state: ``"live"``; ``"ended"`` where the run has ended; ``"dead"`` where its process is gone without a word.
-        is_whole: Whether all values are of one moment. False where the writer was stopped amid a write.
+        state: ``"live"``; ``"ended"`` once the run has ended; ``"dead"`` if its process disappeared before that.
+        is_whole: Whether all values are of one moment. False if the writer was stopped amid a write.
         is_current: Whether it is the run that its process entered last.
-        is_elsewhere: Whether its process is in another container, of which nobody knows here whether it lives.
+        is_elsewhere: Whether its process is in another container, so that this one cannot tell whether it lives.
         created_ns: When the run began to share, in nanoseconds since 1970.
-        updated_ns: When it last wrote.
+        updated_ns: When it last wrote, in nanoseconds since 1970.
         infos: The infos by their keys.
         scalars: The latest values by their keys.
         unshared: The keys of infos that found no place.
-        unshared_numbers: How many scalars and numbers found no place.
+        unshared_numbers: The number of scalars and numbers that found no place.
     """
 
     path: Path
@@ -224,13 +227,13 @@ class BoardSnapshot:
 
 
 def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
-    """Return what a board says now, also if its writer is dead.
+    """Return what is on a board now, also if its writer is dead.
 
-    It reads the file and does not map it: a file that shrinks meanwhile is an error here, where a mapped one would
-    end the process.
+    The file is read and not mapped: if it shrinks meanwhile, that is an error here, whereas a mapped file would end
+    the process.
 
     Raises:
-        BoardError: If it is not there, not to be trusted, or damaged.
+        BoardError: If the board does not exist, cannot be trusted, or is damaged.
 
     Example:
         >>> from runtimeinfo_adapters import MessageHub
@@ -247,39 +250,28 @@ def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
 
 
 def read_open_board(descriptor: int, path: Path) -> BoardSnapshot:
-    """Return what an open board says now, also if its run has ended and taken its name away.
+    """Return what is on an open board now, also if its run has ended and removed the name.
 
     Args:
         descriptor: The file, open for reading.
-        path: The name that it has, or had.
+        path: The name that the file has, or had.
 
     Raises:
-        BoardError: If it is not to be trusted, or damaged.
+        BoardError: If the board cannot be trusted, or is damaged.
 
     Source: SHARE-04 to SHARE-06.
     """
     check_open(descriptor, path)
-    head, head_is_whole = _consistent(descriptor, layout.SEQUENCE, _used_head, path)
-    text, text_is_whole = _consistent(descriptor, layout.INFO_SEQUENCE, _used_text, path)
-    return parse(head, text, path, is_whole=head_is_whole and text_is_whole)
+    head, head_is_whole = _read_consistent(descriptor, layout.SEQUENCE, _used_head, path)
+    text, text_is_whole = _read_consistent(descriptor, layout.INFO_SEQUENCE, _used_json, path)
+    return _parse(head, text, path, is_whole=head_is_whole and text_is_whole)
 
 
-def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnapshot:
-    """Return what the bytes of a board say.
-
-    Args:
-        head: The header, and as many entries as it says.
-        text: The JSON.
-        path: The board.
-        is_whole: Whether they are of one moment.
-
-    Raises:
-        BoardError: If they make no sense.
-    """
+def _parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnapshot:
     raw = memoryview(head)
     cells, floats = raw.cast("q"), raw.cast("d")
-    texts = parse_texts(text, path)
-    infos = dict(texts.infos)
+    json_infos = parse_json(text, path)
+    infos = dict(json_infos.infos)
     scalars: dict[str, BoardScalar] = {}
     for entry in entries(cells, floats, raw, path):
         if entry.space == layout.SCALAR:
@@ -289,7 +281,7 @@ def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnaps
     for key, slot in layout.SLOTS.items():
         if holds_value(cells[slot]):
             infos[key] = slot_value(slot, cells[slot], path)
-        elif cells[slot] == layout.ABSENT:  # what it was earlier may still stand elsewhere
+        elif cells[slot] == layout.ABSENT:  # an earlier value might still be elsewhere
             infos.pop(key, None)
     return BoardSnapshot(
         path=path,
@@ -302,7 +294,7 @@ def parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnaps
         updated_ns=cells[layout.UPDATED_NS],
         infos=infos,
         scalars=scalars,
-        unshared=texts.unshared,
+        unshared=json_infos.unshared,
         unshared_numbers=cells[layout.UNSHARED_NUMBERS],
     )
 
@@ -318,13 +310,13 @@ def _used_head(descriptor: int, path: Path) -> bytes:
     return _read(descriptor, layout.HEADER_SIZE + count * layout.ENTRY_SIZE, 0, path)
 
 
-def _used_text(descriptor: int, path: Path) -> bytes:
-    length = text_length(_cell(descriptor, layout.INFO_LENGTH, path), path)
+def _used_json(descriptor: int, path: Path) -> bytes:
+    length = json_length(_cell(descriptor, layout.INFO_LENGTH, path), path)
     return _read(descriptor, length, layout.INFO_OFFSET, path)
 
 
-def _consistent(descriptor: int, sequence: int, used: Any, path: Path) -> tuple[bytes, bool]:
-    """Return a part of the board, and whether it is of one moment."""
+def _read_consistent(descriptor: int, sequence: int, used: Any, path: Path) -> tuple[bytes, bool]:
+    """Return a part of the board, and whether it is of one moment: the sequence was even and stayed the same."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         before = _cell(descriptor, sequence, path)
@@ -342,5 +334,5 @@ def _cell(descriptor: int, cell: int, path: Path) -> int:
 def _read(descriptor: int, length: int, offset: int, path: Path) -> bytes:
     part = os.pread(descriptor, length, offset)
     if len(part) != length:
-        raise damaged(path, f"it ends after {offset + len(part):,} bytes")
+        raise damage_error(path, f"it ends after {offset + len(part):,} bytes")
     return part

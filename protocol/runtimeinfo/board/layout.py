@@ -1,4 +1,4 @@
-"""Where what stands on a board: a file of fixed size, in cells of 8 bytes.
+"""The binary layout of a board: a file of fixed size, in cells of 8 bytes.
 
     bytes              what
     0 ... 1,023        header: one cell each, by the names below
@@ -7,8 +7,8 @@
 
 A cell is written and read as a whole, so that one value is never torn. Several values belong together if
 `SEQUENCE` is even, and the same before and after they were read: the writer makes it odd, writes, and makes it
-even again. `ITER` alone may be written without that: beside the others it is right before and after. Whatever does
-not fit in is counted or named, so that a reader can tell it from what nobody published.
+even again. `ITER` alone can be written without that: beside the other values it is right before and after. Whatever
+does not fit in is counted or named, so that a reader can tell it from what was never published.
 
 The layout is part of the spec: a change of it is a new `VERSION`.
 """
@@ -17,11 +17,67 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+__all__ = [
+    "ABSENT",
+    "BOOL",
+    "CELL",
+    "CLOSED",
+    "COUNT",
+    "CREATED_NS",
+    "CURRENT",
+    "ELSEWHERE",
+    "ENTRIES",
+    "ENTRY_CELLS",
+    "ENTRY_SIZE",
+    "EPOCH",
+    "FLOAT",
+    "FREE",
+    "HEADER_CELLS",
+    "HEADER_SIZE",
+    "HIGHEST_INT",
+    "INFO",
+    "INFO_CAPACITY",
+    "INFO_LENGTH",
+    "INFO_OFFSET",
+    "INFO_SEQUENCE",
+    "INT",
+    "IS_SIZE",
+    "IS_VERSION",
+    "ITER",
+    "KIND",
+    "LOOP_STAGE",
+    "LOWEST_INT",
+    "MAGIC",
+    "MAX_ENTRIES",
+    "MAX_EPOCHS",
+    "MAX_INFO",
+    "MAX_ITERS",
+    "MAX_NAME",
+    "NAME",
+    "NAME_LENGTH",
+    "NONE",
+    "PID",
+    "PID_NAMESPACE",
+    "SCALAR",
+    "SEQUENCE",
+    "SIZE",
+    "SLOTS",
+    "SPACE",
+    "STAGES",
+    "STARTED",
+    "UNSHARED_NUMBERS",
+    "UPDATED_NS",
+    "UPDATES",
+    "VALUE",
+    "VERSION",
+    "entry_cell",
+]
+
 MAGIC = b"RTINFO\r\n"
-"""The first cell. As in PNG, a transfer that changes line ends shows."""
+"""The first cell. As in PNG, it shows a transfer that changed line ends."""
 
 VERSION = 1
-"""A board that came from a machine of another byte order shows here: cells are in the machine's own."""
+"""The version of this layout. Cells are in the machine's byte order: in another one, this is another number."""
 
 CELL = 8
 SIZE = 64 * 1024
@@ -34,13 +90,13 @@ SEQUENCE = 3
 """Odd while the writer is at work, even otherwise. It covers the header and the entries."""
 PID = 4
 PID_NAMESPACE = 5
-"""Two containers may share the folder, and have the same process ids; 0 where the system has no such thing."""
+"""Containers that share the folder can have the same process ids; 0 where the system has no namespaces."""
 STARTED = 6
-"""When the writing process began, in the system's own unit: it tells a process from a later one with its id."""
+"""When the writing process began, in the system's unit: it tells a process from a later one with the same id."""
 CURRENT = 7
 """1 while the hub is the one that its process entered last, 0 otherwise."""
 CLOSED = 8
-"""1 once the writer has gone on purpose."""
+"""1 once the writer has ended sharing."""
 CREATED_NS = 9
 UPDATED_NS = 10
 """Nanoseconds since 1970 of the last write."""
@@ -50,13 +106,13 @@ MAX_EPOCHS = 13
 MAX_ITERS = 14
 LOOP_STAGE = 15
 ENTRIES = 16
-"""How many entries are in use, from the first one on."""
+"""The number of entries in use, from the first one on."""
 UNSHARED_NUMBERS = 17
-"""How many scalars and numbers found no place: too many, or too long a name."""
+"""The number of scalars and numbers that found no place: they are too many, or their names too long."""
 INFO_SEQUENCE = 18
 """As `SEQUENCE`, for the JSON alone, which seldom changes."""
 INFO_LENGTH = 19
-"""How many bytes of JSON there are."""
+"""The length of the JSON in bytes."""
 
 HEADER_CELLS = 128
 HEADER_SIZE = HEADER_CELLS * CELL
@@ -64,16 +120,16 @@ HEADER_SIZE = HEADER_CELLS * CELL
 SLOTS = MappingProxyType(
     {"epoch": EPOCH, "iter": ITER, "max_epochs": MAX_EPOCHS, "max_iters": MAX_ITERS, "loop_stage": LOOP_STAGE}
 )
-"""The infos that have a cell of their own."""
+"""The infos that have their own cell."""
 
 STAGES = ("train", "val", "test")
-"""What a number in `LOOP_STAGE` means."""
+"""The stages by the number in `LOOP_STAGE`."""
 
-# What a slot holds where it is no number.
+# What a slot holds if it is not a number.
 ABSENT = -(2**63)
 NONE = ABSENT + 1
 ELSEWHERE = ABSENT + 2
-"""The info is among the entries or in the JSON: a fraction, say."""
+"""The info is among the entries or in the JSON, for example a fraction."""
 
 LOWEST_INT = ELSEWHERE + 1
 HIGHEST_INT = 2**63 - 1
@@ -83,13 +139,13 @@ HIGHEST_INT = 2**63 - 1
 VALUE = 0
 KIND = 1
 UPDATES = 2
-"""How many values the scalar has had."""
+"""The number of values that the scalar has had."""
 COUNT = 3
-"""How many samples the latest value is the sum of, as a float."""
+"""The number of samples that the latest value is the sum of, as a float."""
 SPACE = 4
-"""Scalars and infos have keys of their own: one of each may have the same. 0 for a scalar, 1 for an info."""
+"""`SCALAR` or `INFO`: a scalar and an info can have the same key."""
 NAME_LENGTH = 5
-"""In bytes of UTF-8."""
+"""The length of the name in bytes of UTF-8."""
 NAME = 6
 
 ENTRY_CELLS = 16
@@ -98,7 +154,7 @@ MAX_ENTRIES = 128
 MAX_NAME = ENTRY_SIZE - NAME * CELL
 
 FREE = 0
-"""Removed. The entry keeps its space and its name for good."""
+"""Removed. The entry keeps its space and its name forever."""
 FLOAT = 1
 INT = 2
 BOOL = 3
@@ -112,7 +168,7 @@ INFO_OFFSET = HEADER_SIZE + MAX_ENTRIES * ENTRY_SIZE
 INFO_CAPACITY = SIZE - INFO_OFFSET
 
 MAX_INFO = 16 * 1024
-"""How many bytes one info may take."""
+"""The greatest length of one info in bytes."""
 
 
 def entry_cell(index: int) -> int:

@@ -1,4 +1,7 @@
-"""Process identity: an id alone is reused one day."""
+"""Identity of processes: the id alone does not identify one, because the system reuses it.
+
+The header of a board names its writer by id, namespace and start; see `runtimeinfo.board.layout`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from pathlib import Path
 
 from runtimeinfo.board import layout
 
+__all__ = ["is_alive", "is_elsewhere", "is_writer_alive", "pid_namespace", "started"]
+
 
 def started(pid: int) -> int:
-    """Return when a process began, in the system's own unit; 0 if it is not there, or the system does not say."""
+    """Return when a process began, in the system's unit; 0 if it does not exist, or the system does not tell."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-        # The name, in brackets, may hold blanks and brackets itself. What follows begins with field 3.
+        # The name, in brackets, can contain blanks and brackets. The fields after it begin with number 3.
         fields = stat[stat.rindex(b")") + 2 :].split()
         return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, ValueError, IndexError):
@@ -22,7 +27,12 @@ def started(pid: int) -> int:
 
 
 def is_alive(pid: int, since: int) -> bool:
-    """Tell whether the process that began then is still there; one that waits to be reaped is not."""
+    """Tell whether the process that began then still exists; one that waits to be reaped does not.
+
+    Args:
+        pid: The id of the process.
+        since: What `started` has returned for it; 0 if that is unknown.
+    """
     if pid <= 0:
         return False
     if since:
@@ -38,7 +48,7 @@ def is_alive(pid: int, since: int) -> bool:
 
 @cache
 def pid_namespace() -> int:
-    """Return what tells this process's ids from another container's; 0 where there is no such thing."""
+    """Return the number that tells process ids of this container from those of another; 0 without namespaces."""
     try:
         return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
@@ -46,18 +56,18 @@ def pid_namespace() -> int:
 
 
 def is_elsewhere(cells: Sequence[int]) -> bool:
-    """Tell whether the writer is in another container, of which nobody knows here whether it lives.
+    """Tell whether the writer of a board is in another container, so that this one cannot tell whether it lives.
 
     Args:
-        cells: The header, as integers.
+        cells: The header of the board, as integers.
     """
     return cells[layout.PID_NAMESPACE] != pid_namespace()
 
 
 def is_writer_alive(cells: Sequence[int]) -> bool:
-    """Tell whether the writer lives, as a process of this container.
+    """Tell whether the writer of a board lives, as a process of this container.
 
     Args:
-        cells: The header, as integers.
+        cells: The header of the board, as integers.
     """
     return not is_elsewhere(cells) and is_alive(cells[layout.PID], cells[layout.STARTED])

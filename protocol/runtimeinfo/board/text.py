@@ -1,7 +1,7 @@
 """Plain data as JSON and back, without loss.
 
-JSON knows no tuple, and no key but strings: these are wrapped in an object with one member, and so is every
-dictionary, lest it be taken for such a wrapping.
+JSON has no tuples, and only strings as keys. Tuples are wrapped in an object with one member, and so is every
+dictionary, so that it cannot be mistaken for such a wrapping.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+__all__ = ["NotTextError", "decode", "encode"]
+
 
 class NotTextError(Exception):
-    """A value is no plain data."""
+    """A value is not plain data."""
 
 
 def encode(value: Any, max_length: int) -> str:
     """Return plain data as JSON.
 
-    What is too long is given up early: somebody may publish a list of a million numbers each epoch.
+    A value that is too long is given up early, because user code might publish a list of a million numbers each epoch.
 
     Raises:
-        NotTextError: If there is anything in it but None, bool, int, float, str, list, tuple and dict, or it goes
-            too deep, or takes more than so many characters.
+        NotTextError: If the value contains anything but None, bool, int, float, str, list, tuple and dict, is nested
+            too deeply, or takes more than `max_length` characters.
 
     Example:
         >>> encode({"classes": ("cat", "dog"), 3: None}, max_length=100)
@@ -37,10 +39,10 @@ def encode(value: Any, max_length: int) -> str:
 
 
 def decode(text: str | bytes) -> Any:
-    """Return the data that `encode` was given.
+    """Return the data that was given to `encode`.
 
     Raises:
-        NotTextError: If the text is not what `encode` makes.
+        NotTextError: If the text does not come from `encode`.
 
     Example:
         >>> decode('{"t": [1, 2.5]}')
@@ -48,7 +50,7 @@ def decode(text: str | bytes) -> Any:
     """
     try:
         return _unwrap(json.loads(text))
-    except (RecursionError, ValueError, TypeError) as error:  # TypeError: a key that cannot be one
+    except (RecursionError, ValueError, TypeError) as error:  # TypeError: a key that cannot be hashed
         raise NotTextError(f"{type(error).__name__}: {error}") from None
 
 
@@ -69,7 +71,7 @@ class _Wrapping:
             return {"t": [self.wrap(each) for each in value]}
         if kind is dict:
             return {"d": [[self.wrap(key), self.wrap(each)] for key, each in value.items()]}
-        raise NotTextError(f"{kind.__name__} is no plain data")
+        raise NotTextError(f"{kind.__name__} is not plain data")
 
 
 def _unwrap(value: Any) -> Any:
