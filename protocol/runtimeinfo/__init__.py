@@ -21,7 +21,7 @@ from runtimeinfo._errors import (
     StateError,
     UnknownStatisticError,
 )
-from runtimeinfo._hook import Hook, Priority
+from runtimeinfo._hook import Event, Hook, HookBase, Priority
 from runtimeinfo._message_hub import InfoReader, MessageHub, ScalarHistory
 from runtimeinfo._runner import Runner, TrainRunner
 from runtimeinfo._runtime_info_hook import RuntimeInfoHook, SkippedOutputWarning
@@ -31,7 +31,9 @@ __all__ = [
     "BoardError",
     "DistributedError",
     "EmptyHistoryError",
+    "Event",
     "Hook",
+    "HookBase",
     "HookError",
     "HubError",
     "InfoReader",

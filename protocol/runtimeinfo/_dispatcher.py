@@ -1,8 +1,8 @@
-"""Who calls the hooks."""
+"""Dispatch events to hooks in priority order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from runtimeinfo._errors import HookError, LifecycleError
@@ -21,10 +21,14 @@ class _Registered(NamedTuple):
 class Dispatcher:
     """Calls each hook at the hook points that it implements: by priority, then as registered.
 
-    An event that nobody listens to costs a dictionary look-up.
+    An event without a listener costs a dictionary look-up.
 
     Args:
         hooks: Hooks to register.
+
+    Attributes:
+        methods: The methods to call at each hook point, in their order. It is replaced, never changed, when a hook is
+            registered.
 
     Example:
         >>> class Say:
@@ -42,7 +46,7 @@ class Dispatcher:
 
     def __init__(self, hooks: Iterable[object] = ()) -> None:
         self._registered: list[_Registered] = []
-        self._methods: dict[str, tuple[Callable[..., object], ...]] = {}
+        self.methods: Mapping[str, tuple[Callable[..., object], ...]] = dict.fromkeys(HOOK_POINTS, ())
         for hook in hooks:
             self.register(hook)
 
@@ -59,7 +63,7 @@ class Dispatcher:
             priority: Instead of the hook's own `priority`, or NORMAL if it has none.
 
         Raises:
-            HookError: If it has no hook point, one of the wrong signature, or a priority that is none. The
+            HookError: If it has no hook point, one of the wrong signature, or a priority that is not one. The
                 hooks stay as they were.
 
         Source: ORDER-01, ORDER-03.
@@ -72,7 +76,7 @@ class Dispatcher:
             raise HookError(f"{type(hook).__name__}.priority: {error}", hook=hook, requirement="ORDER-01") from None
         behind = (at for at, other in enumerate(self._registered) if other.rank > rank)
         self._registered.insert(next(behind, len(self._registered)), _Registered(rank, hook, methods))
-        self._methods = {
+        self.methods = {
             point: tuple(each.methods[point] for each in self._registered if point in each.methods)
             for point in HOOK_POINTS
         }
@@ -114,11 +118,9 @@ class Dispatcher:
 
     def _listeners(self, event: str) -> tuple[Callable[..., object], ...]:
         # The tuple is never changed, only replaced: a hook may register another one while it runs.
-        methods = self._methods.get(event)
-        if methods is None:
-            if event not in HOOK_POINTS:
-                raise LifecycleError(
-                    f"there is no event {event!r}: give one of {', '.join(HOOK_POINTS)}", event=event, open_scopes=()
-                )
-            return ()
-        return methods
+        try:
+            return self.methods[event]
+        except KeyError:
+            raise LifecycleError(
+                f"there is no event {event!r}: give one of {', '.join(HOOK_POINTS)}", event=event, open_scopes=()
+            ) from None

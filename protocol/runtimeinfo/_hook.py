@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from runtimeinfo._errors import HookError
 from runtimeinfo._scalar import shown
 from runtimeinfo.spec._grammar import HOOK_POINTS
+
+if TYPE_CHECKING:
+    from runtimeinfo._runner import Runner, TrainRunner
+
+Event = Literal[
+    "before_run",
+    "before_train",
+    "before_train_epoch",
+    "before_train_iter",
+    "before_val",
+    "before_val_epoch",
+    "before_val_iter",
+    "before_test",
+    "before_test_epoch",
+    "before_test_iter",
+    "after_run",
+    "after_train",
+    "after_train_epoch",
+    "after_train_iter",
+    "after_val",
+    "after_val_epoch",
+    "after_val_iter",
+    "after_test",
+    "after_test_epoch",
+    "after_test_iter",
+    "after_load_checkpoint",
+    "before_save_checkpoint",
+    "on_exception",
+]
+"""Every event by its name, for type checkers: a misspelt one does not type-check."""
 
 
 class Priority(IntEnum):
@@ -69,7 +99,7 @@ _T = TypeVar("_T")
 
 @runtime_checkable
 class Hook(Protocol):
-    """Anything with a priority and any of the hook points as methods; nobody has to inherit.
+    """Anything with a priority and any of the hook points as methods; a hook need not inherit.
 
     Each hook point takes the runner first, then the keyword arguments of `HOOK_POINTS`.
 
@@ -88,6 +118,97 @@ class Hook(Protocol):
     def priority(self) -> PriorityLike:
         """When it runs among the others."""
         ...
+
+
+class HookBase:
+    """A base for hooks, if you want one: every hook point with its types, so that a misspelt one can be found.
+
+    Override the hook points that you need, with ``typing_extensions.override`` above each: a name that is not a hook
+    point, or a signature that cannot be called, then fails in mypy and pyright. A hook point that you do not override
+    is not called.
+
+    Example:
+        >>> class PrintEpoch(HookBase):
+        ...     def before_train_epoch(self, runner):
+        ...         print("epoch", runner.epoch)
+        >>> sorted(hook_methods(PrintEpoch()))
+        ['before_train_epoch']
+
+    Source: ORDER-01 to ORDER-03.
+    """
+
+    priority: PriorityLike = "NORMAL"
+
+    def before_run(self, runner: Runner) -> None:
+        """The run begins."""
+
+    def after_run(self, runner: Runner) -> None:
+        """The run has ended."""
+
+    def before_train(self, runner: TrainRunner) -> None:
+        """The training begins."""
+
+    def after_train(self, runner: TrainRunner) -> None:
+        """The training has ended."""
+
+    def before_train_epoch(self, runner: TrainRunner) -> None:
+        """An epoch begins."""
+
+    def after_train_epoch(self, runner: TrainRunner) -> None:
+        """An epoch has ended; it is counted after this event."""
+
+    def before_train_iter(self, runner: TrainRunner, batch_idx: int, data_batch: Any = None) -> None:
+        """An iteration begins."""
+
+    def after_train_iter(
+        self, runner: TrainRunner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """An iteration has ended; it is counted after this event."""
+
+    def before_val(self, runner: Runner) -> None:
+        """A validation begins."""
+
+    def after_val(self, runner: Runner) -> None:
+        """A validation has ended."""
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """An epoch of a validation begins."""
+
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
+        """An epoch of a validation has ended, with its metrics."""
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """An iteration of a validation begins."""
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """An iteration of a validation has ended."""
+
+    def before_test(self, runner: Runner) -> None:
+        """A test begins."""
+
+    def after_test(self, runner: Runner) -> None:
+        """A test has ended."""
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """An epoch of a test begins."""
+
+    def after_test_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
+        """An epoch of a test has ended, with its metrics."""
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """An iteration of a test begins."""
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """An iteration of a test has ended."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: Any) -> None:
+        """A checkpoint is about to be saved."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: Any) -> None:
+        """A checkpoint was loaded."""
+
+    def on_exception(self, runner: Runner, exception: BaseException) -> None:
+        """An exception leaves at least the innermost open scope."""
 
 
 def hook_methods(hook: object, /) -> dict[str, Callable[..., object]]:
@@ -110,7 +231,7 @@ before_train_epochs? [ORDER-03]
     methods: dict[str, Callable[..., object]] = {}
     for point, arguments in HOOK_POINTS.items():
         method = getattr(hook, point, None)
-        if method is None:
+        if method is None or getattr(method, "__func__", None) is getattr(HookBase, point):
             continue
         _check_callable(hook, point, method, arguments)
         methods[point] = method
@@ -180,10 +301,10 @@ def _check_callable(hook: object, point: str, method: object, arguments: tuple[s
 
 
 def _suggestion(hook: object) -> str:
-    import difflib  # only for who has made a mistake
+    import difflib  # here, because only a mistake needs it
 
     for name in dir(hook):
-        if name.startswith(("before_", "after_", "on_")):
+        if name.startswith(("before_", "after_", "on_")) and name not in HOOK_POINTS:
             close = difflib.get_close_matches(name, HOOK_POINTS, n=1)
             if close:
                 return f"; did you mean {close[0]} for {name}?"

@@ -1,4 +1,4 @@
-"""The hook that this project is about: it publishes where the run is."""
+"""Publish to the hub where the run is: the hook that this project is about."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
 from runtimeinfo._runner import Runner, TrainRunner, check_runner, check_train_runner
 from runtimeinfo._scalar import SCALAR_OF, describe, is_scalar, shown
 from runtimeinfo._version import __version__
+from runtimeinfo.spec._lifecycle import Lifecycle
 
 
 class SkippedOutputWarning(UserWarning):
-    """A training output that is no scalar was not published."""
+    """A training output was not published, because it is not a scalar."""
 
 
 class RuntimeInfoHook:
@@ -24,7 +25,7 @@ class RuntimeInfoHook:
     after the other.
 
     Example:
-        >>> from runtimeinfo import Dispatcher, RuntimeInfoHook
+        >>> from runtimeinfo.authoring import Dispatcher
         >>> Dispatcher([RuntimeInfoHook()]).hooks[0].priority
         'VERY_HIGH'
 
@@ -34,10 +35,11 @@ class RuntimeInfoHook:
     priority = "VERY_HIGH"
 
     def __init__(self) -> None:
-        # The open stages, outermost first. The hub is not asked: what it holds may come from a checkpoint.
-        self._stages: list[str] = []
-        # `train/<name>` by name: the same few come back each iteration. A plain dict, since to subscript a subclass
-        # with `__missing__` costs twice as much.
+        # The scopes that this hook has heard of: a runner need not have an Emitter, and the stage in the hub may come
+        # from a checkpoint.
+        self._heard = Lifecycle()
+        # `train/<name>` by name: the same few come back each iteration. A plain dict, because a subclass with
+        # `__missing__` takes twice as long to subscript.
         self._train_keys: dict[str, str] = {}
         self._skipped: set[str] = set()
 
@@ -46,20 +48,19 @@ class RuntimeInfoHook:
     def before_run(self, runner: Runner) -> None:
         """Publish what identifies the run (META-01 to META-05), and forget a stage that a crash left behind."""
         check_runner(runner)
-        self._stages.clear()
-        runner.message_hub.pop_info("loop_stage")
+        self._heard = Lifecycle()
+        self._publish_stage(runner, "before_run")
         self._publish_metadata(runner)
 
     def after_run(self, runner: Runner) -> None:
         """Leave no stage behind (STAGE-06)."""
-        self._stages.clear()
-        runner.message_hub.pop_info("loop_stage")
+        self._publish_stage(runner, "after_run")
         self._publish_counters(runner)
 
     def on_exception(self, runner: Runner, exception: BaseException) -> None:  # noqa: ARG002
         """Publish how far the run came.
 
-        The stage stays for now: a hook which reports the crash wants to know it. The closes that follow
+        The stage stays for now: a hook that reports the crash wants to know it. The closes that follow
         (FAIL-03) take it back scope by scope, as far out as the exception goes.
         """
         self._publish_counters(runner)
@@ -75,9 +76,7 @@ class RuntimeInfoHook:
         check_train_runner(runner)
         hub = runner.message_hub
         self._publish_metadata(runner)
-        # A resumed hub holds the stage in which it was saved: outside of this training there is none.
-        self._stages.clear()
-        self._enter_stage(runner, "train")
+        self._move(runner, "before_train")
         hub.update_info_dict({"max_epochs": runner.max_epochs, "max_iters": runner.max_iters})
         dataset = runner.train_dataloader.dataset
         if hasattr(dataset, "metainfo"):
@@ -85,7 +84,7 @@ class RuntimeInfoHook:
 
     def after_train(self, runner: TrainRunner) -> None:
         """Take the stage back."""
-        self._leave_stage(runner, "train")
+        self._move(runner, "after_train")
 
     def before_train_epoch(self, runner: TrainRunner) -> None:
         """Publish the counters."""
@@ -119,7 +118,7 @@ class RuntimeInfoHook:
         data_batch: Any = None,  # noqa: ARG002
         outputs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Publish each output that is a scalar; the others are skipped, with one warning a key."""
+        """Publish each output that is a scalar; skip the others, with one warning for each key."""
         if outputs is None:
             return
         hub = runner.message_hub
@@ -140,7 +139,7 @@ class RuntimeInfoHook:
                 self._skipped.add(name)
                 warnings.warn(
                     f"output {name!r} is not published: only scalars are, and this is {describe(value)}. Give its "
-                    "mean, say, or publish it with update_info [SCALAR-05]",
+                    "mean, for example, or publish it with update_info [SCALAR-05]",
                     SkippedOutputWarning,
                     stacklevel=2,
                 )
@@ -149,11 +148,11 @@ class RuntimeInfoHook:
 
     def before_val(self, runner: Runner) -> None:
         """Enter the stage ``val``."""
-        self._enter_stage(runner, "val")
+        self._move(runner, "before_val")
 
     def after_val(self, runner: Runner) -> None:
         """Restore the stage before it, or none."""
-        self._leave_stage(runner, "val")
+        self._move(runner, "after_val")
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Publish each metric under ``val/<key>``: a scalar if it is one, otherwise an info."""
@@ -161,11 +160,11 @@ class RuntimeInfoHook:
 
     def before_test(self, runner: Runner) -> None:
         """Enter the stage ``test``."""
-        self._enter_stage(runner, "test")
+        self._move(runner, "before_test")
 
     def after_test(self, runner: Runner) -> None:
         """Restore the stage before it, or none."""
-        self._leave_stage(runner, "test")
+        self._move(runner, "after_test")
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Publish each metric under ``test/<key>``: a scalar if it is one, otherwise an info."""
@@ -185,27 +184,24 @@ class RuntimeInfoHook:
         )
 
     def _publish_counters(self, runner: Runner) -> None:
-        """Publish `epoch` and `iter`, if there is anything to count: who only validates has no training."""
-        # Together: another process shall not see the one without the other (SHARE-04).
+        """Publish `epoch` and `iter`, if there is anything to count: a runner that only validates has no training."""
+        # Together: another process must not see the one without the other (SHARE-04).
         counters = {counter: getattr(runner, counter, None) for counter in ("epoch", "iter")}
         runner.message_hub.update_info_dict(
             {counter: completed for counter, completed in counters.items() if completed is not None}
         )
 
-    def _enter_stage(self, runner: Runner, stage: str) -> None:
-        self._stages.append(stage)
-        runner.message_hub.update_info("loop_stage", stage)
+    def _move(self, runner: Runner, event: str) -> None:
+        self._publish_stage(runner, event)
         self._publish_counters(runner)
 
-    def _leave_stage(self, runner: Runner, stage: str) -> None:
-        # It is not there if this hook was registered inside the scope, or if one before it failed at the opening.
-        if self._stages[-1:] == [stage]:
-            self._stages.pop()
-        if self._stages:
-            runner.message_hub.update_info("loop_stage", self._stages[-1])
-        else:
+    def _publish_stage(self, runner: Runner, event: str) -> None:
+        self._heard.feed(event)
+        stage = self._heard.stage
+        if stage is None:
             runner.message_hub.pop_info("loop_stage")
-        self._publish_counters(runner)
+        else:
+            runner.message_hub.update_info("loop_stage", stage)
 
     def _publish_metrics(self, runner: Runner, stage: str, metrics: Mapping[str, Any] | None) -> None:
         if metrics is None:
@@ -241,7 +237,7 @@ _REQUIREMENTS = {"after_train_iter": "SCALAR-04", "after_val_epoch": "SCALAR-06"
 def _no_mapping(values: object, event: str, argument: str) -> RunnerError:
     return RunnerError(
         f"{event} must be given {argument} as a mapping from names to values, or None, but got {describe(values)}: "
-        f"pass {argument}={{'loss': loss}}, say",
+        f"for example {argument}={{'loss': loss}}",
         requirement=_REQUIREMENTS[event],
     )
 
@@ -251,7 +247,7 @@ def _check_learning_rates(rates: object) -> None:
     if not isinstance(rates, Mapping):
         raise RunnerError(
             "optim_wrapper.get_lr() must return a mapping from names to a rate for each param group, "
-            f"but returned {describe(rates)}: return {{'lr': [0.1]}}, say",
+            f"but returned {describe(rates)}: return, for example, {{'lr': [0.1]}}",
             requirement="SCALAR-02",
         )
     for name, values in cast("Mapping[object, Any]", rates).items():

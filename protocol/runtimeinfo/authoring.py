@@ -5,6 +5,7 @@ and a hub have to be; the functions tell scalars from other values and check wha
 """
 
 from runtimeinfo._dispatcher import Dispatcher
+from runtimeinfo._emitter import EVALUATION_EVENTS, Emitter, EvaluationEvents, ScopeGuard
 from runtimeinfo._hook import PriorityLike, get_priority, hook_methods, on_any_event
 from runtimeinfo._message_hub import SupportsPopScalar, SupportsSharing
 from runtimeinfo._runner import (
@@ -16,26 +17,52 @@ from runtimeinfo._runner import (
     check_runner,
     check_train_runner,
 )
+from runtimeinfo._runner_view import (
+    LearningRates,
+    RunnerView,
+    TextConfig,
+    check_training_state,
+    detached,
+    length_of,
+    load_hub,
+    load_training,
+    training_state,
+    with_dataset,
+)
 from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value, shown
 
 __all__ = [
+    "EVALUATION_EVENTS",
     "Config",
     "Dispatcher",
+    "Emitter",
+    "EvaluationEvents",
     "HasLearningRates",
+    "LearningRates",
     "PriorityLike",
     "RunMetadata",
+    "RunnerView",
+    "ScopeGuard",
     "SupportsPopScalar",
     "SupportsSharing",
+    "TextConfig",
     "TrainDataLoader",
     "TrainState",
     "check_runner",
     "check_train_runner",
+    "check_training_state",
     "describe",
+    "detached",
     "get_priority",
     "hook_methods",
     "is_scalar",
+    "length_of",
     "lies_on_device",
+    "load_hub",
+    "load_training",
     "on_any_event",
     "scalar_value",
     "shown",
+    "training_state",
+    "with_dataset",
 ]

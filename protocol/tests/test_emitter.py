@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from runtimeinfo import RunnerError, RuntimeInfoHook
 from runtimeinfo.spec import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
-from runtimeinfo_adapters import Counters, MessageHub, Publisher, TextConfig
+from runtimeinfo.authoring import Emitter
+from runtimeinfo_adapters import MessageHub, TextConfig
 
 LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 
@@ -30,11 +31,11 @@ class Run:
     train_dataloader, optim_wrapper = Loader(), Optimizer()
 
     def __init__(self):
-        self.counters = Counters()
-        self.message_hub = MessageHub("publisher")
+        self.emitter = None
+        self.message_hub = MessageHub("emitter")
 
-    epoch = property(lambda self: self.counters.epoch)
-    iter = property(lambda self: self.counters.iter)
+    epoch = property(lambda self: self.emitter.epoch)
+    iter = property(lambda self: self.emitter.iter)
 
 
 class FailureError(Exception):
@@ -70,9 +71,10 @@ class Recorder:
         return [arguments for name, arguments in self.arguments if name == event]
 
 
-def publisher_of(*hooks, run=None):
+def emitter_of(*hooks, run=None):
     run = run or Run()
-    return Publisher(run, hooks, run.counters), run
+    run.emitter = Emitter(run, hooks)
+    return run.emitter, run
 
 
 def assert_legal(events):
@@ -96,48 +98,48 @@ ABORT_KEEPING = st.integers(0, 3).map(lambda keep: ("abort", keep))
 )
 def test_whatever_comes_the_hooks_hear_a_legal_stream(feed, failures):
     recorder = Recorder(failures)
-    publisher, run = publisher_of(recorder)
+    emitter, run = emitter_of(recorder)
     for event in [*feed, ("abort", 0)]:
         try:
             if isinstance(event, tuple):
-                publisher.abort(FailureError("loop"), keep=event[1])
+                emitter.abort(FailureError("loop"), keep=event[1])
             elif event == "on_exception":
-                publisher.emit(event, exception=FailureError("raw"))
+                emitter.emit(event, exception=FailureError("raw"))
             else:
-                publisher.emit(event, **arguments_of(event))
+                emitter.emit(event, **arguments_of(event))
         except FailureError:
             pass  # a hook's, in the middle of the steps that one event amounts to
         assert_legal(recorder.heard)
     assert assert_legal(recorder.heard).open_scopes == ()
-    assert publisher.lifecycle.open_scopes == ()
+    assert emitter.lifecycle.open_scopes == ()
     assert run.message_hub.get_info("loop_stage") is None
     completed = recorder.heard.count("after_train_iter")
-    assert run.counters.iter <= completed
+    assert run.emitter.iter <= completed
 
 
 def test_what_the_framework_leaves_out_is_filled_in():
     recorder = Recorder()
-    publisher, run = publisher_of(recorder)
-    publisher.emit("before_train_iter", batch_idx=0, data_batch="data")
+    emitter, run = emitter_of(recorder)
+    emitter.emit("before_train_iter", batch_idx=0, data_batch="data")
     assert recorder.heard == ["before_run", "before_train", "before_train_epoch", "before_train_iter"]
     assert run.message_hub.get_info("loop_stage") == "train"
-    publisher.emit("after_train")
+    emitter.emit("after_train")
     assert recorder.heard[4:] == ["after_train_iter", "after_train_epoch", "after_train"]
-    publisher.emit("after_val")  # there is nothing to close
+    emitter.emit("after_val")  # there is nothing to close
     assert len(recorder.heard) == 7
-    publisher.emit("before_val")
-    publisher.emit("after_val")
+    emitter.emit("before_val")
+    emitter.emit("after_val")
     assert recorder.heard[7:] == ["before_val", "before_val_epoch", "after_val_epoch", "after_val"]
 
 
 def test_arguments_go_with_the_raw_event_only():
     recorder = Recorder()
-    publisher, _ = publisher_of(recorder)
-    publisher.emit("before_val_iter", batch_idx=5, data_batch="data")
-    publisher.emit("after_val_iter", outputs="anything")
-    publisher.emit("after_val_epoch", metrics={"acc": 0.5})
-    publisher.emit("before_val_epoch")
-    publisher.emit("after_val")
+    emitter, _ = emitter_of(recorder)
+    emitter.emit("before_val_iter", batch_idx=5, data_batch="data")
+    emitter.emit("after_val_iter", outputs="anything")
+    emitter.emit("after_val_epoch", metrics={"acc": 0.5})
+    emitter.emit("before_val_epoch")
+    emitter.emit("after_val")
     assert recorder.of("before_val_iter") == [{"batch_idx": 5, "data_batch": "data"}]
     assert recorder.of("after_val_iter") == [{"batch_idx": 5, "data_batch": "data", "outputs": "anything"}]
     assert recorder.of("after_val_epoch") == [{"metrics": {"acc": 0.5}}, {"metrics": None}]
@@ -153,49 +155,49 @@ def test_completed_epochs_and_iterations_are_counted_after_everybody_has_heard()
         def after_train_epoch(self, runner):
             seen.append(("epoch", runner.epoch, runner.iter))
 
-    publisher, run = publisher_of(Look())
+    emitter, run = emitter_of(Look())
     for _ in range(2):
-        publisher.emit("before_train_epoch")
+        emitter.emit("before_train_epoch")
         for _ in range(2):
-            publisher.emit("before_train_iter")
-            publisher.emit("after_train_iter", outputs={"loss": 0.5})
-        publisher.emit("before_val_epoch")
-        publisher.emit("after_train_epoch")
+            emitter.emit("before_train_iter")
+            emitter.emit("after_train_iter", outputs={"loss": 0.5})
+        emitter.emit("before_val_epoch")
+        emitter.emit("after_train_epoch")
     assert seen == [("iter", 0), ("iter", 1), ("epoch", 0, 2), ("iter", 2), ("iter", 3), ("epoch", 1, 4)]
-    assert run.counters == Counters(epoch=2, iter=4)
-    publisher.emit("after_run")
+    assert (run.epoch, run.iter) == (2, 4)
+    emitter.emit("after_run")
     assert run.message_hub.get_info("epoch") == 2
     assert run.message_hub.get_info("iter") == 4
 
 
 def test_a_synthesised_close_counts_and_an_aborted_one_does_not():
-    publisher, run = publisher_of()
-    publisher.emit("before_train_iter")
-    publisher.emit("before_train_iter")  # the framework has no after_train_iter
-    assert run.counters == Counters(epoch=0, iter=1)
-    publisher.abort(FailureError())
-    assert run.counters == Counters(epoch=0, iter=1)
+    emitter, run = emitter_of()
+    emitter.emit("before_train_iter")
+    emitter.emit("before_train_iter")  # the framework has no after_train_iter
+    assert (run.epoch, run.iter) == (0, 1)
+    emitter.abort(FailureError())
+    assert (run.epoch, run.iter) == (0, 1)
 
 
 def test_an_announced_exception_unwinds_everything_and_counts_nothing():
-    (publisher, run), error = publisher_of(), FailureError()
-    publisher.emit("before_train_iter")
-    publisher.emit("on_exception", exception=error)
-    assert run.counters == Counters(epoch=0, iter=0)
-    assert not publisher.lifecycle.open_scopes
+    (emitter, run), error = emitter_of(), FailureError()
+    emitter.emit("before_train_iter")
+    emitter.emit("on_exception", exception=error)
+    assert (run.epoch, run.iter) == (0, 0)
+    assert not emitter.lifecycle.open_scopes
 
 
 def test_batch_idx_goes_up_by_itself_and_starts_again_with_the_epoch():
     recorder = Recorder()
-    publisher, _ = publisher_of(recorder)
+    emitter, _ = emitter_of(recorder)
     for _ in range(2):
-        publisher.emit("before_train_epoch")
+        emitter.emit("before_train_epoch")
         for _ in range(3):
-            publisher.emit("before_train_iter")
-            publisher.emit("before_val_iter")  # a validation within does not disturb it
-            publisher.emit("after_val")
-            publisher.emit("after_train_iter")
-        publisher.emit("after_train_epoch")
+            emitter.emit("before_train_iter")
+            emitter.emit("before_val_iter")  # a validation within does not disturb it
+            emitter.emit("after_val")
+            emitter.emit("after_train_iter")
+        emitter.emit("after_train_epoch")
     assert [arguments["batch_idx"] for arguments in recorder.of("before_train_iter")] == [0, 1, 2] * 2
     assert [arguments["batch_idx"] for arguments in recorder.of("after_train_iter")] == [0, 1, 2] * 2
     assert [arguments["batch_idx"] for arguments in recorder.of("after_val_iter")] == [0] * 6
@@ -211,11 +213,11 @@ def test_the_close_gets_the_batch_of_the_open_and_then_lets_it_go():
         def after_train_iter(self, runner, batch_idx, data_batch, outputs):
             given.append((batch_idx, type(data_batch)))
 
-    publisher, _ = publisher_of(Look())
-    for close in (lambda: publisher.emit("after_train_iter"), lambda: publisher.abort(FailureError())):
+    emitter, _ = emitter_of(Look())
+    for close in (lambda: emitter.emit("after_train_iter"), lambda: emitter.abort(FailureError())):
         batch = Batch()
         batches.append(weakref.ref(batch))
-        publisher.emit("before_train_iter", batch_idx=4, data_batch=batch)
+        emitter.emit("before_train_iter", batch_idx=4, data_batch=batch)
         del batch
         close()
         gc.collect()
@@ -225,10 +227,10 @@ def test_the_close_gets_the_batch_of_the_open_and_then_lets_it_go():
 
 def test_an_abort_announces_and_closes_from_the_inside():
     recorder, error = Recorder(), FailureError("loop")
-    publisher, run = publisher_of(recorder)
-    publisher.emit("before_train_iter", batch_idx=2, data_batch="data")
-    publisher.emit("before_val_iter", batch_idx=0)
-    publisher.abort(error)
+    emitter, run = emitter_of(recorder)
+    emitter.emit("before_train_iter", batch_idx=2, data_batch="data")
+    emitter.emit("before_val_iter", batch_idx=0)
+    emitter.abort(error)
     assert recorder.heard[-8:] == [
         "on_exception",
         *(f"after_{scope}" for scope in ("val_iter", "val_epoch", "val", "train_iter", "train_epoch", "train", "run")),
@@ -241,37 +243,37 @@ def test_an_abort_announces_and_closes_from_the_inside():
 
 def test_an_exception_is_announced_once_however_many_scopes_it_leaves():
     recorder, error = Recorder(), FailureError("loop")
-    publisher, run = publisher_of(recorder)
-    publisher.emit("before_train_iter")
-    publisher.abort(error, keep=4)  # leaves no scope yet: nothing to hear
+    emitter, run = emitter_of(recorder)
+    emitter.emit("before_train_iter")
+    emitter.abort(error, keep=4)  # leaves no scope yet: nothing to hear
     assert recorder.heard[-1] == "before_train_iter"
-    publisher.abort(error, keep=3)
+    emitter.abort(error, keep=3)
     assert recorder.heard[-2:] == ["on_exception", "after_train_iter"]
-    publisher.abort(error, keep=2)
+    emitter.abort(error, keep=2)
     assert run.message_hub.get_info("loop_stage") == "train"
-    publisher.abort(error, keep=0)
+    emitter.abort(error, keep=0)
     assert recorder.heard[-3:] == ["after_train_epoch", "after_train", "after_run"]
     assert recorder.heard.count("on_exception") == 1
 
 
 def test_an_exception_that_was_handled_and_comes_again_is_announced_again():
     recorder, error = Recorder(), FailureError("loop")
-    publisher, _ = publisher_of(recorder)
-    publisher.emit("before_train_iter")
-    publisher.abort(error, keep=3)
-    publisher.emit("before_train_iter")  # the loop went on
-    publisher.abort(error, keep=3)
-    publisher.abort(FailureError("another"), keep=0)
+    emitter, _ = emitter_of(recorder)
+    emitter.emit("before_train_iter")
+    emitter.abort(error, keep=3)
+    emitter.emit("before_train_iter")  # the loop went on
+    emitter.abort(error, keep=3)
+    emitter.abort(FailureError("another"), keep=0)
     assert recorder.heard.count("on_exception") == 3
     assert_legal(recorder.heard)
 
 
 def test_after_the_last_scope_the_exception_is_let_go():
-    publisher, _ = publisher_of()
-    publisher.emit("before_train")
+    emitter, _ = emitter_of()
+    emitter.emit("before_train")
     error = FailureError("loop")
     held = weakref.ref(error)
-    publisher.abort(error)
+    emitter.abort(error)
     del error
     gc.collect()
     assert held() is None
@@ -279,15 +281,15 @@ def test_after_the_last_scope_the_exception_is_let_go():
 
 def test_a_hook_that_fails_in_an_abort_is_logged_and_the_other_scopes_still_close(caplog):
     recorder = Recorder(fail_at={"on_exception", "after_train_iter", "after_train"})
-    publisher, run = publisher_of(recorder)
-    publisher.emit("before_train_iter")
+    emitter, run = emitter_of(recorder)
+    emitter.emit("before_train_iter")
     error = FailureError("the user's")
 
     def loop():
         try:
             raise error
         except FailureError as under_way:
-            publisher.abort(under_way)
+            emitter.abort(under_way)
             raise
 
     with pytest.raises(FailureError) as caught:
@@ -313,15 +315,15 @@ def test_a_hook_that_fails_in_an_abort_is_logged_and_the_other_scopes_still_clos
 @pytest.mark.parametrize("fail_at", range(4))
 def test_a_hook_that_fails_among_synthesised_steps_stops_there(fail_at):
     recorder = Recorder(fail_at={fail_at})
-    publisher, run = publisher_of(recorder)
+    emitter, run = emitter_of(recorder)
     with pytest.raises(FailureError) as caught:
-        publisher.emit("before_train_iter")
+        emitter.emit("before_train_iter")
     opened = ["before_run", "before_train", "before_train_epoch", "before_train_iter"][: fail_at + 1]
     assert recorder.heard == opened
-    publisher.abort(caught.value)
+    emitter.abort(caught.value)
     closes = [event.replace("before", "after") for event in reversed(opened)]
     assert recorder.heard == [*opened, "on_exception", *closes]
-    assert run.counters == Counters()
+    assert (run.epoch, run.iter) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -330,13 +332,13 @@ def test_a_hook_that_fails_among_synthesised_steps_stops_there(fail_at):
 )
 def test_what_is_no_mapping_is_refused_before_anything_moves(event, argument):
     recorder = Recorder()
-    publisher, _ = publisher_of(recorder)
-    publisher.emit(event.replace("after", "before"))
+    emitter, _ = emitter_of(recorder)
+    emitter.emit(event.replace("after", "before"))
     heard = list(recorder.heard)
     with pytest.raises(RunnerError, match=f"{event} must be given {argument} as a mapping.*but got float"):
-        publisher.emit(event, **{argument: 0.5})
+        emitter.emit(event, **{argument: 0.5})
     assert recorder.heard == heard
-    publisher.abort(FailureError())
+    emitter.abort(FailureError())
     assert assert_legal(recorder.heard).open_scopes == ()
     assert recorder.heard.count(event) == 1
 
@@ -346,24 +348,24 @@ def test_a_runtime_info_hook_is_added_only_if_there_is_none():
         pass
 
     mine, recorder = Mine(), Recorder()
-    assert [type(hook) for hook in publisher_of(recorder)[0].dispatcher.hooks] == [RuntimeInfoHook, Recorder]
-    assert publisher_of(recorder, mine)[0].dispatcher.hooks == (mine, recorder)
+    assert [type(hook) for hook in emitter_of(recorder)[0].dispatcher.hooks] == [RuntimeInfoHook, Recorder]
+    assert emitter_of(recorder, mine)[0].dispatcher.hooks == (mine, recorder)
 
 
 def test_an_unknown_event_raises():
-    publisher, _ = publisher_of()
+    emitter, _ = emitter_of()
     with pytest.raises(Exception, match="there is no such event"):
-        publisher.emit("before_training")
-    assert publisher.lifecycle.open_scopes == ()
+        emitter.emit("before_training")
+    assert emitter.lifecycle.open_scopes == ()
 
 
 def test_every_close_can_be_emitted_with_nothing_open():
     recorder = Recorder()
-    publisher, _ = publisher_of(recorder)
+    emitter, _ = emitter_of(recorder)
     for event in CLOSES:
-        publisher.emit(event)
-    publisher.emit("on_exception", exception=FailureError())
-    publisher.abort(FailureError())
+        emitter.emit(event)
+    emitter.emit("on_exception", exception=FailureError())
+    emitter.abort(FailureError())
     assert recorder.heard == []
 
 
@@ -373,29 +375,29 @@ def test_a_second_interrupt_comes_out_once_every_scope_is_closed():
             raise KeyboardInterrupt
 
     recorder = Recorder()
-    publisher, run = publisher_of(recorder, Interrupted())
-    publisher.emit("before_train_iter")
+    emitter, run = emitter_of(recorder, Interrupted())
+    emitter.emit("before_train_iter")
     with pytest.raises(KeyboardInterrupt):
-        publisher.abort(FailureError())
+        emitter.abort(FailureError())
     assert recorder.heard[-1] == "after_run"
     assert run.message_hub.get_info("loop_stage") is None
 
 
 def test_an_exception_that_was_handled_can_be_forgotten():
     recorder = Recorder()
-    publisher, _ = publisher_of(recorder)
-    publisher.emit("before_train_iter")
+    emitter, _ = emitter_of(recorder)
+    emitter.emit("before_train_iter")
     try:
         raise FailureError
     except FailureError as error:
         held = weakref.ref(error)
-        publisher.abort(error, keep=3)
-        publisher.forget_handled()  # not yet: it is under way
-        publisher.abort(error, keep=2)  # so it is not announced again
+        emitter.abort(error, keep=3)
+        emitter.forget_handled()  # not yet: it is under way
+        emitter.abort(error, keep=2)  # so it is not announced again
     assert recorder.heard.count("on_exception") == 1
     recorder.arguments.clear()
     gc.collect()
     assert held() is not None
-    publisher.forget_handled()
+    emitter.forget_handled()
     gc.collect()
     assert held() is None

@@ -1,0 +1,271 @@
+"""The base of all adapters: run options, the runner view with its defaults, wrapped methods, the hub in force.
+
+An adapter has three parts. Its runner view (`FrameworkRunner`) says who trains what. Its callback, or whatever hears
+the framework's events, hands each one to ``runner.emitter``. Its `attach` wraps the methods that no callback sees
+around, with `wrap_method`, and its `detach` takes all of that back.
+
+Trainers are copied and pickled: for k folds, by a search, by a strategy that spawns its ranks. So nothing here is a
+closure, nothing holds the trainer strongly (it would be freed by the garbage collector only), and a copy of an attached
+trainer gets a copy of its adapter.
+"""
+
+from __future__ import annotations
+
+import copy
+import copyreg
+import difflib
+import functools
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any, TypedDict, Unpack, cast
+
+from runtimeinfo import InfoReader, MessageHub, RunnerError, use_hub
+from runtimeinfo.authoring import Config, RunnerView, SupportsSharing, describe
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
+from runtimeinfo_adapters.sharing import SharingHook
+
+
+class RunOptions(TypedDict, total=False):
+    """The keywords that every adapter takes, beside its own."""
+
+    hub: MessageHub | None
+    """Where to publish; a new `runtimeinfo_adapters.MessageHub` if left out."""
+
+    hooks: Iterable[object]
+    """More hooks. `runtimeinfo.RuntimeInfoHook` runs in any case."""
+
+    cfg: Config | Mapping[str, Any] | str | None
+    """The configuration: a mapping, text, or anything with `pretty_text`."""
+
+    seed: int | None
+    """The random seed that you have set; it is published, not set here."""
+
+    experiment_name: str | None
+    """The name of the experiment."""
+
+
+def check_options(options: Mapping[str, object], taken_by: str) -> None:
+    """Raise `TypeError`, as Python does for any function, if a keyword is not a run option."""
+    for name in options:
+        if name not in RunOptions.__annotations__:
+            close = difflib.get_close_matches(name, RunOptions.__annotations__, n=1)
+            hint = f": did you mean {close[0]!r}?" if close else f"; it takes {', '.join(RunOptions.__annotations__)}"
+            raise TypeError(f"{taken_by} got an unexpected keyword argument {name!r}{hint}")
+
+
+class FrameworkRunner(RunnerView):
+    """The runner view of an adapter: a `RunnerView` with the defaults of this package.
+
+    The hub is a new reference hub if none is given, and one that cannot share itself with other processes is shared by
+    a hook.
+
+    Args:
+        options: The run options.
+
+    Raises:
+        TypeError: If a keyword is not a run option.
+        HookError: If a hook cannot be registered.
+
+    Source: META-01 to META-07, COUNT-01 to COUNT-08, SHARE-01.
+    """
+
+    def __init__(self, **options: Unpack[RunOptions]) -> None:
+        check_options(options, type(self).__name__)
+        name = options.get("experiment_name")
+        hub = options.get("hub")
+        if hub is None:
+            hub = ReferenceHub(name or self.framework_name)
+        hooks = tuple(options.get("hooks", ()))
+        super().__init__(
+            hub,
+            hooks=hooks if isinstance(hub, SupportsSharing) else (SharingHook(), *hooks),
+            cfg=options.get("cfg"),
+            seed=options.get("seed"),
+            experiment_name=name,
+        )
+
+
+class Target:
+    """Refers weakly to what an adapter is attached to.
+
+    A copy that is made together with the target refers to the copied target. Any other copy, and a pickled one, refers
+    to nothing until the adapter is told its target again: to copy a callback must not copy the trainer and its model.
+    """
+
+    __slots__ = ("_get",)
+
+    def __init__(self, target: Any = None) -> None:
+        self._get: Callable[[], Any]
+        try:
+            self._get = (lambda: None) if target is None else weakref.ref(target)
+        except TypeError:  # it has slots, and none for weak references
+            self._get = lambda: target
+
+    def __call__(self) -> Any:
+        return self._get()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Target:
+        return Target(memo.get(id(self._get())))
+
+    def __reduce__(self) -> tuple[type[Target], tuple[()]]:
+        return Target, ()
+
+
+class HubInForce:
+    """Keeps a hub the current one from one event of a framework to another. A copy is not in force."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def enter(self, hub: InfoReader) -> None:
+        """Make a hub the current one, in the place of the one before."""
+        self.leave()
+        self._stack.enter_context(use_hub(hub))
+
+    def leave(self) -> None:
+        """Let it be the current one no longer, if it is."""
+        self._stack.close()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HubInForce:
+        return HubInForce()
+
+    def __reduce__(self) -> tuple[type[HubInForce], tuple[()]]:
+        return HubInForce, ()
+
+
+_ABSENT: Any = object()
+
+Around = Callable[..., Any]
+"""What stands around a method: it is called with the owner, the original method, and the arguments of the call."""
+
+
+class WrappedMethod:
+    """A method of one object, with an adapter around it.
+
+    The object has it as an attribute, in front of the method of its class. It is copied and pickled with its owner: the
+    copy belongs to the copied owner and to the copied adapter.
+
+    Args:
+        owner: The object, which is held weakly.
+        name: The name of the method.
+        around: A method of the adapter, called as ``around(owner, original, *args, **kwargs)``.
+    """
+
+    def __init__(self, owner: Any, name: str, around: Around) -> None:
+        self._owner = weakref.ref(owner)
+        self._name = name
+        self._around = around
+        # What the object itself had under this name, in front of the method of its class.
+        self._replaced: Any = vars(owner).get(name, _ABSENT)
+        self._is_passive = False
+        self._keeps: Any = None
+
+    @property
+    def owner(self) -> Any:
+        """The object."""
+        owner = self._owner()
+        if owner is None:
+            raise ReferenceError(
+                f"{self._name}() belongs to an object that was freed: keep a reference to it while you use its methods"
+            )
+        return owner
+
+    @property
+    def __wrapped__(self) -> Any:
+        """The method as it was: the signature is read from it."""
+        if self._replaced is not _ABSENT:
+            return self._replaced
+        owner = self.owner
+        kind = cast("type[Any]", type(owner))
+        for each in kind.__mro__:
+            if self._name in each.__dict__:
+                return each.__dict__[self._name].__get__(owner, kind)
+        raise AttributeError(f"{kind.__name__} has no {self._name}()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method through the adapter."""
+        original = self.__wrapped__
+        if self._is_passive:
+            return original(*args, **kwargs)
+        return self._around(self.owner, original, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if "_owner" not in vars(self):  # it is being copied
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)  # __name__, __self__ and the like
+
+    def remove(self) -> None:
+        """Take it out: the owner is as it was. Where another wrapper holds on to this one, it passes calls on."""
+        self._is_passive = True
+        attributes = cast("dict[str, Any]", vars(self.owner))
+        if attributes.get(self._name) is self:
+            if self._replaced is _ABSENT:
+                del attributes[self._name]
+            else:
+                attributes[self._name] = self._replaced
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> WrappedMethod:
+        clone = WrappedMethod.__new__(WrappedMethod)
+        memo[id(self)] = clone
+        is_part_of_its_owner = id(self.owner) in memo
+        clone.__setstate__({name: copy.deepcopy(value, memo) for name, value in self.__getstate__().items()})
+        # Copied alone, it is all that refers to the copy of its owner.
+        clone._keeps = None if is_part_of_its_owner else clone.owner
+        return clone
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (WrappedMethod,), self.__getstate__()  # type: ignore[attr-defined]
+
+    def __getstate__(self) -> dict[str, Any]:
+        replaced = {} if self._replaced is _ABSENT else {"_replaced": self._replaced}
+        state = {"_owner": self.owner, "_name": self._name, "_around": self._around, "_is_passive": self._is_passive}
+        return state | replaced
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        owner = state["_owner"]
+        vars(self).update({"_replaced": _ABSENT, **state, "_owner": weakref.ref(owner), "_keeps": None})
+        # Unpickled as a part of its owner, it is there before the owner's attributes are. Otherwise it was pickled
+        # alone, as the target of a process for example, and is all that refers to its owner.
+        if vars(owner).get(self._name) is self:
+            self._keeps = owner
+
+
+def wrap_method(owner: Any, name: str, around: Around) -> WrappedMethod:
+    """Put an adapter around a method of one object, and return what takes it out again."""
+    wrapped = WrappedMethod(owner, name, around)
+    setattr(owner, name, wrapped)
+    return wrapped
+
+
+def adapter_around(owner: Any, name: str) -> Any:
+    """Return the adapter that stands around a method of an object, also under wrappers of others; None for none."""
+    method: Any = getattr(owner, name, None)
+    while method is not None:
+        if isinstance(method, WrappedMethod) and not method._is_passive:
+            around = method._around
+            return getattr(around.func if isinstance(around, functools.partial) else around, "__self__", None)
+        method = getattr(method, "__wrapped__", None)
+    return None
+
+
+def check_target(target: object, kind: type | tuple[type, ...], what: str, members: Iterable[str] = ()) -> None:
+    """Check what `attach` was given.
+
+    Args:
+        target: The target.
+        kind: What it must be an instance of.
+        what: What to call that in the error message.
+        members: Members, private ones too, that the adapter relies on.
+
+    Raises:
+        RunnerError: If it is something else, or lacks a member.
+    """
+    if not isinstance(target, kind):
+        raise RunnerError(f"attach() takes {what}, but got {describe(target)}: pass the one that trains")
+    lacking = [name for name in members if not hasattr(target, name)]
+    if lacking:
+        raise RunnerError(
+            f"{type(target).__name__} has no {', '.join(lacking)}, which this adapter relies on: use a version of the "
+            "framework that the adapter was tried with"
+        )
