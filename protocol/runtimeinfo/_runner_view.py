@@ -12,7 +12,7 @@ from runtimeinfo._current_hub import use_hub
 from runtimeinfo._emitter import Emitter
 from runtimeinfo._errors import LoopError, RunnerError, StateError
 from runtimeinfo._message_hub import MessageHub
-from runtimeinfo._runner import Config, HasLearningRates, TrainDataLoader
+from runtimeinfo._runner import Config, TrainDataLoader
 from runtimeinfo._scalar import describe, shown
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ class TextConfig:
 
 
 class RunnerView:
-    """Satisfies `runtimeinfo.TrainRunner` for an adapter, which emits its events through `emitter`.
+    """Satisfies `runtimeinfo.Runner` for an adapter, which emits its events through `emitter`.
 
-    A subclass names its framework, and overrides as a property what the framework knows better.
+    A subclass names its framework. To train it adds, as attributes or properties, what else a
+    `runtimeinfo.TrainRunner` has: `max_epochs`, `max_iters`, `train_dataloader` and `optim_wrapper`.
 
     Args:
         hub: Where to publish.
@@ -74,10 +75,6 @@ class RunnerView:
 
     Attributes:
         emitter: Where the framework's events go; it has the counters.
-        max_epochs: Epochs of the whole training, or None.
-        max_iters: Iterations of the whole training, or None.
-        train_dataloader: The loader of the training data.
-        optim_wrapper: The learning rates.
 
     Raises:
         HookError: If a hook cannot be registered.
@@ -86,6 +83,8 @@ class RunnerView:
         >>> from runtimeinfo_adapters import MessageHub
         >>> class MyRunner(RunnerView):
         ...     framework_name, framework_version = "myframework", "1.0"
+        ...     max_epochs, max_iters = 3, None
+        ...     train_dataloader, optim_wrapper = with_dataset([1, 2]), LearningRates(None)
         >>> runner = MyRunner(MessageHub("doc-runner-view"), seed=0)
         >>> with runner.running():
         ...     runner.emitter.emit("before_train")
@@ -111,10 +110,6 @@ class RunnerView:
         self.cfg: Config = TextConfig.of(cfg)
         self.seed: int | None = seed
         self.experiment_name: str | None = experiment_name
-        self.max_epochs: int | None = None
-        self.max_iters: int | None = None
-        self.train_dataloader: TrainDataLoader = with_dataset(None)
-        self.optim_wrapper: HasLearningRates = LearningRates(None)
         self.emitter: Emitter = self._make_emitter(hooks)
 
     def _make_emitter(self, hooks: Iterable[object]) -> Emitter:

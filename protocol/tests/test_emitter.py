@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimeinfo import RunnerError, RuntimeInfoHook
-from runtimeinfo.spec import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
 from runtimeinfo.authoring import Emitter
+from runtimeinfo.spec import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
 from runtimeinfo_adapters import MessageHub, TextConfig
 
 LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=200)
