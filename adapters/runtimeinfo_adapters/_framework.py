@@ -1,4 +1,4 @@
-"""Importing a framework for its adapter, or a sink: which extra brings it, and which versions were tried."""
+"""Import a framework for its adapter, or a package for a sink, and check that its version was tried."""
 
 from __future__ import annotations
 
@@ -6,11 +6,39 @@ import importlib
 import importlib.metadata
 import re
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class UntestedVersionWarning(UserWarning):
     """A framework is of a version that its adapter was not tried with."""
+
+
+class Framework(NamedTuple):
+    """A framework that has an adapter here."""
+
+    module: str
+    """The module to import."""
+
+    distribution: str
+    """The name to install it by."""
+
+    at_least: str
+    """The first version that the adapter was tried with."""
+
+    below: str
+    """The first version that it was not tried with."""
+
+
+FRAMEWORKS = {
+    "torch": Framework("torch", "torch", "2.6", "3"),
+    "mmengine": Framework("mmengine", "mmengine", "0.10.7", "0.11"),
+    "lightning": Framework("lightning.pytorch", "lightning", "2.6", "2.7"),
+    "transformers": Framework("transformers", "transformers", "5.4", "6"),
+    "accelerate": Framework("accelerate", "accelerate", "1.10", "2"),
+    "ignite": Framework("ignite", "pytorch-ignite", "0.5.5", "0.6"),
+    "keras": Framework("keras", "keras", "3.10", "3.16"),
+}
+"""The frameworks by the extra of this project that brings each; a test holds the lower bounds against the extras."""
 
 
 def import_of_extra(module: str, *, distribution: str, extra: str, used_by: str) -> Any:
@@ -18,7 +46,7 @@ def import_of_extra(module: str, *, distribution: str, extra: str, used_by: str)
 
     Args:
         module: What to import.
-        distribution: What it is called where one installs it.
+        distribution: The name to install it by.
         extra: The extra.
         used_by: What needs it.
 
@@ -32,21 +60,23 @@ def import_of_extra(module: str, *, distribution: str, extra: str, used_by: str)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0]:
-            raise  # something that it lacks itself
+        # An extra brings torch too: a framework may be installed without it.
+        missing = {module.partition(".")[0]: distribution, "torch": "torch"}.get(error.name or "")
+        if missing is None:
+            raise  # something else that the module itself lacks
         raise ModuleNotFoundError(
-            f"{used_by} needs {distribution}: pip install 'runtimeinfo[{extra}]'", name=error.name
+            f"{used_by} needs {missing}: pip install 'runtimeinfo[{extra}]'", name=error.name
         ) from None
 
 
 def import_framework(
     module: str, *, distribution: str, extra: str, at_least: str, below: str, used_by: str = "this adapter"
 ) -> Any:
-    """Return the module of a framework; warn if its version is none that its adapter was tried with.
+    """Return the module of a framework; warn if its adapter was not tried with its version.
 
     Args:
         module: What to import.
-        distribution: What it is called where one installs it.
+        distribution: The name to install it by.
         extra: The extra of this project that brings it.
         at_least: The first version that was tried.
         below: The first version that was not.
@@ -59,6 +89,23 @@ def import_framework(
         >>> import_framework("numpy", distribution="numpy", extra="none", at_least="1.0", below="99").__name__
         'numpy'
     """
+    return _import_tried(Framework(module, distribution, at_least, below), extra, used_by, stacklevel=4)
+
+
+def load_framework(name: str) -> Any:
+    """Return the module of a framework of the table; warn if its adapter was not tried with its version.
+
+    Args:
+        name: Its name in `FRAMEWORKS`, which is the extra's name, too.
+
+    Raises:
+        ModuleNotFoundError: If the framework, or torch, is not installed; the message names the extra.
+    """
+    return _import_tried(FRAMEWORKS[name], name, "this adapter", stacklevel=4)
+
+
+def _import_tried(framework: Framework, extra: str, used_by: str, stacklevel: int) -> Any:
+    module, distribution, at_least, below = framework
     found = import_of_extra(module, distribution=distribution, extra=extra, used_by=used_by)
     version = importlib.metadata.version(distribution)
     if not _numbers(at_least) <= _numbers(version) < _numbers(below):
@@ -66,12 +113,12 @@ def import_framework(
             f"{distribution} {version} is installed, and {used_by} was tried with {at_least} or newer, below "
             f"{below}: run the conformance kit on it before you rely on it",
             UntestedVersionWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
     return found
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return the release of a version: what stands behind it does not change its place here."""
+    """Return the numbers of a release; a suffix after them does not matter here."""
     release = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in release.group().split(".")) if release else ()
