@@ -19,8 +19,8 @@ from runtimeinfo.board.layout import SIZE
 from runtimeinfo_adapters import MessageHub, ScalarHistory, sinks
 from runtimeinfo_adapters._framework import import_framework
 from runtimeinfo_adapters.distributed import reduce
-from runtimeinfo_adapters.distributed._aggregate import NOTHING, Marks
-from runtimeinfo_adapters.distributed._exchange import Agreement, Shares, exchange
+from runtimeinfo_adapters.distributed._aggregate import EMPTY, Offsets
+from runtimeinfo_adapters.distributed._exchange import Agreement, Contribution, exchange
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_conformance import _replay
 from runtimeinfo_conformance.command_line import _explain, _target
@@ -54,7 +54,7 @@ class Writable:
 
 
 def two_ranks_of_different_keys(_):
-    mine, theirs = (Shares((key,), np.array([NOTHING])) for key in ("loss", "lr"))
+    mine, theirs = (Contribution((key,), np.array([EMPTY])) for key in ("loss", "lr"))
 
     def gather(sent):
         # Both ranks send as much the first time; the second time what the heads ask for.
@@ -78,7 +78,7 @@ def overrun_a_history(_):
     history = ScalarHistory(max_length=2)
     for value in range(4):
         history.update(value)
-    Marks().pending({"loss": history})
+    Offsets().pending({"loss": history})
 
 
 def publish_what_is_no_scalar(_):

@@ -1,6 +1,6 @@
-"""What all ranks of a distributed run have published, brought together: mean, sum, minimum and maximum of each scalar.
+"""Reduce what all ranks of a distributed run have published: mean, sum, minimum and maximum of each scalar.
 
-It works over `torch.distributed`, and loads PyTorch only where the run has done so.
+It needs PyTorch, and works over `torch.distributed`. Nothing here loads PyTorch: a run of several ranks has done so.
 
 Example:
     >>> from runtimeinfo_adapters import MessageHub
@@ -14,6 +14,9 @@ Example:
 """
 
 from runtimeinfo_adapters.distributed._aggregate import ReducedScalar
+from runtimeinfo_adapters.distributed._group import require_torch
 from runtimeinfo_adapters.distributed._reduce import Reducer, reduce
 
 __all__ = ["ReducedScalar", "Reducer", "reduce"]
+
+require_torch()

@@ -1,4 +1,4 @@
-"""Aggregates of scalars, and which values of a hub have been reduced already."""
+"""Aggregate the values of scalars, and keep the offset up to which each scalar has been reduced."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from runtimeinfo_adapters.hub._scalar_history import update_count
 
 @dataclass(frozen=True, slots=True)
 class ReducedScalar:
-    """What all ranks together have published of one scalar. It is the same, to the bit, on each of them.
+    """One scalar, reduced over all ranks. It is the same, to the bit, on each of them.
 
     Attributes:
         sum: The sum of the values.
         count: The sum of their counts.
         min: The smallest value; NaN if one is.
         max: The largest value; NaN if one is.
-        updates: How many values there are; at least one.
+        updates: The number of values; at least one.
 
     Example:
         >>> ReducedScalar(sum=8.0, count=4, min=2.0, max=6.0, updates=2).mean
@@ -41,7 +41,7 @@ class ReducedScalar:
 
     @property
     def mean(self) -> float:
-        """The sum of the values over the sum of their counts, as `ScalarHistory.mean` has it.
+        """The sum of the values over the sum of their counts, as in `ScalarHistory.mean`.
 
         Source: DIST-01.
         """
@@ -50,11 +50,11 @@ class ReducedScalar:
 
 
 class UnreducedValuesWarning(UserWarning):
-    """A history has let go of values before they were reduced."""
+    """A history has dropped values before they were reduced."""
 
 
-class Share(NamedTuple):
-    """What one rank adds to one scalar. These fields, in this order, are a row of what the ranks exchange."""
+class Aggregate(NamedTuple):
+    """The new values of one scalar on one rank, aggregated. Its fields, in this order, are a row of the exchange."""
 
     total: float
     weight: float
@@ -63,106 +63,107 @@ class Share(NamedTuple):
     updates: float
 
 
-NOTHING = Share(0.0, 0.0, np.inf, -np.inf, 0.0)
-"""The share of a rank that has published nothing: it changes no sum, no minimum and no maximum."""
+EMPTY = Aggregate(0.0, 0.0, np.inf, -np.inf, 0.0)
+"""The aggregate of no values: it changes no sum, no minimum and no maximum."""
 
 
-class Mark(NamedTuple):
-    """How far a history has been taken."""
+class Offset(NamedTuple):
+    """The number of updates of a history that have been reduced."""
 
     history: ScalarHistory
     position: int
 
 
-class Marks:
-    """Knows of each scalar of a hub how far it has been taken.
+class Offsets:
+    """The offset of each scalar of a hub: the values up to it have been reduced, the later ones are new.
 
-    A history that counts its updates, as the reference hub's does in `update_count`, is asked for that: it knows what
-    came out of a checkpoint, and what it has let go of. Of any other, mmengine's among them, the length tells: all
-    values that it holds are new at first, and later those that it has grown by. Once such a history is full, and
-    drops a value for each new one, nothing tells any more; that is an error.
+    A history that counts its updates, like that of the reference hub in `update_count`, distinguishes new values from
+    those of a checkpoint, and from those that it has dropped. For any other history, such as mmengine's, the length
+    decides: at first all values are new, and later those by which the history has grown. Once such a history is full
+    and drops a value for each new one, new values cannot be distinguished, and that is an error.
     """
 
     def __init__(self) -> None:
-        self._marks: dict[str, Mark] = {}
+        self._offsets: dict[str, Offset] = {}
 
-    def pending(self, histories: Mapping[str, ScalarHistory | None]) -> tuple[list[Share], dict[str, Mark]]:
-        """Return the share of each scalar since its mark, and the marks to `advance` to.
+    def pending(self, histories: Mapping[str, ScalarHistory | None]) -> tuple[list[Aggregate], dict[str, Offset]]:
+        """Return the aggregate of the new values of each scalar, and the offsets to `advance` to.
 
         Args:
-            histories: The scalars, in the order wanted. None stands for one that has not been published.
+            histories: The scalars, in the order of the result. None stands for one that has not been published.
 
         Raises:
-            HubError: If a history cannot tell what is new.
+            HubError: If the new values of a history cannot be distinguished.
         """
-        shares: list[Share] = []
-        marks: dict[str, Mark] = {}
+        aggregates: list[Aggregate] = []
+        offsets: dict[str, Offset] = {}
         for key, history in histories.items():
             if history is None:
-                shares.append(NOTHING)
+                aggregates.append(EMPTY)
                 continue
-            before = self._marks.get(key)
-            since = before.position if before is not None and before.history is history else 0
-            values, counts, position = _news(key, history, since)
-            shares.append(share_of(key, values, counts))
-            marks[key] = Mark(history, position)
-        return shares, marks
+            before = self._offsets.get(key)
+            offset = before.position if before is not None and before.history is history else 0
+            values, counts, position = _new_values(key, history, offset)
+            aggregates.append(aggregate_of(key, values, counts))
+            offsets[key] = Offset(history, position)
+        return aggregates, offsets
 
-    def advance(self, marks: dict[str, Mark]) -> None:
-        """Let what `pending` has returned count as taken."""
-        self._marks |= marks
+    def advance(self, offsets: dict[str, Offset]) -> None:
+        """Mark as reduced what `pending` has returned with these offsets."""
+        self._offsets |= offsets
 
 
-def last(history: ScalarHistory, count: int) -> tuple[Any, Any]:
-    """Return the last values and their counts: fewer, if there are no more."""
+def latest_values(history: ScalarHistory, count: int) -> tuple[Any, Any]:
+    """Return the latest values and their counts: `count` of them, or all if there are fewer."""
     if isinstance(history, reference.ScalarHistory):
         return history.tail(count)
     values, counts = history.data
-    length = min(len(values), len(counts))  # a writer in another thread may be between the two
+    length = min(len(values), len(counts))  # a writer in another thread might be between the two
     begin = max(length - count, 0)
     return values[begin:length], counts[begin:length]
 
 
-def share_of(key: str, values: Any, counts: Any) -> Share:
-    """Return the share that some values of a scalar make.
+def aggregate_of(key: str, values: Any, counts: Any) -> Aggregate:
+    """Return the aggregate of some values of a scalar.
 
     Raises:
-        HubError: If they are no numbers.
+        HubError: If one of them is not a number.
     """
     if not len(values):
-        return NOTHING
+        return EMPTY
     try:
-        if len(values) == 1:  # as it is where a loop reduces after each iteration: NumPy would take ten times as long
+        if len(values) == 1:  # the case of a loop that reduces after each iteration: NumPy would take ten times as long
             value = float(values[0])
-            return Share(value, float(counts[0]), value, value, 1.0)
+            return Aggregate(value, float(counts[0]), value, value, 1.0)
         numbers, weights = np.asarray(values, np.float64), np.asarray(counts, np.float64)
     except (TypeError, ValueError) as error:
         raise HubError(
-            f"{key!r} holds what is no number: {error}. Publish numbers under it, or name in keys=[...] what to reduce",
+            f"{key!r} holds a value that is not a number: {error}. Publish numbers under it, or name in keys=[...] the "
+            "scalars to reduce",
             key=key,
         ) from error
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities of both signs are NaN, and no reason to warn
-        return Share(
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities of both signs add up to NaN, without a warning
+        return Aggregate(
             float(numbers.sum()), float(weights.sum()), float(numbers.min()), float(numbers.max()), float(len(numbers))
         )
 
 
-def _news(key: str, history: ScalarHistory, since: int) -> tuple[Any, Any, int]:
-    """Return what a history has got since a position: values, counts, and the position now."""
+def _new_values(key: str, history: ScalarHistory, offset: int) -> tuple[Any, Any, int]:
+    """Return the values of a history after an offset, their counts, and the offset now."""
     if update_count(history) is None:
-        return _grown(key, history, since)
+        return _new_by_length(key, history, offset)
     counting = cast("Any", history)
     while True:
         position: int = counting.update_count
-        if position == since:
+        if position == offset:
             return (), (), position
-        values, counts = last(history, position - since)
-        # Else another thread has updated it meanwhile, and the last ones are others now.
+        values, counts = latest_values(history, position - offset)
+        # Otherwise another thread has updated it meanwhile, so that other values are the latest.
         if counting.update_count == position:
             break
-    if len(values) < position - since:
+    if len(values) < position - offset:
         warnings.warn(
-            f"{key!r} was updated {position - since:,} times since it was reduced, and keeps {len(values):,} values: "
+            f"{key!r} was updated {position - offset:,} times since it was reduced, and keeps {len(values):,} values: "
             "the others are not in the result. Reduce more often, or give the history a greater max_length",
             UnreducedValuesWarning,
             stacklevel=2,
@@ -170,14 +171,15 @@ def _news(key: str, history: ScalarHistory, since: int) -> tuple[Any, Any, int]:
     return values, counts, position
 
 
-def _grown(key: str, history: ScalarHistory, since: int) -> tuple[Any, Any, int]:
+def _new_by_length(key: str, history: ScalarHistory, offset: int) -> tuple[Any, Any, int]:
     length = len(history.data[0])
     limit = getattr(history, "max_length", getattr(history, "_max_length", None))
-    if since and (length < since or length == limit):
+    if offset and (length < offset or length == limit):
         raise HubError(
-            f"nobody can tell what is new in {key!r}: its history, {describe(history)}, has no update_count, and at "
-            f"{length:,} values drops old ones. Pass window=..., or use a hub that counts its updates",
+            f"the new values of {key!r} cannot be distinguished: its history, {describe(history)}, has no "
+            f"update_count, and at {length:,} values drops old ones. Pass window=..., or use a hub that counts its "
+            "updates",
             key=key,
         )
-    values, counts = last(history, length - since) if length > since else ((), ())
-    return values, counts, since + len(values)
+    values, counts = latest_values(history, length - offset) if length > offset else ((), ())
+    return values, counts, offset + len(values)

@@ -1,4 +1,4 @@
-"""The ranks that reduce together: a process group of PyTorch's, or this process alone."""
+"""Find the ranks that reduce together: a process group of PyTorch, or this process only."""
 
 from __future__ import annotations
 
@@ -7,15 +7,31 @@ import re
 import sys
 import weakref
 from collections.abc import MutableMapping
+from importlib.util import find_spec
 from typing import Any
 
 from runtimeinfo import DistributedError
+from runtimeinfo_adapters._framework import import_of_extra
 from runtimeinfo_adapters._rank import global_rank
 from runtimeinfo_adapters.distributed._exchange import Agreement, Bytes
 
 
-class Alone:
-    """This process, where `torch.distributed` is not in use."""
+def require_torch() -> None:
+    """Raise an error that names the extra if PyTorch is not installed, without loading it, which takes seconds.
+
+    Raises:
+        ModuleNotFoundError: If PyTorch is not installed.
+    """
+    try:
+        is_installed = find_spec("torch") is not None
+    except ModuleNotFoundError:  # an import hook refuses it
+        is_installed = False
+    if not is_installed:
+        import_of_extra("torch", distribution="torch", extra="torch", used_by="runtimeinfo_adapters.distributed")
+
+
+class LoneProcess:
+    """This process as the only rank, if `torch.distributed` is not set up."""
 
     name = "no process group"
     timeout = None
@@ -25,7 +41,7 @@ class Alone:
         self.agreement = Agreement()
 
     def gather(self, sent: Bytes) -> Bytes:
-        """Return what was sent: nobody else has sent anything."""
+        """Return the bytes of this rank, which is the only one."""
         return sent[None]
 
 
@@ -33,7 +49,7 @@ class TorchGroup:
     """A process group that this rank is a member of.
 
     Args:
-        group: PyTorch's own.
+        group: The group of PyTorch.
         distributed: The module `torch.distributed`.
     """
 
@@ -44,18 +60,18 @@ class TorchGroup:
 
     @property
     def name(self) -> str:
-        """What PyTorch calls it."""
+        """The name that PyTorch has for it."""
         named = getattr(self._group, "group_desc", None)
         return str(named if named and named != "undefined" else getattr(self._group, "group_name", ""))
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """Its members in their order, as ranks of the whole run."""
+        """Its members, in their order, as ranks of the whole run."""
         return tuple(self._distributed.get_process_group_ranks(self._group))
 
     @property
     def timeout(self) -> float | None:
-        """How many seconds a member waits; None where PyTorch does not tell."""
+        """The seconds for which a member waits; None if PyTorch does not tell."""
         try:
             # PyTorch has no public way to ask.
             return float(self._group._get_backend(self._device()).options._timeout.total_seconds())
@@ -63,10 +79,10 @@ class TorchGroup:
             return None
 
     def gather(self, sent: Bytes) -> Bytes:
-        """Return what each rank has sent, a row for each.
+        """Return the bytes that each rank has sent, a row for each.
 
         Raises:
-            DistributedError: If a rank did not come.
+            DistributedError: If a rank did not take part.
 
         Source: DIST-07.
         """
@@ -76,14 +92,14 @@ class TorchGroup:
         try:
             own = torch.from_numpy(sent).to(device)
             gathered = torch.empty((count, len(sent)), dtype=torch.uint8, device=device)
-            # Its sister that takes one tensor is called differently from one version of PyTorch to the next.
+            # all_gather_into_tensor would save the list, but its name differs between versions of PyTorch.
             self._distributed.all_gather(list(gathered.unbind()), own, group=self._group)
             rows: Bytes = gathered.cpu().numpy()
         except RuntimeError as error:
             raise DistributedError(
                 f"reduce failed on rank {self._distributed.get_rank()}, as the ranks exchange what they have: "
-                f"{_in_short(error)}. As a rule another rank has died, hangs, or has not called reduce as often as "
-                "this one: look at what each has said last. Nothing counts as reduced: all values of this rank are "
+                f"{_first_sentence(error)}. Usually another rank has died, hangs, or has not called reduce as often as "
+                "this one: look at the last output of each. Nothing counts as reduced: all values of this rank are "
                 "there at the next call, over a new process group",
                 group=self.name,
                 ranks=self.ranks,
@@ -93,9 +109,9 @@ class TorchGroup:
         return rows
 
     def _device(self) -> Any:
-        """Return where a tensor has to lie for this group; on the CPU if it may."""
+        """Return the device on which this group takes tensors: the CPU if it takes those."""
         torch: Any = sys.modules["torch"]
-        # As in "cpu:gloo,cuda:nccl".
+        # The format is that of "cpu:gloo,cuda:nccl".
         kinds = [part.partition(":")[0] for part in self._distributed.get_backend_config(self._group).split(",")]
         if "cpu" in kinds:
             return torch.device("cpu")
@@ -105,14 +121,14 @@ class TorchGroup:
 _agreements: MutableMapping[Any, Agreement] = weakref.WeakKeyDictionary()
 
 
-def find_group(group: Any) -> Alone | TorchGroup:
+def find_group(group: Any) -> LoneProcess | TorchGroup:
     """Return the ranks to reduce with.
 
     Args:
         group: A process group; None for all ranks of the run.
 
     Raises:
-        DistributedError: If this rank is not in the group, or if it has not been set up.
+        DistributedError: If this rank is not in the group, or `torch.distributed` must be set up first.
     """
     distributed: Any = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
@@ -123,7 +139,7 @@ def find_group(group: Any) -> Alone | TorchGroup:
                 f"{why}, and torch.distributed is not set up: call torch.distributed.init_process_group before reduce, "
                 "so that the ranks can find one another"
             )
-        return Alone()
+        return LoneProcess()
     if group is None:
         group = distributed.group.WORLD
     if group is distributed.GroupMember.NON_GROUP_MEMBER or distributed.get_rank(group) < 0:
@@ -133,7 +149,7 @@ def find_group(group: Any) -> Alone | TorchGroup:
     return TorchGroup(group, distributed)
 
 
-def _in_short(error: BaseException) -> str:
-    """Return the first sentence of what PyTorch says, without the line of its own source; the rest is in the cause."""
+def _first_sentence(error: BaseException) -> str:
+    """Return the first sentence of an error of PyTorch without its source line; the cause has the rest."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return re.sub(r"^\[[^]]*\.(cc|cpp|h|hpp):\d+\] *", "", lines[0]).partition(". ")[0].rstrip(".")

@@ -12,8 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtimeinfo import DistributedError, KeysDifferError
-from runtimeinfo_adapters.distributed._aggregate import Share
-from runtimeinfo_adapters.distributed._exchange import FIRST_CAPACITY, HEAD_BYTES, Agreement, Shares, exchange, reduced
+from runtimeinfo_adapters.distributed._aggregate import Aggregate
+from runtimeinfo_adapters.distributed._exchange import (
+    FIRST_CAPACITY,
+    HEADER_BYTES,
+    Agreement,
+    Contribution,
+    combine,
+    exchange,
+)
 
 
 @dataclass
@@ -31,7 +38,7 @@ class Threads:
         self.agreements = [Agreement() for _ in range(count)]
         self.sizes: list[list[int]] = [[] for _ in range(count)]
 
-    def run(self, shares: list[Shares]) -> list[Any]:
+    def run(self, contributions: list[Contribution]) -> list[Any]:
         barrier = threading.Barrier(self.count, timeout=20)
         sent: list[Any] = [None] * self.count
         outcomes: list[Any] = [None] * self.count
@@ -47,7 +54,7 @@ class Threads:
         def work(rank: int) -> None:
             try:
                 outcomes[rank] = exchange(
-                    shares[rank],
+                    contributions[rank],
                     Members(tuple(range(self.count))),
                     self.agreements[rank],
                     lambda mine: gather(rank, mine),
@@ -66,14 +73,14 @@ class Threads:
         return outcomes
 
 
-def shares_of(keys: list[str], *, is_tolerant: bool = False, value: float = 1.0) -> Shares:
+def contribution_of(keys: list[str], *, is_tolerant: bool = False, value: float = 1.0) -> Contribution:
     names = sorted(set(keys))
-    return Shares.of(names, [Share(value, 2.0, value, value, 1.0)] * len(names), is_tolerant=is_tolerant)
+    return Contribution.of(names, [Aggregate(value, 2.0, value, value, 1.0)] * len(names), is_tolerant=is_tolerant)
 
 
-A_SHARE = st.one_of(
+A_CONTRIBUTION = st.one_of(
     st.builds(
-        shares_of,
+        contribution_of,
         st.one_of(
             st.just([f"k{index}" for index in range(40)]),
             st.just([f"k{index}" for index in range(FIRST_CAPACITY)]),
@@ -83,43 +90,47 @@ A_SHARE = st.one_of(
         is_tolerant=st.booleans(),
         value=st.floats(-100, 100),
     ),
-    st.just(Shares.of_problem("OSError: gone")),
+    st.just(Contribution.of_problem("OSError: gone")),
 )
 
 
-@given(st.integers(1, 4).flatmap(lambda ranks: st.lists(st.lists(A_SHARE, min_size=ranks, max_size=ranks), max_size=3)))
+@given(
+    st.integers(1, 4).flatmap(
+        lambda ranks: st.lists(st.lists(A_CONTRIBUTION, min_size=ranks, max_size=ranks), max_size=3)
+    )
+)
 @settings(max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_rank_waits_in_vain_and_all_come_to_the_same(calls: list[list[Shares]]) -> None:
+def test_no_rank_waits_in_vain_and_all_come_to_the_same(calls: list[list[Contribution]]) -> None:
     if not calls:
         return
     threads = Threads(len(calls[0]))
-    for shares in calls:
+    for contributions in calls:
         before = len(threads.sizes[0])
-        outcomes = threads.run(shares)
+        outcomes = threads.run(contributions)
         assert all(sizes == threads.sizes[0] for sizes in threads.sizes)
         assert 1 <= len(threads.sizes[0]) - before <= 2
         assert all(agreement == threads.agreements[0] for agreement in threads.agreements)
         assert not threads.agreements[0].is_broken
-        judge(shares, outcomes)
+        judge(contributions, outcomes)
 
 
-def judge(shares: list[Shares], outcomes: list[Any]) -> None:
-    union = sorted({key for each in shares for key in each.keys})
-    problems = [rank for rank, each in enumerate(shares) if each.problem is not None]
-    missing = {rank: tuple(key for key in union if key not in each.keys) for rank, each in enumerate(shares)}
+def judge(contributions: list[Contribution], outcomes: list[Any]) -> None:
+    union = sorted({key for each in contributions for key in each.keys})
+    problems = [rank for rank, each in enumerate(contributions) if each.problem is not None]
+    missing = {rank: tuple(key for key in union if key not in each.keys) for rank, each in enumerate(contributions)}
     missing = {rank: keys for rank, keys in missing.items() if keys}
     for outcome in outcomes:
         if problems:
             assert type(outcome) is DistributedError, outcome
             assert outcome.at_fault == tuple(problems)
-        elif missing and not all(each.is_tolerant for each in shares):
+        elif missing and not all(each.is_tolerant for each in contributions):
             assert type(outcome) is KeysDifferError, outcome
             assert outcome.missing == missing
         else:
-            scalars = reduced(outcome)
+            scalars = combine(outcome)
             assert list(scalars) == union
             for key, scalar in scalars.items():
-                values = [each.rows[0][0] for each in shares if key in each.keys]
+                values = [each.rows[0][0] for each in contributions if key in each.keys]
                 assert scalar.sum == pytest.approx(sum(values))
                 assert (scalar.min, scalar.max) == (min(values), max(values))
                 assert (scalar.updates, scalar.count) == (len(values), 2 * len(values))
@@ -129,26 +140,26 @@ def judge(shares: list[Shares], outcomes: list[Any]) -> None:
 def test_a_usual_exchange_is_one_collective_of_a_head_and_the_rows() -> None:
     threads = Threads(3)
     for _ in range(2):
-        threads.run([shares_of(["a", "b"])] * 3)
-    assert threads.sizes[0] == [HEAD_BYTES + FIRST_CAPACITY * 40] * 2
+        threads.run([contribution_of(["a", "b"])] * 3)
+    assert threads.sizes[0] == [HEADER_BYTES + FIRST_CAPACITY * 40] * 2
 
 
 def test_as_many_keys_are_not_the_same_keys() -> None:
-    outcomes = Threads(2).run([shares_of(["a", "b"]), shares_of(["a", "c"])])
+    outcomes = Threads(2).run([contribution_of(["a", "b"]), contribution_of(["a", "c"])])
     assert [outcome.missing for outcome in outcomes] == [{0: ("c",), 1: ("b",)}] * 2
 
 
 def test_names_of_any_characters_arrive() -> None:
     keys = ["κ", "\ud800", "a\x00", '"', "\\", " "]
     threads = Threads(2)
-    outcome, _ = threads.run([shares_of(keys), shares_of([])])
+    outcome, _ = threads.run([contribution_of(keys), contribution_of([])])
     assert outcome.missing == {1: tuple(sorted(keys))}
 
 
 def test_a_thousand_ranks_with_a_thousand_keys_are_not_all_named() -> None:
     keys = [f"k{index}" for index in range(1000)]
     threads = Threads(8)
-    outcome = threads.run([shares_of(keys), *[shares_of([])] * 7])[0]
+    outcome = threads.run([contribution_of(keys), *[contribution_of([])] * 7])[0]
     assert "rank 1 lacks 'k0', 'k1', 'k10', 'k100', 'k101', and 995 more; rank 2" in str(outcome)
     assert "; and 2 more. Publish" in str(outcome)
     assert len(str(outcome)) < 1000
@@ -165,9 +176,9 @@ def test_after_a_failure_the_group_is_not_used_again() -> None:
 
     agreement, members = Agreement(), Members((0, 1))
     with pytest.raises(Interrupt):
-        exchange(shares_of(["a"]), members, agreement, fails)
+        exchange(contribution_of(["a"]), members, agreement, fails)
     with pytest.raises(DistributedError, match="'threads' has failed before") as caught:
-        exchange(shares_of(["a"]), members, agreement, fails)
+        exchange(contribution_of(["a"]), members, agreement, fails)
     assert caught.value.ranks == (0, 1)
 
 
@@ -179,5 +190,5 @@ def test_ranks_of_another_version_are_told_apart() -> None:
 
     agreement = Agreement()
     with pytest.raises(DistributedError, match="different versions of runtimeinfo"):
-        exchange(shares_of(["a"]), Members((0, 1)), agreement, gather)
+        exchange(contribution_of(["a"]), Members((0, 1)), agreement, gather)
     assert agreement.is_broken

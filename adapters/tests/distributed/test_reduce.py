@@ -81,14 +81,14 @@ def test_wrong_arguments(hub: MessageHub, call: Any, message: str) -> None:
 
 def test_marks_go_with_the_hub(hub: MessageHub) -> None:
     gc.collect()
-    known = len(_reduce._marks)
+    known = len(_reduce._offsets)
     reduce(hub)
-    assert len(_reduce._marks) == known + 1
+    assert len(_reduce._offsets) == known + 1
     other = MessageHub("other")
     reduce(other)
     del other
     gc.collect()
-    assert len(_reduce._marks) == known + 1
+    assert len(_reduce._offsets) == known + 1
 
 
 def test_a_hub_that_takes_no_weak_reference_is_remembered() -> None:
@@ -156,6 +156,41 @@ def test_neither_the_import_nor_a_lone_process_loads_pytorch() -> None:
     )
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert asked.stdout == "1.0 False\n"
+
+
+BLOCKS = {
+    "not there": "sys.modules['torch'] = None",
+    "refused": """
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] == 'torch':
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Finder())""",
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_without_pytorch_the_import_names_the_extra(block: str) -> None:
+    code = f"import sys\n{BLOCKS[block]}\nfrom runtimeinfo_adapters.distributed import reduce"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert asked.returncode == 1
+    expected = "ModuleNotFoundError: runtimeinfo_adapters.distributed needs torch: pip install 'runtimeinfo[torch]'"
+    assert asked.stderr.splitlines()[-1] == expected
+
+
+def test_without_pytorch_the_hub_and_sharing_work() -> None:
+    code = """
+import sys
+sys.modules['torch'] = None
+from runtimeinfo import use_hub
+from runtimeinfo_adapters import MessageHub, sharing
+hub = MessageHub('no torch', share=False)
+with use_hub(hub):
+    hub.update_scalar('loss', 1.0)
+    print(hub.get_scalar('loss').current())
+"""
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert asked.stdout == "1.0\n"
 
 
 def test_exports() -> None:

@@ -148,7 +148,7 @@ def test_a_key_that_some_ranks_lack_is_an_error_on_every_rank_that_names_them(no
         "error": "KeysDifferError",
         "message": "the ranks have different scalars, and nothing is reduced: rank 1 lacks 'val/acc'; rank 3 lacks "
         "'val/acc'. Publish the same keys on every rank, or name those to reduce in keys=[...], or pass "
-        "missing='empty' on every rank, and who lacks a key adds nothing to it [DIST-05]",
+        "missing='empty' on every rank, and a rank without a key adds nothing to it [DIST-05]",
         "group": "default_pg",
         "ranks": [0, 1, 2, 3],
         "at_fault": [1, 3],
@@ -226,11 +226,11 @@ def test_a_rank_that_cannot_read_its_hub_keeps_nobody_waiting(noted: list[dict[s
             assert gone == "OSError('the disk is gone')"
         else:
             assert gone["message"] == (
-                "nothing is reduced, since not every rank could read its scalars: rank 2 raised OSError: the disk is "
-                "gone. Mend that; no value is lost, they are all there at the next call [DIST-06]"
+                "nothing is reduced, because not every rank could read its scalars: rank 2 raised OSError: the disk is "
+                "gone. Fix that; no value is lost, the next call reduces them all [DIST-06]"
             )
             assert gone["at_fault"] == [2]
-        message = "keys must be a collection of strings, but is 'loss': pass ['train/loss'], say"
+        message = "keys must be a collection of strings, but is 'loss': pass for example ['train/loss']"
         assert wrong["message"] == message if rank == 1 else f"rank 1 raised HubError: {message}" in wrong["message"]
         assert after == {"loss": scalar(0, 1, 2, 3)}
 

@@ -11,18 +11,16 @@ from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from runtimeinfo import DistributedError, __version__
-from runtimeinfo_adapters.distributed import ReducedScalar, Reducer, reduce
-from runtimeinfo_adapters.distributed import _reduce as inside
-from runtimeinfo_adapters.distributed._aggregate import NOTHING
-from runtimeinfo_adapters.distributed._exchange import HEAD_BYTES
-from runtimeinfo_adapters.distributed._group import Alone, find_group
 from runtimeinfo_conformance._subject import ReduceSubject
+
+if TYPE_CHECKING:
+    from runtimeinfo_adapters.distributed import ReducedScalar
 
 Scalars = Mapping[str, Any]
 
@@ -46,6 +44,16 @@ class ReduceMutant:
         return ReduceSubject(f"reference reducer ({self.name})", __version__, reduce=self.reduce)
 
 
+# Importing the reducer needs PyTorch. A process that only lists the mutants might not have it, unlike that of a rank:
+# hence the imports inside of functions.
+
+
+def _reduce(hub: Any, group: Any, **options: Any) -> Mapping[str, ReducedScalar]:
+    from runtimeinfo_adapters import distributed
+
+    return distributed.reduce(hub, group, **options)
+
+
 def _rank(group: Any) -> int:
     import torch.distributed as dist
 
@@ -61,19 +69,19 @@ def _changed(scalar: ReducedScalar, **fields: float) -> Any:
 
 
 def _unweighted(hub: Any, group: Any) -> Scalars:
-    return {key: _changed(each, mean=each.sum / each.updates) for key, each in reduce(hub, group).items()}
+    return {key: _changed(each, mean=each.sum / each.updates) for key, each in _reduce(hub, group).items()}
 
 
 def _counts_updates(hub: Any, group: Any) -> Scalars:
-    return {key: _changed(each, count=each.updates) for key, each in reduce(hub, group).items()}
+    return {key: _changed(each, count=each.updates) for key, each in _reduce(hub, group).items()}
 
 
 def _swapped(hub: Any, group: Any) -> Scalars:
-    return {key: replace(each, min=each.max, max=each.min) for key, each in reduce(hub, group).items()}
+    return {key: replace(each, min=each.max, max=each.min) for key, each in _reduce(hub, group).items()}
 
 
 def _differs_in_a_bit(hub: Any, group: Any) -> Scalars:
-    scalars = reduce(hub, group)
+    scalars = _reduce(hub, group)
     return {
         key: _changed(each, sum=math.nextafter(each.sum, math.inf)) if _rank(group) == 1 else each
         for key, each in scalars.items()
@@ -85,6 +93,10 @@ def _differs_in_a_bit(hub: Any, group: Any) -> Scalars:
 
 def _with_rows(hub: Any, group: Any, change: Callable[[Any], None]) -> Scalars:
     """Reduce, with the rows that all ranks send first changed on their way: of shape ``(ranks, keys, 5)``."""
+    from runtimeinfo_adapters.distributed import _reduce as reducing
+    from runtimeinfo_adapters.distributed._exchange import HEADER_BYTES, ROW_BYTES
+    from runtimeinfo_adapters.distributed._group import find_group
+
     ranks: Any = find_group(group)
     gather, rounds = ranks.gather, list[int]()
 
@@ -94,19 +106,23 @@ def _with_rows(hub: Any, group: Any, change: Callable[[Any], None]) -> Scalars:
             return gathered
         rounds.append(1)
         gathered = gathered.copy()
-        change(gathered[:, HEAD_BYTES:].view("<f8").reshape(len(gathered), -1, len(NOTHING)))
+        change(gathered[:, HEADER_BYTES:].view("<f8").reshape(len(gathered), -1, ROW_BYTES // 8))
         return gathered
 
     ranks.gather = changed
-    return inside._reduce(hub, inside._marks_of(hub, ranks), ranks, None, None, "error")  # pyright: ignore[reportPrivateUsage]
+    return reducing._reduce(hub, reducing._offsets_of(hub, ranks), ranks, None, None, "error")  # pyright: ignore[reportPrivateUsage]
+
+
+_EMPTY = (0.0, 0.0, math.inf, -math.inf, 0.0)
+"""The row of a scalar without values."""
 
 
 def _lose_the_last_rank(rows: Any) -> None:
-    rows[-1] = NOTHING
+    rows[-1] = _EMPTY
 
 
 def _lose_nan(rows: Any) -> None:
-    rows[np.isnan(rows).any(axis=2)] = NOTHING
+    rows[np.isnan(rows).any(axis=2)] = _EMPTY
 
 
 def _count_the_idle(rows: Any) -> None:
@@ -126,36 +142,40 @@ def _idle_counts_as_one(hub: Any, group: Any) -> Scalars:
 
 
 def _own_values_only(hub: Any, group: Any) -> Scalars:
-    return inside._reduce(hub, inside._marks_of(hub, find_group(group)), Alone(), None, None, "error")  # pyright: ignore[reportPrivateUsage]
+    from runtimeinfo_adapters.distributed import _reduce as reducing
+    from runtimeinfo_adapters.distributed._group import LoneProcess, find_group
+
+    offsets = reducing._offsets_of(hub, find_group(group))  # pyright: ignore[reportPrivateUsage]
+    return reducing._reduce(hub, offsets, LoneProcess(), None, None, "error")  # pyright: ignore[reportPrivateUsage]
 
 
 # -- errors
 
 
 def _missing_is_empty(hub: Any, group: Any) -> Scalars:
-    return reduce(hub, group, missing="empty")
+    return _reduce(hub, group, missing="empty")
 
 
 def _differing_are_dropped(hub: Any, group: Any) -> Scalars:
     own = set(hub.log_scalars)
-    return {key: each for key, each in reduce(hub, group, missing="empty").items() if key in own}
+    return {key: each for key, each in _reduce(hub, group, missing="empty").items() if key in own}
 
 
 def _error_without_names(hub: Any, group: Any) -> Scalars:
     try:
-        return reduce(hub, group)
+        return _reduce(hub, group)
     except DistributedError as error:
         raise RuntimeError("the ranks do not fit together") from error
 
 
 def _reads_before_it_joins(hub: Any, group: Any) -> Scalars:
     list(hub.log_scalars)  # raises, and leaves the others waiting
-    return reduce(hub, group)
+    return _reduce(hub, group)
 
 
 def _goes_on_alone(hub: Any, group: Any) -> Scalars:
     try:
-        return reduce(hub, group)
+        return _reduce(hub, group)
     except DistributedError as error:
         if error.requirement != "DIST-07":
             raise
@@ -163,17 +183,21 @@ def _goes_on_alone(hub: Any, group: Any) -> Scalars:
 
 
 def _error_costs_the_values(hub: Any, group: Any) -> Scalars:
-    ranks = find_group(group)
-    marks = inside._marks_of(hub, ranks)  # pyright: ignore[reportPrivateUsage]
+    from runtimeinfo_adapters.distributed import _reduce as reducing
+    from runtimeinfo_adapters.distributed._group import find_group
+
+    offsets = reducing._offsets_of(hub, find_group(group))  # pyright: ignore[reportPrivateUsage]
     try:
-        return reduce(hub, group)
+        return _reduce(hub, group)
     except DistributedError:
         with suppress(OSError):
-            marks.advance(marks.pending(dict(hub.log_scalars))[1])
+            offsets.advance(offsets.pending(dict(hub.log_scalars))[1])
         raise
 
 
 def _all_each_time(hub: Any, group: Any) -> Scalars:
+    from runtimeinfo_adapters.distributed import Reducer
+
     return Reducer(hub).reduce(group)
 
 
@@ -182,7 +206,7 @@ _reduced_before: MutableMapping[Any, dict[str, Any]] = WeakKeyDictionary()
 
 def _old_sums_once_more(hub: Any, group: Any) -> Scalars:
     before = _reduced_before.setdefault(hub, {})
-    scalars = reduce(hub, group)
+    scalars = _reduce(hub, group)
     again = {
         key: replace(each, sum=each.sum + before[key].sum)
         for key, each in scalars.items()
@@ -193,13 +217,15 @@ def _old_sums_once_more(hub: Any, group: Any) -> Scalars:
 
 
 def _a_zero_for_what_is_idle(hub: Any, group: Any) -> Scalars:
+    from runtimeinfo_adapters.distributed import ReducedScalar
+
     keys = list(hub.log_scalars)
-    scalars = reduce(hub, group)
+    scalars = _reduce(hub, group)
     return {**dict.fromkeys(keys, ReducedScalar(0.0, 0, 0.0, 0.0, 0)), **scalars}
 
 
 def _notes_it_in_the_hub(hub: Any, group: Any) -> Scalars:
-    scalars = reduce(hub, group)
+    scalars = _reduce(hub, group)
     hub.update_info("reduced", len(scalars))
     return scalars
 
