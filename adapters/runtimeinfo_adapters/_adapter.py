@@ -16,7 +16,7 @@ import copyreg
 import difflib
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, TypedDict, Unpack, cast
 
@@ -157,7 +157,7 @@ class WrappedMethod:
         self._name = name
         self._around = around
         # What the object itself had under this name, in front of the method of its class.
-        self._replaced: Any = vars(owner).get(name, _ABSENT)
+        self._replaced: Any = cast("dict[str, Any]", vars(owner)).get(name, _ABSENT)
         self._is_passive = False
         self._keeps: Any = None
 
@@ -170,6 +170,17 @@ class WrappedMethod:
                 f"{self._name}() belongs to an object that was freed: keep a reference to it while you use its methods"
             )
         return owner
+
+    @property
+    def adapter(self) -> Any:
+        """The adapter whose method `around` is."""
+        around = self._around
+        return getattr(around.func if isinstance(around, functools.partial) else around, "__self__", None)
+
+    @property
+    def is_passive(self) -> bool:
+        """Whether it was removed, and only passes calls on for a wrapper that holds on to it."""
+        return self._is_passive
 
     @property
     def __wrapped__(self) -> Any:
@@ -227,7 +238,7 @@ class WrappedMethod:
         vars(self).update({"_replaced": _ABSENT, **state, "_owner": weakref.ref(owner), "_keeps": None})
         # Unpickled as a part of its owner, it is there before the owner's attributes are. Otherwise it was pickled
         # alone, as the target of a process for example, and is all that refers to its owner.
-        if vars(owner).get(self._name) is self:
+        if cast("dict[str, Any]", vars(owner)).get(self._name) is self:
             self._keeps = owner
 
 
@@ -238,15 +249,21 @@ def wrap_method(owner: Any, name: str, around: Around) -> WrappedMethod:
     return wrapped
 
 
-def adapter_around(owner: Any, name: str) -> Any:
-    """Return the adapter that stands around a method of an object, also under wrappers of others; None for none."""
+def wrapped_methods(owner: Any, name: str) -> Iterator[WrappedMethod]:
+    """Iterate over what adapters have put around a method of an object, also under wrappers of others, outermost first.
+
+    An adapter that wants to remove its own finds it here: to keep it would copy the target with a copied adapter.
+    """
     method: Any = getattr(owner, name, None)
     while method is not None:
-        if isinstance(method, WrappedMethod) and not method._is_passive:
-            around = method._around
-            return getattr(around.func if isinstance(around, functools.partial) else around, "__self__", None)
+        if isinstance(method, WrappedMethod) and not method.is_passive:
+            yield method
         method = getattr(method, "__wrapped__", None)
-    return None
+
+
+def adapter_around(owner: Any, name: str) -> Any:
+    """Return the outermost adapter that stands around a method of an object; None for none."""
+    return next((method.adapter for method in wrapped_methods(owner, name)), None)
 
 
 def check_target(target: object, kind: type | tuple[type, ...], what: str, members: Iterable[str] = ()) -> None:

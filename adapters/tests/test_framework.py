@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo_adapters import _framework
 from runtimeinfo_adapters._framework import FRAMEWORKS, UntestedVersionWarning, import_framework, load_framework
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +32,7 @@ def test_missing_torch_is_named_with_the_extra_of_the_framework(name: str, monke
     def import_without_torch(_: str) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(_framework.importlib, "import_module", import_without_torch)
+    monkeypatch.setattr(importlib, "import_module", import_without_torch)
     with pytest.raises(ModuleNotFoundError, match=rf"this adapter needs torch: pip install 'runtimeinfo\[{name}\]'"):
         load_framework(name)
 
@@ -46,7 +45,7 @@ def test_an_untried_version_warns_at_the_line_that_imports_the_adapter(
     )
     (tmp_path / "a_script.py").write_text("import an_adapter\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(_framework.importlib.metadata, "version", lambda _: "0.1")
+    monkeypatch.setattr(metadata, "version", lambda _: "0.1")
     with pytest.warns(UntestedVersionWarning, match=r"torch 0\.1 is installed, .* 2\.6 or newer, below 3") as caught:
         importlib.import_module("a_script")
     assert caught[0].filename == str(tmp_path / "a_script.py")
