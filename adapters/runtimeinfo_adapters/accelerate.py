@@ -18,23 +18,24 @@ Accelerate has no loop and no events: all methods are those of `runtimeinfo_adap
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from torch.optim import Optimizer
+from runtimeinfo import Runner
+from runtimeinfo_adapters._adapter import RunOptions, check_target
+from runtimeinfo_adapters._framework import load_framework
+from runtimeinfo_adapters.pytorch import Loop, TrainPass
 
-from runtimeinfo import LoopError, MessageHub, Runner
-from runtimeinfo.authoring import Config, describe
-from runtimeinfo_adapters._framework import import_framework
-from runtimeinfo_adapters.pytorch import Loop
-from runtimeinfo_adapters.pytorch._iterators import TrainPass
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
-__all__ = ["AccelerateRunner", "attach"]
+__all__ = ["AccelerateRunner", "attach", "detach"]
 
 B = TypeVar("B")
 
-_accelerate: Any = import_framework(
-    "accelerate", distribution="accelerate", extra="accelerate", at_least="1.10", below="2"
-)
+_accelerate: Any = load_framework("accelerate")
+
+# What this adapter relies on of what Accelerate does not promise: objects that are registered cannot be taken back.
+_PRIVATE = ("_custom_objects",)
 
 
 class AccelerateRunner(Loop[B]):
@@ -44,16 +45,20 @@ class AccelerateRunner(Loop[B]):
         accelerator: The Accelerator.
         optimizer: One prepared optimizer, several by name, or None.
         train_loader: The prepared loader that `train` iterates over.
+        max_epochs: As for `runtimeinfo_adapters.pytorch.Loop`.
+        max_iters: As for `runtimeinfo_adapters.pytorch.Loop`.
         options: As for `runtimeinfo_adapters.pytorch.Loop`.
 
     Raises:
-        LoopError: If an argument cannot be what it should be.
+        RunnerError: If it is not an Accelerator.
+        LoopError: If another argument cannot be what it should be.
         HookError: If a hook cannot be registered.
 
     Source: META-04, COUNT-10, RESUME-01 to RESUME-03.
     """
 
     framework_name: str = "accelerate"
+    framework_version: str = str(_accelerate.__version__)
 
     def __init__(
         self,
@@ -61,20 +66,16 @@ class AccelerateRunner(Loop[B]):
         optimizer: Optimizer | Mapping[str, Optimizer] | None = None,
         train_loader: Iterable[B] | None = None,
         *,
-        hooks: Iterable[object] = (),
-        **options: Any,
+        max_epochs: int | None = None,
+        max_iters: int | None = None,
+        **options: Unpack[RunOptions],
     ) -> None:
-        if not isinstance(accelerator, _accelerate.Accelerator):
-            raise LoopError(
-                f"accelerator must be an accelerate.Accelerator, but is {describe(accelerator)}: pass yours"
-            )
-        self._accelerator: Any = accelerator
-        super().__init__(optimizer, train_loader, hooks=(*hooks, _LeftLoaders(accelerator.gradient_state)), **options)
-        self.framework_version: str = str(_accelerate.__version__)
-        # Last: once it is registered, it cannot be taken back.
-        accelerator.register_for_checkpointing(self)
+        check_target(accelerator, _accelerate.Accelerator, "an accelerate.Accelerator", _PRIVATE)
+        self._is_stateful = bool(accelerator.use_stateful_dataloader)
+        options["hooks"] = (*options.get("hooks", ()), _LeftLoaders(accelerator.gradient_state))
+        super().__init__(optimizer, train_loader, max_epochs=max_epochs, max_iters=max_iters, **options)
 
-    def train(self) -> TrainPass[B]:
+    def batches(self) -> TrainPass[B]:
         """Iterate over the loader once; each batch is an iteration.
 
         A prepared loader shuffles by the number of passes that it has come to the end of. After a `break`, or a
@@ -85,7 +86,7 @@ class AccelerateRunner(Loop[B]):
 
         Source: LIFE-03, RESUME-03.
         """
-        batches = super().train()
+        batches = super().batches()
         loader: Any = self.train_dataloader
         if hasattr(loader, "set_epoch") and getattr(loader, "iteration", self.epoch) < self.epoch:
             loader.set_epoch(self.epoch)
@@ -106,7 +107,7 @@ class AccelerateRunner(Loop[B]):
         Source: RESUME-01 to RESUME-03.
         """
         if skip_batches is None:
-            skip_batches = not self._accelerator.use_stateful_dataloader
+            skip_batches = not self._is_stateful
         super().load_state_dict(state_dict, skip_batches=skip_batches)
 
 
@@ -117,17 +118,13 @@ def attach(
     *,
     max_epochs: int | None = None,
     max_iters: int | None = None,
-    cfg: Config | Mapping[str, Any] | str | None = None,
-    seed: int | None = None,
-    experiment_name: str | None = None,
-    hub: MessageHub | None = None,
-    hooks: Iterable[object] = (),
+    **options: Unpack[RunOptions],
 ) -> AccelerateRunner[B]:
     """Return an instrumented loop over what an Accelerator has prepared.
 
     It is registered for checkpointing: `accelerator.save_state` saves it, the hub's state included, and
     `accelerator.load_state`, called before the training begins, goes on with it. So make one for each Accelerator,
-    and in the same order among the registered objects each time.
+    and in the same order among the registered objects each time; one that the Accelerator has already is detached.
 
     A loader that is left by `break`, or by an exception, stays the active one of Accelerate's gradient state: then
     `accumulate` and `gather_for_metrics` look at the wrong one. Here it is taken out when the epoch, the validation or
@@ -139,30 +136,40 @@ def attach(
         train_loader: The prepared loader that `train` iterates over.
         max_epochs: After how many epochs `epochs` ends; None for no bound.
         max_iters: After how many batches `train` and `epochs` end; None for no bound.
-        cfg: The configuration: a mapping, text, or anything with `pretty_text`.
-        seed: The random seed that you have set; it is published, not set here.
-        experiment_name: The name of the experiment.
-        hub: Where to publish; a new `runtimeinfo_adapters.MessageHub` if left out.
-        hooks: More hooks. `RuntimeInfoHook` runs in any case.
+        options: The run options `hub`, `hooks`, `cfg`, `seed` and `experiment_name`, as for
+            `runtimeinfo_adapters.pytorch.Loop`.
 
     Raises:
-        LoopError: If an argument cannot be what it should be.
+        RunnerError: If it is not an Accelerator.
+        LoopError: If another argument cannot be what it should be.
         HookError: If a hook cannot be registered.
 
     Source: LIFE-01 to LIFE-09, COUNT-01 to COUNT-11, RESUME-01 to RESUME-03, FAIL-01 to FAIL-06.
     """
-    return AccelerateRunner(
-        accelerator,
-        optimizer,
-        train_loader,
-        max_epochs=max_epochs,
-        max_iters=max_iters,
-        cfg=cfg,
-        seed=seed,
-        experiment_name=experiment_name,
-        hub=hub,
-        hooks=hooks,
+    loop = AccelerateRunner(
+        accelerator, optimizer, train_loader, max_epochs=max_epochs, max_iters=max_iters, **options
     )
+    detach(accelerator)
+    accelerator.register_for_checkpointing(loop)
+    return loop
+
+
+def detach(accelerator: Any) -> None:
+    """Take the loop that `attach` has registered out of what an Accelerator saves; do nothing if there is none.
+
+    The loop itself goes on working.
+
+    Args:
+        accelerator: The Accelerator.
+
+    Raises:
+        RunnerError: If it is not an Accelerator.
+
+    Source: RESUME-01.
+    """
+    check_target(accelerator, _accelerate.Accelerator, "an accelerate.Accelerator", _PRIVATE)
+    registered = accelerator._custom_objects
+    registered[:] = [each for each in registered if not isinstance(each, AccelerateRunner)]
 
 
 class _LeftLoaders:
@@ -178,35 +185,27 @@ class _LeftLoaders:
         self._outside: dict[str, list[Any]] = {}
 
     def before_run(self, runner: Runner) -> None:  # noqa: ARG002
-        """Note which loaders are active outside."""
         self._note("run")
 
     def after_run(self, runner: Runner) -> None:  # noqa: ARG002
-        """Take out all others."""
         self._take_out("run")
 
     def before_train_epoch(self, runner: Runner) -> None:  # noqa: ARG002
-        """Note which loaders are active outside."""
         self._note("train_epoch")
 
     def after_train_epoch(self, runner: Runner) -> None:  # noqa: ARG002
-        """Take out all others."""
         self._take_out("train_epoch")
 
     def before_val(self, runner: Runner) -> None:  # noqa: ARG002
-        """Note which loaders are active outside."""
         self._note("val")
 
     def after_val(self, runner: Runner) -> None:  # noqa: ARG002
-        """Take out all others."""
         self._take_out("val")
 
     def before_test(self, runner: Runner) -> None:  # noqa: ARG002
-        """Note which loaders are active outside."""
         self._note("test")
 
     def after_test(self, runner: Runner) -> None:  # noqa: ARG002
-        """Take out all others."""
         self._take_out("test")
 
     def _note(self, scope: str) -> None:

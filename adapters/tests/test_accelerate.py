@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
+import pickle
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,11 @@ from accelerate.state import GradientState
 from torch.utils.data import DataLoader, Dataset
 
 import runtimeinfo_adapters.accelerate
-from runtimeinfo import LoopError, StateError, TrainRunner, current_hub
+from runtimeinfo import LoopError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters._framework import UntestedVersionWarning
-from runtimeinfo_adapters.accelerate import AccelerateRunner, attach
+from runtimeinfo_adapters.accelerate import AccelerateRunner, attach, detach
 
 
 class Data(Dataset[Any]):
@@ -268,7 +270,7 @@ def test_two_trainings_one_after_the_other() -> None:
 
 
 def test_only_an_accelerator_can_be_attached_to() -> None:
-    with pytest.raises(LoopError, match=r"must be an accelerate\.Accelerator, but is"):
+    with pytest.raises(RunnerError, match=r"attach\(\) takes an accelerate\.Accelerator, but got object"):
         attach(object())
 
 
@@ -292,3 +294,56 @@ def test_a_version_that_was_not_tried_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.34.2")
     with pytest.warns(UntestedVersionWarning, match=r"accelerate 0\.34\.2 is installed"):
         runpy.run_path(str(runtimeinfo_adapters.accelerate.__file__))
+
+
+def test_detach_leaves_the_accelerator_as_it_was() -> None:
+    accelerator = Accelerator(cpu=True)
+    other = torch.nn.Linear(1, 1)
+    accelerator.register_for_checkpointing(other)
+    before = dict(vars(accelerator), _custom_objects=list(accelerator._custom_objects))
+    loop = attach(accelerator, None, [1, 2], max_epochs=1)
+    assert accelerator._custom_objects == [other, loop]
+    detach(accelerator)
+    detach(accelerator)
+    assert vars(accelerator) == before
+    with loop.run():
+        for _ in loop.epochs():
+            list(loop.train())
+    assert (loop.epoch, loop.iter) == (1, 2)
+
+
+def test_an_accelerator_has_one_loop() -> None:
+    accelerator = Accelerator(cpu=True)
+    attach(accelerator)
+    second = attach(accelerator)
+    assert accelerator._custom_objects == [second]
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda loop: pickle.loads(pickle.dumps(loop))])
+def test_a_copy_of_a_loop_trains_itself(clone: Callable[[Any], Any]) -> None:
+    loop = attach(Accelerator(cpu=True), None, [1.0, 2.0], max_epochs=2)
+    with loop.run():
+        for _ in loop.epochs():
+            for value in loop.train():
+                loop.log(loss=value)
+            twin = clone(loop)
+            break
+        assert (twin.epoch, twin.iter) == (loop.epoch, loop.iter)
+    assert twin.message_hub is not loop.message_hub
+    with twin.run():
+        for value in twin.train():
+            twin.log(loss=10 * value)
+    assert loop.message_hub.get_scalar("train/loss").data[0].tolist() == [1.0, 2.0]
+    assert twin.message_hub.get_scalar("train/loss").data[0].tolist()[-2:] == [10.0, 20.0]
+
+
+def test_a_member_that_accelerate_has_given_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = Accelerator(cpu=True)
+    monkeypatch.delattr(accelerator, "_custom_objects")
+    with pytest.raises(RunnerError, match="Accelerator has no _custom_objects, which this adapter relies on"):
+        attach(accelerator)
+
+
+def test_a_misspelt_keyword_is_pointed_out() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sed': did you mean 'seed'"):
+        attach(Accelerator(cpu=True), sed=3)

@@ -139,15 +139,12 @@ class RunnerView:
             stack.enter_context(emitter.guard() if emitter.is_open("run") else emitter.scope("run"))
             yield
 
-    def state_dict(self, **more: Any) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the saved form of the training, which `load_state_dict` takes.
-
-        Args:
-            more: Fields that only one adapter has.
 
         Source: RESUME-01, RESUME-02.
         """
-        return training_state(self.message_hub, epoch=self.epoch, iter=self.iter, **more)
+        return training_state(self.message_hub, epoch=self.epoch, iter=self.iter)
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Go on from a saved state, before the training begins: the hub and the counters take it over.

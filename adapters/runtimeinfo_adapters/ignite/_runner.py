@@ -13,7 +13,7 @@ from runtimeinfo.authoring import Config
 from runtimeinfo_adapters._counters import Counters
 from runtimeinfo_adapters._text_config import TextConfig
 from runtimeinfo_adapters._train_loader import length_of, with_dataset
-from runtimeinfo_adapters.pytorch._learning_rates import LearningRates
+from runtimeinfo.authoring import LearningRates
 
 
 class IgniteRunner:

@@ -24,7 +24,7 @@ def test_mid_epoch(make: Any, stage: str) -> None:
                     with getattr(loop, stage)() as evaluation:
                         for _ in evaluation.batches([1]):
                             stages.append(current_hub().get_info("loop_stage"))
-                        evaluation.metrics(acc=0.5)
+                        evaluation.log_metrics(acc=0.5)
                 stages.append(current_hub().get_info("loop_stage"))
                 loop.log(loss=1)
     assert stages == ["train", stage, "train", "train"]
@@ -39,7 +39,7 @@ def test_several_loaders_are_an_epoch_each(make: Any, stage: str) -> None:
     with loop.run(), getattr(loop, stage)() as evaluation:
         for index, loader in enumerate(("ab", "c")):
             assert list(evaluation.batches(loader)) == list(loader)
-            evaluation.metrics({f"acc_{index}": index})
+            evaluation.log_metrics({f"acc_{index}": index})
     assert loop.told.story == f"run({stage}(epoch(iter()iter())epoch(iter())))"
     assert loop.told.arguments(f"before_{stage}_iter", "batch_idx") == [0, 1, 0]
     assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc_0": 0}, {"acc_1": 1}]
@@ -50,7 +50,7 @@ def test_several_loaders_with_metrics_for_all(make: Any, stage: str) -> None:
     with loop.run(), getattr(loop, stage)() as evaluation:
         for loader in ("ab", "c"):
             list(evaluation.batches(loader))
-        evaluation.metrics(acc=1)
+        evaluation.log_metrics(acc=1)
     assert loop.told.story == f"run({stage}(epoch(iter()iter())epoch(iter())))"
     assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [None, {"acc": 1}]
 
@@ -59,7 +59,7 @@ def test_without_batches(make: Any, stage: str) -> None:
     loop = make(None)
     with loop.run():
         with getattr(loop, stage)() as evaluation:
-            evaluation.metrics(acc=1)
+            evaluation.log_metrics(acc=1)
         with getattr(loop, stage)():
             pass
         with getattr(loop, stage)() as evaluation:
@@ -82,7 +82,7 @@ def test_batches_that_are_left(make: Any, stage: str) -> None:
                 if batch == "a":
                     continue
                 break
-            evaluation.metrics(acc=1)
+            evaluation.log_metrics(acc=1)
         evaluate()
         with pytest.raises(make.Boom), getattr(loop, stage)() as evaluation:
             for _ in evaluation.batches("ab"):
@@ -99,7 +99,7 @@ def test_an_exception_handled_inside_does_not_end_it(make: Any, stage: str) -> N
             for _ in evaluation.batches("ab"):
                 raise make.Boom
         assert current_hub().get_info("loop_stage") == stage
-        evaluation.metrics(acc=1)
+        evaluation.log_metrics(acc=1)
     assert loop.told.story == f"run({stage}(epoch(iter())))"
     assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc": 1}]
 
@@ -109,7 +109,7 @@ def test_metrics_that_are_tensors_change_their_kind(make: Any) -> None:
     with loop.run():
         for metric in (torch.tensor(0.5), torch.zeros(2), 0.25):
             with loop.val() as val:
-                val.metrics(acc=metric)
+                val.log_metrics(acc=metric)
     assert loop.message_hub.get_scalar("val/acc").current() == 0.25
     assert loop.message_hub.get_info("val/acc") is None
 
@@ -122,9 +122,9 @@ def test_metrics_twice(make: Any, stage: str) -> None:
     message = rf"metrics\(\) was called already for this {stage}: give all metrics in one call, or iterate over batches"
     with loop.run(), getattr(loop, stage)() as evaluation:
         list(evaluation.batches("a"))
-        evaluation.metrics(acc=1)
+        evaluation.log_metrics(acc=1)
         with pytest.raises(LoopError, match=message):
-            evaluation.metrics(loss=1)
+            evaluation.log_metrics(loss=1)
     assert loop.told.story == f"run({stage}(epoch(iter())))"
     assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc": 1}]
 
@@ -132,18 +132,18 @@ def test_metrics_twice(make: Any, stage: str) -> None:
 def test_a_metric_twice(make: Any) -> None:
     loop = make(None)
     with loop.run(), loop.val() as val:
-        with pytest.raises(LoopError, match="'acc' was given twice to metrics\\(\\)"):
-            val.metrics({"acc": 1}, acc=2)
-        val.metrics(acc=3)
+        with pytest.raises(LoopError, match="'acc' was given twice to log_metrics\\(\\)"):
+            val.log_metrics({"acc": 1}, acc=2)
+        val.log_metrics(acc=3)
     assert loop.message_hub.get_scalar("val/acc").data[0].tolist() == [3]
 
 
 @pytest.mark.parametrize("values", [0.0, [], torch.tensor(0.0), "acc"])
 def test_metrics_without_names(make: Any, values: Any) -> None:
-    message = r"metrics\(\) takes values by name, as in metrics\(name=value\), but got"
+    message = r"log_metrics\(\) takes values by name, as in log_metrics\(name=value\), but got"
     loop = make(None)
     with loop.run(), loop.val() as val, pytest.raises(LoopError, match=message):
-        val.metrics(values)
+        val.log_metrics(values)
     assert loop.told.arguments("after_val_epoch", "metrics") == [None]
 
 
@@ -153,13 +153,13 @@ def test_outside_of_its_block(make: Any, stage: str) -> None:
     with loop.run():
         evaluation = getattr(loop, stage)()
         with pytest.raises(LoopError, match=f"metrics{belongs}"):
-            evaluation.metrics(acc=1)
+            evaluation.log_metrics(acc=1)
         with evaluation:
             pass
         with pytest.raises(LoopError, match=f"batches{belongs}"):
             evaluation.batches([1])
         with getattr(loop, stage)(), pytest.raises(LoopError, match=f"metrics{belongs}"):
-            evaluation.metrics(acc=1)
+            evaluation.log_metrics(acc=1)
     assert loop.told.story == f"run({stage}(epoch()){stage}(epoch()))"
 
 
@@ -202,7 +202,7 @@ def test_a_pass_that_is_over(make: Any, stage: str) -> None:
         with getattr(loop, stage)() as evaluation:
             batches = evaluation.batches("abc")
             next(batches)
-            evaluation.metrics(acc=1)
+            evaluation.log_metrics(acc=1)
             with pytest.raises(LoopError, match=message):
                 next(batches)
             older = evaluation.batches("ab")
@@ -247,7 +247,7 @@ def test_a_generator_that_outlives_what_was_around_it(make: Any, stage: str, fin
         held = evaluate()
         evaluation = next(held)
     with pytest.raises(LoopError, match="belongs inside"):
-        evaluation.metrics(acc=1)
+        evaluation.log_metrics(acc=1)
     with loop.run(), getattr(loop, stage)() as current:
         if finish == "close":
             held.close()
@@ -257,7 +257,7 @@ def test_a_generator_that_outlives_what_was_around_it(make: Any, stage: str, fin
         else:
             assert list(held) == []
         assert current_hub().get_info("loop_stage") == stage
-        current.metrics(acc=1)
+        current.log_metrics(acc=1)
     assert loop.told.story == f"run({stage}(epoch()))run({stage}(epoch()))"
     assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [None, {"acc": 1}]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runtimeinfo import LoopError
-from runtimeinfo_adapters.pytorch import LearningRates
+from runtimeinfo.authoring import HasLearningRates, LearningRates
 
 
 def parameter() -> torch.nn.Parameter:

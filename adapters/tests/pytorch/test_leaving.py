@@ -35,12 +35,12 @@ def train_all(loop: Any, at: Callable[[str], None] = lambda _: None) -> None:
                 at("val")
                 for _ in val.batches("xy"):
                     at("val iter")
-                val.metrics(acc=1)
+                val.log_metrics(acc=1)
             at("after val")
         with loop.test() as test:
             for _ in test.batches("x"):
                 at("test iter")
-            test.metrics(acc=1)
+            test.log_metrics(acc=1)
         at("end")
 
 
@@ -321,7 +321,7 @@ def test_a_hook_that_fails_while_the_run_is_ending(
         assert caught.value is second
         assert second.__context__ is error
     assert heard == ["after_run"]  # also from behind a hook that raised at that very event
-    assert loop._publisher.lifecycle.open_scopes == ()
+    assert loop.emitter.lifecycle.open_scopes == ()
 
 
 def test_a_hook_that_fails_while_a_generator_closes_the_run(make: Any) -> None:
@@ -524,7 +524,7 @@ def test_the_same_loop_again_after_an_interrupt(make: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_all(loop, Raise("iter", KeyboardInterrupt(), occurrence=5))
     assert (loop.epoch, loop.iter) == (1, 4)
-    assert loop._publisher.lifecycle.open_scopes == ()
+    assert loop.emitter.lifecycle.open_scopes == ()
     loop.told.notes.clear()
     train_all(loop)
     assert (loop.epoch, loop.iter) == (2, 6)
@@ -613,7 +613,7 @@ class Program:
                 assert current_hub().get_info("loop_stage") == stage
                 if self.leave(how) == "break":
                     break
-            evaluation.metrics(acc=1)
+            evaluation.log_metrics(acc=1)
 
     def val(self, place: str, batches: int, how: str) -> None:
         self.evaluate("val", batches, how)

@@ -43,11 +43,11 @@ def test_everything_that_is_published(make: Any) -> None:
             with loop.val() as val:
                 for _ in val.batches("xyz"):
                     seen.append(current_hub().get_info("loop_stage"))
-                val.metrics({"acc": 0.25 * (epoch + 1)}, confusion=[1, 2])
+                val.log_metrics({"acc": 0.25 * (epoch + 1)}, confusion=[1, 2])
         with loop.test() as test:
             for _ in test.batches("t"):
                 seen.append(current_hub().get_info("loop_stage"))
-            test.metrics(acc=1.0)
+            test.log_metrics(acc=1.0)
     assert seen == [
         (0, "a", "train", 0, 0),
         (0, "b", "train", 0, 1),
@@ -274,7 +274,7 @@ def test_val_and_test_alone_need_no_loader(make: Any) -> None:
         for evaluate in (loop.val, loop.test):
             with evaluate() as evaluation:
                 assert list(evaluation.batches([1, 2])) == [1, 2]
-                evaluation.metrics(acc=1)
+                evaluation.log_metrics(acc=1)
             assert current_hub().get_info("loop_stage") is None
     assert loop.told.story == "run(val(epoch(iter()iter()))test(epoch(iter()iter())))"
     assert (values_of(loop, "val/acc"), values_of(loop, "test/acc")) == ([1], [1])
@@ -350,9 +350,9 @@ def test_over_the_hub_of_mmengine(make: Any) -> None:
             for _ in loop.train():
                 loop.log(loss=torch.tensor(0.5))
             with loop.val() as val:
-                val.metrics(acc=[1, 2])
+                val.log_metrics(acc=[1, 2])
             with loop.val() as val:
-                val.metrics(acc=1)
+                val.log_metrics(acc=1)
             assert current_hub() is hub
             raise make.Boom
     assert hub.get_scalar("train/loss").data[0].tolist() == [0.5, 0.5]
@@ -429,7 +429,7 @@ def test_nothing_else_belongs_inside_an_evaluation(make: Any, stage: str, method
             with getattr(loop, stage)() as evaluation:
                 with pytest.raises(LoopError, match=message):
                     getattr(loop, method)()
-                evaluation.metrics(acc=1)
+                evaluation.log_metrics(acc=1)
             break
     assert loop.told.story == f"run(train(epoch(iter({stage}(epoch())))))"
 
@@ -438,9 +438,9 @@ def test_nothing_else_belongs_inside_an_evaluation(make: Any, stage: str, method
 def test_who_logs_in_an_evaluation_is_told_where_metrics_go(make: Any, stage: str) -> None:
     loop = make()
     with loop.run(), getattr(loop, stage)() as evaluation:
-        with pytest.raises(LoopError, match=rf"its metrics go into `{stage}\.metrics\(\.\.\.\)`"):
+        with pytest.raises(LoopError, match=rf"its metrics go into `{stage}\.log_metrics\(\.\.\.\)`"):
             loop.log(acc=1)
-        evaluation.metrics(acc=1)
+        evaluation.log_metrics(acc=1)
 
 
 def test_train_needs_a_loader(make: Any) -> None:
@@ -488,7 +488,7 @@ def test_what_the_hook_cannot_publish_is_told_when_the_run_begins(
     loop = Loop(make.optimizer(), [], **{argument: value})
     with pytest.raises(RunnerError, match=message), loop.run():
         pass
-    assert loop._publisher.lifecycle.open_scopes == ()
+    assert loop.emitter.lifecycle.open_scopes == ()
 
 
 # -- state: test_training has what resumes

@@ -455,7 +455,7 @@ def test_a_state_that_is_saved_inside_a_validation(make: Any) -> None:
             with loop.val() as val:
                 del batches  # left, but nothing may close while the validation is open
                 state = loop.state_dict()
-                val.metrics(acc=1)
+                val.log_metrics(acc=1)
     assert (state["epoch"], state["iter"], state["batches"], state["outputs"]) == (0, 1, 1, {"loss": 1})
     assert loop.told.story == "run(train(epoch(iter(val(epoch())))))"
     assert loop.told.arguments("after_val_epoch", "metrics") == [{"acc": 1}]

@@ -50,7 +50,7 @@ def train(script: Script, name: str, *, epochs: int = EPOCHS, resume: bool = Fal
                         losses.append(model(batch))
                         gathered += len(accelerator.gather_for_metrics(batch))
                     own = torch.stack(losses).mean()
-                    val.metrics(own=own, mean=accelerator.reduce(own, "mean"))
+                    val.log_metrics(own=own, mean=accelerator.reduce(own, "mean"))
         phase.more["gathered"] = gathered
 
 

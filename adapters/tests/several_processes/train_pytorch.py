@@ -55,7 +55,7 @@ def train(script: Script, name: str, *, epochs: int = EPOCHS, resume: bool = Fal
                     mean = torch.stack([model(batch) for batch in val.batches(val_loader)]).mean()
                     own = mean.item()
                     dist.all_reduce(mean)  # the user's own: nothing of ours does it
-                    val.metrics(own=own, mean=mean / dist.get_world_size())
+                    val.log_metrics(own=own, mean=mean / dist.get_world_size())
 
 
 class Synchronizes:

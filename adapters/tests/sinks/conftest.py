@@ -45,10 +45,10 @@ def train() -> Train:
                     loop.log(**batch)
                 if val is not None:
                     with loop.val() as evaluation:
-                        evaluation.metrics(**val)
+                        evaluation.log_metrics(**val)
             if test is not None:
                 with loop.test() as evaluation:
-                    evaluation.metrics(**test)
+                    evaluation.log_metrics(**test)
         return loop
 
     return run
@@ -65,7 +65,7 @@ def terminal() -> Iterator[tuple[Any, Callable[[], list[str]]]]:
         while True:
             try:
                 shown.append(os.read(ours, 65536))
-            except OSError:  # nobody has the other side any more
+            except OSError:  # the other side is closed
                 return
 
     listener = threading.Thread(target=listen)

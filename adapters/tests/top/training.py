@@ -23,7 +23,7 @@ def main() -> None:
                 time.sleep(0.02)
             with loop.val() as val:
                 time.sleep(0.4)
-                val.metrics(acc=loop.epoch / 100)
+                val.log_metrics(acc=loop.epoch / 100)
 
 
 if __name__ == "__main__":

@@ -108,14 +108,14 @@ class LoopScript(ABC):
             for loader in range(self.plan.val_loaders):
                 for _ in val.batches(self.loader_of("val", loader)):
                     pass
-                val.metrics(self.plan.metrics_of(self._validated))
+                val.log_metrics(self.plan.metrics_of(self._validated))
                 self._validated += 1
 
     def _test(self) -> None:
         with self.loop.test() as test:
             for _ in test.batches(self.loader_of("test", 0)):
                 pass
-            test.metrics(self.plan.metrics_of(0))
+            test.log_metrics(self.plan.metrics_of(0))
 
     def _step_schedulers(self) -> None:
         with warnings.catch_warnings():

@@ -38,7 +38,7 @@ def main(epochs: int = 5) -> float:
                 for images, labels in val.batches(val_loader):
                     accuracy.update(*accelerator.gather_for_metrics((model(images), labels)))
                 score = accuracy.compute()
-                val.metrics(accuracy=score)
+                val.log_metrics(accuracy=score)
 
     history = loop.message_hub.get_scalar("train/loss")
     first, last = history.data[0][0], float(history.mean(44))
