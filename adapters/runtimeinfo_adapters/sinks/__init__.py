@@ -1,13 +1,24 @@
-"""Where what a hub holds can go: hooks that only read the hub, for any framework.
+"""Hooks that write what a hub holds: CSV, JSON Lines, TensorBoard, a progress bar.
 
-An adapter is given them like any other hooks:
+They only read the hub, so they work under every framework. An adapter takes them like any other hooks:
 
     loop = Loop(..., hooks=[JSONLWriter("runs/metrics.jsonl"), ProgressBar()])
+
+To write somewhere else, inherit from `RowSink`.
 """
 
 from runtimeinfo_adapters.sinks._files import CSVWriter, JSONLWriter
 from runtimeinfo_adapters.sinks._progress_bar import ProgressBar
-from runtimeinfo_adapters.sinks._row_sink import SinkError, SinkWarning
+from runtimeinfo_adapters.sinks._row_sink import Row, RowSink, SinkError, SinkWarning
 from runtimeinfo_adapters.sinks._tensorboard_writer import TensorBoardWriter
 
-__all__ = ["CSVWriter", "JSONLWriter", "ProgressBar", "SinkError", "SinkWarning", "TensorBoardWriter"]
+__all__ = [
+    "CSVWriter",
+    "JSONLWriter",
+    "ProgressBar",
+    "Row",
+    "RowSink",
+    "SinkError",
+    "SinkWarning",
+    "TensorBoardWriter",
+]

@@ -1,26 +1,32 @@
-"""Rows of new scalars, and the base of the sinks that write them."""
+"""The base of sinks that write rows: when there is a row, what is in it, and what a failure to write does."""
 
 from __future__ import annotations
 
-import operator
 import os
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from runtimeinfo import MessageHub, RuntimeInfoError, ScalarHistory
 from runtimeinfo.authoring import is_scalar, scalar_value, shown
-from runtimeinfo_adapters._numbers import is_positive_int
+from runtimeinfo_adapters._numbers import is_positive_int, whole_number
 from runtimeinfo_adapters._rank import global_rank
-from runtimeinfo_adapters.sinks._updates import News
+from runtimeinfo_adapters.sinks._updates import UpdateTracker
+
+POSITION = ("iter", "epoch", "loop_stage", "time")
+"""The columns that each row has, before its scalars."""
+
+Reduce = Literal["latest", "mean"]
+"""How several values of a scalar become one value of a row."""
 
 
 class SinkError(RuntimeInfoError):
-    """A sink cannot write where it was told to; said at `before_run`, before training time is spent.
+    """A sink cannot write to its path; raised at `before_run`, before training time is spent.
 
     Attributes:
         path: The file or folder.
@@ -32,23 +38,19 @@ class SinkError(RuntimeInfoError):
 
 
 class SinkWarning(UserWarning):
-    """A sink cannot write any more, as on a full disk; the run goes on without it."""
-
-
-POSITION = ("iter", "epoch", "loop_stage", "time")
-"""The names of what each row has, before its scalars."""
+    """A sink can no longer write, as on a full disk; the run continues without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Scalars that were updated, and where the training was.
+    """The scalars that were updated since the last row, and the position of the training.
 
     Attributes:
         iter: The hub's iter.
         epoch: The hub's epoch.
         loop_stage: The hub's stage.
-        time: When the row was made, in seconds since 1970, to the millisecond.
-        scalars: The values by the hub's keys. None of them is older than the row before.
+        time: When the row was made, in seconds since 1970, rounded to milliseconds.
+        scalars: The values by the hub's keys. None of them is older than the last row.
     """
 
     iter: int | None
@@ -58,7 +60,7 @@ class Row:
     scalars: dict[str, int | float] = field(default_factory=dict[str, int | float])
 
     def cells(self) -> dict[str, Any]:
-        """Return everything by its name; a scalar that is called as the position is ``scalar/<key>``.
+        """Return the position and the scalars in one dict; a scalar named like a position is ``scalar/<key>``.
 
         Example:
             >>> Row(7, 1, "train", 0.5, {"train/loss": 0.25, "iter": 3}).cells()
@@ -70,31 +72,52 @@ class Row:
         return cells
 
 
-def whole_number(value: object) -> int | None:
-    """Return a counter as a plain int, of whatever type of integer a hub gives it; None if it is none."""
-    try:
-        return operator.index(cast("Any", value))
-    except TypeError:
-        return None
-
-
-Reduce = Literal["latest", "mean"]
-"""What becomes of several values of a scalar in one row."""
-
-
 class RowSink(ABC):
-    """A hook that writes a row of what is new in the hub, every so often.
+    """Base of a hook that writes a row of the updated scalars every few iterations.
 
-    It reads nothing but the runner's hub. A row has the scalars that were updated since the last row, and no
-    others. In training there is one each `interval` iterations; it may have scalars of all of them. A validation
-    or test has one of its own, with what came in it. What is left over is written when the training or the run
-    ends, normally or not.
+    To write rows somewhere else, inherit from it and implement `open` and `write`, and `close` if there is
+    something to close. The base decides when there is a row and what is in it, writes on rank 0 only, stops with
+    one `SinkWarning` when a write fails, and reads nothing but the runner's hub.
+
+    In training there is a row each `interval` iterations. A validation or test has its own row, when its epoch
+    ends. The rest is written when the training or the run ends, normally or not. A row has the scalars that were
+    updated since the last row, and no others.
+
+    A sink can be copied and pickled at any time, as part of a trainer for example. The copy has the attributes that
+    the sink had before its first run: whatever `open` or `write` has set, such as an open file, stays with the
+    original. The copy opens `path` itself when it joins a run, and finds there what the original has written.
 
     Args:
-        path: Where to write.
-        interval: How many iterations a row of the training is for.
-        reduce: ``"latest"`` value in these iterations, or the ``"mean"`` of them.
-        all_ranks: Whether each process of a distributed run writes, each to a path of its own.
+        path: Where to write. A relative path is resolved at once.
+        interval: The number of iterations of the training in a row.
+        reduce: The value of each scalar in a row: its ``"latest"``, or the ``"mean"`` since the last row.
+        all_ranks: Whether each process of a distributed run writes, to the path that `rank_path` returns.
+
+    Raises:
+        ValueError: If `interval` is not a positive int, or `reduce` is something else.
+
+    Example:
+        >>> import tempfile
+        >>> from runtimeinfo_adapters.pytorch import Loop
+        >>> class TextWriter(RowSink):
+        ...     def open(self, hub):
+        ...         self.path.touch()  # a path that cannot be written to fails here, before the training
+        ...     def write(self, row):
+        ...         with self.path.open("a") as file:
+        ...             print(row.loop_stage, row.iter, row.scalars, file=file)
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> writer = TextWriter(f"{folder.name}/metrics.txt", interval=2)
+        >>> loop = Loop(train_loader=[3.0, 2.0, 1.0], max_epochs=1, hooks=[writer])
+        >>> with loop.run():
+        ...     for epoch in loop.epochs():
+        ...         for batch in loop.train():
+        ...             loop.log(loss=batch)
+        >>> print(writer.path.read_text(), end="")
+        train 1 {'train/loss': 2.0}
+        train 2 {'train/loss': 1.0}
+        >>> folder.cleanup()
+
+    Source: HUB-01, HUB-04, ORDER-02.
     """
 
     priority = "LOW"
@@ -114,65 +137,120 @@ class RowSink(ABC):
             )
         if reduce not in {"latest", "mean"}:
             raise ValueError(f"reduce must be 'latest' or 'mean', but is {shown(reduce)}: leave it out for 'latest'")
-        self._given = Path(path).absolute()  # a run may change its working folder
+        self._given_path = Path(path).absolute()  # a run may change its working folder
         self._interval = interval
         self._takes_mean = reduce == "mean"
         self._all_ranks = all_ranks
-        self._path = self._given
-        self._news: News | None = None  # None outside of a run, and where nothing is to be written
+        self._path = self._given_path
+        self._before_first_run: dict[str, Any] | None = None
+        self._is_open = False
         self._hub: MessageHub | None = None
-        # Of the latest iteration. At its end the hub may be further on.
+        self._tracker: UpdateTracker | None = None  # None outside of a run, and where nothing is to be written
+        # Of the latest iteration: at its end, the hub may have advanced.
         self._iter: Any = None
         self._epoch: Any = None
         self._stage: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # For pickle and copy alike. A run sets attributes that cannot be pickled, such as files, or that must not be
+        # shared, such as the hub; a subclass sets others, which are not known here.
+        return dict(vars(self) if self._before_first_run is None else self._before_first_run)
+
     @property
     def path(self) -> Path:
-        """Where this process writes: with its rank in the name if all ranks do, once the run has begun."""
+        """Where this process writes; if all ranks write, with the rank in its name once the run has begun."""
         return self._path
+
+    # -- for a subclass to implement
+
+    @abstractmethod
+    def open(self, hub: MessageHub) -> None:
+        """Make sure that rows can be written to `path`; called when the sink joins a run.
+
+        Args:
+            hub: The hub that the rows come from.
+
+        Raises:
+            OSError: If rows cannot be written. The run then ends with a `SinkError`, before any training.
+            SinkError: The same, with a message that says how to correct it.
+        """
+
+    @abstractmethod
+    def write(self, row: Row) -> None:
+        """Write a row so that it outlives this process.
+
+        Args:
+            row: The row.
+
+        Raises:
+            OSError: If that fails; a `SinkError` does the same. The sink then stops with a `SinkWarning`, and the run
+                continues. Any other exception ends the run.
+        """
+
+    def close(self) -> None:  # noqa: B027  # most sinks have nothing to close
+        """Close what `open` has opened, at the end of the run or after a write that failed."""
+
+    def begin_training(self, done: int) -> None:  # noqa: B027  # most sinks need not know
+        """Prepare for the rows of a training.
+
+        Args:
+            done: How many iterations are done, as of the checkpoint that was loaded; 0 in a new training.
+
+        Raises:
+            OSError: If that fails; see `write`.
+        """
+
+    def rank_path(self, path: Path, rank: int) -> Path:
+        """Return the path for one of all ranks: ``metrics.rank1.csv`` for ``metrics.csv``.
+
+        Args:
+            path: The path that was given.
+            rank: The rank of this process.
+        """
+        return path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
 
     # -- the hook points
 
     def before_run(self, runner: Any) -> None:
-        """Make sure that the path can be written to.
+        """Open the path.
 
         Raises:
-            SinkError: If it cannot.
+            SinkError: If it cannot be written to.
         """
-        self._begin(runner.message_hub)
+        self._join(runner.message_hub)
 
     def before_train(self, runner: Any) -> None:
-        """Let what a checkpoint has brought count as old."""
-        news = self._news_of(runner)
-        if news is not None:
-            news.skip_loaded()
-            self._try(self._on_train, whole_number(news.hub.get_info("iter")) or 0)
+        """Leave out what a checkpoint has brought."""
+        tracker = self._tracker_of(runner)
+        if tracker is not None:
+            tracker.skip_loaded()
+            self._try(lambda: self.begin_training(whole_number(tracker.hub.get_info("iter")) or 0))
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
-        """Note where the training is."""
+        """Note the position of the training."""
         hub = runner.message_hub
-        if hub is not self._hub:  # registered when the run had begun already
-            self._begin(hub)
+        if hub is not self._hub:  # registered after the run had begun
+            self._join(hub)
         get_info = hub.get_info
         self._iter = get_info("iter")
         self._epoch = get_info("epoch")
         self._stage = get_info("loop_stage")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:  # noqa: ARG002
-        """Write a row, if it is time."""
+        """Write a row each `interval` iterations."""
         if self._iter is not None and (self._iter + 1) % self._interval == 0:
             self._write_train_row(runner)
 
     def after_train(self, runner: Any) -> None:
-        """Write what is left over."""
+        """Write the rest."""
         self._write_train_row(runner)
         self._iter = None  # what comes now comes after the training, not in its last iteration
 
     def before_val(self, runner: Any) -> None:
         """Leave what is new of the training to its own next row."""
-        news = self._news_of(runner)
-        if news is not None:
-            news.hold()
+        tracker = self._tracker_of(runner)
+        if tracker is not None:
+            tracker.hold()
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:  # noqa: ARG002
         """Write the row of a validation."""
@@ -187,78 +265,66 @@ class RowSink(ABC):
         self.after_val_epoch(runner, metrics)
 
     def on_exception(self, runner: Any, exception: BaseException) -> None:  # noqa: ARG002
-        """Write what is left over: nobody knows what still comes."""
+        """Write the rest, because nothing more may come."""
         if runner.message_hub.get_info("loop_stage") in {"val", "test"}:
             self._write_row(runner, only_since_hold=True)
         self._write_train_row(runner)
 
     def after_run(self, runner: Any) -> None:
-        """Write what is left over, and close."""
+        """Write the rest, and close."""
         try:
             self._write_train_row(runner)
             self._try(self._close)
         finally:
-            self._news = self._hub = self._iter = None  # keep nothing of the run alive
-
-    # -- for those who write
-
-    @abstractmethod
-    def _open(self, hub: MessageHub) -> None:
-        """Make sure that rows can be written; raise `OSError` or `SinkError` if not."""
-
-    @abstractmethod
-    def _write(self, row: Row) -> None:
-        """Write a row so that it outlives this process; raise `OSError` if that fails."""
-
-    def _close(self) -> None:  # noqa: B027  # most have nothing to close
-        """Close what `_open` has opened."""
-
-    def _on_train(self, iter: int) -> None:  # noqa: B027  # most do not care
-        """Hear that a training begins, and how many iterations it has behind it; raise `OSError` if that fails."""
-
-    def _of_rank(self, path: Path, rank: int) -> Path:
-        """Return the path for one of all ranks."""
-        return path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
+            self._tracker = self._hub = self._iter = None  # keep nothing of the run alive
 
     # -- how
 
-    def _begin(self, hub: MessageHub) -> None:
+    def _join(self, hub: MessageHub) -> None:
+        if self._before_first_run is None:
+            self._before_first_run = vars(self).copy()
         rank = global_rank()
-        self._hub, self._news, self._iter = hub, None, None
-        self._path = self._of_rank(self._given, rank) if self._all_ranks else self._given
+        self._hub, self._tracker, self._iter = hub, None, None
+        self._path = self.rank_path(self._given_path, rank) if self._all_ranks else self._given_path
         if rank and not self._all_ranks:
             return
-        with suppress(OSError):  # of a run that nobody has ended
+        with suppress(OSError):  # of a run that has no end
             self._close()
         try:
-            self._open(hub)
+            self.open(hub)
         except OSError as error:
             raise SinkError(
                 f"{type(self).__name__} cannot write to {self._path}: {error}. "
                 "Give it a path that can be written to, or leave it out of the hooks",
                 path=self._path,
             ) from error
-        self._news = News(hub)
+        self._is_open = True
+        self._tracker = UpdateTracker(hub)
 
-    def _news_of(self, runner: Any) -> News | None:
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self.close()
+
+    def _tracker_of(self, runner: Any) -> UpdateTracker | None:
         hub = runner.message_hub
         if hub is not self._hub:
-            self._begin(hub)
-        return self._news
+            self._join(hub)
+        return self._tracker
 
     def _write_train_row(self, runner: Any) -> None:
         if self._iter is None:
-            self._write_row(runner)  # there was no iteration yet: it is where the hub says
+            self._write_row(runner)  # before the first iteration, the hub knows the position
         else:
             self._write_row(runner, (self._iter, self._epoch, self._stage))
 
     def _write_row(self, runner: Any, position: tuple[Any, ...] = (), *, only_since_hold: bool = False) -> None:
-        news = self._news_of(runner)
-        taken = [] if news is None else news.take(only_since_hold=only_since_hold)
-        if news is None or not taken:
+        tracker = self._tracker_of(runner)
+        updated = [] if tracker is None else tracker.take(only_since_hold=only_since_hold)
+        if tracker is None or not updated:
             return
-        iteration, epoch, stage = position or map(news.hub.get_info, ("iter", "epoch", "loop_stage"))
-        scalars = {key: self._value(history, updates) for key, history, updates in taken}
+        iteration, epoch, stage = position or map(tracker.hub.get_info, ("iter", "epoch", "loop_stage"))
+        scalars = {key: self._value(history, updates) for key, history, updates in updated}
         row = Row(
             iter=whole_number(iteration),
             epoch=whole_number(epoch),
@@ -266,26 +332,26 @@ class RowSink(ABC):
             time=round(time.time(), 3),
             scalars=scalars,
         )
-        self._try(self._write, row)
+        self._try(lambda: self.write(row))
 
     def _value(self, history: ScalarHistory, updates: int) -> int | float:
         value: Any = history.mean(updates) if self._takes_mean and updates > 1 else history.current()
         return scalar_value(value) if is_scalar(value) else float(value)
 
-    def _try(self, write: Any, *args: Any) -> None:
-        """Call what writes; after the first error, warn and write nothing any more in this run."""
-        if self._news is None:
+    def _try(self, write: Callable[[], None]) -> None:
+        """Call what writes; after the first error, warn, and write nothing more in this run."""
+        if self._tracker is None:
             return
         try:
-            write(*args)
-        except OSError as error:
-            self._news = None
+            write()
+        except (OSError, SinkError) as error:
+            self._tracker = None
             with suppress(OSError):
                 self._close()
-            # Last of all: where warnings are errors, it raises.
+            # At the very end: where warnings are errors, it raises.
             warnings.warn(
-                f"{type(self).__name__} stops, since it cannot write to {self._path} any more: {error}. "
-                "The run goes on, and what it publishes from here on is not written. Give the next "
+                f"{type(self).__name__} stops, because it cannot write to {self._path} any more: {error}. "
+                "The run continues, and what it publishes from here on is not written. Give the next "
                 "one a path that can be written to",
                 SinkWarning,
                 stacklevel=2,

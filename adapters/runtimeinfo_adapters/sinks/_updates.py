@@ -1,4 +1,4 @@
-"""Scalars of a hub that were updated since they were last written."""
+"""The scalars of a hub that were updated since their last row."""
 
 from __future__ import annotations
 
@@ -7,16 +7,80 @@ import weakref
 from typing import Any
 
 from runtimeinfo import MessageHub, ScalarHistory
+from runtimeinfo_adapters._numbers import is_same_number
 from runtimeinfo_adapters.hub._scalar_history import update_count
 
 
-class Mark:
-    """A place in a history, from which one can tell whether it was updated since, at no cost that grows with it.
+class UpdateTracker:
+    """Track, for each scalar of a hub, up to which update it has been taken.
 
-    - A history that has an `update_count`, as the reference hub's, is asked for it.
-    - mmengine's HistoryBuffer makes a new array at each update: whether it is still the same one tells.
-    - Of any other, the length and the latest value are compared. An update is missed if it changes neither: the
-      same value once more, in a history that has reached its greatest length.
+    What the hub holds at the beginning counts as taken.
+
+    Args:
+        hub: The hub.
+
+    Example:
+        >>> from runtimeinfo_adapters import MessageHub
+        >>> hub = MessageHub("tracked")
+        >>> tracker = UpdateTracker(hub)
+        >>> hub.update_scalar("train/loss", 0.5)
+        >>> [(key, updates) for key, _, updates in tracker.take()]
+        [('train/loss', 1)]
+        >>> tracker.take()
+        []
+    """
+
+    def __init__(self, hub: MessageHub) -> None:
+        self.hub: MessageHub = hub
+        self._taken: dict[str, HistoryPosition] = {
+            key: HistoryPosition(history) for key, history in hub.log_scalars.items()
+        }
+        self._held: dict[str, HistoryPosition] = {}
+
+    def skip_loaded(self) -> None:
+        """Count histories that were replaced as taken, because a checkpoint was loaded.
+
+        A history that counts its updates knows itself what came out of the checkpoint, and is left alone.
+        """
+        for key, history in self.hub.log_scalars.items():
+            position = self._taken.get(key)
+            if update_count(history) is None and (position is None or not position.is_in(history)):
+                self._taken[key] = HistoryPosition(history)
+
+    def hold(self) -> None:
+        """Keep what is new at present for the next `take` without `only_since_hold`."""
+        self._held = {
+            key: HistoryPosition(history)
+            for key, history in self.hub.log_scalars.items()
+            if _updates_since(self._taken.get(key), history)
+        }
+
+    def take(self, *, only_since_hold: bool = False) -> list[tuple[str, ScalarHistory, int]]:
+        """Return each updated scalar with its history and the number of updates, and count it as taken.
+
+        Args:
+            only_since_hold: Whether to leave out what is held.
+        """
+        updated: list[tuple[str, ScalarHistory, int]] = []
+        for key, history in self.hub.log_scalars.items():
+            position = self._taken.get(key)
+            if only_since_hold:
+                position = self._held.get(key, position)
+            updates = _updates_since(position, history)
+            if updates:
+                self._taken[key] = HistoryPosition(history)
+                self._held.pop(key, None)
+                updated.append((key, history, updates))
+        return updated
+
+
+class HistoryPosition:
+    """A position in a history, which tells later updates from earlier ones without reading the values.
+
+    - A history with an `update_count`, such as the reference hub's, is asked for it.
+    - mmengine's HistoryBuffer makes a new array at each update, so the identity of the array tells.
+    - Of any other history, the length and the latest value are compared. An update that changes neither is missed:
+      the same value again, in a history that has reached its greatest length.
 
     Args:
         history: The history, as it is now.
@@ -29,7 +93,7 @@ class Mark:
         self._count = update_count(history)
         self._array: weakref.ref[Any] | None = None
         self._length = 0
-        self._value: Any = None
+        self._value: float | None = None
         if self._count is None:
             values = history.data[0]
             self._length = len(values)
@@ -38,42 +102,42 @@ class Mark:
             else:
                 self._value = _latest(history, self._length)
 
-    def is_of(self, history: ScalarHistory) -> bool:
-        """Tell whether it is a place in this history, and not in one that has been replaced meanwhile."""
+    def is_in(self, history: ScalarHistory) -> bool:
+        """Tell whether this is a position in the given history, not in one that it has replaced."""
         return self._history is history
 
-    def updates_of(self, history: ScalarHistory) -> int:
-        """Return how many updates came since; at least, where the history cannot tell any more."""
+    def updates_since(self, history: ScalarHistory) -> int:
+        """Return the number of later updates; the least possible one where the history does not count them."""
         if self._history is not history:
-            return updates_of(history)
+            return total_updates(history)
         count = update_count(history)
         if count is not None and self._count is not None:
             return count - self._count
         values = history.data[0]
         length = len(values)
         if self._array is not None:
-            is_same = self._array() is values
+            is_unchanged = self._array() is values
         else:
-            is_same = length == self._length and _is_same(self._value, _latest(history, length))
-        return 0 if is_same else max(length - self._length, 1)
+            is_unchanged = length == self._length and _is_same(self._value, _latest(history, length))
+        return 0 if is_unchanged else max(length - self._length, 1)
 
 
-def updates_of(history: ScalarHistory) -> int:
-    """Return how many updates a history has had in its life.
+def total_updates(history: ScalarHistory) -> int:
+    """Return the number of updates of a history in its lifetime.
 
-    One that came out of a checkpoint counts from there, if it counts at all; otherwise these are its values.
+    A history that counts its updates starts at the checkpoint it came out of. Of any other, it is the number of
+    values.
     """
     count = update_count(history)
     return len(history.data[0]) if count is None else count
 
 
-def counts_updates(history: ScalarHistory) -> bool:
-    """Tell whether a history counts its updates, and so knows itself what came out of a checkpoint."""
-    return update_count(history) is not None
+def _updates_since(position: HistoryPosition | None, history: ScalarHistory) -> int:
+    return total_updates(history) if position is None else position.updates_since(history)
 
 
 def _makes_new_arrays(history: ScalarHistory) -> bool:
-    logging: Any = sys.modules.get("mmengine.logging")  # whoever has such a history has loaded it
+    logging: Any = sys.modules.get("mmengine.logging")  # loaded, if such a history exists
     return logging is not None and isinstance(history, logging.HistoryBuffer)
 
 
@@ -82,69 +146,4 @@ def _latest(history: ScalarHistory, length: int) -> float | None:
 
 
 def _is_same(one: float | None, other: float | None) -> bool:
-    return one == other or (one != one and other != other)  # one NaN is as good as another
-
-
-class News:
-    """Knows for each scalar of a hub how far it has been taken.
-
-    What the hub holds at the beginning is no news.
-
-    Args:
-        hub: The hub.
-
-    Example:
-        >>> from runtimeinfo_adapters import MessageHub
-        >>> hub = MessageHub("news")
-        >>> news = News(hub)
-        >>> hub.update_scalar("train/loss", 0.5)
-        >>> [(key, updates) for key, _, updates in news.take()]
-        [('train/loss', 1)]
-        >>> news.take()
-        []
-    """
-
-    def __init__(self, hub: MessageHub) -> None:
-        self.hub: MessageHub = hub
-        self._marks: dict[str, Mark] = {key: Mark(history) for key, history in hub.log_scalars.items()}
-        self._held: dict[str, Mark] = {}
-
-    def skip_loaded(self) -> None:
-        """Let histories that were replaced meanwhile count as old: a checkpoint was loaded.
-
-        One that counts its updates knows better, and is left alone.
-        """
-        for key, history in self.hub.log_scalars.items():
-            mark = self._marks.get(key)
-            if not counts_updates(history) and (mark is None or not mark.is_of(history)):
-                self._marks[key] = Mark(history)
-
-    def hold(self) -> None:
-        """Keep the news of now for the next `take` without `only_since_hold`."""
-        self._held = {
-            key: Mark(history)
-            for key, history in self.hub.log_scalars.items()
-            if self._updates(self._marks.get(key), history)
-        }
-
-    def take(self, *, only_since_hold: bool = False) -> list[tuple[str, ScalarHistory, int]]:
-        """Return each scalar that was updated, with its history and the number of updates; from now on it is old.
-
-        Args:
-            only_since_hold: Whether what was held stays news.
-        """
-        taken: list[tuple[str, ScalarHistory, int]] = []
-        for key, history in self.hub.log_scalars.items():
-            mark = self._marks.get(key)
-            if only_since_hold:
-                mark = self._held.get(key, mark)
-            updates = self._updates(mark, history)
-            if updates:
-                self._marks[key] = Mark(history)
-                self._held.pop(key, None)
-                taken.append((key, history, updates))
-        return taken
-
-    @staticmethod
-    def _updates(mark: Mark | None, history: ScalarHistory) -> int:
-        return updates_of(history) if mark is None else mark.updates_of(history)
+    return one is other if one is None or other is None else is_same_number(one, other)

@@ -1,5 +1,3 @@
-"""x"""
-
 from __future__ import annotations
 
 import csv
@@ -16,7 +14,7 @@ from runtimeinfo_adapters.sinks import CSVWriter, JSONLWriter, SinkError, SinkWa
 from runtimeinfo_adapters.sinks._files import LineFile
 
 
-def test_the_folders_are_made_and_what_is_there_is_kept(tmp_path: Path) -> None:
+def test_line_file_creates_folders_and_keeps_existing_lines(tmp_path: Path) -> None:
     file = LineFile(tmp_path / "a" / "b" / "lines")
     assert file.open()
     file.append("first\n")
@@ -25,20 +23,20 @@ def test_the_folders_are_made_and_what_is_there_is_kept(tmp_path: Path) -> None:
     assert file.path.read_text() == "first\nsecond\n"
 
 
-def test_half_a_line_is_ended(tmp_path: Path) -> None:
+def test_line_file_ends_half_a_line(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"first\nsec")
     LineFile(path).open()
     assert path.read_bytes() == b"first\nsec\n"
 
 
-def test_half_a_character_is_written_as_its_code(tmp_path: Path) -> None:
+def test_line_file_writes_a_lone_surrogate_as_its_code(tmp_path: Path) -> None:
     file = LineFile(tmp_path / "lines")
     file.append("loss ä \ud800\n")
     assert file.path.read_text(encoding="utf-8") == "loss ä \\ud800\n"
 
 
-def test_a_full_disk_raises() -> None:
+def test_line_file_raises_on_a_full_disk() -> None:
     with pytest.raises(OSError, match="No space left"):
         LineFile(Path("/dev/full")).append("line\n")
 
@@ -51,7 +49,7 @@ def csv_rows(path: Path) -> list[dict[str, str]]:
         return [{key: cell for key, cell in row.items() if key != "time"} for row in csv.DictReader(file, strict=True)]
 
 
-def test_a_new_scalar_is_a_new_column_and_an_absent_one_an_empty_cell(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_has_a_column_for_a_new_scalar_and_an_empty_cell_for_an_absent_one(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "made" / "metrics.csv"
     train([CSVWriter(path, interval=1)], [{"loss": 0.1}, {"a,b": 1 / 3}, {"loss": 3, "a,b": math.nan}], val={"acc": 1})
     assert path.read_text().splitlines()[0] == f'{HEADER},train/loss,"train/a,b",val/acc'
@@ -64,7 +62,7 @@ def test_a_new_scalar_is_a_new_column_and_an_absent_one_an_empty_cell(train, tmp
     assert list(path.parent.iterdir()) == [path]  # nothing is left of the rewriting
 
 
-def test_a_link_stays_a_link_and_a_mode_a_mode(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_keeps_a_link_and_a_mode(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     real, path = tmp_path / "real.csv", tmp_path / "metrics.csv"
     real.touch(mode=0o640)
     path.symlink_to(real)
@@ -74,7 +72,7 @@ def test_a_link_stays_a_link_and_a_mode_a_mode(train, tmp_path) -> None:  # type
     assert [row["train/loss"] for row in csv_rows(real)] == ["1.0"]
 
 
-def test_a_file_of_its_own_is_appended_to(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_appends_to_its_own_file(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.csv"
     path.write_text(f"{HEADER},train/loss\n0,0,train,1.5,0.5\n1,0,tr")  # a process was killed here
     train([CSVWriter(path)], [{"grad": 2.0, "loss": 0.25}])
@@ -88,7 +86,7 @@ def test_a_file_of_its_own_is_appended_to(train, tmp_path) -> None:  # type: ign
 
 
 @pytest.mark.parametrize("content", [b"name,age\nAda,36\n", b"\xff\x00", b'"' + b"x" * 200_000])
-def test_a_file_of_somebody_else_is_left_alone(content, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_leaves_another_programs_file_alone(content, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "people.csv"
     path.write_bytes(content)
     with pytest.raises(SinkError, match=rf"people\.csv is there already, and .* begin with {HEADER}\. Move it away"):
@@ -96,9 +94,9 @@ def test_a_file_of_somebody_else_is_left_alone(content, train, tmp_path) -> None
     assert path.read_bytes() == content
 
 
-def test_what_cannot_be_written_to_is_said_before_the_training(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_names_an_unwritable_path_before_the_training(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "file").touch()
-    for path, said in ((tmp_path / "file" / "metrics.csv", "exists"), (Path("/dev/full"), "no regular file")):
+    for path, said in ((tmp_path / "file" / "metrics.csv", "exists"), (Path("/dev/full"), "not a regular file")):
         with pytest.raises(SinkError, match=f"CSVWriter cannot write to {path}: .*{said}") as caught:
             train([CSVWriter(path)], [AssertionError("it trained")])
         assert caught.value.path == path
@@ -106,7 +104,7 @@ def test_what_cannot_be_written_to_is_said_before_the_training(train, tmp_path) 
 
 
 @pytest.mark.parametrize("later", [{"loss": 2.0}, {"new": 2.0}])
-def test_a_disk_that_fills_up_stops_the_sink_and_not_the_run(later, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_stops_and_not_the_run_when_the_disk_fills_up(later, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     real, path = tmp_path / "real.csv", tmp_path / "metrics.csv"
     real.touch()
     path.symlink_to(real)
@@ -117,7 +115,7 @@ def test_a_disk_that_fills_up_stops_the_sink_and_not_the_run(later, train, tmp_p
                 path.unlink()
                 path.symlink_to("/dev/full")
 
-    said = "No space left" if "loss" in later else "no regular file any more"
+    said = "No space left" if "loss" in later else "not a regular file any more"
     with pytest.warns(SinkWarning, match=rf"CSVWriter stops, .*metrics\.csv any more: .*{said}") as caught:
         loop = train([FillUp(), CSVWriter(path, interval=1)], [{"loss": 1.0}, later, {"loss": 3.0}])
     assert (len(caught), loop.iter) == (1, 3)
@@ -125,7 +123,7 @@ def test_a_disk_that_fills_up_stops_the_sink_and_not_the_run(later, train, tmp_p
     assert Path("/dev/full").is_char_device()
 
 
-def test_a_file_that_is_moved_away_begins_anew(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_begins_a_new_file_when_the_old_one_is_moved_away(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path, moved = tmp_path / "metrics.csv", tmp_path / "moved.csv"
 
     class Move:
@@ -138,7 +136,7 @@ def test_a_file_that_is_moved_away_begins_anew(train, tmp_path) -> None:  # type
 
 
 @pytest.mark.parametrize("rows_before", [0, 1000])  # within what is read ahead of the header, and beyond
-def test_bytes_that_are_no_text_are_left_as_they_are(rows_before, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_leaves_bytes_that_are_not_text_as_they_are(rows_before, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.csv"
     path.write_bytes(b"iter,epoch,loop_stage,time\n" + b"0,0,train,1.0\n" * rows_before + b"0,0,\xff\xfe,1.0\n")
     train([CSVWriter(path, interval=1)], [{"loss": 1.0}])
@@ -148,7 +146,7 @@ def test_bytes_that_are_no_text_are_left_as_they_are(rows_before, train, tmp_pat
     assert row.endswith(b",1.0")
 
 
-def test_a_damaged_file_stops_the_sink_and_not_the_run(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_csv_stops_and_not_the_run_when_the_file_is_damaged(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.csv"
     damaged = b'iter,epoch,loop_stage,time\n0,0,"' + b"x" * 200_000 + b"\n"  # a quote that nothing ends
     path.write_bytes(damaged)
@@ -161,7 +159,7 @@ def test_a_damaged_file_stops_the_sink_and_not_the_run(train, tmp_path) -> None:
 
 
 def refuse(constant: str) -> NoReturn:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")
 
 
 def json_rows(path: Path) -> list[dict[str, Any]]:
@@ -180,7 +178,7 @@ def at(iter: int, epoch: int, stage: str | None, **scalars: Any) -> dict[str, An
     }
 
 
-def test_a_row_has_what_is_new_and_nothing_else(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_row_has_new_values_and_nothing_else(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "made" / "metrics.jsonl"
     epochs = [{"loss": 0.1}, {"loss": 0.25, "grad": 3}], [{}, {"loss": 1 / 3}]
     train([JSONLWriter(path, interval=1)], *epochs, val={"acc": 0.5}, test={"acc": 0.75, "names": ["a"]})
@@ -195,7 +193,7 @@ def test_a_row_has_what_is_new_and_nothing_else(train, tmp_path) -> None:  # typ
     ]
 
 
-def test_the_interval_is_of_the_trainings_iterations_and_the_rest_comes_at_the_end(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_interval_counts_iterations_of_the_training_and_the_rest_comes_at_the_end(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.jsonl"
     losses = [{"loss": float(number)} for number in range(5)]
     train([JSONLWriter(path, interval=2)], losses[:3], [losses[3], {"grad": 7}, losses[4]], val={"acc": 1.0})
@@ -208,20 +206,20 @@ def test_the_interval_is_of_the_trainings_iterations_and_the_rest_comes_at_the_e
     ]
 
 
-def test_the_mean_is_of_the_iterations_of_the_row(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_mean_is_of_the_iterations_of_the_row(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.jsonl"
     train([JSONLWriter(path, interval=2, reduce="mean")], [{"loss": number} for number in (1.0, 3.0, 5.0, 6.0, 9.0)])
     assert [row["train/loss"] for row in json_rows(path)] == [2.0, 5.5, 9.0]
 
 
-def test_what_json_cannot_hold_is_text_that_float_reads(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_writes_nan_and_infinity_as_text_that_float_reads(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.jsonl"
     train([JSONLWriter(path, interval=1)], [{"a": math.nan, "b": math.inf, "c": -math.inf, "d": 2**60}])
     assert json_rows(path) == [at(0, 0, "train", train__a="nan", train__b="inf", train__c="-inf", train__d=2**60)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
-def test_nothing_is_lost_in_a_crash(error, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_loses_nothing_in_a_crash(error, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.jsonl"
     with pytest.raises(type(error)) as caught:
         train([JSONLWriter(path)], [{"loss": 1.0}, {"loss": 2.0}, error])
@@ -229,7 +227,7 @@ def test_nothing_is_lost_in_a_crash(error, train, tmp_path) -> None:  # type: ig
     assert json_rows(path) == [at(2, 0, "train", train__loss=2.0)]
 
 
-def test_a_crash_in_the_validation_leaves_the_training_its_row(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_writes_the_training_row_after_a_crash_in_the_validation(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     class Crash:
         def after_val_epoch(self, runner, metrics=None):  # type: ignore[no-untyped-def]
             raise RuntimeError
@@ -240,7 +238,7 @@ def test_a_crash_in_the_validation_leaves_the_training_its_row(train, tmp_path) 
     assert json_rows(path) == [at(1, 0, "val", val__acc=1.0), at(0, 0, "train", train__loss=1.0)]
 
 
-def test_a_file_that_is_there_is_appended_to(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_appends_to_an_existing_file(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"iter":0,"ti')  # a process was killed here
     writer = JSONLWriter(path, interval=1)
@@ -252,21 +250,21 @@ def test_a_file_that_is_there_is_appended_to(train, tmp_path) -> None:  # type: 
 
 
 @pytest.mark.parametrize("where", ["file/metrics.jsonl", "."])
-def test_a_path_that_cannot_be_written_to_is_said_before_the_training(where, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_names_an_unwritable_path_before_the_training(where, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match=r"JSONLWriter cannot write to .*: .*Give it a path") as caught:
         train([JSONLWriter(tmp_path / where)], [AssertionError("it trained")])
     assert caught.value.path == tmp_path / where
 
 
-def test_a_full_disk_stops_the_sink_and_not_the_run(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_stops_and_not_the_run_on_a_full_disk(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.warns(SinkWarning, match=r"JSONLWriter stops, .*/dev/full any more: .*No space left") as caught:
         loop = train([JSONLWriter("/dev/full", interval=1)], [{"loss": 1.0}, {"loss": 2.0}])
     assert len(caught) == 1
     assert loop.iter == 2
 
 
-def test_only_the_first_rank_writes_if_not_all_shall(train, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_writes_on_the_first_rank_only_by_default(train, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("RANK", "1")
     alone, each = (JSONLWriter(tmp_path / "metrics.v2.jsonl", interval=1, all_ranks=all) for all in (False, True))
     train([alone, each], [{"loss": 1.0}])
@@ -276,7 +274,7 @@ def test_only_the_first_rank_writes_if_not_all_shall(train, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("arguments", [{"interval": 0}, {"interval": True}, {"interval": 1.5}, {"reduce": "median"}])
-def test_a_wrong_argument_is_named(arguments, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_names_a_wrong_argument(arguments, tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=f"^{next(iter(arguments))} must be"):
         JSONLWriter(tmp_path / "metrics.jsonl", **arguments)
     assert list(tmp_path.iterdir()) == []

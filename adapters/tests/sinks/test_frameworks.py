@@ -1,4 +1,4 @@
-"""All four sinks at once, under real frameworks: what they wrote is compared with what the training computed."""
+"""All four sinks at once, under real frameworks: their files agree with the values that the training computed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCHES, EPOCHS = 3, 2
 
 
 class Computed:
-    """The model's part of each training: it notes what it computes."""
+    """The model's part of each training, with a record of what it computes."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -58,7 +58,7 @@ def plain_loop(hooks: Hooks, computed: Computed, folder: Path) -> None:
                 optimizer.step()
                 loop.log(loss=loss)
             with loop.val() as val:
-                val.metrics(acc=computed.accuracy())
+                val.log_metrics(acc=computed.accuracy())
 
 
 def mmengine(hooks: Hooks, computed: Computed, folder: Path) -> None:
@@ -166,7 +166,7 @@ def _clean(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:The '.*dataloader' does not have many workers")
 @pytest.mark.parametrize("train", [plain_loop, mmengine, lightning])
-def test_the_sinks_say_what_the_training_computed(
+def test_sinks_write_the_values_that_the_training_computed(
     train: Callable[[Hooks, Computed, Path], None], tmp_path: Path
 ) -> None:
     computed, shown = Computed(), io.StringIO()

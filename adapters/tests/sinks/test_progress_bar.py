@@ -1,5 +1,3 @@
-"""x"""
-
 from __future__ import annotations
 
 import io
@@ -18,7 +16,7 @@ from runtimeinfo_adapters.sinks import ProgressBar, SinkWarning
 from runtimeinfo_adapters.sinks._progress_bar import LineDisplay, Progress, TerminalDisplay
 
 
-def test_lines_are_few_and_whole() -> None:
+def test_line_display_prints_few_complete_lines() -> None:
     file = io.StringIO()
     display = LineDisplay(tqdm, file, Progress(2, 10), "it", interval=3600)
     for done in range(2, 11):
@@ -32,7 +30,7 @@ def test_lines_are_few_and_whole() -> None:
     assert line.endswith("it/s, loss=1]")
 
 
-def test_an_unknown_total_is_left_out() -> None:
+def test_line_display_leaves_out_an_unknown_total() -> None:
     file = io.StringIO()
     LineDisplay(tqdm, file, Progress(), "batch", interval=0).show(Progress(3, None, "val"), now=False)
     assert file.getvalue().startswith("val: 3 [00:00, ")
@@ -41,7 +39,7 @@ def test_an_unknown_total_is_left_out() -> None:
 
 @pytest.mark.parametrize("total", [10, None])
 @pytest.mark.parametrize("columns", [0, 120])  # 0: it does not say
-def test_a_terminal_has_one_line_that_is_drawn_anew(total: int | None, columns: int, terminal: Any) -> None:
+def test_terminal_display_redraws_one_line(total: int | None, columns: int, terminal: Any) -> None:
     file, drawn = terminal
     termios.tcsetwinsize(file, (25, columns))
     display = TerminalDisplay(tqdm, file, Progress(2, total), "it")
@@ -63,7 +61,7 @@ def drawings(line: str) -> list[str]:
     return [drawing.strip() for drawing in line.split("\r") if drawing.strip()]
 
 
-def test_a_terminal_shows_where_the_training_is(terminal, train) -> None:  # type: ignore[no-untyped-def]
+def test_bar_on_a_terminal_shows_the_position_of_the_training(terminal, train) -> None:  # type: ignore[no-untyped-def]
     file, drawn = terminal
     losses = [{"loss": 1.0, "grad": 2.0}, {"loss": 0.123456}]
     train([ProgressBar(file=file, mininterval=0)], losses, losses, val={"acc": 0.5})
@@ -76,7 +74,7 @@ def test_a_terminal_shows_where_the_training_is(terminal, train) -> None:  # typ
     assert re.match(r"train: 100%\|.*\| 4/4 \[.*, epoch=2/2, loss=0.1235, grad=2, val/acc=0.5\]", shown[-1])
 
 
-def test_a_validation_counts_its_batches_and_a_lone_one_is_all_there_is(terminal) -> None:  # type: ignore[no-untyped-def]
+def test_bar_counts_the_batches_of_a_validation(terminal) -> None:  # type: ignore[no-untyped-def]
     file, drawn = terminal
     loop: Loop[Any] = Loop(train_loader=[1], max_epochs=1, hooks=[ProgressBar(file=file, mininterval=0)])
 
@@ -84,7 +82,7 @@ def test_a_validation_counts_its_batches_and_a_lone_one_is_all_there_is(terminal
         with loop.val() as val:
             for _ in val.batches([1, 2]):
                 pass
-            val.metrics(acc=0.5)
+            val.log_metrics(acc=0.5)
 
     with loop.run():
         for _ in loop.epochs():
@@ -105,7 +103,7 @@ def test_a_validation_counts_its_batches_and_a_lone_one_is_all_there_is(terminal
     assert re.match(r"val: 2batch \[.*, val/acc=0.5\]", drawings(second)[-1])
 
 
-def test_a_resumed_training_goes_on_where_it_was(train) -> None:  # type: ignore[no-untyped-def]
+def test_bar_of_a_resumed_training_continues_at_its_iter(train) -> None:  # type: ignore[no-untyped-def]
     file = io.StringIO()
     first = train([], [{"loss": 1.0}] * 3)
     resumed: Loop[Any] = Loop(
@@ -119,7 +117,7 @@ def test_a_resumed_training_goes_on_where_it_was(train) -> None:  # type: ignore
     assert re.findall(r"^train: \d+% (\d)/6 ", file.getvalue(), flags=re.MULTILINE) == ["4", "5", "6"]
 
 
-def test_without_a_terminal_a_short_training_is_one_line(train, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_bar_of_a_short_training_is_one_line_without_a_terminal(train, capsys) -> None:  # type: ignore[no-untyped-def]
     train([ProgressBar(mininterval=0)], [{"loss": 1.0}] * 50, val={"acc": 0.5})
     out, err = capsys.readouterr()
     assert out == ""
@@ -127,7 +125,7 @@ def test_without_a_terminal_a_short_training_is_one_line(train, capsys) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
-def test_a_crash_leaves_how_far_it_came(error, terminal, train) -> None:  # type: ignore[no-untyped-def]
+def test_bar_shows_the_last_iteration_after_a_crash(error, terminal, train) -> None:  # type: ignore[no-untyped-def]
     file, drawn = terminal
     with pytest.raises(type(error)) as caught:
         train([ProgressBar(file=file, mininterval=3600)], [{"loss": 1.0}, {"loss": 2.0}, error])
@@ -137,7 +135,7 @@ def test_a_crash_leaves_how_far_it_came(error, terminal, train) -> None:  # type
     assert re.match(r"train: +67%.* 2/3 \[.*, epoch=1/1, loss=2\]", drawings(line)[-1])
 
 
-def test_an_unbounded_training_has_no_total(terminal) -> None:  # type: ignore[no-untyped-def]
+def test_bar_of_an_unbounded_training_has_no_total(terminal) -> None:  # type: ignore[no-untyped-def]
     file, drawn = terminal
     loop: Loop[Any] = Loop(train_loader=range(3), hooks=[ProgressBar(file=file, keys=["train/b", "nowhere"])])
     with loop.run():
@@ -146,7 +144,7 @@ def test_an_unbounded_training_has_no_total(terminal) -> None:  # type: ignore[n
     assert re.match(r"train: 3it \[.*, epoch=1, b=2\]", drawings(drawn()[0])[-1])
 
 
-def test_it_does_not_read_between_two_drawings(train) -> None:  # type: ignore[no-untyped-def]
+def test_bar_does_not_read_between_two_drawings(train) -> None:  # type: ignore[no-untyped-def]
     class Counting(MessageHub):
         read = 0
 
@@ -159,7 +157,7 @@ def test_it_does_not_read_between_two_drawings(train) -> None:  # type: ignore[n
     assert Counting.read <= 4  # at the first iteration, and at the ends
 
 
-def test_it_serves_again_and_tells_the_run_of_before_nothing(train) -> None:  # type: ignore[no-untyped-def]
+def test_bar_can_be_used_again_and_forgets_the_last_run(train) -> None:  # type: ignore[no-untyped-def]
     file = io.StringIO()
     bar = ProgressBar(file=file)
     train([bar], [{"loss": 1.0}])
@@ -169,7 +167,7 @@ def test_it_serves_again_and_tells_the_run_of_before_nothing(train) -> None:  # 
     assert second.endswith("epoch=1/1, grad=1]")
 
 
-def test_a_file_that_goes_away_stops_the_bar_and_not_the_run(train) -> None:  # type: ignore[no-untyped-def]
+def test_bar_stops_and_not_the_run_when_its_file_goes_away(train) -> None:  # type: ignore[no-untyped-def]
     with io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:  # type: ignore[type-var]
         bar = ProgressBar(file=full, line_interval=0, mininterval=0)
         with pytest.warns(SinkWarning, match=r"the progress bar stops, .*: .*No space left") as caught:
@@ -179,12 +177,12 @@ def test_a_file_that_goes_away_stops_the_bar_and_not_the_run(train) -> None:  # 
         train([bar], [{"loss": 1.0}])
 
 
-def test_a_process_without_a_console_shows_nothing(train, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_bar_shows_nothing_in_a_process_without_a_console(train, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(sys, "stderr", None)
     assert train([ProgressBar()], [{"loss": 1.0}]).iter == 1
 
 
-def test_only_the_first_rank_shows_one(train, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_bar_is_shown_on_the_first_rank_only_by_default(train, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("RANK", "1")
     alone, each = io.StringIO(), io.StringIO()
     train([ProgressBar(file=alone), ProgressBar(file=each, all_ranks=True)], [{"loss": 1.0}], val={"acc": 1.0})

@@ -1,4 +1,4 @@
-"""x"""
+"""The base of all sinks that write rows, seen through JSONLWriter. test_files.py has the simple cases."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Loop
-from runtimeinfo_adapters.sinks import JSONLWriter
-from runtimeinfo_adapters.sinks._row_sink import POSITION, Row, whole_number
+from runtimeinfo_adapters.sinks import JSONLWriter, Row
+from runtimeinfo_adapters.sinks._row_sink import POSITION
 
 
 def test_the_position_comes_first_and_nothing_takes_its_place() -> None:
@@ -26,23 +24,12 @@ def test_the_position_comes_first_and_nothing_takes_its_place() -> None:
     assert [cells[name] for name in POSITION] == [7, 1, None, 0.25]
 
 
-@pytest.mark.parametrize("counter", [3, np.int64(3), torch.tensor(3)])
-def test_any_integer_is_a_whole_number(counter: object) -> None:
-    assert type(whole_number(counter)) is int
-    assert whole_number(counter) == 3
-
-
-@pytest.mark.parametrize("counter", [None, "3", 3.0])
-def test_nothing_else_is(counter: object) -> None:
-    assert whole_number(counter) is None
-
-
 def rows(path: Path, *names: str) -> list[tuple[Any, ...]]:
     lines = path.read_text(encoding="utf-8").splitlines()
     return [tuple(json.loads(line).get(name) for name in names) for line in lines]
 
 
-def test_a_resumed_training_writes_what_is_new_only(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_resumed_training_writes_new_values_only(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.jsonl"
     first = train([JSONLWriter(path, interval=1)], [{"loss": 1.0, "once": 1.0}, {"loss": 2.0}])
     resumed: Loop[Any] = Loop(train_loader=range(2), max_epochs=2, hooks=[JSONLWriter(path, interval=1)])
@@ -69,7 +56,7 @@ def test_the_same_sink_over_the_same_hub_writes_nothing_twice(train, tmp_path) -
     assert rows(sink.path, "train/loss", "train/grad") == [(1.0, None), (None, 2.0)]
 
 
-def test_what_comes_after_the_training_is_not_of_its_last_iteration(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_updates_after_the_training_are_not_of_its_last_iteration(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     class Late:
         priority = "LOWEST"
 
@@ -83,19 +70,19 @@ def test_what_comes_after_the_training_is_not_of_its_last_iteration(train, tmp_p
 
 
 @pytest.mark.parametrize("at", ["before_train_iter", "after_train_iter"])
-def test_a_sink_that_comes_late_writes_from_then_on(at, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sink_that_is_registered_late_writes_from_then_on(at, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     sink = JSONLWriter(tmp_path / "metrics.jsonl", interval=1)
 
     def register(self: Any, runner: Any, batch_idx: int, **_: Any) -> None:
         if batch_idx == 1:
-            runner._publisher.dispatcher.register(sink)
+            runner.emitter.dispatcher.register(sink)
 
     late = type("Late", (), {at: register})()
     train([late], [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}])
     assert rows(sink.path, "iter", "train/loss")[-1] == (2, 3.0)
 
 
-def test_nothing_of_the_run_is_kept_alive(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sink_keeps_nothing_of_the_run_alive(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     sink = JSONLWriter(tmp_path / "metrics.jsonl")
     hub = weakref.ref(train([sink], [{"loss": 1.0}], hub=MessageHub("short-lived")).message_hub)
     MessageHub._instances.clear()
@@ -103,13 +90,13 @@ def test_nothing_of_the_run_is_kept_alive(train, tmp_path) -> None:  # type: ign
     assert hub() is None
 
 
-def test_it_never_writes_to_the_hub(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sink_never_writes_to_the_hub(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     def state(hooks: Any) -> Any:
         return train(hooks, [{"loss": 1.0}] * 3, val={"acc": 1.0}).message_hub.state_dict()
 
     assert str(state([JSONLWriter(tmp_path / "metrics.jsonl", interval=1)])) == str(state([]))
 
 
-def test_its_methods_are_hook_points() -> None:
+def test_methods_named_like_hook_points_are_hook_points() -> None:
     named = {name for name in dir(JSONLWriter) if name.startswith(("before_", "after_", "on_"))}
     assert named <= HOOK_POINTS.keys()

@@ -1,4 +1,4 @@
-"""What is written is read by TensorBoard's own reader."""
+"""TensorBoard's own reader reads what was written."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_after_a_crash_the_resumed_training_takes_over(train, tmp_path) -> None:
                 for _ in loop.train():
                     loop.log(loss=loss)
                 with loop.val() as val:
-                    val.metrics(acc=loss)
+                    val.log_metrics(acc=loss)
                 state = loop.state_dict()
                 if epoch == last:
                     break
@@ -81,7 +81,7 @@ def test_after_a_crash_the_resumed_training_takes_over(train, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
-def test_nothing_is_lost_in_a_crash_and_the_sink_serves_again(error, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_is_lost_in_a_crash_and_the_sink_can_be_used_again(error, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     writer = TensorBoardWriter(tmp_path)
     with pytest.raises(type(error)):
         train([writer], [{"loss": 1.0}, {"loss": 2.0}, error])
@@ -90,7 +90,7 @@ def test_nothing_is_lost_in_a_crash_and_the_sink_serves_again(error, train, tmp_
     assert points(tmp_path) == {"train/loss": [(2, 2.0)], "train/grad": [(0, 3.0)]}
 
 
-def test_a_folder_that_cannot_be_written_to_is_said_before_the_training(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_unwritable_folder_is_named_before_the_training(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match=r"TensorBoardWriter cannot write to .*file"):
         train([TensorBoardWriter(tmp_path / "file")], [AssertionError("it trained")])
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up_stops_the_sink_and_not_the_run(train, tmp_path) ->
     assert points(tmp_path) == {"train/loss": [(0, 1.0)]}
 
 
-def test_each_rank_has_a_folder_if_all_shall(train, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_each_rank_has_a_folder_with_all_ranks(train, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("RANK", "1")
     train([TensorBoardWriter(tmp_path / "none")], [{"loss": 1.0}])
     train([TensorBoardWriter(tmp_path, all_ranks=True)], [{"loss": 1.0}])
