@@ -1,4 +1,4 @@
-"""What docs/sinks.md says is tried: its code runs, and makes what it shows."""
+"""The code of docs/sinks.md runs, and makes what the page shows."""
 
 import contextlib
 import doctest
@@ -28,8 +28,8 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
-def test_the_code_makes_what_the_page_shows(folder):
-    training, reading = blocks("python")
+def test_code_of_the_page_makes_what_it_shows(folder):
+    training, reading, own_sink = blocks("python")
     scope = {}
     shown = io.StringIO()
     with contextlib.redirect_stderr(shown):
@@ -42,15 +42,17 @@ def test_the_code_makes_what_the_page_shows(folder):
     printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     assert doctest.OutputChecker().check_output(expected, printed, doctest.ELLIPSIS), printed
 
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        exec(reading, scope)
-    assert output.getvalue().strip() == re.search(r"print\(.*\)  # (.*)", reading)[1]
+    for script in (reading, own_sink):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(script, scope)
+        assert output.getvalue().strip() == re.search(r"print\(.*\)  # (.*)", script)[1]
 
 
-def test_the_table_names_each_sink_and_its_extra():
-    rows = re.findall(r"^\| `(\w+)\((\w*)\)` \| (\S+) \|", PAGE, flags=re.MULTILINE)
-    assert {name for name, _, _ in rows} == {name for name in sinks.__all__ if not name.startswith("Sink")}
+def test_table_names_each_sink_and_its_extra():
+    rows = re.findall(r"^\| `([A-Z]\w+)\((\w*)\)` \| (\S+) \|", PAGE, flags=re.MULTILINE)
+    written = {name for name in sinks.__all__ if hasattr(getattr(sinks, name), "after_train_iter")} - {"RowSink"}
+    assert {name for name, _, _ in rows} == written
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for name, argument, extra in rows:
         parameters = inspect.signature(getattr(sinks, name)).parameters
@@ -61,7 +63,20 @@ def test_the_table_names_each_sink_and_its_extra():
         assert set(named) <= extras.keys()
 
 
-def test_the_defaults_are_as_said():
+def test_table_of_a_sinks_methods_names_each_public_one():
+    table = PAGE.partition("| method | called | purpose |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `(\w+)\((.*)\)` \|", table, flags=re.MULTILINE)
+    hook_points = ("before_", "after_", "on_")
+    public = [
+        (name, ", ".join([*inspect.signature(method).parameters][1:]))
+        for name, method in vars(sinks.RowSink).items()
+        if inspect.isfunction(method) and not name.startswith(("_", *hook_points))
+    ]
+    assert named == public
+    assert {name for name, _ in named[:2]} == sinks.RowSink.__abstractmethods__
+
+
+def test_defaults_are_those_of_the_page():
     for name in ("CSVWriter", "JSONLWriter", "TensorBoardWriter"):
         assert inspect.signature(getattr(sinks, name)).parameters["interval"].default == 10
     assert inspect.signature(sinks.ProgressBar).parameters["mininterval"].default == 0.1
