@@ -24,8 +24,10 @@ from runtimeinfo import HookError, RunnerError, StateError, TrainRunner, current
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters._adapter import WrappedMethod
 from runtimeinfo_adapters._framework import UntestedVersionWarning
-from runtimeinfo_adapters.lightning import LightningRunner, RuntimeInfoCallback, _callback, attach
+from runtimeinfo_adapters import lightning as adapter
+from runtimeinfo_adapters.lightning import LightningRunner, RuntimeInfoCallback, attach, detach
 
 pytestmark = [
     # Lightning 2.6 on torch 2.13
@@ -444,7 +446,7 @@ def test_two_optimizers_by_hand(names: Any) -> None:
 def test_names_for_other_than_there_are_optimizers() -> None:
     trainer = make()
     callback = attach(trainer, optimizer_names=["one", "two"])
-    with pytest.raises(RunnerError, match=r"2 names \(one, two\), but configure_optimizers\(\) returned 1"):
+    with pytest.raises(RunnerError, match=r"2 names \(one, two\), but there are 1 optimizers"):
         trainer.fit(Model(), Loader(1))
     assert infos(callback, "loop_stage") == [None]
 
@@ -809,7 +811,7 @@ def test_attaching_twice_publishes_once() -> None:
     trainer.fit(Model(), Loader(2))
     assert [each for each in trainer.callbacks if isinstance(each, RuntimeInfoCallback)] == [last]
     assert len(values(last, "train/loss")) == 4
-    assert not hasattr(trainer.fit.guarded, "guarded")
+    assert not isinstance(trainer.fit.__wrapped__, WrappedMethod)
 
 
 def test_what_cannot_be_attached() -> None:
@@ -829,7 +831,7 @@ def test_what_cannot_be_attached() -> None:
 
 
 def import_anew() -> None:
-    spec = importlib.util.spec_from_file_location("imported_anew", _callback.__file__)
+    spec = importlib.util.spec_from_file_location("imported_anew", adapter.__file__)
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
