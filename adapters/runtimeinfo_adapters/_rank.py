@@ -1,4 +1,4 @@
-"""Which of the processes of a distributed run this one is."""
+"""The rank of this process in a distributed run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def global_rank() -> int:
-    """Return the rank among all processes of the run: PyTorch's, or else that of the launcher, or else 0.
+    """Return the rank among all processes of the run: that of PyTorch, or else of the launcher, or else 0.
 
-    PyTorch is asked only if somebody has loaded it, and its process group is up. A launcher such as torchrun says
-    the rank in the environment variable RANK; one that is no number is none.
+    PyTorch is asked only if it is loaded, and its process group set up. A launcher such as torchrun sets the
+    environment variable RANK; a value that is not a number is ignored.
 
     Example:
         >>> global_rank()

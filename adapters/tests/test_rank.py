@@ -10,14 +10,14 @@ from runtimeinfo_adapters._rank import global_rank
 
 
 @pytest.mark.parametrize(("said", "rank"), [(None, 0), ("3", 3), (" 3 ", 3), ("", 0), ("-1", 0), ("first", 0)])
-def test_the_launcher_says_the_rank(said: str | None, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rank_of_the_launcher(said: str | None, rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     if said is not None:
         monkeypatch.setenv("RANK", said)
     assert global_rank() == rank
 
 
-def test_the_process_group_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rank_of_the_process_group_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
@@ -27,7 +27,7 @@ def test_the_process_group_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert global_rank() == 3
 
 
-def test_asking_loads_no_pytorch() -> None:
+def test_global_rank_does_not_load_pytorch() -> None:
     code = (
         "import sys; from runtimeinfo_adapters._rank import global_rank as rank; rank(); print('torch' in sys.modules)"
     )

@@ -145,7 +145,7 @@ def odd_numbers(rank: int) -> Any:
             "inf": [infinity if rank == 0 else 1.0],
             "both": [infinity if rank else -infinity],
             "huge": [1.7e308],
-            "great": [2**53 + rank],  # 2**53 + 1 is no float
+            "great": [2**53 + rank],  # 2**53 + 1 is not a float
             "zeros": [-0.0],
             "flag": [rank == 3],
         }

@@ -26,7 +26,7 @@ def take(offsets: Offsets, history: Any) -> Aggregate:
 
 
 @pytest.mark.parametrize("kind", [ScalarHistory, HistoryBuffer])
-def test_what_is_new_is_taken_once(kind: Any) -> None:
+def test_new_values_are_reduced_once(kind: Any) -> None:
     offsets, history = Offsets(), kind()
     history.update(4.0)
     history.update(6.0, 3)
@@ -36,13 +36,13 @@ def test_what_is_new_is_taken_once(kind: Any) -> None:
     assert take(offsets, history) == Aggregate(1.0, 1.0, 1.0, 1.0, 1.0)
 
 
-def test_without_advance_it_stays_new() -> None:
+def test_values_stay_new_without_advance() -> None:
     offsets, history = Offsets(), ScalarHistory()
     history.update(4.0)
     assert offsets.pending({"loss": history})[0] == offsets.pending({"loss": history})[0] != [EMPTY]
 
 
-def test_what_comes_out_of_a_checkpoint_is_not_new() -> None:
+def test_values_from_a_checkpoint_are_not_new() -> None:
     offsets, history = Offsets(), ScalarHistory([1.0, 2.0])
     history.update(4.0)
     assert take(offsets, history) == Aggregate(4.0, 1.0, 4.0, 4.0, 1.0)
@@ -95,7 +95,7 @@ def test_values_that_another_thread_appends_meanwhile_are_taken_once() -> None:
     assert total == count
 
 
-def test_the_share_of_a_hub_is_what_its_own_statistics_say() -> None:
+def test_aggregate_equals_the_statistics_of_the_history() -> None:
     history = ScalarHistory()
     for value in np.random.default_rng(0).normal(size=1000):
         history.update(value, 3)
@@ -108,6 +108,6 @@ def test_integers_beyond_64_bits_do_not_wrap_around() -> None:
     assert aggregate_of("big", np.array([2**62] * 4), [1] * 4).total == float(2**64)
 
 
-def test_what_is_no_number_is_an_error() -> None:
+def test_value_that_is_not_a_number_is_an_error() -> None:
     with pytest.raises(HubError, match=r"^'loss' holds a value that is not a number: "):
         aggregate_of("loss", ["high"], [1])

@@ -100,7 +100,7 @@ A_CONTRIBUTION = st.one_of(
     )
 )
 @settings(max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_rank_waits_in_vain_and_all_come_to_the_same(calls: list[list[Contribution]]) -> None:
+def test_no_rank_waits_in_vain_and_all_get_the_same_result(calls: list[list[Contribution]]) -> None:
     if not calls:
         return
     threads = Threads(len(calls[0]))
@@ -137,14 +137,14 @@ def judge(contributions: list[Contribution], outcomes: list[Any]) -> None:
     assert len({str(outcome) for outcome in outcomes if isinstance(outcome, Exception)}) <= 1
 
 
-def test_a_usual_exchange_is_one_collective_of_a_head_and_the_rows() -> None:
+def test_usual_exchange_is_one_collective_of_a_header_and_the_rows() -> None:
     threads = Threads(3)
     for _ in range(2):
         threads.run([contribution_of(["a", "b"])] * 3)
     assert threads.sizes[0] == [HEADER_BYTES + FIRST_CAPACITY * 40] * 2
 
 
-def test_as_many_keys_are_not_the_same_keys() -> None:
+def test_equal_numbers_of_different_keys_are_an_error() -> None:
     outcomes = Threads(2).run([contribution_of(["a", "b"]), contribution_of(["a", "c"])])
     assert [outcome.missing for outcome in outcomes] == [{0: ("c",), 1: ("b",)}] * 2
 

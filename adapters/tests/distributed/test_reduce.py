@@ -46,10 +46,10 @@ def test_the_hub_stays_as_it_is_and_the_result_cannot_be_changed(hub: MessageHub
         result["loss"].sum = 0
 
 
-def test_any_reader_will_do_once_the_keys_are_named(hub: MessageHub) -> None:
+def test_any_reader_works_if_the_keys_are_named(hub: MessageHub) -> None:
     with use_hub(hub):
         assert list(reduce(current_hub(), keys=["lr", "unheard of"])) == ["lr"]
-    assert dict(reduce(current_hub(), keys=["lr"])) == {}, "nobody publishes"
+    assert dict(reduce(current_hub(), keys=["lr"])) == {}, "nothing was published since"
 
 
 class Reader:
@@ -79,7 +79,7 @@ def test_wrong_arguments(hub: MessageHub, call: Any, message: str) -> None:
     assert list(reduce(hub)) == ["loss", "lr"]
 
 
-def test_marks_go_with_the_hub(hub: MessageHub) -> None:
+def test_offsets_are_dropped_with_the_hub(hub: MessageHub) -> None:
     gc.collect()
     known = len(_reduce._offsets)
     reduce(hub)
@@ -116,7 +116,7 @@ def test_a_hub_without_a_hash_is_remembered() -> None:
     assert list(reduce(hub)) == []
 
 
-def test_what_waits_on_a_device_is_read(hub: MessageHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_on_a_device_is_read(hub: MessageHub, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(torch.Tensor, "is_cpu", property(lambda tensor: False))
         hub.update_scalar("loss", torch.tensor(2.0))
@@ -148,7 +148,7 @@ def test_with_nccl_the_exchange_lies_on_the_device() -> None:
         dist.destroy_process_group()
 
 
-def test_neither_the_import_nor_a_lone_process_loads_pytorch() -> None:
+def test_neither_import_nor_a_lone_process_loads_pytorch() -> None:
     code = (
         "import sys, runtimeinfo_adapters, runtimeinfo_adapters.distributed as d\n"
         "hub = runtimeinfo_adapters.MessageHub('alone'); hub.update_scalar('loss', 1.0)\n"

@@ -88,7 +88,7 @@ def scalar(*values: float, counts: tuple[float, ...] | None = None) -> dict[str,
     return {**{name: float(value).hex() for name, value in result.items()}, "updates": len(values)}
 
 
-# -- plans that nobody has thought of
+# -- drawn plans
 
 
 def test_every_rank_gets_what_numpy_says_of_all_values(noted: list[dict[str, Any]], plans: list[Any]) -> None:
@@ -159,14 +159,14 @@ def test_a_key_that_some_ranks_lack_is_an_error_on_every_rank_that_names_them(no
     assert after == {"train/loss": scalar(*[1, 2] * 4), "val/acc": scalar(0.5, 0.25, 0.5, 0.25)}
 
 
-def test_who_lacks_a_key_may_add_nothing_to_it(noted: list[dict[str, Any]]) -> None:
+def test_rank_without_a_key_adds_nothing_if_missing_is_empty(noted: list[dict[str, Any]]) -> None:
     first, second, collectives = same(noted, "a_missing_key_is_empty")
     assert first == {"loss": scalar(1, 1, 1, 1), **{f"of {rank}": scalar(rank) for rank in RANKS}}
     assert second == {}
     assert collectives == 2 * 2
 
 
-def test_one_rank_that_does_not_accept_it_is_enough(noted: list[dict[str, Any]]) -> None:
+def test_one_rank_that_refuses_missing_keys_is_enough(noted: list[dict[str, Any]]) -> None:
     assert same(noted, "only_some_are_tolerant")["error"] == "KeysDifferError"
 
 
@@ -181,7 +181,7 @@ def test_no_rank_has_anything(noted: list[dict[str, Any]]) -> None:
     assert same(noted, "all_ranks_are_empty") == {}
 
 
-def test_a_rank_without_news_adds_nothing(noted: list[dict[str, Any]]) -> None:
+def test_rank_without_new_values_adds_nothing(noted: list[dict[str, Any]]) -> None:
     first, second, third = same(noted, "no_news_on_some_ranks")
     assert first == {"loss": scalar(1, 1, 1, 1), "lr": scalar(0.1, 0.1, 0.1, 0.1)}
     assert second == {"loss": scalar(5, counts=(2,))}
@@ -197,7 +197,7 @@ def test_odd_numbers(noted: list[dict[str, Any]]) -> None:
     assert result["both"] == scalar(-inf, inf, inf, inf)
     assert result["huge"] == scalar(*[1.7e308] * 4)
     assert result["huge"]["mean"] == "inf"
-    assert float.fromhex(result["great"]["max"]) == 2**53 + 4, "2**53 + 3 is no float"
+    assert float.fromhex(result["great"]["max"]) == 2**53 + 4, "2**53 + 3 is not a float"
     assert result["flag"] == scalar(0, 0, 0, 1)
     assert result["no count"]["mean"] == "inf"
 
@@ -220,7 +220,7 @@ def test_a_group_of_some_ranks(noted: list[dict[str, Any]]) -> None:
             )
 
 
-def test_a_rank_that_cannot_read_its_hub_keeps_nobody_waiting(noted: list[dict[str, Any]]) -> None:
+def test_rank_that_cannot_read_its_hub_keeps_no_rank_waiting(noted: list[dict[str, Any]]) -> None:
     for rank, (gone, wrong, after) in enumerate(of(noted, "a_rank_cannot_read_its_hub")):
         if rank == 2:
             assert gone == "OSError('the disk is gone')"
@@ -235,7 +235,7 @@ def test_a_rank_that_cannot_read_its_hub_keeps_nobody_waiting(noted: list[dict[s
         assert after == {"loss": scalar(0, 1, 2, 3)}
 
 
-def test_windows_change_nothing_about_what_is_new(noted: list[dict[str, Any]]) -> None:
+def test_window_does_not_change_which_values_are_new(noted: list[dict[str, Any]]) -> None:
     two, new, one = same(noted, "windows")
     assert two == {"loss": scalar(4, 0, 4, 1, 4, 2, 4, 3)}
     assert new == {"loss": scalar(*[value for rank in RANKS for value in (8, 4, rank)])}
@@ -255,7 +255,7 @@ def test_a_late_rank(noted: list[dict[str, Any]]) -> None:
         assert after == {"loss": scalar(10, 20, 11, 21)}, "over a new group all is there that was not reduced"
 
 
-def test_a_reducer_of_ones_own(noted: list[dict[str, Any]]) -> None:
+def test_reducer_keeps_separate_offsets(noted: list[dict[str, Any]]) -> None:
     first, skipped, own = same(noted, "by_a_reducer")
     assert (first, skipped) == ({"loss": scalar(0, 1, 2, 3)}, {})
     assert own == {"loss": scalar(0, 7, 1, 7, 2, 7, 3, 7)}, "reduce keeps its own marks"
@@ -264,7 +264,7 @@ def test_a_reducer_of_ones_own(noted: list[dict[str, Any]]) -> None:
 # -- a rank that dies
 
 
-def test_a_rank_that_dies_is_told_within_the_timeout_and_nothing_is_lost(launch: Any, tmp_path: Any) -> None:
+def test_death_of_a_rank_is_reported_within_the_timeout_without_losing_values(launch: Any, tmp_path: Any) -> None:
     *survivors, dead = launch("dying.py", tmp_path, fails=True)
     assert list(dead) == ["together"]
     for rank, noted in enumerate(survivors):

@@ -48,9 +48,7 @@ infos = st.dictionaries(
 
 
 @given(st.lists(infos, max_size=6), st.lists(st.sampled_from(["epoch", "loop_stage", "a"])))
-def test_whatever_is_published_in_whatever_order_is_what_is_read(
-    updates: list[dict[str, Any]], pops: list[str]
-) -> None:
+def test_reader_sees_the_infos_of_any_sequence_of_updates(updates: list[dict[str, Any]], pops: list[str]) -> None:
     hub = MessageHub("generated")
     reader = hub.share()
     try:
@@ -67,7 +65,7 @@ def test_whatever_is_published_in_whatever_order_is_what_is_read(
         hub.unshare()
 
 
-def test_what_was_there_before_it_was_shared_is_read_too() -> None:
+def test_reader_sees_values_from_before_sharing() -> None:
     hub = MessageHub("before", runtime_info={"epoch": 3, "classes": ("cat", "dog")})
     hub.update_scalar("train/loss", 0.5)
     reader = hub.share()
@@ -76,7 +74,7 @@ def test_what_was_there_before_it_was_shared_is_read_too() -> None:
     hub.unshare()
 
 
-def test_what_is_loaded_from_a_checkpoint_is_read_and_what_went_is_not(hub: MessageHub, reader: BoardReader) -> None:
+def test_reader_sees_a_loaded_state_and_not_the_replaced_one(hub: MessageHub, reader: BoardReader) -> None:
     other = MessageHub("other", runtime_info={"epoch": 7, "seed": 1}, resumed_keys={"epoch": True, "seed": True})
     hub.update_info("temperature", 0.5)
     hub.load_state_dict(other.state_dict())
@@ -94,7 +92,7 @@ def test_a_number_of_numpy_or_pytorch_is_read_as_pythons(hub: MessageHub, reader
 
 
 @pytest.mark.parametrize("value", [object(), np.zeros(3), "x" * 20_000, list(range(20_000)), torch.zeros(2)])
-def test_what_has_no_place_gives_the_default_and_one_warning(
+def test_info_without_a_place_gives_the_default_and_one_warning(
     hub: MessageHub, reader: BoardReader, value: object
 ) -> None:
     hub.update_info("picture", 1)
@@ -108,7 +106,7 @@ def test_what_has_no_place_gives_the_default_and_one_warning(
     assert read_board(reader.path).unshared == frozenset()
 
 
-def test_where_all_infos_together_are_too_many_those_that_fit_are_there(hub: MessageHub, reader: BoardReader) -> None:
+def test_infos_that_fit_are_shared_if_all_together_are_too_many(hub: MessageHub, reader: BoardReader) -> None:
     for number in range(6):
         hub.update_info(f"text{number}", str(number) * 15_000)
     found = read_board(reader.path)
@@ -218,7 +216,7 @@ def test_iterations_that_follow_fast_bring_the_scalars_along_now_and_then(
 
 
 @pytest.mark.parametrize("value", [2**200, -(2**200), 10**400, -(2**63), math.nan])
-def test_a_hub_that_keeps_integers_of_any_size_ends_no_training(value: float) -> None:
+def test_integers_of_any_size_do_not_fail(value: float) -> None:
     class Keeps:
         def latest(self) -> Latest:
             return Latest(value, value, 1)

@@ -1,4 +1,4 @@
-"""Files that are no boards, or no longer: each is a `BoardError`, and nothing else happens."""
+"""Files that are not boards, or no longer: each is a `BoardError`, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ DAMAGE = {
 
 @pytest.mark.filterwarnings("ignore::runtimeinfo.board.UnsharedWarning")
 @pytest.mark.parametrize("name", DAMAGE)
-def test_what_is_no_board_is_an_error_that_says_why(image: bytes, write: Callable[[bytes], Path], name: str) -> None:
+def test_damaged_board_is_an_error_with_the_reason(image: bytes, write: Callable[[bytes], Path], name: str) -> None:
     damage, message = DAMAGE[name]
     path = write(damage(image))
     for read in (read_board, read_all):
@@ -114,14 +114,14 @@ def test_a_name_that_is_there_twice_is_an_error(image: bytes, write: Callable[[b
         read_all(write(twice))
 
 
-def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_board_is_an_error(tmp_path: Path) -> None:
     for path in (tmp_path / "4711-0.board", tmp_path / "a\0b"):
         for read in (read_board, read_all):
             with pytest.raises(BoardError):
                 read(path)
 
 
-def test_no_board_found_is_no_board_to_read() -> None:
+def test_none_instead_of_a_board_is_an_error() -> None:
     with pytest.raises(TypeError, match=r"this is None: where find_board\(\) gives None, that process shares no"):
         BoardReader(None)  # type: ignore[arg-type]
 
@@ -148,7 +148,7 @@ def test_a_pipe_or_a_folder_is_neither_waited_for_nor_read(write: Callable[[byte
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o666])
-def test_what_is_open_to_others_is_not_read(image: bytes, write: Callable[[bytes], Path], mode: int) -> None:
+def test_board_open_to_others_is_not_read(image: bytes, write: Callable[[bytes], Path], mode: int) -> None:
     path = write(image)
     path.chmod(mode)
     for read in (read_board, read_all):
@@ -157,7 +157,7 @@ def test_what_is_open_to_others_is_not_read(image: bytes, write: Callable[[bytes
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_somebody_elses_is_not_read(image: bytes, write: Callable[[bytes], Path]) -> None:
+def test_board_of_another_user_is_not_read(image: bytes, write: Callable[[bytes], Path]) -> None:
     path = write(image)
     os.chown(path, 12345, -1)
     for read in (read_board, read_all):
@@ -165,7 +165,7 @@ def test_somebody_elses_is_not_read(image: bytes, write: Callable[[bytes], Path]
             read(path)
 
 
-def test_one_that_shrinks_while_it_is_read_is_an_error(
+def test_board_that_shrinks_during_a_read_is_an_error(
     image: bytes, write: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(image)
@@ -227,8 +227,8 @@ def test_mutated_boards_give_an_answer_or_an_error_and_take_no_memory(
     assert peak < 4 * 2**20
 
 
-def test_a_mapped_one_that_shrinks_ends_at_most_its_reader(image: bytes, write: Callable[[bytes], Path]) -> None:
-    """What SECURITY says of it: only the user can do that, and who only looks on is safe."""
+def test_mapped_board_that_shrinks_ends_at_most_its_reader(image: bytes, write: Callable[[bytes], Path]) -> None:
+    """As SECURITY.md says: only the user can do that, and `read_board` is safe from it."""
     path = write(image)
     code = f"""
 import os

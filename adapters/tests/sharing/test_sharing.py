@@ -57,13 +57,13 @@ def test_a_hub_is_shared_while_it_is_the_current_one(hub: MessageHub, folder: Pa
     assert list(folder.iterdir()) == []
 
 
-def test_it_is_unshared_also_after_an_exception(hub: MessageHub) -> None:
+def test_hub_is_unshared_after_an_exception(hub: MessageHub) -> None:
     with pytest.raises(KeyboardInterrupt), use_hub(hub):
         raise KeyboardInterrupt
     assert board_files() == []
 
 
-def test_entered_twice_it_is_shared_until_it_is_left_twice(hub: MessageHub) -> None:
+def test_hub_entered_twice_is_shared_until_it_is_left_twice(hub: MessageHub) -> None:
     with use_hub(hub):
         with use_hub(hub):
             path = hub.board_path
@@ -92,7 +92,7 @@ def test_scopes_may_be_left_in_any_order(hub: MessageHub) -> None:
     assert board_files() == []
 
 
-def test_one_that_is_shared_on_request_is_current_only_while_it_is_in_use(hub: MessageHub) -> None:
+def test_hub_shared_on_request_is_current_only_while_in_use(hub: MessageHub) -> None:
     path = hub.share().path
     assert find_board(os.getpid()) is None
     with use_hub(hub):
@@ -104,14 +104,14 @@ def test_one_that_is_shared_on_request_is_current_only_while_it_is_in_use(hub: M
 
 
 @pytest.mark.parametrize("value", ["0", "false", "NO", "Off"])
-def test_an_environment_variable_turns_it_off(hub: MessageHub, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_environment_variable_turns_sharing_off(hub: MessageHub, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv(SHARE_VARIABLE, value)
     with use_hub(hub):
         assert hub.board_path is None
         assert hub.share().path.exists()  # who asks for it gets it
 
 
-def test_an_argument_turns_it_off() -> None:
+def test_argument_turns_sharing_off() -> None:
     hub = MessageHub("private", share=False)
     with use_hub(hub):
         assert hub.board_path is None
@@ -120,7 +120,7 @@ def test_an_argument_turns_it_off() -> None:
         assert board_files() == []
 
 
-def test_where_no_board_can_be_made_the_run_goes_on_with_one_warning(hub: MessageHub, folder: Path) -> None:
+def test_run_continues_with_one_warning_if_no_board_can_be_made(hub: MessageHub, folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o777)
     running = use_hub(hub)
@@ -134,7 +134,7 @@ def test_where_no_board_can_be_made_the_run_goes_on_with_one_warning(hub: Messag
         hub.share()
 
 
-def test_it_is_the_owners_alone_whatever_the_umask(hub: MessageHub, folder: Path) -> None:
+def test_board_is_private_to_its_owner_with_any_umask(hub: MessageHub, folder: Path) -> None:
     before = os.umask(0)
     try:
         path = hub.share().path
@@ -151,7 +151,7 @@ def test_it_is_the_owners_alone_whatever_the_umask(hub: MessageHub, folder: Path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_has_its_name_already_is_neither_used_nor_followed(hub: MessageHub, folder: Path, tmp_path: Path) -> None:
+def test_existing_file_of_that_name_is_neither_used_nor_followed(hub: MessageHub, folder: Path, tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     somebodys = tmp_path / "precious"
     somebodys.write_text("data")
@@ -332,7 +332,7 @@ def test_a_board_of_another_container_with_the_same_process_id_is_not_taken(hub:
         patch(hub.board_path, layout.PID_NAMESPACE, 1)
         assert find_board(os.getpid()) is None
         assert in_child(lambda: current_hub().get_info("epoch", "default")) == 3  # what it had at the fork
-        assert read_board(hub.board_path).state == "live"  # nobody here can know better
+        assert read_board(hub.board_path).state == "live"  # this container cannot know better
         MessageHub("another").share()  # which cleans up
         assert hub.board_path.exists()
 
@@ -386,7 +386,7 @@ def test_the_board_of_a_writer_that_was_killed_is_recognised_and_removed_by_the_
         assert board_files() == [hub.board_path]
 
 
-def test_one_that_was_killed_in_the_middle_of_a_write_does_not_let_anybody_wait_for_ever(killed: Path) -> None:
+def test_reader_does_not_wait_forever_for_a_writer_killed_amid_a_write(killed: Path) -> None:
     patch(killed, layout.SEQUENCE, 7)
     found = read_board(killed)
     assert (found.state, found.is_whole) == ("dead", False)
@@ -396,7 +396,7 @@ def test_one_that_was_killed_in_the_middle_of_a_write_does_not_let_anybody_wait_
         reader.position()
 
 
-def test_what_a_writer_left_behind_before_it_had_begun_is_removed(killed: Path, hub: MessageHub, folder: Path) -> None:
+def test_empty_board_of_a_killed_writer_is_removed(killed: Path, hub: MessageHub, folder: Path) -> None:
     empty = folder / f"{read_board(killed).pid}-1.board"
     empty.touch()
     notes = folder / "notes.txt"

@@ -49,7 +49,7 @@ def test_mmengines_hub_is_shared_during_a_run_and_not_after_it() -> None:
     assert board_files() == []
 
 
-def test_it_ends_with_a_run_that_fails() -> None:
+def test_sharing_ends_with_a_run_that_fails() -> None:
     loop = Loop(train_loader=[1], max_epochs=1, hub=SeedHub("failing"))
     shared = 0
     with contextlib.suppress(ZeroDivisionError), loop.run():
@@ -60,7 +60,7 @@ def test_it_ends_with_a_run_that_fails() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(ODD), st.integers(1, 3)), min_size=1, max_size=4))
-def test_whatever_another_hub_holds_is_shown_and_ends_no_training(values: list[tuple[float, int]]) -> None:
+def test_any_value_of_another_hub_is_shown_without_failing(values: list[tuple[float, int]]) -> None:
     hub = SeedHub("odd")
     hook, runner = SharingHook(), type("Runner", (), {"message_hub": hub})()
     hook.on_event("before_run", runner, {})
@@ -76,7 +76,7 @@ def test_whatever_another_hub_holds_is_shown_and_ends_no_training(values: list[t
         assert shown.count == count
 
 
-def test_the_reference_hub_needs_none() -> None:
+def test_reference_hub_needs_no_sharing_hook() -> None:
     for hub, needed in ((MessageHub("own"), 0), (SeedHub("other"), 1)):
         runner = type("Runner", (), {"message_hub": hub})()
         hooks = Publisher(runner).dispatcher.hooks
@@ -89,7 +89,7 @@ def test_the_reference_hub_needs_none() -> None:
     hook.on_event("after_run", runner, {})
 
 
-def test_it_comes_after_whoever_publishes_in_whatever_order_they_are_given() -> None:
+def test_hook_runs_after_the_publishing_hook_in_any_order() -> None:
     looking, publishing = Looking(), RuntimeInfoHook()
     runner = type("Runner", (), {"message_hub": SeedHub("order")})()
     kinds = [type(hook) for hook in Publisher(runner, [looking, publishing]).dispatcher.hooks]

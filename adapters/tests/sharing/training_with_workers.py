@@ -64,7 +64,7 @@ def train_forked_before(loader: DataLoader[Any]) -> Iterator[list[int]]:
 
 
 def train_by_hand(loader: DataLoader[Any]) -> Iterator[list[int]]:
-    """No runner at all: who publishes by hand publishes the epoch before the iterator is made."""
+    """Without a runner: user code publishes the epoch before it makes the iterator."""
     from runtimeinfo import use_hub
     from runtimeinfo_adapters import MessageHub
 

@@ -4,7 +4,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -18,9 +18,27 @@ EXPORTS = {
 }
 
 
-def test_only_what_a_writer_of_boards_needs_is_a_public_module() -> None:
+def test_only_modules_that_a_writer_needs_are_public() -> None:
     modules = {module.name for module in pkgutil.iter_modules(board.__path__)}
     assert {name for name in modules if not name.startswith("_")} == PUBLIC
+
+
+def test_package_has_all_and_only_the_names_that_it_exports() -> None:
+    assert set(EXPORTS) == set(board.__all__)
+    assert len(board.__all__) == len(set(board.__all__))
+
+
+@pytest.mark.parametrize("module", [layout, process, text])
+def test_public_module_exports_all_that_it_defines(module: ModuleType) -> None:
+    defined = {
+        name
+        for name, value in vars(module).items()
+        if name[0] != "_"
+        and name != "annotations"
+        and not inspect.ismodule(value)
+        and getattr(value, "__module__", module.__name__) == module.__name__
+    }
+    assert set(module.__all__) == defined
 
 
 @pytest.mark.parametrize("name", EXPORTS)

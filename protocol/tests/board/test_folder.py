@@ -55,7 +55,7 @@ def test_a_link_to_a_folder_is_not_followed(chosen: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_somebody_elses_folder_is_not_used(chosen: Path) -> None:
+def test_folder_of_another_user_is_not_used(chosen: Path) -> None:
     os.chown(make_board_folder(), 12345, -1)
     for use in (make_board_folder, board_files):
         with pytest.raises(BoardError, match="belongs to user 12345"):
@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: p
         make_board_folder()
 
 
-def test_only_what_has_the_name_of_a_board_is_one(chosen: Path) -> None:
+def test_only_files_with_the_name_of_a_board_are_listed(chosen: Path) -> None:
     make_board_folder()
     names = [board_name(4711, 0), board_name(4711, 12)]
     others = [

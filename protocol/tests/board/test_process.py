@@ -16,7 +16,7 @@ def test_this_process_is_alive_and_its_start_tells_it_from_another_one() -> None
     assert is_alive(os.getpid(), since=0)  # where the system does not say when one began
 
 
-def test_a_process_that_has_ended_is_not_even_while_it_waits_to_be_reaped() -> None:
+def test_ended_process_is_not_alive_even_before_it_is_reaped() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     since = started(process.pid)
     assert is_alive(process.pid, since)
@@ -29,7 +29,7 @@ def test_a_process_that_has_ended_is_not_even_while_it_waits_to_be_reaped() -> N
     assert started(process.pid) == 0
 
 
-def test_what_is_no_process_id_is_not_alive() -> None:
+def test_invalid_process_ids_are_not_alive() -> None:
     for pid in (0, -1, -(2**63), 2**63 - 1):
         assert not is_alive(pid, since=0)
         assert not is_alive(pid, since=1)

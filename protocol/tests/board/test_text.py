@@ -17,31 +17,31 @@ plain: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(plain)
-def test_what_goes_in_comes_out(value: Any) -> None:
+def test_encoded_data_decodes_to_the_same_data(value: Any) -> None:
     found = decode(encode(value, max_length=10**9))
     assert found == value
-    assert repr(found) == repr(value)  # a tuple is no list, and 1 is not True
+    assert repr(found) == repr(value)  # a tuple is not a list, and 1 is not True
 
 
-def test_no_number_is_a_number() -> None:
+def test_nan_and_infinity_are_encoded() -> None:
     assert math.isnan(decode(encode(math.nan, max_length=10)))
     assert decode(encode([math.inf], max_length=100)) == [math.inf]
 
 
 @pytest.mark.parametrize("value", [b"x", {1, 2}, object(), [1, [object()]], {"a": range(3)}])
-def test_what_is_no_plain_data_is_refused(value: object) -> None:
+def test_other_than_plain_data_is_refused(value: object) -> None:
     with pytest.raises(NotTextError):
         encode(value, max_length=10**9)
 
 
-def test_what_holds_itself_is_refused() -> None:
+def test_data_that_contains_itself_is_refused() -> None:
     value: list[Any] = []
     value.append(value)
     with pytest.raises(NotTextError):
         encode(value, max_length=10**9)
 
 
-def test_what_is_too_long_is_refused() -> None:
+def test_too_long_data_is_refused() -> None:
     with pytest.raises(NotTextError, match="too long"):
         encode([0] * 10**6, max_length=1000)
     with pytest.raises(NotTextError, match="too long"):
