@@ -19,8 +19,9 @@ from runtimeinfo import RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import transformers as adapter
 from runtimeinfo_adapters._framework import UntestedVersionWarning
-from runtimeinfo_adapters.transformers import RuntimeInfoCallback, TransformersRunner, _runner, attach
+from runtimeinfo_adapters.transformers import RuntimeInfoCallback, TransformersRunner, attach
 
 
 class Data(Dataset[Any]):
@@ -385,7 +386,7 @@ def test_what_a_hook_raises_comes_out_too(tmp_path: Path, event: str) -> None:
     with pytest.raises(RuntimeError) as raised:
         trainer.train()
     assert raised.value is error
-    assert callback.publisher.lifecycle.open_scopes == ()
+    assert callback.runner.emitter.lifecycle.open_scopes == ()
 
 
 def test_an_evaluation_whose_error_is_handled_closes_alone(tmp_path: Path) -> None:
@@ -415,7 +416,7 @@ def test_a_training_that_begins_anew_with_smaller_batches(tmp_path: Path, has_ow
         tmp_path, model=model, auto_find_batch_size=True, per_device_train_batch_size=4, num_train_epochs=1
     )
     if not has_own_loop:  # as in a version that calls it otherwise
-        trainer._inner_training_loop = trainer._inner_training_loop.runtimeinfo_inside
+        trainer._inner_training_loop = trainer._inner_training_loop.__wrapped__
     trainer.train()
     recorder.judge()
     assert recorder.events.count("before_run") == recorder.events.count("after_run") == 1
@@ -634,10 +635,10 @@ def test_the_callback_alone_closes_what_an_exception_left_at_the_next_training(t
 def test_without_transformers_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'runtimeinfo\[transformers\]'"):
-        runpy.run_path(str(_runner.__file__))
+        runpy.run_path(str(adapter.__file__))
 
 
 def test_a_version_that_was_not_tried_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "4.57.0")
     with pytest.warns(UntestedVersionWarning, match=r"transformers 4\.57\.0 is installed"):
-        runpy.run_path(str(_runner.__file__))
+        runpy.run_path(str(adapter.__file__))

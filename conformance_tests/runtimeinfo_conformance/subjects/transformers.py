@@ -16,14 +16,12 @@ from typing import Any
 
 import torch
 
-from runtimeinfo_adapters._framework import import_framework
+from runtimeinfo_adapters._framework import load_framework
 from runtimeinfo_adapters.transformers import attach
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.plans import Batch, Plan
 
-_transformers: Any = import_framework(
-    "transformers", distribution="transformers", extra="transformers", at_least="5.0", below="6"
-)
+_transformers: Any = load_framework("transformers")
 _Trainer: Any = _transformers.Trainer
 _Callback: Any = _transformers.TrainerCallback
 
