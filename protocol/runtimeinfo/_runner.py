@@ -1,4 +1,4 @@
-"""The interfaces of a runner: small Protocols, composed. Nobody has to inherit."""
+"""The interfaces of a runner: small Protocols, composed, which a runner need not inherit."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TrainDataLoader(Protocol):
 
 @runtime_checkable
 class Runner(RunMetadata, Protocol):
-    """Whatever validates or tests."""
+    """A runner that validates or tests."""
 
     @property
     def message_hub(self) -> MessageHub:
@@ -112,7 +112,7 @@ class Runner(RunMetadata, Protocol):
 
 @runtime_checkable
 class TrainRunner(Runner, TrainState, Protocol):
-    """Whatever trains."""
+    """A runner that trains."""
 
     @property
     def train_dataloader(self) -> TrainDataLoader:
@@ -125,19 +125,20 @@ class TrainRunner(Runner, TrainState, Protocol):
         ...
 
 
+# -- What the members must be, checked once, at the beginning.
+
 _Check = Callable[[object], bool]
+
+# What the hook and a component call; what else a hub owes is for the kit to judge.
+_HUB_METHODS = ("get_info", "update_info", "update_info_dict", "pop_info", "get_scalar", "update_scalar")
 
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_text_or_none(value: object) -> bool:
-    return value is None or isinstance(value, str)
-
-
 def _is_integer(value: object) -> bool:
-    # Integral, not int: NumPy's integers are welcome. A bool is no count.
+    # Integral, not int: NumPy's integers are welcome. A bool is not a count.
     return not isinstance(value, bool) and isinstance(value, Integral)
 
 
@@ -145,40 +146,29 @@ def _is_count(value: object) -> bool:
     return _is_integer(value) and cast("int", value) >= 0
 
 
-def _is_count_or_none(value: object) -> bool:
-    return value is None or _is_count(value)
-
-
-def _is_integer_or_none(value: object) -> bool:
-    return value is None or _is_integer(value)
+def _or_none(check: _Check) -> _Check:
+    return lambda value: value is None or check(value)
 
 
 def _has(*names: str) -> _Check:
     return lambda value: all(hasattr(value, name) for name in names)
 
 
-_Rule = tuple[str, _Check, str]
-
-# What the hook and a component call; what else a hub owes is for the kit to judge.
-_HUB_METHODS = ("get_info", "update_info", "update_info_dict", "pop_info", "get_scalar", "update_scalar")
-
-# member, what it must be, and that in words
-_RUNNER_RULES: tuple[_Rule, ...] = (
-    ("cfg", lambda cfg: _is_text(getattr(cfg, "pretty_text", None)), "an object whose pretty_text is a string"),
-    ("seed", _is_integer_or_none, "an int or None"),
-    ("experiment_name", _is_text_or_none, "a string or None"),
-    ("framework_name", _is_text, "a string"),
-    ("framework_version", _is_text, "a string"),
-    ("message_hub", _has(*_HUB_METHODS), "a MessageHub"),
-)
-_TRAIN_RULES: tuple[_Rule, ...] = (
-    ("epoch", _is_count, "an int from 0, the completed epochs"),
-    ("iter", _is_count, "an int from 0, the completed iterations"),
-    ("max_epochs", _is_count_or_none, "an int from 0, or None if it is not known"),
-    ("max_iters", _is_count_or_none, "an int from 0, or None if it is not known"),
-    ("train_dataloader", _has("dataset"), "an object with a dataset"),
-    ("optim_wrapper", _has("get_lr"), "an object with get_lr()"),
-)
+# What each member must be, and that in words. Which members belong to which Protocol is read from the Protocol.
+_RULES: dict[str, tuple[_Check, str]] = {
+    "cfg": (lambda cfg: _is_text(getattr(cfg, "pretty_text", None)), "an object whose pretty_text is a string"),
+    "seed": (_or_none(_is_integer), "an int or None"),
+    "experiment_name": (_or_none(_is_text), "a string or None"),
+    "framework_name": (_is_text, "a string"),
+    "framework_version": (_is_text, "a string"),
+    "message_hub": (_has(*_HUB_METHODS), "a MessageHub"),
+    "epoch": (_is_count, "an int from 0, the completed epochs"),
+    "iter": (_is_count, "an int from 0, the completed iterations"),
+    "max_epochs": (_or_none(_is_count), "an int from 0, or None if it is not known"),
+    "max_iters": (_or_none(_is_count), "an int from 0, or None if it is not known"),
+    "train_dataloader": (_has("dataset"), "an object with a dataset"),
+    "optim_wrapper": (_has("get_lr"), "an object with get_lr()"),
+}
 
 
 def check_runner(runner: object) -> None:
@@ -189,7 +179,7 @@ def check_runner(runner: object) -> None:
 
     Source: META-06.
     """
-    _check(runner, "Runner", _RUNNER_RULES, "META-06")
+    _check(runner, "Runner", _members(Runner), "META-06")
 
 
 def check_train_runner(runner: object) -> None:
@@ -200,12 +190,20 @@ def check_train_runner(runner: object) -> None:
 
     Source: COUNT-09.
     """
-    _check(runner, "TrainRunner", _TRAIN_RULES, "COUNT-09")
+    _check(runner, "TrainRunner", _members(TrainRunner) - _members(Runner), "COUNT-09")
 
 
-def _check(runner: object, protocol: str, rules: tuple[_Rule, ...], requirement: str) -> None:
+def _members(protocol: type) -> frozenset[str]:
+    from typing_extensions import get_protocol_members  # here: `import runtimeinfo` needs the standard library only
+
+    return get_protocol_members(protocol)
+
+
+def _check(runner: object, protocol: str, members: frozenset[str], requirement: str) -> None:
     problems: list[str] = []
-    for member, check, wanted in rules:
+    for member, (check, wanted) in _RULES.items():
+        if member not in members:
+            continue
         try:
             value = getattr(runner, member)
         except AttributeError as error:

@@ -11,18 +11,23 @@ from typing import Any
 import pytest
 
 import runtimeinfo
+import runtimeinfo.authoring
+import runtimeinfo.spec
 
 _EVERY_MODULE = [
     importlib.import_module(module.name) for module in pkgutil.walk_packages(runtimeinfo.__path__, "runtimeinfo.")
 ]
-# The board has exports of its own: see board/test_exports.py.
+# The board has its own exports: see board/test_exports.py.
 MODULES = [module for module in _EVERY_MODULE if not module.__name__.startswith("runtimeinfo.board")]
+PUBLIC = {module.__name__: module for module in (runtimeinfo, runtimeinfo.spec, runtimeinfo.authoring)}
 
 # What only the modules of this package share.
 GROUPS = {"LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "DIST"}
-INTERNAL = {"Level", "Parent", "ParentsRun", "Party", "SCALAR_OF", "missing_between", "rule", *GROUPS}
+INTERNAL = {"Parent", "ParentsRun", "SCALAR_OF", "STATE_VERSION", "missing_between", "rule", *GROUPS}
 
-EXPORTS: dict[str, Any] = {name: getattr(runtimeinfo, name) for name in runtimeinfo.__all__}
+EXPORTS: dict[str, Any] = {
+    f"{module.__name__}.{name}": getattr(module, name) for module in PUBLIC.values() for name in module.__all__
+}
 
 each_callable = pytest.mark.parametrize(
     "name", [name for name, value in EXPORTS.items() if inspect.isclass(value) or inspect.isfunction(value)]
@@ -43,23 +48,34 @@ def defined_in(module: ModuleType) -> set[str]:
     return {name for name in names if not name.startswith("_") or name == "__version__"}
 
 
-def test_the_package_has_all_and_only_the_names_it_exports() -> None:
-    names = {
-        name for name, value in vars(runtimeinfo).items() if not name.startswith("_") and not inspect.ismodule(value)
-    }
-    assert names | {"__version__"} == set(runtimeinfo.__all__)
-    assert len(runtimeinfo.__all__) == len(set(runtimeinfo.__all__))
+@pytest.mark.parametrize("module", PUBLIC.values(), ids=PUBLIC)
+def test_a_public_module_has_all_and_only_the_names_it_exports(module: ModuleType) -> None:
+    names = {name for name, value in vars(module).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert names | ({"__version__"} & set(module.__all__)) == set(module.__all__)
+    assert len(module.__all__) == len(set(module.__all__))
+
+
+def test_each_name_is_public_in_one_place() -> None:
+    exported = [name for module in PUBLIC.values() for name in module.__all__]
+    assert sorted(exported) == sorted(set(exported))
+
+
+def test_a_user_needs_few_names() -> None:
+    assert len(runtimeinfo.__all__) <= 30
 
 
 def test_nothing_public_is_missing() -> None:
     defined = set().union(*map(defined_in, MODULES))
-    assert defined - INTERNAL == set(runtimeinfo.__all__)
+    exported = {name for module in PUBLIC.values() for name in module.__all__}
+    assert defined - INTERNAL == exported
     assert defined >= INTERNAL
 
 
 def test_every_module_is_private_and_documented() -> None:
     assert MODULES
-    assert all(module.__name__.rpartition(".")[2].startswith("_") and module.__doc__ for module in MODULES)
+    private = [module for module in MODULES if module.__name__ not in PUBLIC]
+    assert all(module.__name__.rpartition(".")[2].startswith("_") for module in private)
+    assert all(module.__doc__ for module in MODULES)
 
 
 @each_callable
@@ -67,7 +83,7 @@ def test_a_class_or_function_is_documented(name: str) -> None:
     value = EXPORTS[name]
     documented = value.__dict__.get("__doc__") if inspect.isclass(value) else value.__doc__
     assert documented
-    assert not documented.startswith(f"{name}("), "a dataclass or tuple has made this up"
+    assert not documented.startswith(f"{name.rpartition('.')[2]}("), "a dataclass or tuple has made this up"
 
 
 @each_callable
@@ -91,4 +107,4 @@ def test_a_constant_is_documented() -> None:
                 text = following.value if isinstance(following, ast.Expr) else None
                 if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
                     undocumented.add(node.targets[0].id)
-    assert undocumented & set(runtimeinfo.__all__) == {"__version__"}
+    assert undocumented & {name for module in PUBLIC.values() for name in module.__all__} == {"__version__"}

@@ -18,8 +18,9 @@ def modules_after(code: str) -> set[str]:
     [
         "import runtimeinfo",
         "from runtimeinfo import *",
-        "import runtimeinfo; runtimeinfo.authoring.is_scalar(1.0); runtimeinfo.current_hub().get_info('epoch')",
-        "import runtimeinfo; runtimeinfo.authoring.Dispatcher([runtimeinfo.RuntimeInfoHook()])",
+        "from runtimeinfo.authoring import is_scalar; is_scalar(1.0)",
+        "from runtimeinfo import current_hub; current_hub().get_info('epoch')",
+        "import runtimeinfo; from runtimeinfo.authoring import Dispatcher; Dispatcher([runtimeinfo.RuntimeInfoHook()])",
     ],
 )
 def test_the_protocol_loads_no_framework_and_nothing_of_the_project(code: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimeinfo import ScalarTypeError
-from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value
+from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value, shown
 
 NUMPY_REAL = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
               "float64", "longdouble")  # fmt: skip
@@ -314,3 +314,26 @@ def test_a_tensor_on_a_device_lies_on_it_and_so_does_a_parameter() -> None:
     assert lies_on_device(tensor)
     assert lies_on_device(torch.nn.Parameter(tensor))
     assert is_scalar(tensor)
+
+
+class Silent:
+    def __repr__(self) -> str:
+        raise RuntimeError("it has none")
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, list(range(10_000)), dict.fromkeys(range(200), "x" * 200)])
+def test_what_is_long_is_cut(value: object) -> None:
+    assert len(shown(value)) < 1_000
+
+
+def test_what_is_short_is_shown_as_it_is() -> None:
+    assert shown("7") == "'7'"
+    assert shown([0.1, None]) == "[0.1, None]"
+
+
+def test_a_repr_that_raises_does_not_hide_the_error() -> None:
+    assert shown(Silent()).startswith("<Silent instance at ")
+
+
+def test_an_int_that_has_no_repr_does_not_either() -> None:
+    assert shown([10**9_000]) == "<list>"

@@ -6,10 +6,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from typing_extensions import override
+
 import runtimeinfo
+import runtimeinfo.spec
 import runtimeinfo_adapters
-from runtimeinfo import Hook, InfoReader, Runner, RuntimeInfoHook, TrainRunner, current_hub, use_hub
-from runtimeinfo.authoring import Dispatcher, PriorityLike, RunMetadata, TrainState, scalar_value
+from runtimeinfo import Event, Hook, HookBase, InfoReader, Runner, RuntimeInfoHook, TrainRunner, current_hub, use_hub
+from runtimeinfo.authoring import (
+    Dispatcher,
+    Emitter,
+    HasLearningRates,
+    PriorityLike,
+    RunMetadata,
+    TrainState,
+    scalar_value,
+)
 from runtimeinfo.spec import Lifecycle, Requirement
 
 
@@ -69,6 +80,14 @@ class HookWithFloat:
     priority = 0.5
 
 
+class MisspeltHook(HookBase):
+    @override
+    def before_train_epochs(self, runner: TrainRunner) -> None: ...  # type: ignore[misc]
+
+    @override
+    def after_train_iter(self, runner: TrainRunner) -> None: ...  # type: ignore[override]
+
+
 def only_validates(runner: Runner) -> None:
     RuntimeInfoHook().before_run(runner)
     RuntimeInfoHook().before_train(runner)  # type: ignore[arg-type]
@@ -106,6 +125,9 @@ text: str = scalar_value(1.0)  # type: ignore[assignment]
 Dispatcher(1)  # type: ignore[arg-type]
 Dispatcher().dispatch("before_run")  # type: ignore[call-arg]
 Dispatcher().register(RuntimeInfoHook(), priority=0.5)  # type: ignore[arg-type]
+event: Event = "before_trian"  # type: ignore[assignment]
+Emitter(None).emit("before_train_epochs")  # type: ignore[arg-type]
+Emitter(None).emit("after_val_epoch", metric={})  # type: ignore[call-arg]
 Lifecycle().feed(None)  # type: ignore[arg-type]
 Lifecycle().stage = "train"  # type: ignore[misc]
 Lifecycle().abort(0, False)  # type: ignore[call-arg]

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 import runtimeinfo
+import runtimeinfo.authoring
 import runtimeinfo_adapters
-from runtimeinfo import InfoReader, Priority, Runner, ScalarHistory, TrainRunner
-from runtimeinfo.authoring import Dispatcher, PriorityLike, TrainState
+from runtimeinfo import Event, HookBase, InfoReader, Priority, Runner, ScalarHistory, TrainRunner
+from runtimeinfo.authoring import Dispatcher, Emitter, PriorityLike, TrainState
 
 
 class PlainHistory:
@@ -120,6 +123,18 @@ class HookWithLevel:
         return Priority.HIGH
 
 
+class HookWithBase(HookBase):
+    priority = "LOW"
+
+    @override
+    def before_train_epoch(self, runner: TrainRunner) -> None:
+        print(runner.epoch)
+
+    @override
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
+        print(metrics)
+
+
 def publish(runner: Runner) -> None:
     runner.message_hub.update_info("seed", runner.seed)
 
@@ -145,7 +160,14 @@ hubs: list[runtimeinfo.MessageHub] = [hub, reference]
 readers: list[InfoReader] = [hub, reference, PlainReader(), runtimeinfo.current_hub()]
 histories: list[ScalarHistory] = [PlainHistory(), runtimeinfo_adapters.ScalarHistory()]
 forgetful: runtimeinfo.authoring.SupportsPopScalar = reference
-hooks: list[runtimeinfo.Hook] = [HookWithName(), HookWithNumber(), HookWithLevel(), runtimeinfo.RuntimeInfoHook()]
+hooks: list[runtimeinfo.Hook] = [
+    HookWithName(),
+    HookWithNumber(),
+    HookWithLevel(),
+    HookWithBase(),
+    runtimeinfo.RuntimeInfoHook(),
+]
+event: Event = "before_train"
 priorities: list[PriorityLike] = [Priority.LOW, "low", 70]
 
 publish(validator)
@@ -155,5 +177,7 @@ read(reference)
 runtimeinfo.RuntimeInfoHook().before_run(validator)
 runtimeinfo.RuntimeInfoHook().before_train(trainer)
 Dispatcher(hooks).register(HookWithName(), 5)
+Emitter(validator, hooks).emit(event)
+Emitter(validator).emit("after_val_epoch", metrics={"acc": 1.0})
 with runtimeinfo.use_hub(PlainReader()):
     pass

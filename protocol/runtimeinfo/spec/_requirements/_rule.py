@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 Level = Literal["MUST", "SHOULD", "MAY"]
+"""How binding a requirement is, in the words of RFC 2119."""
+
 Party = Literal["runner", "hub", "reducer"]
+"""The side that has to keep a requirement."""
 
 
 class Requirement(NamedTuple):
@@ -14,7 +17,7 @@ class Requirement(NamedTuple):
     Attributes:
         id: Its stable name, as in ``"STAGE-02"``.
         level: How binding it is, in the words of RFC 2119.
-        party: Who has to keep it.
+        party: The side that has to keep it.
         text: The rule.
         intent: What it is for. It settles disputes about the text.
         capabilities: What a runner must have declared for this to apply to it; all of them.

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typing_extensions import get_protocol_members
 
-from runtimeinfo import RunnerError
+from runtimeinfo import Runner, RunnerError, TrainRunner
 from runtimeinfo.authoring import check_runner, check_train_runner
 
 RUNNER_MEMBERS = ("cfg", "seed", "experiment_name", "framework_name", "framework_version", "message_hub")
@@ -144,3 +145,11 @@ def test_an_error_of_the_runners_own_comes_out_unchanged() -> None:
 
     with pytest.raises(ZeroDivisionError):
         check_runner(Broken())
+
+
+def test_every_member_of_the_protocols_has_a_rule(runner: Any) -> None:
+    for protocol, check in ((Runner, check_runner), (TrainRunner, check_train_runner)):
+        members = get_protocol_members(protocol) - (set() if protocol is Runner else get_protocol_members(Runner))
+        with pytest.raises(RunnerError) as caught:
+            check(object())
+        assert {problem.partition(":")[0] for problem in caught.value.problems} == members
