@@ -14,7 +14,7 @@ import pytest
 
 from runtimeinfo.board import FOLDER_VARIABLE
 from runtimeinfo_adapters import top
-from runtimeinfo_adapters.top._show import VERSION, document
+from runtimeinfo_adapters.top._show import VERSION, json_document
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "top.md").read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def test_beside_the_training_of_the_page_its_commands_print_what_it_shows(traini
 
 def test_each_member_of_the_document_is_described():
     run = top.Run(Path("4711-0.board"), 4711, "live")
-    found = document([run], 0)
+    found = json_document([run], 0)
     table = PAGE.partition("| member | is |")[2].partition("\n\n")[0]
     named = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", [*row.split("|"), ""][1])]
     assert named == list(found["runs"][0])
@@ -88,12 +88,12 @@ def test_the_figures_are_those_of_the_code():
     from runtimeinfo_adapters.top import _show, _watch
 
     for said, value in (
-        ("as seen in the last {} seconds", _watch._WINDOW_S),
+        ("as seen in the last {} seconds", _watch._RATE_WINDOW_S),
         ("texts of at most {:,} characters", _show._LONGEST_TEXT),
         ("there it is {} times as many seconds", _watch._OUTSIDE_TRAINING),
     ):
         assert said.format(int(value)) in PAGE
-    assert (_watch._TIMES_USUAL, _watch._LINGERS_S, _show._SHORT_S, _show._LONG_S) == (10, 8, 0.5, 2)
+    assert (_watch._TIMES_USUAL, _watch._LINGERS_S, _show._ONCE_S, _show._ONCE_WITHOUT_RATE_S) == (10, 8, 0.5, 2)
 
 
 def test_the_options_that_are_named_are_there():

@@ -1,14 +1,14 @@
-"""`runtimeinfo top`: the live runs of this user, of whatever framework, since it reads nothing but their boards.
+"""Show the live runs of this user in a terminal: the command ``runtimeinfo top``.
 
-It needs the extra ``top``.
+It reads only the boards of the runs, so it works under every framework. It needs the extra ``top``.
 """
 
 from runtimeinfo_adapters._framework import import_of_extra
-from runtimeinfo_adapters.top._watch import Moment, Run, Runs
+from runtimeinfo_adapters.top._watch import Run, Runs, Timestamp
 
 import_of_extra("rich", distribution="rich", extra="top", used_by="runtimeinfo_adapters.top")
 
 # After the message that names the extra.
 from runtimeinfo_adapters.top._show import show  # noqa: E402
 
-__all__ = ["Moment", "Run", "Runs", "show"]
+__all__ = ["Run", "Runs", "Timestamp", "show"]

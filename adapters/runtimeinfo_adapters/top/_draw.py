@@ -1,4 +1,4 @@
-"""Runs as lines of text for a terminal."""
+"""Draw runs as lines of text for a terminal."""
 
 from __future__ import annotations
 
@@ -31,19 +31,31 @@ from runtimeinfo_adapters.top._format import (
 )
 from runtimeinfo_adapters.top._watch import Run
 
+# Of a block.
+_MOST_SCALAR_LINES = 4
+_CELL_WIDTH = 38
+_NARROWEST_PAIR = 56
+_VALUE_WIDTH = 9
+_LONGEST_NAME = 18
+_LONGEST_CURVE = 40
+_SHORTEST_BAR = 5
+_LONGEST_BAR = 30
+# Of the table.
+_NARROWEST_NAME = 12
+
 
 @dataclass(frozen=True)
 class Glyphs:
-    """The characters that things are drawn with.
+    """The characters of a drawing.
 
     Attributes:
-        levels: Those of a sparkline, from low to high.
-        broken: In a sparkline, for what is no finite number.
-        done: In a bar.
-        left: In a bar.
-        dot: Before a name.
-        ellipsis: For what is cut.
-        between: Between two facts.
+        levels: The levels of a sparkline, from low to high.
+        broken: A value of a sparkline that is not finite.
+        done: The done part of a bar.
+        left: The rest of a bar.
+        dot: The dot before a name.
+        ellipsis: The end of a text that is cut.
+        between: The separator of two facts.
     """
 
     levels: str
@@ -57,16 +69,16 @@ class Glyphs:
 
 UNICODE = Glyphs(levels="▁▂▃▄▅▆▇█", broken="!", done="━", left="┄", dot="●", ellipsis="…", between=" · ")
 ASCII = Glyphs(levels="_.-=+*#", broken="!", done="#", left=".", dot="*", ellipsis="~", between=", ")
-"""For a terminal whose encoding has no other."""
+"""For a terminal whose encoding has no other characters."""
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """What a run is drawn on.
+class LineLayout:
+    """Fit texts and bars into lines of a width.
 
     Attributes:
-        width: Its columns.
-        glyphs: What to draw with.
+        width: The columns of a line.
+        glyphs: The characters to draw with.
     """
 
     width: int
@@ -74,16 +86,16 @@ class Canvas:
 
     @property
     def is_ascii(self) -> bool:
-        """Whether nothing but ASCII can be shown."""
+        """Whether only ASCII can be shown."""
         return self.glyphs is ASCII
 
     def fitted(self, line: Text, width: int | None = None, *, pad: bool = False) -> Text:
-        """Return a line that is cut to a width, the whole one if none is given.
+        """Return a line that is cut to a width.
 
         Args:
             line: The line. It is not changed.
-            width: The width.
-            pad: Whether to fill it up with blanks.
+            width: The width; by default, that of the layout.
+            pad: Whether to fill it with blanks.
         """
         width = max(self.width if width is None else width, 0)
         result = line.copy()
@@ -95,30 +107,30 @@ class Canvas:
         return result
 
     def spread(self, left: Text, right: Text) -> Text:
-        """Return two texts at both ends of a line; where there is no place for both, the left one is cut."""
+        """Return two texts at both ends of a line; the left one is cut if there is not enough space for both."""
         right = self.fitted(right)
         left = self.fitted(left, self.width - right.cell_len - 2, pad=True)
         return self.fitted(Text.assemble(left, "  ", right)) if left.cell_len else right
 
-    def bar(self, part: float, width: int) -> Text:
+    def bar(self, done: float, width: int) -> Text:
         """Return a bar.
 
         Args:
-            part: Which part is done, from 0 to 1.
-            width: Its width.
+            done: The done part, from 0 to 1.
+            width: The width of the bar.
         """
-        done = int(part * width)
-        bar = Text(self.glyphs.done * done, style="cyan")
-        return bar.append(self.glyphs.left * (width - done), style="bright_black")
+        filled = int(done * width)
+        bar = Text(self.glyphs.done * filled, style="cyan")
+        return bar.append(self.glyphs.left * (width - filled), style="bright_black")
 
 
 def sparkline(values: Sequence[float], width: int, glyphs: Glyphs = UNICODE) -> str:
-    """Return values as a curve, from their lowest to their highest; more than have a place are averaged.
+    """Return values as a curve between their minimum and their maximum; more values than characters are averaged.
 
     Args:
-        values: The values. What is no finite number gets a mark of its own.
-        width: Of how many characters it may be at most.
-        glyphs: What to draw it with.
+        values: The values. One that is not finite gets a special character.
+        width: The greatest number of characters.
+        glyphs: The characters to draw with.
 
     Example:
         >>> sparkline([1, 2, 3, float("nan"), 8], width=10)
@@ -150,89 +162,73 @@ def _level(value: float, low: float, high: float, glyphs: Glyphs) -> str:
     return glyphs.levels[round((value / 2 - low / 2) / span * last)]
 
 
-_MOST_SCALAR_LINES = 4
-
-
-def picture(
-    runs: Sequence[Run], canvas: Canvas, *, height: int | None = None, folder: str = "", pid: int | None = None
+def draw_runs(
+    runs: Sequence[Run], layout: LineLayout, *, height: int | None = None, folder: str = "", pid: int | None = None
 ) -> list[Text]:
     """Return the lines that show all runs.
 
-    Each run gets a block. Where the blocks have no place together, they lose the lines of their scalars, one after
-    the other; then each run gets one line, and at last those that have none are counted.
+    Each run gets a block. If the blocks do not fit, they lose the lines of their scalars, one after the other; then
+    each run gets one line of a table, and at last the runs without a line are counted.
 
     Args:
         runs: The runs.
-        canvas: What they are drawn on.
-        height: How many lines there may be; as many as it takes if left out.
-        folder: Where the boards are.
-        pid: The process whose runs alone are shown; those of all if left out.
+        layout: The layout of a line.
+        height: The greatest number of lines; by default, it is not limited.
+        folder: The folder of the boards.
+        pid: The process that the runs were restricted to, if any.
     """
-    lines = [_title(runs, canvas, folder, is_interactive=height is not None), Text()]
+    lines = [_title(runs, layout, folder, is_interactive=height is not None), Text()]
     if runs:
-        lines += _body(runs, canvas, None if height is None else max(height - len(lines), 1))
+        lines += _body(runs, layout, None if height is None else max(height - len(lines), 1))
     else:
         whose = "this user" if pid is None else f"process {pid}"
-        said = f"No run of {whose} is seen in {printable(folder, is_ascii=canvas.is_ascii)}."
+        message = f"No run of {whose} is seen in {printable(folder, is_ascii=layout.is_ascii)}."
         hint = (
             "A run under any adapter of runtimeinfo shows here by itself."
             if pid is None
             else "Without --pid, all runs of this user are shown."
         )
-        lines += [canvas.fitted(Text(f"  {said}")), canvas.fitted(Text(f"  {hint}", style="bright_black"))]
+        lines += [layout.fitted(Text(f"  {message}")), layout.fitted(Text(f"  {hint}", style="bright_black"))]
     for line in lines:
         line.rstrip()
     return lines[:height]
 
 
-def _title(runs: Sequence[Run], canvas: Canvas, folder: str, *, is_interactive: bool) -> Text:
+def _title(runs: Sequence[Run], layout: LineLayout, folder: str, *, is_interactive: bool) -> Text:
     marks = Counter(map(status, runs))
-    counts = canvas.glyphs.between.join(f"{marks[each]} {each}" for each in STATUS_STYLES if marks[each])
+    counts = layout.glyphs.between.join(f"{marks[each]} {each}" for each in STATUS_STYLES if marks[each])
     left = Text.assemble(("runtimeinfo top", "bold"), f"  {counts or 'no runs'}")
-    right = "q quits" if is_interactive else printable(folder, is_ascii=canvas.is_ascii)
-    if left.cell_len + 2 + Text(right).cell_len > canvas.width:
-        return canvas.fitted(left)
-    return canvas.spread(left, Text(right, style="bright_black"))
+    right = "q quits" if is_interactive else printable(folder, is_ascii=layout.is_ascii)
+    if left.cell_len + 2 + Text(right).cell_len > layout.width:
+        return layout.fitted(left)
+    return layout.spread(left, Text(right, style="bright_black"))
 
 
-def _body(runs: Sequence[Run], canvas: Canvas, place: int | None) -> list[Text]:
+def _body(runs: Sequence[Run], layout: LineLayout, place: int | None) -> list[Text]:
     if place is None:
-        return _blocks(runs, canvas, _MOST_SCALAR_LINES)
-    if 2 * len(runs) <= place + 1:  # a block has a line at least, and a blank one before the next
+        return _blocks(runs, layout, _MOST_SCALAR_LINES)
+    if 2 * len(runs) <= place + 1:  # a block is at least a line, and a blank one before the next
         for most_lines in reversed(range(_MOST_SCALAR_LINES + 1)):
-            blocks = _blocks(runs, canvas, most_lines)
+            blocks = _blocks(runs, layout, most_lines)
             if len(blocks) <= place:
                 return blocks
     if len(runs) < place:
-        return rows(runs, canvas)
+        return _table(runs, layout)
     shown = runs[: max(place - 2, 1)]
-    more = Text(f"  {canvas.glyphs.ellipsis} and {len(runs) - len(shown)} more", style="bright_black")
-    return [*rows(shown, canvas), canvas.fitted(more)]
+    more = Text(f"  {layout.glyphs.ellipsis} and {len(runs) - len(shown)} more", style="bright_black")
+    return [*_table(shown, layout), layout.fitted(more)]
 
 
-def _blocks(runs: Sequence[Run], canvas: Canvas, most_lines: int) -> list[Text]:
-    alignment = Alignment(runs)
+def _blocks(runs: Sequence[Run], layout: LineLayout, most_lines: int) -> list[Text]:
+    widths = _ColumnWidths(runs)
     lines: list[Text] = []
     for run in runs:
-        lines += [*([Text()] if lines else []), *block(run, canvas, alignment, most_lines)]
+        lines += [*([Text()] if lines else []), *_block(run, layout, widths, most_lines)]
     return lines
 
 
-_CELL = 38
-_NARROWEST_PAIR = 56
-_VALUE = 9
-_LONGEST_NAME = 18
-_LONGEST_CURVE = 40
-_SHORTEST_BAR = 5
-_LONGEST_BAR = 30
-
-
-class Alignment:
-    """How wide the facts are which stand one below the other in several blocks.
-
-    Args:
-        runs: The runs.
-    """
+class _ColumnWidths:
+    # Of the facts that are aligned in several blocks.
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         all_runs = list(runs)
@@ -241,62 +237,54 @@ class Alignment:
         self.speed: int = max((len(_speed(run)) for run in all_runs), default=0)
 
 
-def block(run: Run, canvas: Canvas, alignment: Alignment, most_lines: int) -> list[Text]:
-    """Return a run as a block of lines.
-
-    Args:
-        run: The run.
-        canvas: What it is drawn on.
-        alignment: What it has in common with the other blocks.
-        most_lines: How many lines its scalars may take.
-    """
-    lines = [_head(run, canvas)]
+def _block(run: Run, layout: LineLayout, widths: _ColumnWidths, most_lines: int) -> list[Text]:
+    lines = [_head(run, layout)]
     if run.error is not None:
-        lines.append(canvas.fitted(Text(f"  {printable(run.error, is_ascii=canvas.is_ascii)}", style="magenta")))
+        lines.append(layout.fitted(Text(f"  {printable(run.error, is_ascii=layout.is_ascii)}", style="magenta")))
     if run.epoch is not None or run.iter is not None:
-        lines.append(_progress(run, canvas, alignment))
-    return lines + _scalars(run, canvas, most_lines)
+        lines.append(_progress(run, layout, widths))
+    return lines + _scalars(run, layout, most_lines)
 
 
-def _head(run: Run, canvas: Canvas) -> Text:
+def _head(run: Run, layout: LineLayout) -> Text:
     mark = status(run)
     style = STATUS_STYLES[mark]
-    left = Text.assemble((f"{canvas.glyphs.dot} ", style), (name_text(run, is_ascii=canvas.is_ascii), "bold"))
+    left = Text.assemble((f"{layout.glyphs.dot} ", style), (name_text(run, is_ascii=layout.is_ascii), "bold"))
     about: list[str] = []
     if run.experiment_name is not None:
         about.append(f"pid {run.pid}")
     if run.is_elsewhere:
         about.append("in another container")
-    stage = stage_text(run, is_ascii=canvas.is_ascii)
-    # Of these nothing is cut, but of the name: anybody may have given that.
+    stage = stage_text(run, is_ascii=layout.is_ascii)
+    # Only the name is cut, which may be of any length.
     right = Text.assemble(
-        (canvas.glyphs.between.join(about), "bright_black"),
+        (layout.glyphs.between.join(about), "bright_black"),
         "  " if about else "",
         (stage, "bold cyan"),
         "  " if stage else "",
         (status_text(run), "bright_black" if mark == "live" else f"bold {style}"),
     )
-    return canvas.spread(left, right)
+    return layout.spread(left, right)
 
 
-def _progress(run: Run, canvas: Canvas, alignment: Alignment) -> Text:
-    first = f"epoch {epoch_text(run):<{alignment.epoch}}" if alignment.epoch else ""
-    second = f"iter {iterations_text(run):<{alignment.iterations}}" if alignment.iterations else ""
-    # What is left for the bars, once everything else and the blanks in between have their places.
-    free = canvas.width - sum(2 + each for each in (len(first), len(second), alignment.speed) if each) - 2
+def _progress(run: Run, layout: LineLayout, widths: _ColumnWidths) -> Text:
+    first = f"epoch {epoch_text(run):<{widths.epoch}}" if widths.epoch else ""
+    second = f"iter {iterations_text(run):<{widths.iterations}}" if widths.iterations else ""
+    # The rest is for the bars.
+    free = layout.width - sum(2 + each for each in (len(first), len(second), widths.speed) if each) - 2
     has_two = bool(first and second) and free >= 2 * _SHORTEST_BAR
     each_bar = min(free // 2 if has_two else free, _LONGEST_BAR)
     line = Text()
     if first:
         line.append(f"  {first}")
         if has_two or not second:
-            line.append_text(_bar(fraction(run.epoch, run.max_epochs), each_bar, canvas))
+            line.append_text(_bar(fraction(run.epoch, run.max_epochs), each_bar, layout))
     if second:
         line.append(f"  {second}")
-        line.append_text(_bar(fraction(run.iter, run.max_iters), each_bar, canvas))
-    if alignment.speed:
+        line.append_text(_bar(fraction(run.iter, run.max_iters), each_bar, layout))
+    if widths.speed:
         line.append(f"  {_speed(run)}")
-    return canvas.fitted(line)
+    return layout.fitted(line)
 
 
 def _speed(run: Run) -> str:
@@ -304,80 +292,71 @@ def _speed(run: Run) -> str:
     return f"{percent_text(run):>4}  {rate_text(run):>9}{eta}".rstrip()
 
 
-def _bar(part: float | None, width: int, canvas: Canvas) -> Text:
+def _bar(part: float | None, width: int, layout: LineLayout) -> Text:
     if width < _SHORTEST_BAR:
         return Text()
-    return Text(" " * (width + 1)) if part is None else Text(" ").append_text(canvas.bar(part, width))
+    return Text(" " * (width + 1)) if part is None else Text(" ").append_text(layout.bar(part, width))
 
 
-def _scalars(run: Run, canvas: Canvas, most_lines: int) -> list[Text]:
+def _scalars(run: Run, layout: LineLayout, most_lines: int) -> list[Text]:
     keys = shown_scalars(run.scalars)
-    columns = max(2 if canvas.width >= _NARROWEST_PAIR else 1, (canvas.width - 2) // _CELL)
-    width = (canvas.width - 2) // columns
+    columns = max(2 if layout.width >= _NARROWEST_PAIR else 1, (layout.width - 2) // _CELL_WIDTH)
+    width = (layout.width - 2) // columns
     most = columns * most_lines
-    if len(keys) > most:  # of what has no place, a learning rate is missed least
+    if len(keys) > most:  # a learning rate is the first to be left out
         rates = learning_rates(keys)
         keys = [key for key in keys if key not in rates] + [key for key in keys if key in rates]
     shown = keys if len(keys) <= most else keys[: most - 1] if most > 1 else []
-    named = {key: printable(key.removeprefix("train/"), is_ascii=canvas.is_ascii) for key in shown}
+    named = {key: printable(key.removeprefix("train/"), is_ascii=layout.is_ascii) for key in shown}
     name_width = min(max((Text(each).cell_len for each in named.values()), default=0), _LONGEST_NAME)
-    cells = [_cell(run, key, named[key], name_width, width, canvas) for key in shown]
+    cells = [_cell(run, key, named[key], name_width, width, layout) for key in shown]
     if shown and len(shown) < len(keys):
-        cells.append(Text(f"{canvas.glyphs.ellipsis} and {len(keys) - len(shown)} more", style="bright_black"))
+        cells.append(Text(f"{layout.glyphs.ellipsis} and {len(keys) - len(shown)} more", style="bright_black"))
     rows = [cells[at : at + columns] for at in range(0, len(cells), columns)]
-    return [canvas.fitted(Text.assemble("  ", *(canvas.fitted(cell, width, pad=True) for cell in row))) for row in rows]
+    return [layout.fitted(Text.assemble("  ", *(layout.fitted(cell, width, pad=True) for cell in row))) for row in rows]
 
 
-def _cell(run: Run, key: str, name: str, name_width: int, width: int, canvas: Canvas) -> Text:
+def _cell(run: Run, key: str, name: str, name_width: int, width: int, layout: LineLayout) -> Text:
     value = format_value(run.scalars[key].value)
-    cell = canvas.fitted(Text(name, style="bright_black"), name_width, pad=True)
-    cell.append(f" {value:>{_VALUE}} ", style="bold" if value not in ("nan", "inf", "-inf") else "bold red")
-    curve = sparkline(run.courses.get(key, ()), min(width - cell.cell_len - 2, _LONGEST_CURVE), canvas.glyphs)
+    cell = layout.fitted(Text(name, style="bright_black"), name_width, pad=True)
+    cell.append(f" {value:>{_VALUE_WIDTH}} ", style="bold" if value not in ("nan", "inf", "-inf") else "bold red")
+    curve = sparkline(run.curves.get(key, ()), min(width - cell.cell_len - 2, _LONGEST_CURVE), layout.glyphs)
     return cell.append(curve, style="cyan")
-
-
-_NARROWEST_NAME = 12
 
 
 class _Column(NamedTuple):
     title: str
     rank: int
-    """Where there is no place for all, the highest go first."""
+    """If the columns do not fit, those of the highest rank are left out first."""
     text: Callable[[Run], str]
     is_right: bool = True
 
 
-def rows(runs: Sequence[Run], canvas: Canvas) -> list[Text]:
-    """Return a line of titles, and one for each run; columns that have no place are left out.
-
-    Args:
-        runs: The runs.
-        canvas: What they are drawn on.
-    """
-    columns = _columns(canvas.is_ascii)
+def _table(runs: Sequence[Run], layout: LineLayout) -> list[Text]:
+    columns = _columns(layout.is_ascii)
     texts = {each.title: [each.text(run) for run in runs] for each in columns}
     widths = {title: max(len(title), *map(len, shown)) for title, shown in texts.items() if any(shown)}
     columns = [each for each in columns if each.title in widths]
-    name_width = _name_width(runs, canvas)
+    name_width = _name_width(runs, layout)
 
     def needed() -> int:
         return 2 + min(name_width, _NARROWEST_NAME) + sum(2 + widths[each.title] for each in columns)
 
-    while columns and needed() > canvas.width:
+    while columns and needed() > layout.width:
         columns.remove(max(columns, key=lambda each: each.rank))
-    name_width = max(1, min(name_width, canvas.width - needed() + min(name_width, _NARROWEST_NAME)))
+    name_width = max(1, min(name_width, layout.width - needed() + min(name_width, _NARROWEST_NAME)))
     titles = Text(f"  {'run':<{name_width}}", style="bright_black")
     for each in columns:
         titles.append(f"  {_aligned(each.title, widths[each.title], each.is_right)}")
-    lines = [canvas.fitted(titles)]
+    lines = [layout.fitted(titles)]
     for index, run in enumerate(runs):
         mark = status(run)
-        name = Text(name_text(run, is_ascii=canvas.is_ascii), style="bold")
-        line = Text.assemble((f"{canvas.glyphs.dot} ", STATUS_STYLES[mark]), canvas.fitted(name, name_width, pad=True))
+        name = Text(name_text(run, is_ascii=layout.is_ascii), style="bold")
+        line = Text.assemble((f"{layout.glyphs.dot} ", STATUS_STYLES[mark]), layout.fitted(name, name_width, pad=True))
         for each in columns:
             shown = f"  {_aligned(texts[each.title][index], widths[each.title], each.is_right)}"
             line.append(shown, style=STATUS_STYLES[mark] if each.title == "state" and mark != "live" else "")
-        lines.append(canvas.fitted(line))
+        lines.append(layout.fitted(line))
     return lines
 
 
@@ -403,15 +382,15 @@ def _age(run: Run) -> str:
 
 
 def _loss(run: Run) -> str:
-    """Return the first of the scalars of training which is no learning rate."""
+    """Return the first scalar of the training that is not a learning rate."""
     rates = learning_rates(run.scalars)
     keys = (key for key in shown_scalars(run.scalars) if key not in rates and key.startswith("train/"))
     first = next(keys, None)
     return "" if first is None else format_value(run.scalars[first].value)
 
 
-def _name_width(runs: Sequence[Run], canvas: Canvas) -> int:
-    return max(Text(name_text(run, is_ascii=canvas.is_ascii)).cell_len for run in runs)
+def _name_width(runs: Sequence[Run], layout: LineLayout) -> int:
+    return max(Text(name_text(run, is_ascii=layout.is_ascii)).cell_len for run in runs)
 
 
 def _aligned(text: str, width: int, is_right: bool) -> str:

@@ -1,4 +1,4 @@
-"""Facts about a run as short texts."""
+"""Format the facts about a run as short texts that are safe to show."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from collections.abc import Iterable
 
 from runtimeinfo_adapters.top._watch import Run
 
+_LONGEST_TEXT = 200
+_LARGEST_COUNT = 10**9
+
 STATUS_STYLES = {"live": "green", "stalled": "yellow", "ended": "blue", "dead": "red", "damaged": "magenta"}
 
 
 def status(run: Run) -> str:
-    """Return the state of a run, in which one that stalls is no longer simply live."""
+    """Return the state of a run, or ``"stalled"``."""
     return "stalled" if run.is_stalled else run.state
 
 
 def name_text(run: Run, *, is_ascii: bool = False) -> str:
-    """Return what a run is called: the name of its experiment, or else its process."""
+    """Return the name of the experiment, or else the process."""
     return printable(run.experiment_name or f"pid {run.pid}", is_ascii=is_ascii)
 
 
 def stage_text(run: Run, *, is_ascii: bool = False) -> str:
-    """Return the stage of a run, or nothing outside of them."""
+    """Return the stage of a run, or nothing between stages."""
     return printable(run.loop_stage or "", is_ascii=is_ascii)[:12]
 
 
 def status_text(run: Run) -> str:
-    """Return when a run was heard of last, and what is wrong with it.
+    """Return the age of the last write of a run, and its fault.
 
     Example:
         >>> from pathlib import Path
@@ -43,9 +46,9 @@ def status_text(run: Run) -> str:
 
 
 def epoch_text(run: Run) -> str:
-    """Return how many epochs are done, and of how many.
+    """Return the number of completed epochs, and that of all.
 
-    Not the number of the one that runs: whether a validation is in an epoch or after it, no board tells.
+    It is not the number of the running epoch: a board does not tell whether a validation is in an epoch or after it.
 
     Example:
         >>> from pathlib import Path
@@ -56,30 +59,30 @@ def epoch_text(run: Run) -> str:
 
 
 def iterations_text(run: Run) -> str:
-    """Return how many iterations are done, and of how many."""
+    """Return the number of completed iterations, and that of all."""
     return "" if run.iter is None else _of(run.iter, run.max_iters)
 
 
 def fraction(done: int | None, total: int | None) -> float | None:
-    """Return which part is done, from 0 to 1; None if that is not known."""
+    """Return the done part, from 0 to 1; None if it is not known."""
     if done is None or total is None or total <= 0:
         return None
     return min(max(done, 0), total) / total
 
 
 def percent_text(run: Run) -> str:
-    """Return which part of the iterations is done."""
+    """Return the completed part of the iterations."""
     done = fraction(run.iter, run.max_iters)
     return "" if done is None else f"{int(done * 100)}%"
 
 
 def rate_text(run: Run) -> str:
-    """Return how fast a run is."""
+    """Return the rate of a run."""
     return format_rate(run.rate) if run.rate else ""
 
 
 def eta_text(run: Run) -> str:
-    """Return how long the rest takes."""
+    """Return the time that the rest takes."""
     return "" if run.eta_s is None else format_duration(run.eta_s)
 
 
@@ -87,29 +90,25 @@ def _of(number: int, total: int | None) -> str:
     return format_count(number) if total is None else f"{format_count(number)}/{format_count(total)}"
 
 
-_LONGEST = 200
-_LARGEST = 10**9
-
-
 def printable(text: str, *, is_ascii: bool = False) -> str:
-    r"""Return a text in which there is nothing that a terminal obeys, or cannot show: that is written as an escape.
+    r"""Return a text with escapes for everything that a terminal would obey or cannot show.
 
     Args:
-        text: Somebody else's text.
-        is_ascii: Whether the terminal can show nothing but ASCII.
+        text: A text from another program.
+        is_ascii: Whether the terminal can show only ASCII.
 
     Example:
         >>> print(printable("red \x1b[31m alert\n"))
         red \x1b[31m alert\n
     """
-    shown = unicodedata.normalize("NFC", text[:_LONGEST])
+    shown = unicodedata.normalize("NFC", text[:_LONGEST_TEXT])
     return "".join(
         each if each.isprintable() and (each.isascii() or not is_ascii) else _escaped(each) for each in shown
     )
 
 
 def format_value(number: float) -> str:
-    """Return a number with four digits that count.
+    """Return a number with four significant digits.
 
     Example:
         >>> format_value(0.123456), format_value(1e-7), format_value(float("nan")), format_value(3)
@@ -125,11 +124,11 @@ def format_count(number: int) -> str:
         >>> format_count(1200), format_count(10**15)
         ('1200', '1e+15')
     """
-    return str(number) if -_LARGEST < number < _LARGEST else f"{float(number):.3g}"
+    return str(number) if -_LARGEST_COUNT < number < _LARGEST_COUNT else f"{float(number):.3g}"
 
 
 def format_rate(per_second: float) -> str:
-    """Return a rate, for a slow one how long an iteration takes.
+    """Return a rate; of a slow run, the time for an iteration.
 
     Example:
         >>> format_rate(49.83), format_rate(1234.5), format_rate(0.25)
@@ -141,7 +140,7 @@ def format_rate(per_second: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return how long something takes.
+    """Return a duration.
 
     Example:
         >>> format_duration(7.2), format_duration(76), format_duration(3_700), format_duration(200_000)
@@ -158,7 +157,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_age(seconds: float) -> str:
-    """Return how long ago something was.
+    """Return an age.
 
     Example:
         >>> format_age(0.04), format_age(12.3), format_age(200), format_age(7_300), format_age(200_000)
@@ -171,16 +170,16 @@ def format_age(seconds: float) -> str:
 
 
 def _escaped(character: str) -> str:
-    # Some blanks that are not printable to Python are harmless, and common in names that were pasted.
+    # Python calls some blanks not printable that are harmless, and common in pasted names.
     return " " if unicodedata.category(character) == "Zs" else ascii(character)[1:-1]
 
 
 def shown_scalars(keys: Iterable[str]) -> list[str]:
     """Return the keys of scalars in the order in which they are shown.
 
-    Learning rates come first: what begins with ``train/lr``, or, if there is none, what has ``lr`` in its last part.
-    Then what belongs to training, to validation and to testing, then everything else; of each first what has ``loss``
-    in its name, and otherwise as it was first published.
+    Learning rates come first: keys that begin with ``train/lr``, or else keys with ``lr`` in their last part. Then
+    come the scalars of training, validation and testing, then all others; each group begins with keys that contain
+    ``loss``, and is otherwise in the order of the first update.
 
     Example:
         >>> shown_scalars(["val/acc", "time", "train/time", "train/loss", "train/lr"])
@@ -200,7 +199,7 @@ def shown_scalars(keys: Iterable[str]) -> list[str]:
 
 
 def learning_rates(keys: Iterable[str]) -> set[str]:
-    """Return which of the keys are those of learning rates."""
+    """Return the keys of learning rates."""
     all_keys = list(keys)
     usual = {key for key in all_keys if key.startswith("train/lr")}
     return usual or {key for key in all_keys if "lr" in key.rpartition("/")[2]}

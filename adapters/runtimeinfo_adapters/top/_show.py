@@ -1,4 +1,4 @@
-"""Show the live runs: once or continuously, to people or to scripts."""
+"""Show the live runs, once or until a key is pressed: drawn on a terminal, or as JSON."""
 
 from __future__ import annotations
 
@@ -22,13 +22,22 @@ from rich.live import Live
 from rich.text import Text
 
 from runtimeinfo.board import board_folder
-from runtimeinfo_adapters.top._draw import ASCII, UNICODE, Canvas, picture
-from runtimeinfo_adapters.top._watch import Moment, Run, Runs
+from runtimeinfo_adapters.top._draw import ASCII, UNICODE, LineLayout, draw_runs
+from runtimeinfo_adapters.top._watch import Run, Runs, Timestamp
 
 # For --once: a rate takes several looks.
-_GLANCE_S = 0.05
-_SHORT_S = 0.5
-_LONG_S = 2.0
+_LOOK_INTERVAL_S = 0.05
+_ONCE_S = 0.5
+_ONCE_WITHOUT_RATE_S = 2.0
+
+_KEY_INTERVAL_S = 0.1
+# What the arrows, and the keys above the numbers, send: F2 is not a Q.
+_KEY_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*.)?")
+
+VERSION = 1
+"""The version of the JSON document. It rises when a member is removed or changes its meaning, not for a new one."""
+
+_LONGEST_TEXT = 1000
 
 
 def show(
@@ -39,20 +48,20 @@ def show(
     pid: int | None = None,
     stalled_after: float = 30.0,
 ) -> None:
-    """Show the live runs of this user, until somebody presses q or Ctrl-C.
+    """Show the live runs of this user until q or Ctrl-C is pressed.
 
-    Where the output is no terminal that can be drawn on, it shows them once.
+    If the output is not a terminal that can be drawn on, the runs are shown once.
 
     Args:
-        once: Whether to show them once, after having watched them for half a second; where one trains so slowly
-            that its rate is not known by then, for up to two seconds.
-        as_json: Whether to write a JSON document in a line; without `once` one each interval. See docs/top.md.
-        interval: How many seconds to leave between two looks.
-        pid: The process whose runs to show; those of all if left out.
-        stalled_after: After how many seconds without any write a run counts as stalled, at least.
+        once: Whether to show the runs once, after watching them for half a second; for up to two seconds if one
+            trains so slowly that its rate is not known by then.
+        as_json: Whether to write a JSON document in a line; without `once`, one each interval. See docs/top.md.
+        interval: The seconds between two looks.
+        pid: The process whose runs to show; by default, those of all processes.
+        stalled_after: The seconds without any write after which a run counts as stalled, at least.
 
     Raises:
-        BoardError: If the folder for boards is somebody else's, or open to others.
+        BoardError: If the folder for boards belongs to another user, or is open to others.
 
     Example:
         >>> show(once=True, pid=1)  # doctest: +ELLIPSIS
@@ -74,25 +83,24 @@ def show(
                 _watch(console, runs, interval, pid)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever was reading has seen enough. What is still to be flushed at the end goes nowhere.
+        # The reader has gone. What is still flushed at the end goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _watched(runs: Runs) -> list[Run]:
-    """Return the runs, after having watched them for a while."""
     begin = time.monotonic()
     seen = runs.look()
     while any(run.state == "live" for run in seen):
         elapsed = time.monotonic() - begin
-        if elapsed >= (_LONG_S if runs.wants_rate else _SHORT_S):
+        if elapsed >= (_ONCE_S if runs.has_rate else _ONCE_WITHOUT_RATE_S):
             break
-        time.sleep(_GLANCE_S)
+        time.sleep(_LOOK_INTERVAL_S)
         seen = runs.look()
     return seen
 
 
 def _write_json(runs: Sequence[Run]) -> None:
-    sys.stdout.write(f"{line(document(runs, time.time_ns()))}\n")
+    sys.stdout.write(f"{json_line(json_document(runs, time.time_ns()))}\n")
     sys.stdout.flush()
 
 
@@ -106,66 +114,61 @@ def _write_lines(runs: Runs, interval: float) -> None:
 
 
 def _print(console: Console, runs: Sequence[Run], pid: int | None) -> None:
-    for each in picture(runs, _canvas(console, console.width), folder=str(board_folder()), pid=pid):
+    for each in draw_runs(runs, _layout(console, console.width), folder=str(board_folder()), pid=pid):
         console.print(each, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _watch(console: Console, runs: Runs, interval: float, pid: int | None) -> None:
-    screen = _Screen(pid)
+    view = _RunsView(pid)
     try:
-        with Terminal(console) as terminal, _live(console, screen) as live:
+        with Terminal(console) as terminal, _live(console, view) as live:
             keys = ""
             due = 0.0
             while not set(keys) & set("qQ\x03\x04"):
-                now = Moment.now()
-                if now.at >= due:
-                    screen.runs = runs.look(now)
-                    due = now.at + interval
+                now = Timestamp.now()
+                if now.monotonic_s >= due:
+                    view.runs = runs.look(now)
+                    due = now.monotonic_s + interval
                 live.refresh()
                 keys = terminal.keys(due - time.monotonic())
     except KeyboardInterrupt:
         pass
 
 
-def _live(console: Console, screen: _Screen) -> Live:
-    return Live(screen, console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+def _live(console: Console, view: _RunsView) -> Live:
+    return Live(view, console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
 
-class _Screen:
-    """Draws the runs into whatever size there is when it is drawn."""
+class _RunsView:
+    """Draw the runs in the size that the terminal has at that time."""
 
     def __init__(self, pid: int | None) -> None:
         self.runs: Sequence[Run] = ()
         self._pid = pid
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        canvas = _canvas(console, options.max_width)
+        layout = _layout(console, options.max_width)
         height = options.height or console.height
-        yield Text("\n").join(picture(self.runs, canvas, height=height, folder=str(board_folder()), pid=self._pid))
+        yield Text("\n").join(draw_runs(self.runs, layout, height=height, folder=str(board_folder()), pid=self._pid))
 
 
-def _canvas(console: Console, width: int) -> Canvas:
-    return Canvas(width, ASCII if console.options.ascii_only else UNICODE)
+def _layout(console: Console, width: int) -> LineLayout:
+    return LineLayout(width, ASCII if console.options.ascii_only else UNICODE)
 
 
 def _console() -> Console:
     out: Any = sys.stdout
-    # A name that the encoding of the output lacks is no reason to show nothing.
+    # A name that the encoding of the output lacks must not end the program.
     if hasattr(out, "reconfigure") and out.errors == "strict":
         out.reconfigure(errors="backslashreplace")
     return Console(file=out, highlight=False, emoji=False, markup=False)
 
 
-_KEY_POLL_S = 0.1
-# What the arrows, and the keys above the numbers, send: F2 is no Q.
-_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*.)?")
-
-
 class Terminal:
-    """Reads single keys, and leaves the terminal as it was, however it is left: also by SIGTERM, and by Ctrl-Z.
+    """Read single keys, and restore the terminal in the end: also after SIGTERM, and during Ctrl-Z.
 
     Args:
-        console: What is drawn with.
+        console: The console that draws.
     """
 
     def __init__(self, console: Console) -> None:
@@ -180,7 +183,7 @@ class Terminal:
             self._input, self._modes = descriptor, termios.tcgetattr(descriptor)
             self._undo.callback(self._restore_modes)
             tty.setcbreak(descriptor)
-        self._handle(signal.SIGTERM, _leave)
+        self._handle(signal.SIGTERM, _exit_on_signal)
         if self._input is not None:
             self._handle(signal.SIGTSTP, self._pause)
         return self
@@ -191,22 +194,22 @@ class Terminal:
         self._undo.close()
 
     def keys(self, seconds: float) -> str:
-        """Return which keys were pressed, once there are some, the size has changed, or the time is over.
+        """Wait, and return the pressed keys as soon as there are some, or the size has changed.
 
-        Where the input has come to its end, that counts as ``q``.
+        The end of the input counts as ``q``.
 
         Args:
-            seconds: For how long to wait.
+            seconds: The longest time to wait.
         """
         size = self._console.size
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and self._console.size == size:
-            pause = min(left, _KEY_POLL_S)
+            pause = min(left, _KEY_INTERVAL_S)
             if self._input is None:
                 time.sleep(pause)
             elif select.select([self._input], [], [], pause)[0]:
                 pressed = os.read(self._input, 64).decode(errors="replace")
-                return _SEQUENCE.sub("", pressed) if pressed else "q"
+                return _KEY_SEQUENCE.sub("", pressed) if pressed else "q"
         return ""
 
     def _handle(self, number: signal.Signals, handler: Any) -> None:
@@ -223,7 +226,7 @@ class Terminal:
         self._console.show_cursor(True)
         self._restore_modes()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)  # and here it goes on, when the shell says so
+        os.kill(os.getpid(), signal.SIGTSTP)  # returns when the shell continues the process
         signal.signal(signal.SIGTSTP, self._pause)
         if self._input is not None:
             tty.setcbreak(self._input)
@@ -232,47 +235,41 @@ class Terminal:
 
 
 def _keyboard() -> int | None:
-    with suppress(OSError, ValueError, AttributeError):  # the input is closed, or is none
+    with suppress(OSError, ValueError, AttributeError):  # the input is closed, or there is none
         descriptor = sys.stdin.fileno()
         return descriptor if os.isatty(descriptor) else None
     return None
 
 
-def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise SystemExit(128 + number)
 
 
-VERSION = 1
-"""It rises when a member is taken away or means something else; not when one is added."""
-
-_LONGEST_TEXT = 1000
-
-
-def document(runs: Sequence[Run], wall_ns: int) -> dict[str, Any]:
-    """Return what is known of the runs, in the form that docs/top.md describes.
+def json_document(runs: Sequence[Run], wall_ns: int) -> dict[str, Any]:
+    """Return the runs in the form that docs/top.md describes.
 
     Args:
         runs: The runs.
-        wall_ns: When that was, in nanoseconds since 1970.
+        wall_ns: The present time, in nanoseconds since 1970.
 
     Example:
-        >>> document([], 1_700_000_000_000_000_000)["runs"]
+        >>> json_document([], 1_700_000_000_000_000_000)["runs"]
         []
     """
     return {
         "version": VERSION,
         "time": wall_ns / 1e9,
         "folder": str(board_folder()),
-        "runs": [_run(run) for run in runs],
+        "runs": [_json_run(run) for run in runs],
     }
 
 
-def line(content: Mapping[str, Any]) -> str:
+def json_line(document: Mapping[str, Any]) -> str:
     """Return a document as JSON in one line of ASCII."""
-    return json.dumps(content, allow_nan=False)
+    return json.dumps(document, allow_nan=False)
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _json_run(run: Run) -> dict[str, Any]:
     return {
         "path": str(run.path),
         "pid": run.pid,
@@ -282,20 +279,20 @@ def _run(run: Run) -> dict[str, Any]:
         "current": run.is_current,
         "error": run.error,
         "started": None if run.started_ns is None else run.started_ns / 1e9,
-        "age_s": _number(run.age_s),
+        "age_s": _json_value(run.age_s),
         "experiment_name": run.experiment_name,
         "loop_stage": run.loop_stage,
         "epoch": run.epoch,
         "iter": run.iter,
         "max_epochs": run.max_epochs,
         "max_iters": run.max_iters,
-        "rate": _number(run.rate),
-        "eta_s": _number(run.eta_s),
+        "rate": _json_value(run.rate),
+        "eta_s": _json_value(run.eta_s),
         "scalars": {
-            key: {"value": _number(scalar.value), "count": _number(scalar.count), "updates": scalar.updates}
+            key: {"value": _json_value(scalar.value), "count": _json_value(scalar.count), "updates": scalar.updates}
             for key, scalar in run.scalars.items()
         },
-        "infos": {key: _number(info) for key, info in run.infos.items() if _is_simple(info)},
+        "infos": {key: _json_value(info) for key, info in run.infos.items() if _is_simple(info)},
         "unshared": run.unshared,
     }
 
@@ -304,6 +301,6 @@ def _is_simple(info: object) -> bool:
     return info is None or isinstance(info, int | float) or (isinstance(info, str) and len(info) <= _LONGEST_TEXT)
 
 
-def _number(value: Any) -> Any:
-    """Return a value as JSON can say it: it has no NaN and no infinity."""
+def _json_value(value: Any) -> Any:
+    # JSON has no NaN and no infinity.
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

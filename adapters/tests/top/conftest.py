@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runtimeinfo.board import BoardScalar, BoardSnapshot
-from runtimeinfo_adapters.top import Moment
+from runtimeinfo_adapters.top import Timestamp
 
 TRAINING = Path(__file__).with_name("training.py")
 BEGIN_NS = 1_700_000_000_000_000_000
@@ -23,9 +23,9 @@ def folder(board_folder: Path) -> Path:
 
 
 @pytest.fixture
-def at() -> Callable[..., Moment]:
+def at() -> Callable[..., Timestamp]:
     """A moment, so many seconds after the beginning; the clock on the wall may be wrong by some."""
-    return lambda seconds, wrong=0.0: Moment(1000.0 + seconds, BEGIN_NS + round((seconds + wrong) * 1e9))
+    return lambda seconds, wrong=0.0: Timestamp(1000.0 + seconds, BEGIN_NS + round((seconds + wrong) * 1e9))
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from runtimeinfo.board import BoardScalar
 from runtimeinfo_adapters.top import Run
-from runtimeinfo_adapters.top._draw import ASCII, UNICODE, Canvas, Glyphs, picture, sparkline
+from runtimeinfo_adapters.top._draw import ASCII, UNICODE, Glyphs, LineLayout, draw_runs, sparkline
 
-COURSES = {"train/lr": (0.1, 0.01), "train/loss": (4.0, 2.0, 1.0), "val/acc": (0.25, 0.75)}
+CURVES = {"train/lr": (0.1, 0.01), "train/loss": (4.0, 2.0, 1.0), "val/acc": (0.25, 0.75)}
 
 
-def make(number: int = 1, courses: dict[str, tuple[float, ...]] = COURSES, **other: Any) -> Run:
+def make(number: int = 1, curves: dict[str, tuple[float, ...]] = CURVES, **other: Any) -> Run:
     about: dict[str, Any] = {
         "pid": 4710 + number,
         "state": "live",
@@ -33,15 +33,15 @@ def make(number: int = 1, courses: dict[str, tuple[float, ...]] = COURSES, **oth
         "rate": 49.83,
         "eta_s": 76.0,
         "infos": {"experiment_name": f"digits-{number}"},
-        "scalars": {key: BoardScalar(values[-1], 1.0, len(values)) for key, values in courses.items()},
-        "courses": courses,
+        "scalars": {key: BoardScalar(values[-1], 1.0, len(values)) for key, values in curves.items()},
+        "curves": curves,
     }
     return Run(Path(f"boards/{number}-0.board"), **(about | other))
 
 
 def bare(**about: Any) -> Run:
     nothing = dict.fromkeys(("loop_stage", "epoch", "iter", "max_epochs", "max_iters", "rate", "eta_s", "age_s"))
-    return make(**({**nothing, "infos": {}, "courses": {}} | about))
+    return make(**({**nothing, "infos": {}, "curves": {}} | about))
 
 
 def drawn(
@@ -50,7 +50,7 @@ def drawn(
     """Return what is printed: each line fits, and there is nothing in it that a terminal obeys."""
     file = io.StringIO()
     console = Console(file=file, width=1000, highlight=False, emoji=False, markup=False, color_system=None)
-    for each in picture(runs, Canvas(width, glyphs), height=height, folder=folder):
+    for each in draw_runs(runs, LineLayout(width, glyphs), height=height, folder=folder):
         console.print(each, no_wrap=True, overflow="ignore", crop=False)
     lines = file.getvalue().split("\n")[:-1]
     assert max(map(cell_len, lines)) <= width
@@ -177,14 +177,14 @@ def test_where_a_table_has_no_place_the_least_important_goes_first() -> None:
 
 def test_scalars_that_have_no_place_are_counted_and_learning_rates_first() -> None:
     many = {"train/lr": (0.1,), **{f"train/loss{number}": (float(number),) for number in range(20)}}
-    lines = drawn(make(courses=many))
+    lines = drawn(make(curves=many))
     assert len(lines) == 2 + 2 + 4
     assert lines[4].split()[:2] == ["loss0", "0"]
     assert lines[-1].split() == ["loss6", "6", "▄", "…", "and", "14", "more"]
 
 
 def test_a_value_that_is_none_is_seen_to_be_so() -> None:
-    (loss,) = drawn(make(courses={"train/loss": (1.0, 2.0, math.nan)}))[4:]
+    (loss,) = drawn(make(curves={"train/loss": (1.0, 2.0, math.nan)}))[4:]
     assert loss.split() == ["loss", "nan", "▁█!"]
 
 

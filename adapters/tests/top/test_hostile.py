@@ -10,9 +10,9 @@ from rich.cells import cell_len
 
 from runtimeinfo.board import layout, make_board_folder
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.top import Moment, Run, Runs
-from runtimeinfo_adapters.top._draw import Canvas, picture
-from runtimeinfo_adapters.top._show import document, line
+from runtimeinfo_adapters.top import Run, Runs, Timestamp
+from runtimeinfo_adapters.top._draw import LineLayout, draw_runs
+from runtimeinfo_adapters.top._show import json_document, json_line
 
 MUTATED = 400
 
@@ -53,18 +53,18 @@ def test_whatever_stands_on_a_board(image: bytes) -> None:
     chance = random.Random(0)
     states: set[str] = set()
     runs = Runs()
-    now = Moment.now()
+    now = Timestamp.now()
     for _ in range(MUTATED):
         path.write_bytes(mutated(image, chance))
-        now = Moment(now.at + 10, now.wall_ns + 10**10)  # a damaged board is read now and then only
+        now = Timestamp(now.monotonic_s + 10, now.wall_ns + 10**10)  # a damaged board is read now and then only
         found = runs.look(now)
         states |= {run.state for run in found}
         check(found, now)
     assert states == {"live", "ended", "dead", "damaged"}
 
 
-def check(found: list[Run], now: Moment) -> None:
-    json.loads(line(document(found, now.wall_ns)), parse_constant=lambda name: pytest.fail(name))
+def check(found: list[Run], now: Timestamp) -> None:
+    json.loads(json_line(json_document(found, now.wall_ns)), parse_constant=lambda name: pytest.fail(name))
     for width, height in ((80, 24), (40, 4)):
-        lines = [each.plain for each in picture(found, Canvas(width), height=height, folder="boards")]
+        lines = [each.plain for each in draw_runs(found, LineLayout(width), height=height, folder="boards")]
         assert all(each.isprintable() and cell_len(each) <= width for each in lines)

@@ -20,7 +20,7 @@ from runtimeinfo import use_hub
 from runtimeinfo.board import BoardScalar
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import Run, show
-from runtimeinfo_adapters.top._show import document, line
+from runtimeinfo_adapters.top._show import json_document, json_line
 
 TOP = (
     sys.executable,
@@ -156,7 +156,7 @@ NOW_NS = 1_700_000_000_500_000_000
 
 
 def written(*runs: Run) -> dict[str, Any]:
-    text = line(document(runs, NOW_NS))
+    text = json_line(json_document(runs, NOW_NS))
     assert text.isascii()
     assert "\n" not in text
 

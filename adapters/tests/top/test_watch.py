@@ -16,8 +16,8 @@ import pytest
 from runtimeinfo import BoardError, use_hub
 from runtimeinfo.board import BoardSnapshot, layout, make_board_folder, read_board
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.top import Moment, Runs
-from runtimeinfo_adapters.top._watch import Course, HeldBoard, Pace, RunView
+from runtimeinfo_adapters.top import Runs, Timestamp
+from runtimeinfo_adapters.top._watch import IterationRate, OpenBoard, RunTracker, ScalarCurve
 
 DIES = """
 import os, signal
@@ -38,12 +38,12 @@ def shared(name: str, **infos: Any) -> Iterator[MessageHub]:
         hub.unshare()
 
 
-def later(seconds: float) -> Moment:
-    now = Moment.now()
-    return Moment(now.at + seconds, now.wall_ns + round(seconds * 1e9))
+def later(seconds: float) -> Timestamp:
+    now = Timestamp.now()
+    return Timestamp(now.monotonic_s + seconds, now.wall_ns + round(seconds * 1e9))
 
 
-def told(runs: Runs, now: Moment | None = None) -> list[tuple[str | None, str]]:
+def told(runs: Runs, now: Timestamp | None = None) -> list[tuple[str | None, str]]:
     return [(run.experiment_name, run.state) for run in runs.look(now)]
 
 
@@ -60,7 +60,7 @@ def put() -> Callable[[str, bytes], Path]:
         path = make_board_folder() / name
         path.touch(mode=0o600)
         path.write_bytes(content)
-        then = Moment.now().wall_ns - round(age_s * 1e9)
+        then = Timestamp.now().wall_ns - round(age_s * 1e9)
         os.utime(path, ns=(then, then))
         return path
 
@@ -229,16 +229,16 @@ def test_no_descriptor_is_left_open() -> None:
 TRAINS = {"loop_stage": "train", "max_iters": 100}
 
 
-def watched(at: Any, board: Any, times: range, step: float = 1.0, **about: Any) -> RunView:
-    """Return a view of a run that does an iteration a step, and is looked at after each."""
-    view = RunView(board(times.start * step, iter=0, **TRAINS), at(times.start * step), **about)
+def watched(at: Any, board: Any, times: range, step: float = 1.0, **about: Any) -> RunTracker:
+    """Return a tracker of a run that does an iteration a step, and is looked at after each."""
+    tracker = RunTracker(board(times.start * step, iter=0, **TRAINS), at(times.start * step), **about)
     for number in times[1:]:
-        view.see(board(number * step, iter=number, **TRAINS), at(number * step))
-    return view
+        tracker.update(board(number * step, iter=number, **TRAINS), at(number * step))
+    return tracker
 
 
 def test_a_run_that_has_said_nothing_yet(at: Any, board: Any) -> None:
-    run = RunView(board(), at(0.5)).run(at(0.5))
+    run = RunTracker(board(), at(0.5)).run(at(0.5))
     assert (run.state, run.is_stalled, run.experiment_name, run.loop_stage) == ("live", False, None, None)
     assert (run.epoch, run.iter, run.max_epochs, run.max_iters, run.rate, run.eta_s) == (None,) * 6
     assert run.age_s == pytest.approx(0.5)
@@ -251,24 +251,24 @@ def test_rate_and_what_is_left(at: Any, board: Any) -> None:
 
 @pytest.mark.parametrize("last", [{"max_iters": None}, {"max_iters": 5}, {"iter": None}])
 def test_what_is_left_is_not_known(at: Any, board: Any, last: dict[str, Any]) -> None:
-    view = watched(at, board, range(11))
-    view.see(board(11, **({"iter": 11} | TRAINS | last)), at(11))
-    assert view.run(at(11)).eta_s is None
+    tracker = watched(at, board, range(11))
+    tracker.update(board(11, **({"iter": 11} | TRAINS | last)), at(11))
+    assert tracker.run(at(11)).eta_s is None
 
 
 @pytest.mark.parametrize("odd", [True, 1.5, "7", math.nan, (1,), 10**400])
 def test_a_counter_that_is_none_is_not_known(at: Any, board: Any, odd: Any) -> None:
     infos = {"iter": odd, "epoch": odd, "max_iters": odd, "max_epochs": odd, "experiment_name": 5, "loop_stage": ()}
-    run = RunView(board(**infos), at(0)).run(at(0))
+    run = RunTracker(board(**infos), at(0)).run(at(0))
     assert (run.epoch, run.iter, run.max_epochs, run.max_iters) == (None,) * 4
     assert (run.experiment_name, run.loop_stage) == (None, None)
 
 
 def test_counters_without_reason(at: Any, board: Any) -> None:
-    view = RunView(board(0, iter=-(2**62), **TRAINS), at(0))
+    tracker = RunTracker(board(0, iter=-(2**62), **TRAINS), at(0))
     for second in range(1, 4):
-        view.see(board(second, iter=2**62 + second, **TRAINS), at(second))
-    run = view.run(at(4))
+        tracker.update(board(second, iter=2**62 + second, **TRAINS), at(second))
+    run = tracker.run(at(4))
     assert (run.iter, run.eta_s) == (2**62 + 3, None)
 
 
@@ -276,185 +276,185 @@ def test_counters_without_reason(at: Any, board: Any) -> None:
 
 
 def test_the_age_grows_until_the_next_write(at: Any, board: Any) -> None:
-    view = RunView(board(0), at(2))
-    assert view.run(at(5)).age_s == pytest.approx(5)
-    view.see(board(5.5), at(6))
-    assert view.run(at(7)).age_s == pytest.approx(1.5)
+    tracker = RunTracker(board(0), at(2))
+    assert tracker.run(at(5)).age_s == pytest.approx(5)
+    tracker.update(board(5.5), at(6))
+    assert tracker.run(at(7)).age_s == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize("wrong", [-3600.0, 3600.0])
 def test_a_clock_that_is_set_changes_no_age(at: Any, board: Any, wrong: float) -> None:
-    view = RunView(board(0), at(0))
-    assert view.run(at(3, wrong)).age_s == pytest.approx(3)
-    view.see(board(4 + wrong), at(4.5, wrong))
-    assert view.run(at(5, wrong)).age_s == pytest.approx(1)
-    view.see(board(6), at(6.5, wrong))  # it was written since the last look, whatever the clocks say
-    assert 0 <= view.run(at(6.5, wrong)).age_s <= 2
+    tracker = RunTracker(board(0), at(0))
+    assert tracker.run(at(3, wrong)).age_s == pytest.approx(3)
+    tracker.update(board(4 + wrong), at(4.5, wrong))
+    assert tracker.run(at(5, wrong)).age_s == pytest.approx(1)
+    tracker.update(board(6), at(6.5, wrong))  # it was written since the last look, whatever the clocks say
+    assert 0 <= tracker.run(at(6.5, wrong)).age_s <= 2
 
 
 def test_what_was_written_in_the_future_is_new_and_grows_old(at: Any, board: Any) -> None:
-    view = RunView(board(9999), at(0))
-    assert view.run(at(0)).age_s == 0
-    assert view.run(at(31)).age_s == pytest.approx(31)
+    tracker = RunTracker(board(9999), at(0))
+    assert tracker.run(at(0)).age_s == 0
+    assert tracker.run(at(31)).age_s == pytest.approx(31)
 
 
 # -- stalled
 
 
 def test_it_stalls_once_it_is_silent_for_long(at: Any, board: Any) -> None:
-    view = watched(at, board, range(11))
-    assert [view.run(at(second)).is_stalled for second in (10, 39, 41)] == [False, False, True]
-    stalled = view.run(at(41))
+    tracker = watched(at, board, range(11))
+    assert [tracker.run(at(second)).is_stalled for second in (10, 39, 41)] == [False, False, True]
+    stalled = tracker.run(at(41))
     assert (stalled.state, stalled.rate, stalled.eta_s) == ("live", None, None)
-    view.see(board(42, iter=11, **TRAINS), at(42))
-    assert not view.run(at(42)).is_stalled
+    tracker.update(board(42, iter=11, **TRAINS), at(42))
+    assert not tracker.run(at(42)).is_stalled
 
 
 def test_a_slow_run_is_given_ten_of_its_pauses(at: Any, board: Any) -> None:
-    view = watched(at, board, range(11), step=20)
-    assert [view.run(at(200 + second)).is_stalled for second in (190, 210)] == [False, True]
+    tracker = watched(at, board, range(11), step=20)
+    assert [tracker.run(at(200 + second)).is_stalled for second in (190, 210)] == [False, True]
 
 
 def test_at_the_first_look_the_pauses_are_known_from_what_was_written(at: Any, board: Any) -> None:
     slow = board(200, scalars={"train/loss": (0.5, 10)}, **TRAINS)
     fast = board(200, scalars={"train/loss": (0.5, 1000)}, **TRAINS)
-    assert not RunView(slow, at(300)).run(at(300)).is_stalled
-    assert RunView(fast, at(300)).run(at(300)).is_stalled
+    assert not RunTracker(slow, at(300)).run(at(300)).is_stalled
+    assert RunTracker(fast, at(300)).run(at(300)).is_stalled
 
 
 @pytest.mark.parametrize("stage", ["val", "test", None])
 def test_outside_of_training_it_is_given_more_time(at: Any, board: Any, stage: str | None) -> None:
-    view = RunView(board(0, loop_stage=stage), at(0))
-    assert [view.run(at(second)).is_stalled for second in (599, 601)] == [False, True]
+    tracker = RunTracker(board(0, loop_stage=stage), at(0))
+    assert [tracker.run(at(second)).is_stalled for second in (599, 601)] == [False, True]
 
 
 def test_how_long_it_takes_to_stall_can_be_said(at: Any, board: Any) -> None:
-    view = watched(at, board, range(1), stalled_after=2.0)
-    assert [view.run(at(second)).is_stalled for second in (1.9, 2.1)] == [False, True]
+    tracker = watched(at, board, range(1), stalled_after=2.0)
+    assert [tracker.run(at(second)).is_stalled for second in (1.9, 2.1)] == [False, True]
 
 
 @pytest.mark.parametrize("state", ["ended", "dead"])
 def test_what_is_over_does_not_stall(at: Any, board: Any, state: str) -> None:
-    view = watched(at, board, range(11))
-    view.see(board(10, state=state, iter=10, **TRAINS), at(11))
-    run = view.run(at(999))
+    tracker = watched(at, board, range(11))
+    tracker.update(board(10, state=state, iter=10, **TRAINS), at(11))
+    run = tracker.run(at(999))
     assert (run.state, run.is_stalled, run.rate, run.eta_s) == (state, False, None, None)
-    assert not view.wants_rate
+    assert tracker.has_rate
 
 
 # -- scalars
 
 
 def test_how_scalars_went(at: Any, board: Any) -> None:
-    view = RunView(board(0, scalars={"train/loss": (3.0, 1)}), at(0))
-    view.see(board(1, scalars={"train/loss": (2.0, 5), "val/acc": (math.nan, 1)}), at(1))
-    run = view.run(at(1))
-    assert run.courses["train/loss"] == (3.0, 2.0)
-    assert repr(run.courses["val/acc"]) == "(nan,)"
-    view.see(board(2, scalars={"val/acc": (0.5, 2)}), at(2))  # the hub has forgotten the other
-    assert view.run(at(2)).courses.keys() == {"val/acc"}
+    tracker = RunTracker(board(0, scalars={"train/loss": (3.0, 1)}), at(0))
+    tracker.update(board(1, scalars={"train/loss": (2.0, 5), "val/acc": (math.nan, 1)}), at(1))
+    run = tracker.run(at(1))
+    assert run.curves["train/loss"] == (3.0, 2.0)
+    assert repr(run.curves["val/acc"]) == "(nan,)"
+    tracker.update(board(2, scalars={"val/acc": (0.5, 2)}), at(2))  # the hub has forgotten the other
+    assert tracker.run(at(2)).curves.keys() == {"val/acc"}
 
 
 def test_what_found_no_place_is_counted(at: Any, board: Any) -> None:
-    run = RunView(board(0, unshared=frozenset({"picture"}), unshared_numbers=2), at(0)).run(at(0))
+    run = RunTracker(board(0, unshared=frozenset({"picture"}), unshared_numbers=2), at(0)).run(at(0))
     assert run.unshared == 3
 
 
 def test_it_takes_two_moves_since_the_first_one_was_not_seen_to_begin() -> None:
-    pace = Pace()
+    rate = IterationRate()
     rates = []
     for second, iter in enumerate([5, 5, 7, 7, 9]):
-        pace.see(float(second), iter)
-        rates.append(pace.rate(float(second)))
+        rate.update(float(second), iter)
+        rates.append(rate.at(float(second)))
     assert rates == [None, None, None, None, 1.0]
-    assert pace.span == 2.0
+    assert rate.timed_s == 2.0
 
 
 def test_slow_iterations_are_timed_from_move_to_move() -> None:
-    pace = Pace()
+    rate = IterationRate()
     for tick in range(4 * 60):  # four looks a second, an iteration every 20 seconds
-        pace.see(tick / 4, tick // 80)
-    assert pace.rate(239 / 4) == pytest.approx(1 / 20)
+        rate.update(tick / 4, tick // 80)
+    assert rate.at(239 / 4) == pytest.approx(1 / 20)
 
 
 def test_it_is_that_of_the_last_15_seconds() -> None:
-    pace = Pace()
+    rate = IterationRate()
     iter = 0
     for second in range(100):
         iter += 10 if second < 50 else 2
-        pace.see(float(second), iter)
-    assert pace.rate(99.0) == pytest.approx(2.0)
+        rate.update(float(second), iter)
+    assert rate.at(99.0) == pytest.approx(2.0)
 
 
 def test_an_iteration_that_hangs_makes_itself_felt() -> None:
-    pace = Pace()
+    rate = IterationRate()
     for second in range(5):
-        pace.see(float(second), second)
-    assert pace.rate(4.0) == 1.0
-    assert pace.rate(99.0) == pytest.approx(4 / 98)
+        rate.update(float(second), second)
+    assert rate.at(4.0) == 1.0
+    assert rate.at(99.0) == pytest.approx(4 / 98)
 
 
 def test_a_validation_does_not_count() -> None:
-    pace = Pace()
+    rate = IterationRate()
     for second in range(4):
-        pace.see(float(second), 10 * second)
+        rate.update(float(second), 10 * second)
     for second in range(4, 100):
-        pace.see(float(second), None)
-        assert pace.rate(float(second)) == 10.0
+        rate.update(float(second), None)
+        assert rate.at(float(second)) == 10.0
     for second in range(100, 103):
-        pace.see(float(second), 10 * (second - 96))
-        assert pace.rate(float(second)) == 10.0
+        rate.update(float(second), 10 * (second - 96))
+        assert rate.at(float(second)) == 10.0
 
 
 def test_a_counter_that_begins_anew_is_another_training() -> None:
-    pace = Pace()
+    rate = IterationRate()
     for second in range(4):
-        pace.see(float(second), 10 * second)
-    pace.see(4.0, 0)
-    assert pace.rate(4.0) is None
-    pace.see(5.0, 1)
-    pace.see(6.0, 2)
-    assert pace.rate(6.0) == 1.0
+        rate.update(float(second), 10 * second)
+    rate.update(4.0, 0)
+    assert rate.at(4.0) is None
+    rate.update(5.0, 1)
+    rate.update(6.0, 2)
+    assert rate.at(6.0) == 1.0
 
 
 def test_looks_at_the_same_moment_are_no_division_by_zero() -> None:
-    pace = Pace()
+    rate = IterationRate()
     for iter in range(4):
-        pace.see(1.0, iter)
-    assert pace.rate(1.0) is None
+        rate.update(1.0, iter)
+    assert rate.at(1.0) is None
 
 
 def test_a_value_that_is_published_twice_counts_twice() -> None:
-    course = Course()
+    curve = ScalarCurve()
     for updates in (1, 2, 2, 3):
-        course.see(0.5, updates)
-    assert course.values == (0.5, 0.5, 0.5)
+        curve.update(0.5, updates)
+    assert curve.values == (0.5, 0.5, 0.5)
 
 
 def test_a_hub_that_does_not_count_shows_another_value() -> None:
-    course = Course()
+    curve = ScalarCurve()
     for value in (0.5, math.nan, math.nan, 0.25):
-        course.see(value, 0)
-    assert repr(course.values) == "(0.5, nan, 0.25)"
+        curve.update(value, 0)
+    assert repr(curve.values) == "(0.5, nan, 0.25)"
 
 
 def test_a_long_time_is_kept_in_little_memory_from_its_beginning_to_its_end() -> None:
-    course = Course()
+    curve = ScalarCurve()
     longest = 0
     for updates in range(10_000):
-        course.see(float(updates), updates)
-        longest = max(longest, len(course.values))
+        curve.update(float(updates), updates)
+        longest = max(longest, len(curve.values))
     assert longest <= 128
-    assert course.values[0] < 200
-    assert course.values[-1] > 9_800
-    assert list(course.values) == sorted(course.values)
+    assert curve.values[0] < 200
+    assert curve.values[-1] > 9_800
+    assert list(curve.values) == sorted(curve.values)
 
 
 def test_the_largest_numbers_do_not_overflow() -> None:
-    course = Course()
+    curve = ScalarCurve()
     for updates in range(1_000):
-        course.see(1.7e308, updates)
-    assert course.values[0] == pytest.approx(1.7e308)
+        curve.update(1.7e308, updates)
+    assert curve.values[0] == pytest.approx(1.7e308)
 
 
 @pytest.fixture
@@ -470,18 +470,18 @@ def board_file() -> Path:
 
 
 def test_what_it_says_last_is_read_after_it_is_gone(board_file: Path) -> None:
-    held = HeldBoard(board_file)
+    held = OpenBoard(board_file)
     board_file.unlink()
-    assert held.last_words().infos == {"epoch": 3}
+    assert held.read_final().infos == {"epoch": 3}
     held.close()
 
 
 def test_what_has_become_of_it_may_be_damage(board_file: Path) -> None:
-    held = HeldBoard(board_file)
+    held = OpenBoard(board_file)
     with board_file.open("r+b") as file:
         file.truncate(100)
     with pytest.raises(BoardError, match="has 100 bytes"):
-        held.last_words()
+        held.read_final()
     held.close()
 
 
@@ -492,7 +492,7 @@ def test_neither_a_link_nor_a_pipe_nor_a_folder_is_opened(board_file: Path) -> N
     folder.mkdir()
     for path in (link, board_file.with_name("5-0.board")):
         with pytest.raises(BoardError, match="cannot be opened"):
-            HeldBoard(path)
+            OpenBoard(path)
     for path in (pipe, folder):
         with pytest.raises(BoardError, match="is not a plain file"):
-            HeldBoard(path).last_words()
+            OpenBoard(path).read_final()
