@@ -312,7 +312,7 @@ def test_an_evaluation_in_a_callback_is_a_validation(event: str, inside: str) ->
 @pytest.mark.parametrize("alone", ["test", "val"])
 def test_an_evaluation_on_its_own_is_what_was_said(alone: Any) -> None:
     recorder, model = Recorder(), build()
-    callback = attach(model, alone=alone, hooks=[recorder])
+    callback = attach(model, standalone_stage=alone, hooks=[recorder])
     assert evaluate(model) == 17.5
     assert recorder.events[:3] == ["before_run", f"before_{alone}", f"before_{alone}_epoch"]
     assert recorder.events[-2:] == [f"after_{alone}", "after_run"]
@@ -488,10 +488,10 @@ def test_a_model_can_be_saved_all_the_same(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_attached_is_named() -> None:
-    with pytest.raises(RunnerError, match=r"model must be a model of Keras, but is .*str"):
+    with pytest.raises(RunnerError, match=r"attach\(\) takes a model of Keras, but got .*str"):
         attach("model")
-    with pytest.raises(RunnerError, match="alone must be 'val' or 'test', but is 'train'"):
-        attach(build(), alone="train")  # type: ignore[arg-type]
+    with pytest.raises(RunnerError, match="standalone_stage must be 'val' or 'test', but is 'train'"):
+        attach(build(), standalone_stage="train")  # type: ignore[arg-type]
     with pytest.raises(HookError):
         attach(build(), hooks=[object()])
 
