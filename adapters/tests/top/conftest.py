@@ -24,13 +24,13 @@ def folder(board_folder: Path) -> Path:
 
 @pytest.fixture
 def at() -> Callable[..., Timestamp]:
-    """A moment, so many seconds after the beginning; the clock on the wall may be wrong by some."""
+    """Return a function that makes a timestamp: seconds after the beginning, and the error of the wall clock."""
     return lambda seconds, wrong=0.0: Timestamp(1000.0 + seconds, BEGIN_NS + round((seconds + wrong) * 1e9))
 
 
 @pytest.fixture
 def board() -> Callable[..., BoardSnapshot]:
-    """What a board says that was written so many seconds after the beginning."""
+    """Return a function that makes a snapshot of a board, from when it was written in seconds after the beginning."""
 
     def make(written: float = 0.0, *, scalars: dict[str, tuple[float, int]] | None = None, **other: Any) -> Any:
         about = {"state": "live", "is_whole": True, "is_current": True, "is_elsewhere": False, "created_ns": BEGIN_NS}
@@ -48,7 +48,7 @@ def board() -> Callable[..., BoardSnapshot]:
 
 
 def until(found: Callable[[], Any], *, seconds: float = 60.0, what: object = "") -> Any:
-    """Return what is found, once it is something."""
+    """Wait for a true result of the function, and return it."""
     deadline = time.monotonic() + seconds
     while not (result := found()):
         assert time.monotonic() < deadline, what() if callable(what) else what

@@ -1,5 +1,3 @@
-"""x"""
-
 from __future__ import annotations
 
 import io
@@ -47,7 +45,7 @@ def bare(**about: Any) -> Run:
 def drawn(
     *runs: Run, width: int = 80, height: int | None = None, glyphs: Glyphs = UNICODE, folder: str = "boards"
 ) -> list[str]:
-    """Return what is printed: each line fits, and there is nothing in it that a terminal obeys."""
+    """Return the printed lines, after checking that each fits and contains nothing that a terminal obeys."""
     file = io.StringIO()
     console = Console(file=file, width=1000, highlight=False, emoji=False, markup=False, color_system=None)
     for each in draw_runs(runs, LineLayout(width, glyphs), height=height, folder=folder):
@@ -59,7 +57,7 @@ def drawn(
     return lines
 
 
-def test_a_run_at_80_columns() -> None:
+def test_run_at_80_columns() -> None:
     assert drawn(make())[2:] == [
         "● digits-1                                            pid 4711  train  0.2 s ago",
         "  epoch 2/10 ━━┄┄┄┄┄┄┄┄┄  iter 1200/5000 ━━┄┄┄┄┄┄┄┄┄   24%  49.8 it/s  ETA 1:16",
@@ -68,14 +66,14 @@ def test_a_run_at_80_columns() -> None:
     ]
 
 
-def test_where_there_is_nothing_but_ascii() -> None:
+def test_run_in_ascii() -> None:
     lines = drawn(make(infos={"experiment_name": "résumé"}), glyphs=ASCII)
     assert all(line.isascii() for line in lines)
     assert lines[2].startswith(r"* r\xe9sum\xe9 ")
     assert "##........." in lines[3]
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_facts_are_left_out() -> None:
     assert drawn(bare())[2:] == [f"● pid 4711{'0.0 s ago':>70}"]
     (progress,) = drawn(bare(iter=7, rate=2.0))[3:]
     assert progress.split() == ["iter", "7", "2.0", "it/s"]
@@ -94,7 +92,7 @@ def test_what_is_not_known_is_left_out() -> None:
         ({"state": "damaged", "error": "1-0.board is damaged: it ends"}, "damaged"),
     ],
 )
-def test_what_is_wrong_with_a_run_stands_at_the_end_of_its_line(about: dict[str, Any], said: str) -> None:
+def test_fault_of_a_run_is_at_the_end_of_its_line(about: dict[str, Any], said: str) -> None:
     for width in (80, 50):
         lines = drawn(make(**about), width=width)
         assert lines[2].endswith(f"  {said}")
@@ -104,11 +102,11 @@ def test_what_is_wrong_with_a_run_stands_at_the_end_of_its_line(about: dict[str,
     assert mark in drawn(make(**about), make(2), height=5)[3]
 
 
-def test_a_run_in_another_container() -> None:
+def test_run_in_another_container() -> None:
     assert "pid 4711 · in another container  train" in drawn(make(is_elsewhere=True))[2]
 
 
-def test_nobody_runs() -> None:
+def test_drawing_without_a_run() -> None:
     lines = drawn(folder="/dev/shm/\x1b[2J")
     assert "no runs" in lines[0]
     assert r"No run of this user is seen in /dev/shm/\x1b[2J." in lines[2]
@@ -117,7 +115,7 @@ def test_nobody_runs() -> None:
 @pytest.mark.parametrize("width", [1, 5, 20, 40, 60, 80, 120, 200, 400])
 @pytest.mark.parametrize("height", [None, 1, 3, 10, 24, 60])
 @pytest.mark.parametrize("glyphs", [UNICODE, ASCII])
-def test_it_fits_whatever_the_size_and_the_values_are(width: int, height: int | None, glyphs: Glyphs) -> None:
+def test_drawing_fits_any_size_with_any_values(width: int, height: int | None, glyphs: Glyphs) -> None:
     evil = "[red]\x1b[2J\x1b]0;title\x07\r\n\u202e\ud800数字" * 50
     numbers = (math.nan, math.inf, -math.inf, 1.7e308, -1e-300, 0.0)
     hostile = make(
@@ -140,7 +138,7 @@ def test_it_fits_whatever_the_size_and_the_values_are(width: int, height: int | 
 # -- many runs
 
 
-def test_blocks_lose_lines_then_become_lines_and_at_last_are_counted() -> None:
+def test_many_blocks_lose_lines_then_become_a_table_and_at_last_are_counted() -> None:
     many = [make(number, {f"train/loss{at}": (1.0,) for at in range(12)}) for number in range(1, 9)]
     assert len(drawn(*many, height=100)) == 2 + 8 * 6 + 7
     fewer = drawn(*many, height=50)
@@ -157,7 +155,7 @@ def test_blocks_lose_lines_then_become_lines_and_at_last_are_counted() -> None:
     assert cut[-1] == "  … and 2 more"
 
 
-def test_a_table_at_80_columns() -> None:
+def test_table_at_80_columns() -> None:
     runs = [make(1), make(2, state="dead", rate=None, eta_s=None), bare(number=3, state="damaged", error="odd")]
     assert drawn(*runs, height=6)[2:] == [
         "  run       state    stage  epoch       iter  done       rate   ETA  loss",
@@ -167,7 +165,7 @@ def test_a_table_at_80_columns() -> None:
     ]
 
 
-def test_where_a_table_has_no_place_the_least_important_goes_first() -> None:
+def test_narrow_table_leaves_out_the_least_important_columns() -> None:
     titles = [drawn(make(), make(2), width=width, height=5)[2].split() for width in (100, 60, 40, 20)]
     assert titles[0] == ["run", "state", "stage", "epoch", "iter", "done", "rate", "ETA", "loss", "updated"]
     assert titles[1] == ["run", "state", "stage", "epoch", "iter", "done", "ETA", "loss"]
@@ -175,7 +173,7 @@ def test_where_a_table_has_no_place_the_least_important_goes_first() -> None:
     assert titles[3] == ["run", "state"]
 
 
-def test_scalars_that_have_no_place_are_counted_and_learning_rates_first() -> None:
+def test_scalars_that_do_not_fit_are_counted_and_learning_rates_first() -> None:
     many = {"train/lr": (0.1,), **{f"train/loss{number}": (float(number),) for number in range(20)}}
     lines = drawn(make(curves=many))
     assert len(lines) == 2 + 2 + 4
@@ -183,7 +181,7 @@ def test_scalars_that_have_no_place_are_counted_and_learning_rates_first() -> No
     assert lines[-1].split() == ["loss6", "6", "▄", "…", "and", "14", "more"]
 
 
-def test_a_value_that_is_none_is_seen_to_be_so() -> None:
+def test_nan_is_shown_as_such() -> None:
     (loss,) = drawn(make(curves={"train/loss": (1.0, 2.0, math.nan)}))[4:]
     assert loss.split() == ["loss", "nan", "▁█!"]
 
@@ -202,18 +200,18 @@ def test_a_value_that_is_none_is_seen_to_be_so() -> None:
         ([1.0] * 99 + [math.nan], "▄▄▄▄▄▄▄▄▄!"),
     ],
 )
-def test_a_curve(values: list[float], shown: str) -> None:
+def test_sparkline_of_values(values: list[float], shown: str) -> None:
     assert sparkline(values, width=10) == shown
 
 
-def test_a_terminal_without_blocks() -> None:
+def test_sparkline_in_ascii() -> None:
     assert sparkline([0.0, 6.0, math.nan], 10, ASCII) == "_#!"
     assert sparkline([1.0], width=0) == ""
 
 
 @settings(deadline=None, derandomize=True, database=None)
 @given(st.lists(st.floats()), st.integers(0, 30))
-def test_whatever_the_values_are_it_fits(values: list[float], width: int) -> None:
+def test_sparkline_of_any_values_fits(values: list[float], width: int) -> None:
     shown = sparkline(values, width)
     assert len(shown) == min(len(values), width)
     assert set(shown) <= set(UNICODE.levels + UNICODE.broken)

@@ -1,5 +1,3 @@
-"""x"""
-
 from __future__ import annotations
 
 import pytest
@@ -28,17 +26,17 @@ from runtimeinfo_adapters.top._format import (
         ("x" * 5000, "x" * 200),
     ],
 )
-def test_a_text_of_somebody_else(given: str, shown: str) -> None:
+def test_printable_escapes_what_a_terminal_obeys(given: str, shown: str) -> None:
     assert printable(given) == shown
 
 
-def test_where_there_is_nothing_but_ascii() -> None:
+def test_printable_in_ascii() -> None:
     assert printable("résumé 数", is_ascii=True) == r"r\xe9sum\xe9 \u6570"
 
 
 @settings(deadline=None, derandomize=True, database=None)
 @given(st.text(st.characters()), st.booleans())
-def test_whatever_it_is_a_terminal_obeys_nothing_in_it(text: str, is_ascii: bool) -> None:
+def test_printable_text_contains_nothing_that_a_terminal_obeys(text: str, is_ascii: bool) -> None:
     shown = printable(text, is_ascii=is_ascii)
     assert shown.isprintable()
     shown.encode("ascii" if is_ascii else "utf-8")
@@ -46,7 +44,7 @@ def test_whatever_it_is_a_terminal_obeys_nothing_in_it(text: str, is_ascii: bool
 
 @settings(deadline=None, derandomize=True, database=None)
 @given(st.floats(), st.integers(-(2**63), 2**63))
-def test_whatever_the_number_is_it_is_short(number: float, whole: int) -> None:
+def test_any_number_is_short(number: float, whole: int) -> None:
     shown = [format_value(number), format_rate(abs(number) or 1.0), format_duration(number), format_count(whole)]
     assert max(map(len, shown)) <= 18
     assert all(each.isascii() for each in shown)
@@ -62,11 +60,11 @@ def test_whatever_the_number_is_it_is_short(number: float, whole: int) -> None:
         ([], set()),
     ],
 )
-def test_what_is_a_learning_rate(keys: list[str], rates: set[str]) -> None:
+def test_keys_of_learning_rates(keys: list[str], rates: set[str]) -> None:
     assert learning_rates(keys) == rates
 
 
-def test_the_order_is_that_of_the_stages_losses_first_and_then_that_of_the_run() -> None:
+def test_scalars_are_ordered_by_stage_then_losses_then_first_update() -> None:
     keys = ["b", "a", "test/acc", "val/z", "val/loss", "train/z", "train/a", "train/aux_loss", "train/lr"]
     shown = ["train/lr", "train/aux_loss", "train/z", "train/a", "val/loss", "val/z", "test/acc", "b", "a"]
     assert shown_scalars(keys) == shown

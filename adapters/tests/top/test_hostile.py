@@ -1,4 +1,4 @@
-"""Boards with anything in them: whatever is shown of them is fit for a terminal, and is JSON."""
+"""Boards with arbitrary content: what is shown of them is safe for a terminal, and is JSON."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def mutated(image: bytes, chance: random.Random) -> bytes:
     return bytes(content)
 
 
-def test_whatever_stands_on_a_board(image: bytes) -> None:
+def test_arbitrary_boards_are_safe_to_show(image: bytes) -> None:
     path = make_board_folder() / "1-0.board"
     path.touch(mode=0o600)
     chance = random.Random(0)
@@ -56,7 +56,7 @@ def test_whatever_stands_on_a_board(image: bytes) -> None:
     now = Timestamp.now()
     for _ in range(MUTATED):
         path.write_bytes(mutated(image, chance))
-        now = Timestamp(now.monotonic_s + 10, now.wall_ns + 10**10)  # a damaged board is read now and then only
+        now = Timestamp(now.monotonic_s + 10, now.wall_ns + 10**10)  # a damaged board is read only now and then
         found = runs.look(now)
         states |= {run.state for run in found}
         check(found, now)

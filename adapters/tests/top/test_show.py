@@ -1,4 +1,4 @@
-"""x"""
+"""The command beside real runs, without a terminal, and its JSON."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def shown(**options: Any) -> str:
     return out.getvalue()
 
 
-def test_a_real_training_is_seen_by_scripts_and_by_people(
+def test_real_training_is_shown_as_json_and_as_text(
     training: subprocess.Popen[bytes], wait_until: Callable[..., Any]
 ) -> None:
     def trains() -> dict[str, Any] | None:
@@ -87,7 +87,7 @@ def test_a_real_training_is_seen_by_scripts_and_by_people(
     assert "\x1b" not in done.stdout
 
 
-def test_without_once_there_is_a_document_in_a_line_each_interval() -> None:
+def test_json_without_once_is_a_line_each_interval() -> None:
     hub = MessageHub("lines")
     iters: list[int] = []
     with use_hub(hub), streaming() as process:
@@ -102,32 +102,32 @@ def test_without_once_there_is_a_document_in_a_line_each_interval() -> None:
 
 
 def test_output_without_a_run() -> None:
-    assert "No run of this user is seen" in shown()  # an output that is no terminal
+    assert "No run of this user is seen" in shown()  # an output that is not a terminal
     assert "No run of this user is seen" in shown(once=True)
     assert json.loads(shown(once=True, as_json=True))["runs"] == []
 
 
-def test_where_only_others_run_it_does_not_say_that_nobody_does() -> None:
+def test_output_names_the_process_that_does_not_run() -> None:
     with use_hub(MessageHub("ours", runtime_info={"experiment_name": "ours"})):
         said = shown(pid=os.getppid())
     assert f"No run of process {os.getppid()} is seen" in said
     assert "Without --pid" in said
 
 
-def test_without_its_extra_it_says_which_one_it_needs() -> None:
+def test_import_without_rich_names_the_extra() -> None:
     code = "import sys; sys.modules['rich'] = None; import runtimeinfo_adapters.top"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "runtimeinfo_adapters.top needs rich: pip install 'runtimeinfo[top]'" in done.stderr
 
 
-def test_runs_of_one_process_alone() -> None:
+def test_output_of_one_process() -> None:
     with use_hub(MessageHub("ours", runtime_info={"experiment_name": "ours"})):
         assert "ours" in shown(pid=os.getpid())
         assert "ours" not in shown(pid=os.getppid())
 
 
-def test_an_output_that_knows_nothing_but_ascii() -> None:
+def test_output_in_ascii() -> None:
     with use_hub(MessageHub("ascii", runtime_info={"experiment_name": "résumé", "iter": 1, "max_iters": 2})):
         done = top("--once", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
@@ -136,7 +136,7 @@ def test_an_output_that_knows_nothing_but_ascii() -> None:
 
 
 @pytest.mark.parametrize("variables", [{"FORCE_COLOR": "1"}, {"FORCE_COLOR": "1", "NO_COLOR": "1"}])
-def test_colours_where_they_are_asked_for(variables: dict[str, str]) -> None:
+def test_output_has_colours_on_request(variables: dict[str, str]) -> None:
     with use_hub(MessageHub("colours", runtime_info={"experiment_name": "colours"})):
         done = top(**variables)
     assert done.returncode == 0
@@ -144,7 +144,7 @@ def test_colours_where_they_are_asked_for(variables: dict[str, str]) -> None:
     assert "\x1b[?1049h" not in done.stdout  # no screen of its own
 
 
-def test_whoever_reads_may_stop_reading() -> None:
+def test_reader_can_stop_reading() -> None:
     with streaming() as process:
         assert process.stdout.readline()
         process.stdout.close()
@@ -161,7 +161,7 @@ def written(*runs: Run) -> dict[str, Any]:
     assert "\n" not in text
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     read: dict[str, Any] = json.loads(text, parse_constant=refuse)
     return read
@@ -171,7 +171,7 @@ def test_json_without_a_run(folder: Path) -> None:
     assert written() == {"version": 1, "time": 1_700_000_000.5, "folder": str(folder), "runs": []}
 
 
-def test_each_member_of_a_run() -> None:
+def test_json_has_each_member_of_a_run() -> None:
     run = Run(
         Path("boards/7-0.board"),
         7,
@@ -216,13 +216,13 @@ def test_each_member_of_a_run() -> None:
     ]
 
 
-def test_a_damaged_board_has_the_same_members() -> None:
+def test_json_of_a_damaged_board_has_the_same_members() -> None:
     good, bad = written(Run(Path("a"), 1, "live"), Run(Path("b"), 2, "damaged", error="it is short"))["runs"]
     assert good.keys() == bad.keys()
     assert (bad["error"], bad["iter"], bad["scalars"], bad["started"]) == ("it is short", None, {}, None)
 
 
-def test_what_json_has_no_number_for_is_text_that_float_reads() -> None:
+def test_json_has_nan_and_infinity_as_text_that_float_reads() -> None:
     numbers = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
     scalars = {key: BoardScalar(value, value, 1) for key, value in numbers.items()}
     (run,) = written(Run(Path("a"), 1, "live", scalars=scalars, infos=numbers, rate=math.inf, eta_s=math.nan))["runs"]
@@ -232,7 +232,7 @@ def test_what_json_has_no_number_for_is_text_that_float_reads() -> None:
     assert (run["rate"], run["eta_s"]) == ("inf", "nan")
 
 
-def test_somebody_elses_text_is_text() -> None:
+def test_json_keeps_texts_of_other_programs() -> None:
     evil = "\x1b[2J[red]\ud800\n"
     (run,) = written(Run(Path("a"), 1, "live", infos={"experiment_name": evil}, loop_stage=evil))["runs"]
     assert run["experiment_name"] == run["loop_stage"] == evil

@@ -1,4 +1,4 @@
-"""The command in a real terminal, which tmux is."""
+"""The command in a real terminal: tmux."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TMUX = shutil.which("tmux")
 
 pytestmark = pytest.mark.skipif(TMUX is None, reason="there is no tmux")
 
-# What would be the terminal's word, and what a test run beside others has set: a size is not the window's then.
+# Variables that the terminal itself sets, and those of a test run beside others: the size must be that of the window.
 _NOT_TAKEN_ALONG = ("TMUX", "NO_COLOR", "COLUMNS", "LINES")
 
 TOP = "import sys; from runtimeinfo_conformance.command_line._cli import main; sys.exit(main())"
@@ -85,7 +85,7 @@ class Tmux:
         self._wait_until(shows_all, what=lambda: "\n".join((f"not all of {patterns} in", *self.screen)))
 
     def wait_for_the_shell(self, code: int) -> None:
-        """Wait for the end, and demand that the terminal is as it was."""
+        """Wait for the end, and check that the terminal was restored."""
         self.wait_for(f"^left with {code}$")
         # tmux moves what is on the screen when its size changes.
         lines = [line.strip() for line in self.screen if line.strip()]
@@ -106,7 +106,7 @@ def tmux(wait_until: Callable[..., Any], folder: Any) -> Iterator[Tmux]:
         tmux("kill-server")
 
 
-def test_a_training_is_watched_until_it_dies(training: subprocess.Popen[bytes], tmux: Tmux) -> None:
+def test_training_is_watched_until_it_dies(training: subprocess.Popen[bytes], tmux: Tmux) -> None:
     def place() -> tuple[int, int]:
         """Return the epoch and the iteration that are shown."""
         found = re.search(r"epoch (\d+)/100 .* iter (\d+)/3000 ", "\n".join(tmux.screen))
@@ -136,7 +136,7 @@ def test_a_training_is_watched_until_it_dies(training: subprocess.Popen[bytes], 
 
 
 @pytest.mark.parametrize(("leave", "code"), [("C-c", 0), ("C-d", 0), ("SIGTERM", 143)])
-def test_however_it_is_left_the_terminal_is_as_it_was(tmux: Tmux, leave: str, code: int) -> None:
+def test_terminal_is_restored_however_the_command_ends(tmux: Tmux, leave: str, code: int) -> None:
     tmux.run()
     tmux.wait_for("^runtimeinfo top  no runs ", "No run of this user is seen")
     tmux.type("F2")  # which sends a Q, among others
@@ -150,7 +150,7 @@ def test_however_it_is_left_the_terminal_is_as_it_was(tmux: Tmux, leave: str, co
     tmux.wait_for_the_shell(code)
 
 
-def test_a_new_size_and_a_key_are_not_kept_waiting_until_the_next_look(tmux: Tmux) -> None:
+def test_new_size_and_key_do_not_wait_for_the_next_look(tmux: Tmux) -> None:
     tmux.run("--interval", "3600")
     tmux.wait_for("^runtimeinfo top  no runs {49}q quits$")
     tmux("resize-window", "-x", "60", "-y", "20")
@@ -159,7 +159,7 @@ def test_a_new_size_and_a_key_are_not_kept_waiting_until_the_next_look(tmux: Tmu
     tmux.wait_for_the_shell(0)
 
 
-def test_a_run_that_begins_and_ends_while_somebody_looks_and_names_that_attack_the_terminal(tmux: Tmux) -> None:
+def test_run_with_hostile_names_begins_and_ends_while_it_is_watched(tmux: Tmux) -> None:
     tmux.run("--interval", "0.1")
     tmux.wait_for("^runtimeinfo top  no runs ")
     evil = "\x1b[2J\x1b]0;title\x07\x1b[?1049l[red]\r\n\u202e" + "long " * 40
@@ -177,7 +177,7 @@ def test_a_run_that_begins_and_ends_while_somebody_looks_and_names_that_attack_t
     tmux.wait_for_the_shell(0)
 
 
-def test_it_can_be_stopped_and_goes_on(tmux: Tmux) -> None:
+def test_command_can_be_stopped_and_continued(tmux: Tmux) -> None:
     tmux.run()
     tmux.wait_for("^runtimeinfo top  no runs ")
     tmux.type("C-z")

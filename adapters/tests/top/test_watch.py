@@ -1,4 +1,4 @@
-"""x"""
+"""Real boards of this process and of others, and a run over time."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def with_cell(image: bytes, cell: int, value: int) -> bytes:
     return image[:at] + value.to_bytes(layout.CELL, sys.byteorder, signed=True) + image[at + layout.CELL :]
 
 
-def test_nobody_has_ever_run(folder: Path) -> None:
+def test_runs_without_a_board_folder(folder: Path) -> None:
     assert Runs().look() == []
     assert not folder.exists()
 
 
-def test_the_latest_run_comes_first() -> None:
+def test_latest_run_comes_first() -> None:
     with shared("one"), shared("two"), use_hub(MessageHub("three")):
         found = Runs().look()
     assert [run.experiment_name for run in found] == [None, "two", "one"]
@@ -85,7 +85,7 @@ def test_the_latest_run_comes_first() -> None:
     assert {run.pid for run in found} == {os.getpid()}
 
 
-def test_what_a_run_said_last_is_known_after_it_has_taken_its_board_away() -> None:
+def test_last_content_of_a_board_is_known_after_its_run_has_removed_it() -> None:
     runs = Runs()
     with shared("one", iter=1) as hub:
         path = hub.board_path
@@ -100,7 +100,7 @@ def test_what_a_run_said_last_is_known_after_it_has_taken_its_board_away() -> No
     assert told(runs, later(9)) == []
 
 
-def test_a_run_that_follows_in_the_same_place_is_another_one() -> None:
+def test_run_with_the_same_board_name_is_another_one() -> None:
     runs = Runs()
     with shared("one") as hub:
         first = hub.board_path
@@ -110,7 +110,7 @@ def test_a_run_that_follows_in_the_same_place_is_another_one() -> None:
         assert told(runs) == [("two", "live"), ("one", "ended")]
 
 
-def test_a_run_whose_process_was_killed_is_dead_and_stays_so_until_the_next_run_clears_it_away() -> None:
+def test_run_of_a_killed_process_is_dead_until_the_next_run_removes_its_board() -> None:
     subprocess.run([sys.executable, "-c", DIES], check=False)
     runs = Runs()
     assert told(runs) == told(runs, later(100)) == [("dies", "dead")]
@@ -119,13 +119,13 @@ def test_a_run_whose_process_was_killed_is_dead_and_stays_so_until_the_next_run_
     assert told(runs, later(110)) == [("next", "ended")]
 
 
-def test_runs_of_one_process_alone() -> None:
+def test_runs_of_one_process() -> None:
     with shared("ours"):
         assert told(Runs(pid=os.getpid())) == [("ours", "live")]
         assert told(Runs(pid=os.getppid())) == []
 
 
-def test_a_run_in_another_container(image: bytes, put: Any) -> None:
+def test_run_in_another_container_is_live(image: bytes, put: Any) -> None:
     put("1-0.board", with_cell(image, layout.PID_NAMESPACE, 4711))
     (run,) = Runs().look()
     assert (run.is_elsewhere, run.state) == (True, "live")
@@ -151,7 +151,7 @@ def test_a_run_in_another_container(image: bytes, put: Any) -> None:
         ),
     ],
 )
-def test_a_damaged_board_is_told_of(image: bytes, put: Any, content: Any, message: str) -> None:
+def test_damaged_board_is_listed_with_its_fault(image: bytes, put: Any, content: Any, message: str) -> None:
     put("1-0.board", content(image))
     with shared("one"):
         run, damaged = Runs().look()
@@ -160,7 +160,7 @@ def test_a_damaged_board_is_told_of(image: bytes, put: Any, content: Any, messag
     assert damaged.error.startswith(message)
 
 
-def test_a_link_and_a_pipe_are_damaged_boards(put: Any, image: bytes) -> None:
+def test_link_and_pipe_are_damaged_boards(put: Any, image: bytes) -> None:
     target = put("somewhere", image)
     folder = make_board_folder()
     (folder / "1-0.board").symlink_to(target)
@@ -170,27 +170,27 @@ def test_a_link_and_a_pipe_are_damaged_boards(put: Any, image: bytes) -> None:
     assert [run.state for run in Runs().look()] == ["damaged", "damaged"]
 
 
-def test_a_board_that_is_being_made_is_not_called_damaged(put: Any) -> None:
+def test_board_that_is_being_made_is_not_damaged(put: Any) -> None:
     put("1-0.board", b"", age_s=0)
     runs = Runs()
     assert runs.look() == []
     assert [run.state for run in runs.look(later(3))] == ["damaged"]
 
 
-def test_a_board_that_is_damaged_while_it_is_watched_and_is_right_again(put: Any, image: bytes) -> None:
+def test_board_that_is_damaged_while_it_is_watched_and_restored(put: Any, image: bytes) -> None:
     runs = Runs()
     put("1-0.board", image)
     assert told(runs) == [("image", "live")]
     put("1-0.board", image[:-1])
     assert told(runs) == [(None, "damaged")]
     put("1-0.board", image)
-    assert told(runs) == [(None, "damaged")]  # it is read now and then only
+    assert told(runs) == [(None, "damaged")]  # it is read only now and then
     assert told(runs, later(6)) == [("image", "live")]
     (make_board_folder() / "1-0.board").unlink()
     assert told(runs, later(7)) == [("image", "ended")]
 
 
-def test_a_writer_that_was_stopped_amid_a_write_is_waited_for_only_now_and_then(
+def test_board_with_an_unfinished_write_is_read_only_now_and_then(
     put: Any, image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[Path] = []
@@ -209,7 +209,7 @@ def test_a_writer_that_was_stopped_amid_a_write_is_waited_for_only_now_and_then(
     assert len(reads) == 2
 
 
-def test_a_folder_that_is_open_to_others_is_not_read(folder: Path) -> None:
+def test_folder_that_is_open_to_others_is_not_read(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
     with pytest.raises(BoardError, match="is open to others"):
@@ -230,41 +230,43 @@ TRAINS = {"loop_stage": "train", "max_iters": 100}
 
 
 def watched(at: Any, board: Any, times: range, step: float = 1.0, **about: Any) -> RunTracker:
-    """Return a tracker of a run that does an iteration a step, and is looked at after each."""
+    """Return a tracker of a run that is looked at after each of its iterations."""
     tracker = RunTracker(board(times.start * step, iter=0, **TRAINS), at(times.start * step), **about)
     for number in times[1:]:
         tracker.update(board(number * step, iter=number, **TRAINS), at(number * step))
     return tracker
 
 
-def test_a_run_that_has_said_nothing_yet(at: Any, board: Any) -> None:
+def test_run_without_infos(at: Any, board: Any) -> None:
     run = RunTracker(board(), at(0.5)).run(at(0.5))
     assert (run.state, run.is_stalled, run.experiment_name, run.loop_stage) == ("live", False, None, None)
     assert (run.epoch, run.iter, run.max_epochs, run.max_iters, run.rate, run.eta_s) == (None,) * 6
     assert run.age_s == pytest.approx(0.5)
 
 
-def test_rate_and_what_is_left(at: Any, board: Any) -> None:
+def test_rate_and_eta(at: Any, board: Any) -> None:
     run = watched(at, board, range(11)).run(at(10))
     assert (run.iter, run.rate, run.eta_s) == (10, 1.0, 90.0)
+    assert watched(at, board, range(11)).has_rate
+    assert not watched(at, board, range(2)).has_rate
 
 
 @pytest.mark.parametrize("last", [{"max_iters": None}, {"max_iters": 5}, {"iter": None}])
-def test_what_is_left_is_not_known(at: Any, board: Any, last: dict[str, Any]) -> None:
+def test_eta_is_not_known(at: Any, board: Any, last: dict[str, Any]) -> None:
     tracker = watched(at, board, range(11))
     tracker.update(board(11, **({"iter": 11} | TRAINS | last)), at(11))
     assert tracker.run(at(11)).eta_s is None
 
 
 @pytest.mark.parametrize("odd", [True, 1.5, "7", math.nan, (1,), 10**400])
-def test_a_counter_that_is_none_is_not_known(at: Any, board: Any, odd: Any) -> None:
+def test_counter_that_is_not_an_int_is_not_known(at: Any, board: Any, odd: Any) -> None:
     infos = {"iter": odd, "epoch": odd, "max_iters": odd, "max_epochs": odd, "experiment_name": 5, "loop_stage": ()}
     run = RunTracker(board(**infos), at(0)).run(at(0))
     assert (run.epoch, run.iter, run.max_epochs, run.max_iters) == (None,) * 4
     assert (run.experiment_name, run.loop_stage) == (None, None)
 
 
-def test_counters_without_reason(at: Any, board: Any) -> None:
+def test_counters_out_of_range(at: Any, board: Any) -> None:
     tracker = RunTracker(board(0, iter=-(2**62), **TRAINS), at(0))
     for second in range(1, 4):
         tracker.update(board(second, iter=2**62 + second, **TRAINS), at(second))
@@ -275,7 +277,7 @@ def test_counters_without_reason(at: Any, board: Any) -> None:
 # -- the age
 
 
-def test_the_age_grows_until_the_next_write(at: Any, board: Any) -> None:
+def test_age_grows_until_the_next_write(at: Any, board: Any) -> None:
     tracker = RunTracker(board(0), at(2))
     assert tracker.run(at(5)).age_s == pytest.approx(5)
     tracker.update(board(5.5), at(6))
@@ -283,7 +285,7 @@ def test_the_age_grows_until_the_next_write(at: Any, board: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", [-3600.0, 3600.0])
-def test_a_clock_that_is_set_changes_no_age(at: Any, board: Any, wrong: float) -> None:
+def test_clock_that_is_set_changes_no_age(at: Any, board: Any, wrong: float) -> None:
     tracker = RunTracker(board(0), at(0))
     assert tracker.run(at(3, wrong)).age_s == pytest.approx(3)
     tracker.update(board(4 + wrong), at(4.5, wrong))
@@ -292,7 +294,7 @@ def test_a_clock_that_is_set_changes_no_age(at: Any, board: Any, wrong: float) -
     assert 0 <= tracker.run(at(6.5, wrong)).age_s <= 2
 
 
-def test_what_was_written_in_the_future_is_new_and_grows_old(at: Any, board: Any) -> None:
+def test_write_in_the_future_is_new_and_ages(at: Any, board: Any) -> None:
     tracker = RunTracker(board(9999), at(0))
     assert tracker.run(at(0)).age_s == 0
     assert tracker.run(at(31)).age_s == pytest.approx(31)
@@ -301,7 +303,7 @@ def test_what_was_written_in_the_future_is_new_and_grows_old(at: Any, board: Any
 # -- stalled
 
 
-def test_it_stalls_once_it_is_silent_for_long(at: Any, board: Any) -> None:
+def test_run_stalls_after_a_long_silence(at: Any, board: Any) -> None:
     tracker = watched(at, board, range(11))
     assert [tracker.run(at(second)).is_stalled for second in (10, 39, 41)] == [False, False, True]
     stalled = tracker.run(at(41))
@@ -310,12 +312,12 @@ def test_it_stalls_once_it_is_silent_for_long(at: Any, board: Any) -> None:
     assert not tracker.run(at(42)).is_stalled
 
 
-def test_a_slow_run_is_given_ten_of_its_pauses(at: Any, board: Any) -> None:
+def test_slow_run_stalls_after_ten_of_its_pauses(at: Any, board: Any) -> None:
     tracker = watched(at, board, range(11), step=20)
     assert [tracker.run(at(200 + second)).is_stalled for second in (190, 210)] == [False, True]
 
 
-def test_at_the_first_look_the_pauses_are_known_from_what_was_written(at: Any, board: Any) -> None:
+def test_pauses_at_the_first_look_follow_from_the_updates(at: Any, board: Any) -> None:
     slow = board(200, scalars={"train/loss": (0.5, 10)}, **TRAINS)
     fast = board(200, scalars={"train/loss": (0.5, 1000)}, **TRAINS)
     assert not RunTracker(slow, at(300)).run(at(300)).is_stalled
@@ -323,18 +325,18 @@ def test_at_the_first_look_the_pauses_are_known_from_what_was_written(at: Any, b
 
 
 @pytest.mark.parametrize("stage", ["val", "test", None])
-def test_outside_of_training_it_is_given_more_time(at: Any, board: Any, stage: str | None) -> None:
+def test_run_outside_of_training_stalls_later(at: Any, board: Any, stage: str | None) -> None:
     tracker = RunTracker(board(0, loop_stage=stage), at(0))
     assert [tracker.run(at(second)).is_stalled for second in (599, 601)] == [False, True]
 
 
-def test_how_long_it_takes_to_stall_can_be_said(at: Any, board: Any) -> None:
+def test_stalled_after_is_obeyed(at: Any, board: Any) -> None:
     tracker = watched(at, board, range(1), stalled_after=2.0)
     assert [tracker.run(at(second)).is_stalled for second in (1.9, 2.1)] == [False, True]
 
 
 @pytest.mark.parametrize("state", ["ended", "dead"])
-def test_what_is_over_does_not_stall(at: Any, board: Any, state: str) -> None:
+def test_run_that_is_over_does_not_stall(at: Any, board: Any, state: str) -> None:
     tracker = watched(at, board, range(11))
     tracker.update(board(10, state=state, iter=10, **TRAINS), at(11))
     run = tracker.run(at(999))
@@ -345,7 +347,7 @@ def test_what_is_over_does_not_stall(at: Any, board: Any, state: str) -> None:
 # -- scalars
 
 
-def test_how_scalars_went(at: Any, board: Any) -> None:
+def test_curves_of_scalars(at: Any, board: Any) -> None:
     tracker = RunTracker(board(0, scalars={"train/loss": (3.0, 1)}), at(0))
     tracker.update(board(1, scalars={"train/loss": (2.0, 5), "val/acc": (math.nan, 1)}), at(1))
     run = tracker.run(at(1))
@@ -355,12 +357,12 @@ def test_how_scalars_went(at: Any, board: Any) -> None:
     assert tracker.run(at(2)).curves.keys() == {"val/acc"}
 
 
-def test_what_found_no_place_is_counted(at: Any, board: Any) -> None:
+def test_unshared_values_are_counted(at: Any, board: Any) -> None:
     run = RunTracker(board(0, unshared=frozenset({"picture"}), unshared_numbers=2), at(0)).run(at(0))
     assert run.unshared == 3
 
 
-def test_it_takes_two_moves_since_the_first_one_was_not_seen_to_begin() -> None:
+def test_rate_takes_two_changes_of_the_counter() -> None:
     rate = IterationRate()
     rates = []
     for second, iter in enumerate([5, 5, 7, 7, 9]):
@@ -370,14 +372,14 @@ def test_it_takes_two_moves_since_the_first_one_was_not_seen_to_begin() -> None:
     assert rate.timed_s == 2.0
 
 
-def test_slow_iterations_are_timed_from_move_to_move() -> None:
+def test_rate_of_slow_iterations() -> None:
     rate = IterationRate()
     for tick in range(4 * 60):  # four looks a second, an iteration every 20 seconds
         rate.update(tick / 4, tick // 80)
     assert rate.at(239 / 4) == pytest.approx(1 / 20)
 
 
-def test_it_is_that_of_the_last_15_seconds() -> None:
+def test_rate_is_that_of_the_last_15_seconds() -> None:
     rate = IterationRate()
     iter = 0
     for second in range(100):
@@ -386,7 +388,7 @@ def test_it_is_that_of_the_last_15_seconds() -> None:
     assert rate.at(99.0) == pytest.approx(2.0)
 
 
-def test_an_iteration_that_hangs_makes_itself_felt() -> None:
+def test_rate_falls_during_a_long_iteration() -> None:
     rate = IterationRate()
     for second in range(5):
         rate.update(float(second), second)
@@ -394,7 +396,7 @@ def test_an_iteration_that_hangs_makes_itself_felt() -> None:
     assert rate.at(99.0) == pytest.approx(4 / 98)
 
 
-def test_a_validation_does_not_count() -> None:
+def test_rate_leaves_out_a_validation() -> None:
     rate = IterationRate()
     for second in range(4):
         rate.update(float(second), 10 * second)
@@ -406,7 +408,7 @@ def test_a_validation_does_not_count() -> None:
         assert rate.at(float(second)) == 10.0
 
 
-def test_a_counter_that_begins_anew_is_another_training() -> None:
+def test_rate_begins_again_with_another_training() -> None:
     rate = IterationRate()
     for second in range(4):
         rate.update(float(second), 10 * second)
@@ -417,28 +419,28 @@ def test_a_counter_that_begins_anew_is_another_training() -> None:
     assert rate.at(6.0) == 1.0
 
 
-def test_looks_at_the_same_moment_are_no_division_by_zero() -> None:
+def test_rate_of_looks_at_the_same_time_is_not_known() -> None:
     rate = IterationRate()
     for iter in range(4):
         rate.update(1.0, iter)
     assert rate.at(1.0) is None
 
 
-def test_a_value_that_is_published_twice_counts_twice() -> None:
+def test_curve_has_a_value_that_is_published_twice_twice() -> None:
     curve = ScalarCurve()
     for updates in (1, 2, 2, 3):
         curve.update(0.5, updates)
     assert curve.values == (0.5, 0.5, 0.5)
 
 
-def test_a_hub_that_does_not_count_shows_another_value() -> None:
+def test_curve_without_counts_has_each_different_value() -> None:
     curve = ScalarCurve()
     for value in (0.5, math.nan, math.nan, 0.25):
         curve.update(value, 0)
     assert repr(curve.values) == "(0.5, nan, 0.25)"
 
 
-def test_a_long_time_is_kept_in_little_memory_from_its_beginning_to_its_end() -> None:
+def test_curve_of_a_long_time_is_short_and_complete() -> None:
     curve = ScalarCurve()
     longest = 0
     for updates in range(10_000):
@@ -450,7 +452,7 @@ def test_a_long_time_is_kept_in_little_memory_from_its_beginning_to_its_end() ->
     assert list(curve.values) == sorted(curve.values)
 
 
-def test_the_largest_numbers_do_not_overflow() -> None:
+def test_curve_of_the_largest_numbers_does_not_overflow() -> None:
     curve = ScalarCurve()
     for updates in range(1_000):
         curve.update(1.7e308, updates)
@@ -459,7 +461,7 @@ def test_the_largest_numbers_do_not_overflow() -> None:
 
 @pytest.fixture
 def board_file() -> Path:
-    """A board that was taken away, and put back."""
+    """A board that was removed, and restored."""
     hub = MessageHub("held", runtime_info={"epoch": 3})
     image = hub.share().path.read_bytes()
     hub.unshare()
@@ -469,14 +471,14 @@ def board_file() -> Path:
     return path
 
 
-def test_what_it_says_last_is_read_after_it_is_gone(board_file: Path) -> None:
+def test_open_board_is_read_after_it_was_removed(board_file: Path) -> None:
     held = OpenBoard(board_file)
     board_file.unlink()
     assert held.read_final().infos == {"epoch": 3}
     held.close()
 
 
-def test_what_has_become_of_it_may_be_damage(board_file: Path) -> None:
+def test_open_board_can_become_damaged(board_file: Path) -> None:
     held = OpenBoard(board_file)
     with board_file.open("r+b") as file:
         file.truncate(100)
@@ -485,7 +487,7 @@ def test_what_has_become_of_it_may_be_damage(board_file: Path) -> None:
     held.close()
 
 
-def test_neither_a_link_nor_a_pipe_nor_a_folder_is_opened(board_file: Path) -> None:
+def test_open_board_refuses_a_link_a_pipe_and_a_folder(board_file: Path) -> None:
     link, pipe, folder = (board_file.with_name(name) for name in ("2-0.board", "3-0.board", "4-0.board"))
     link.symlink_to(board_file)
     os.mkfifo(pipe)

@@ -1,4 +1,4 @@
-"""A training that lasts while anybody looks at it: iterations of 20 ms, 30 of them an epoch, then a validation."""
+"""A training of minutes: epochs of 30 iterations of 20 ms, each with a validation."""
 
 import time
 
