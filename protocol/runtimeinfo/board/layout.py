@@ -80,15 +80,20 @@ VERSION = 1
 """The version of this layout. Cells are in the machine's byte order: in another one, this is another number."""
 
 CELL = 8
+"""The size of a cell in bytes."""
 SIZE = 64 * 1024
+"""The size of a board in bytes."""
 
 # -- the header, by cells
 
 IS_VERSION = 1
+"""The cell of `VERSION`."""
 IS_SIZE = 2
+"""The cell of `SIZE`."""
 SEQUENCE = 3
 """Odd while the writer is at work, even otherwise. It covers the header and the entries."""
 PID = 4
+"""The id of the writing process."""
 PID_NAMESPACE = 5
 """Containers that share the folder can have the same process ids; 0 where the system has no namespaces."""
 STARTED = 6
@@ -98,13 +103,19 @@ CURRENT = 7
 CLOSED = 8
 """1 once the writer has ended sharing."""
 CREATED_NS = 9
+"""Nanoseconds since 1970 of the beginning."""
 UPDATED_NS = 10
 """Nanoseconds since 1970 of the last write."""
 EPOCH = 11
+"""The slot of the info ``epoch``; see `SLOTS`."""
 ITER = 12
+"""The slot of the info ``iter``."""
 MAX_EPOCHS = 13
+"""The slot of the info ``max_epochs``."""
 MAX_ITERS = 14
+"""The slot of the info ``max_iters``."""
 LOOP_STAGE = 15
+"""The slot of the info ``loop_stage``: an index of `STAGES`."""
 ENTRIES = 16
 """The number of entries in use, from the first one on."""
 UNSHARED_NUMBERS = 17
@@ -115,7 +126,9 @@ INFO_LENGTH = 19
 """The length of the JSON in bytes."""
 
 HEADER_CELLS = 128
+"""The length of the header in cells."""
 HEADER_SIZE = HEADER_CELLS * CELL
+"""The length of the header in bytes."""
 
 SLOTS = MappingProxyType(
     {"epoch": EPOCH, "iter": ITER, "max_epochs": MAX_EPOCHS, "max_iters": MAX_ITERS, "loop_stage": LOOP_STAGE}
@@ -127,17 +140,23 @@ STAGES = ("train", "val", "test")
 
 # What a slot holds if it is not a number.
 ABSENT = -(2**63)
+"""The info is not published."""
 NONE = ABSENT + 1
+"""The info is None."""
 ELSEWHERE = ABSENT + 2
 """The info is among the entries or in the JSON, for example a fraction."""
 
 LOWEST_INT = ELSEWHERE + 1
+"""The lowest number in a slot."""
 HIGHEST_INT = 2**63 - 1
+"""The highest number in a slot."""
 
 # -- an entry, by cells from its first one
 
 VALUE = 0
+"""The value, as a float or an integer: `KIND` tells which."""
 KIND = 1
+"""`FREE`, `FLOAT`, `INT` or `BOOL`."""
 UPDATES = 2
 """The number of values that the scalar has had."""
 COUNT = 3
@@ -147,25 +166,37 @@ SPACE = 4
 NAME_LENGTH = 5
 """The length of the name in bytes of UTF-8."""
 NAME = 6
+"""The first cell of the name."""
 
 ENTRY_CELLS = 16
+"""The length of an entry in cells."""
 ENTRY_SIZE = ENTRY_CELLS * CELL
+"""The length of an entry in bytes."""
 MAX_ENTRIES = 128
+"""The greatest number of entries."""
 MAX_NAME = ENTRY_SIZE - NAME * CELL
+"""The greatest length of a name in bytes."""
 
 FREE = 0
 """Removed. The entry keeps its space and its name forever."""
 FLOAT = 1
+"""The value is a 64-bit float."""
 INT = 2
+"""The value is a 64-bit integer."""
 BOOL = 3
+"""The value is 0 or 1."""
 
 SCALAR = 0
+"""The entry is the latest value of a scalar."""
 INFO = 1
+"""The entry is an info."""
 
 # -- the JSON
 
 INFO_OFFSET = HEADER_SIZE + MAX_ENTRIES * ENTRY_SIZE
+"""The first byte of the JSON."""
 INFO_CAPACITY = SIZE - INFO_OFFSET
+"""The greatest length of the JSON in bytes."""
 
 MAX_INFO = 16 * 1024
 """The greatest length of one info in bytes."""
