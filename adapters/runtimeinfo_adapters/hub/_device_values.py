@@ -1,4 +1,4 @@
-"""Values which lie on an accelerator: taken without waiting for it, and read later, in one batch."""
+"""Values on an accelerator: copied there without waiting for it, and read later, in one batch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from runtimeinfo.authoring import scalar_value, shown
 from runtimeinfo_adapters._numbers import is_positive_int
 
 DEFAULT_MAX_ON_DEVICE = 16_384
-"""Eight scalars an iteration wait for 2,048 iterations; CUDA gives each 512 bytes, so all of them take 8 MiB."""
+"""How many values wait by default: 8 scalars an iteration for 2,048 iterations. CUDA takes 512 bytes each, 8 MiB."""
 
 
 class DeviceValue:
-    """A value as it was at one call, which lies on a device until its queue is read.
+    """One value, which lies on a device until its queue is read.
 
     Attributes:
-        number: The value; only there once it has been read.
+        number: The value; set once it has been read.
     """
 
     __slots__ = ("_queue", "_tensor", "number")
@@ -40,27 +40,28 @@ class DeviceValue:
         return self._tensor
 
     def settle(self, number: float) -> None:
-        """Put the number in the place of the tensor."""
+        """Replace the tensor by the number that was read from it."""
         self.number = number
         self._tensor = None
 
     def read(self) -> int | float:
-        """Return the value; if it still waits, read all that waits with it."""
+        """Return the value; if it still waits, read all values of its queue."""
         if self._tensor is not None:
             self._queue.read(self)
         return self.number
 
 
 class DeviceQueue:
-    """The values of any number of histories which wait on devices, and come over together.
+    """The values of any number of histories that wait on devices and are read together.
 
-    A thread that adds takes no lock, unless the queue is full.
+    Adding a value takes no lock unless the queue is full.
 
     Args:
-        max_on_device: How many may wait; the one that fills the queue reads them all, and so waits for the device.
+        max_on_device: How many values can wait. The one that fills the queue reads all of them, so it waits for the
+            device.
 
     Raises:
-        HubError: If that is no positive int.
+        HubError: If `max_on_device` is not a positive int.
 
     Source: SCALAR-10.
     """
@@ -70,7 +71,7 @@ class DeviceQueue:
     def __init__(self, max_on_device: int = DEFAULT_MAX_ON_DEVICE) -> None:
         if not is_positive_int(max_on_device):
             raise HubError(
-                f"max_on_device must be a positive int, but is {shown(max_on_device)}: leave it out, or give 1 or more"
+                f"max_on_device must be a positive int, but is {shown(max_on_device)}: omit it, or give 1 or more"
             )
         self._max_on_device = max_on_device
         self._waiting: list[DeviceValue] = []
@@ -78,17 +79,17 @@ class DeviceQueue:
 
     @property
     def max_on_device(self) -> int:
-        """How many values may wait."""
+        """How many values can wait."""
         return self._max_on_device
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, tensor: Any) -> DeviceValue | int | float:
-        """Take the value of a tensor as it is now, and let it wait.
+        """Copy the present value of a tensor on its device and queue it.
 
-        What cannot be read later, since it is no memory of a known dtype, is read at once: its error belongs to
-        whoever publishes it.
+        A tensor without memory of a known dtype cannot be read later. It is read at once, so that an error is raised
+        in the caller that publishes it.
         """
         copy = _copy_on_device(tensor)
         if copy is None:
@@ -100,13 +101,13 @@ class DeviceQueue:
         return value
 
     def read(self, wanted: DeviceValue) -> None:
-        """Read all that waits, with one transfer for each device; do nothing if another thread just did."""
+        """Read all queued values with one transfer per device, unless another thread has read `wanted` already."""
         with self._lock:
             if not wanted.waits:
                 return
             waiting = self._waiting[:]
             _read_all([value for value in waiting if value.waits])
-            # Only now: should a device fail, nothing is lost. What came in meanwhile stays.
+            # Last, so that nothing is lost if a device fails. Values that came in meanwhile stay.
             del self._waiting[: len(waiting)]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -114,8 +115,8 @@ class DeviceQueue:
 
 
 def _copy_on_device(tensor: Any) -> Any:
-    """Copy the value as it is now, without its autograd graph; None if the copy is nothing that can be read later."""
-    import torch  # whoever gave a tensor has it; the hub itself does not need it
+    """Copy the present value without its autograd graph; return None if the copy cannot be read later."""
+    import torch  # loaded by the caller that made the tensor; the hub itself does not need it
 
     if type(tensor) is not torch.Tensor:
         tensor = _plain_tensor(torch, tensor)
@@ -124,15 +125,15 @@ def _copy_on_device(tensor: Any) -> Any:
     copy = tensor.detach().clone()
     try:
         copy.data_ptr()
-    except RuntimeError:  # a tensor inside torch.vmap or torch.func.grad: it ends with them
+    except RuntimeError:  # a tensor inside torch.vmap or torch.func.grad, which does not outlive them
         return None
     return copy if type(copy) is torch.Tensor else None
 
 
 def _plain_tensor(torch: Any, tensor: Any) -> Any:
-    """Return the memory behind a parameter, or a subclass: what a subclass does to its operations is not asked for."""
+    """Return the memory of a parameter or of a subclass, without the operations that the subclass overrides."""
     detached = tensor.detach()
-    if hasattr(detached, "to_local"):  # a DTensor; `is_scalar` knows that each rank has the whole value
+    if hasattr(detached, "to_local"):  # a DTensor; `is_scalar` has checked that each rank has the whole value
         return detached.to_local()
     with torch._C.DisableTorchFunctionSubclass():
         return detached.as_subclass(torch.Tensor)
@@ -147,7 +148,7 @@ _dtypes: set[Any] = set()
 
 
 def _readable_dtypes(torch: Any) -> set[Any]:
-    """Return the dtypes whose bytes are their value; a quantised tensor has a scale beside them."""
+    """Return the dtypes whose bytes are the value; a quantised tensor has a scale beside them."""
     if not _dtypes:
         _dtypes.update(getattr(torch, name) for name in _READABLE if hasattr(torch, name))
     return _dtypes
@@ -162,16 +163,16 @@ def _read_all(values: list[DeviceValue]) -> None:
 
 
 def _read_device(device: Any, values: list[DeviceValue]) -> None:
-    """Bring the values of one device over as bytes: exact for each dtype, and no dtype asks for its own transfer."""
+    """Read the values of one device as bytes: exact for each dtype, in one transfer for all of them."""
     import torch
 
     dtypes: defaultdict[Any, list[DeviceValue]] = defaultdict(list)
     for value in values:
         dtypes[value.tensor.dtype].append(value)
-    # The largest first: so each begins where its size divides the address.
+    # The largest first, so that each group is aligned to its item size.
     groups = sorted(dtypes.items(), key=lambda group: -cast("int", group[0].itemsize))
     _wait_for_streams(torch, device)
-    # As bytes one by one: autocast, which may be on here, would convert floats before it joins them.
+    # Each tensor as bytes before the concatenation: autocast, if it is on, would convert floats.
     tensors = [value.tensor.reshape(1).view(torch.uint8) for _, group in groups for value in group]
     fetched: Any = torch.cat(tensors).cpu()
     start = 0
@@ -183,7 +184,7 @@ def _read_device(device: Any, values: list[DeviceValue]) -> None:
 
 
 def _wait_for_streams(torch: Any, device: Any) -> None:
-    """Let all streams of the device finish: what was copied on one must not be read too early on another."""
+    """Wait for all streams of the device: a copy made on one stream must not be read too early on another."""
     accelerator = torch.accelerator.current_accelerator()
     if accelerator is not None and accelerator.type == device.type:
         torch.accelerator.synchronize(device)

@@ -1,4 +1,4 @@
-"""The reference hub."""
+"""The reference hub: infos, scalars, state, sharing and copies."""
 
 from __future__ import annotations
 
@@ -6,26 +6,34 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from copy import copy
+from copy import copy, deepcopy
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError
-from runtimeinfo.authoring import shown
 from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters.hub._arguments import (
     as_dict,
     check_histories,
+    check_resumed,
     check_resumed_keys,
     check_scalar,
     value_and_count,
 )
 from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters.hub._named_instances import NamedInstances
-from runtimeinfo_adapters.hub._plain import NotPlainError
 from runtimeinfo_adapters.hub._scalar_history import BLOCK, ONE, ScalarHistory
-from runtimeinfo_adapters.hub._state import HubState, read_hub, read_state, write_state
+from runtimeinfo_adapters.hub._state import (
+    MISSING,
+    HubState,
+    UnsavedInfoWarning,
+    deepcopy_infos,
+    pickle_infos,
+    read_hub,
+    read_state,
+    write_state,
+)
 from runtimeinfo_adapters.hub._tensor_view import TensorViews
 from runtimeinfo_adapters.sharing import Sharing
 
@@ -33,34 +41,35 @@ if TYPE_CHECKING:
     import torch
 
 
-class UnsavedInfoWarning(UserWarning):
-    """An info was left out of a saved state, since it is not plain data."""
-
-
 class MessageHub(NamedInstances):
-    """Holds what a run publishes: the latest value of each info, the history of each scalar.
+    """The latest value of each info that a run publishes, and the history of each scalar.
 
-    It does all that mmengine's hub does, and can take its place. Any number of threads may write and read.
+    It does everything that mmengine's hub does and can replace it. Any number of threads can write and read.
+
+    A hub can be copied, deep-copied and pickled, for example to a spawned process, at any time. The copy has the same
+    infos, histories and resumed keys and is independent: it is not shared, and its name does not find it. A deep copy
+    keeps an info that cannot be copied as the same object. A pickle leaves out an info that cannot be pickled, with one
+    `UnsavedInfoWarning` for each key.
 
     Args:
         name: The name of the hub.
-        log_scalars: Histories to begin with.
-        runtime_info: Infos to begin with.
-        resumed_keys: Which of these go into `state_dict`.
-        max_on_device: How many scalars that are tensors on an accelerator may wait there, over all keys. All of
-            them come over in one batch: when somebody reads one, when the hub is saved, or when an update
-            reaches that number, and waits for the device.
-        share: Whether other processes of this user can read the hub while it is the current one (`use_hub`), as
-            it is in a run. The environment variable ``RUNTIMEINFO_SHARE=0`` turns that off for all hubs.
+        log_scalars: Its first histories.
+        runtime_info: Its first infos.
+        resumed_keys: Whether each of these keys goes into `state_dict`.
+        max_on_device: How many scalars that are tensors on an accelerator can wait there, over all keys. They are read
+            in one batch: when one of them is read, when the hub is saved, or when an update reaches that number and
+            waits for the device.
+        share: Whether other processes of this user can read the hub while it is the current one (`use_hub`), as it is
+            in a run. The environment variable ``RUNTIMEINFO_SHARE=0`` turns sharing off for all hubs.
 
     Raises:
-        HubError: If an argument is of the wrong type, or `resumed_keys` has a key that nothing else has.
+        HubError: If an argument is of the wrong type, or `resumed_keys` has a key that is not published.
 
     Example:
         >>> hub = MessageHub("doc-hub")
         >>> hub.update_info("epoch", 2)
         >>> hub.update_scalar("train/loss", 0.5)
-        >>> hub.get_info("epoch"), float(hub.get_scalar("train/loss").current())
+        >>> hub.get_info("epoch"), hub.get_scalar("train/loss").current()
         (2, 0.5)
 
     Source: HUB-01 to HUB-15.
@@ -80,17 +89,21 @@ class MessageHub(NamedInstances):
         self._log_scalars: dict[str, ScalarHistory] = as_dict("log_scalars", {} if log_scalars is None else log_scalars)
         self._runtime_info: dict[str, Any] = as_dict("runtime_info", {} if runtime_info is None else runtime_info)
         self._resumed_keys: dict[str, bool] = as_dict("resumed_keys", {} if resumed_keys is None else resumed_keys)
-        # The histories that take a float without a question: it is known that they are ours, and resumable.
-        self._ready: dict[str, ScalarHistory] = {}
-        self._unsaved: set[str] = set()
         self._on_device = DeviceQueue(max_on_device)
-        self._tensors: TensorViews | None = None  # as long as nobody has asked for one
-        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=share)
-        # Guards changes to which keys there are. Values change without it: replacing an item of a dictionary
-        # is atomic, and a history takes care of itself.
-        self._lock = threading.RLock()
         check_histories(self._log_scalars)
         check_resumed_keys(self._resumed_keys, self._log_scalars, self._runtime_info)
+        self._set_up(share=share)
+
+    def _set_up(self, *, share: bool) -> None:
+        """Create the attributes that each hub has for itself, around its infos and histories."""
+        # Guards the set of keys. Values change without it: replacing an item of a dictionary is atomic, and a
+        # history guards itself.
+        self._lock = threading.RLock()
+        self._tensors: TensorViews | None = None  # until the first call of `tensor`
+        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=share)
+        self._unsaved: set[tuple[str, str]] = set()  # the warnings that were given, each by its form and key
+        # The histories to which a float can be appended without a check: they are ours and resumable.
+        self._ready: dict[str, ScalarHistory] = {}
         for history in self._log_scalars.values():
             history.wait_in(self._on_device)
         self._make_ready(self._log_scalars)
@@ -102,31 +115,35 @@ class MessageHub(NamedInstances):
 
         Args:
             key: Its key.
-            value: Anything. Only plain data can go into `state_dict`.
+            value: Any object. Only plain data can go into `state_dict`.
             resumed: Whether it goes into `state_dict`.
 
         Raises:
-            HubError: If the key is no string, `resumed` differs from earlier, or a `tensor` of this key cannot
-                hold the value.
+            HubError: If the key is not a string, `resumed` differs from earlier, or a `tensor` of this key cannot hold
+                the value.
 
         Source: HUB-01, HUB-08.
         """
-        if self._resumed_keys.get(key) is not resumed:
+        try:
+            is_known = self._resumed_keys[key] is resumed
+        except KeyError:
+            is_known = False
+        if not is_known:
             self._set_resumed(key, resumed)
         if self._tensors is not None:
             self._tensors.check(key, value)
         self._runtime_info[key] = value
-        if self._tensors is not None:  # asked again: one that another thread makes meanwhile may hold what was before
+        if self._tensors is not None:  # a second check: another thread can create a tensor meanwhile
             self._tensors.refresh(key)
         board = self._sharing.board
         if board is not None:
             board.write_info(key, value)
 
     def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
-        """Publish several infos. Those that say where the training is appear to other processes all at once.
+        """Publish several infos. Other processes see the position of the training change as a whole.
 
         Raises:
-            HubError: As `update_info`, or if it is no mapping; then none of them is published.
+            HubError: As `update_info`, or if `info_dict` is not a mapping; then none of them is published.
 
         Source: HUB-09, SHARE-04.
         """
@@ -168,7 +185,7 @@ class MessageHub(NamedInstances):
 
     @property
     def runtime_info(self) -> Mapping[str, Any]:
-        """Every info by its key: as it is now, and read-only.
+        """Every info by its key: a read-only snapshot.
 
         Source: HUB-14.
         """
@@ -177,23 +194,24 @@ class MessageHub(NamedInstances):
     def tensor(
         self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | str | int = "cpu"
     ) -> torch.Tensor:
-        """Return an info as a tensor of shape ``()``, in which each later value appears.
+        """Return an info as a tensor of shape ``()`` that shows each later value.
 
-        Code that torch.compile or a CUDA graph has captured reads it at each run; a number would stay what it was at
-        the capture, or make the code be compiled anew. Ask for it once, outside of that code, and never write to it.
-        It is written in the publishing thread, on that thread's current stream, without waiting for the device.
+        Code that torch.compile or a CUDA graph has captured reads the tensor at each run; a number would keep the value
+        of the capture, or cause a recompilation. Call `tensor` once, outside of that code, and never write to the
+        result. The hub writes it in the publishing thread, on that thread's current stream, without waiting for the
+        device.
 
         Args:
             key: The key of a number; it need not be published yet.
             dtype: A signed integer or float dtype, int64 by default.
-            device: Where it lies.
+            device: The device of the tensor.
 
         Returns:
-            The same tensor for the same arguments. While the info is not there or None it holds -1, or NaN if it
-            is of a float dtype. It belongs to this hub in this process: no copy, pickle or fork of the hub changes it.
+            The same tensor for the same arguments. While the info is missing or None it holds -1, or NaN if the dtype
+            is a float dtype. It belongs to this hub in this process: no copy, pickle or fork of the hub changes it.
 
         Raises:
-            HubError: If the info is no number, or the dtype cannot hold it.
+            HubError: If the info is not a number, or the dtype cannot hold it.
 
         Example:
             >>> hub = MessageHub("doc-tensor")
@@ -220,12 +238,12 @@ class MessageHub(NamedInstances):
             resumed: Whether the history goes into `state_dict`.
 
         Raises:
-            ScalarTypeError: If the value is no scalar, or the count no int.
-            HubError: If the key is no string, or `resumed` differs from earlier.
+            ScalarTypeError: If the value is not a scalar, or the count is not an int.
+            HubError: If the key is not a string, or `resumed` differs from earlier.
 
         Source: HUB-04, HUB-08, SCALAR-01.
         """
-        # Nearly every scalar comes this way: see docs/design/what-an-iteration-costs.md.
+        # Nearly every scalar takes this path: see docs/design/what-an-iteration-costs.md.
         if type(value) is float and count is ONE and resumed is True:
             try:
                 ready = self._ready[key]
@@ -244,18 +262,18 @@ class MessageHub(NamedInstances):
         try:
             history.update(value, count)
         except ScalarTypeError:
-            check_scalar(key, value, count)  # says it with the key
+            check_scalar(key, value, count)  # raises with the key
             raise
 
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
         """Append to several scalars.
 
         Args:
-            log_dict: Values by key; a value may be ``dict(value=..., count=...)``.
+            log_dict: Values by key; a value can be ``dict(value=..., count=...)``.
             resumed: Whether the histories go into `state_dict`.
 
         Raises:
-            HubError: As `update_scalar`, or if it is no mapping; then none of them is published.
+            HubError: As `update_scalar`, or if `log_dict` is not a mapping; then none of them is published.
 
         Source: HUB-15.
         """
@@ -268,10 +286,10 @@ class MessageHub(NamedInstances):
                 self.update_scalar(key, value, count, resumed)
 
     def get_scalar(self, key: str) -> ScalarHistory:
-        """Return the history of a scalar: the one that goes on growing, no copy.
+        """Return the history of a scalar: the one that later updates extend, not a copy.
 
         Raises:
-            MissingScalarError: If nobody has published it.
+            MissingScalarError: If the scalar is not published.
 
         Source: HUB-07.
         """
@@ -297,7 +315,7 @@ class MessageHub(NamedInstances):
 
     @property
     def log_scalars(self) -> Mapping[str, ScalarHistory]:
-        """The history of every scalar by its key: those there are now, and read-only.
+        """The history of every scalar by its key: a read-only snapshot.
 
         Source: HUB-14.
         """
@@ -306,27 +324,30 @@ class MessageHub(NamedInstances):
     # -- state
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is resumable, as tensors and plain values.
+        """Return the resumable infos and histories, as tensors and plain values.
 
-        ``torch.load`` reads it with ``weights_only=True``. Where PyTorch is not loaded, lists take the place of
-        tensors; JSON can hold it with ``json.dumps(state, default=lambda tensor: tensor.tolist())``. An info
-        that is not plain data is left out, with one `UnsavedInfoWarning` a key.
+        ``torch.load`` reads it with ``weights_only=True``. If PyTorch is not loaded, there are lists instead of
+        tensors; JSON can hold it with ``json.dumps(state, default=lambda tensor: tensor.tolist())``. An info that is
+        not plain data is left out, with one `UnsavedInfoWarning` for each key.
 
         Source: HUB-11, HUB-12.
         """
-        with self._lock:
-            held = HubState(self._log_scalars.copy(), self._runtime_info.copy(), self._resumed_keys.copy())
-        state, left_out = write_state(held)
+        state, left_out = write_state(self._contents())
         for key, error in left_out.items():
-            self._warn_unsaved(key, error)
+            self._warn_unsaved(
+                "state",
+                key,
+                f"info {key!r} is not saved: {error}, and only plain data is. "
+                "Publish it with resumed=False, or as numbers, strings, lists, dicts or arrays",
+            )
         return state
 
     def load_state_dict(self, state_dict: Any) -> None:
-        """Take over a saved state; a key that the state does not have stays as it is.
+        """Restore a saved state; a key that the state does not have stays as it is.
 
         Args:
-            state_dict: What `state_dict` of this hub or of mmengine's returned, before or after JSON; or, as in
-                early checkpoints of mmengine, a whole hub. A hub replaces everything.
+            state_dict: A state that this class or mmengine's hub returned, before or after JSON; or a whole hub, as in
+                early checkpoints of mmengine. A hub replaces everything.
 
         Raises:
             StateError: Naming the field that is missing or wrong; the hub is unchanged.
@@ -344,15 +365,14 @@ class MessageHub(NamedInstances):
     # -- sharing
 
     def share(self) -> BoardReader:
-        """Share the hub with the other processes of this user, and return what reads it there.
+        """Share the hub with the other processes of this user, and return a reader for them.
 
-        The reader is small: hand it to a worker, by pickle or fork, or name its ``path`` to any other process. A run
-        needs no call of this, since a hub is shared while it is the current one; there `current_hub` finds it in
-        workers, and `runtimeinfo.board.find_board` from elsewhere.
+        The reader is small: send it to a worker by pickle or fork, or pass its ``path`` to any other process. A run
+        does not need this call, because a hub is shared while it is the current one: `current_hub` finds it in
+        workers, and `runtimeinfo.board.find_board` finds it elsewhere.
 
-        An info is seen at once. Scalars are brought up to date along with the next info: at most every 10 ms with
-        ``iter``, and at once with epoch, loop_stage and the totals. A value that waits on a device is seen once
-        somebody has read it.
+        Readers see an info at once. They see scalars with the next info: at most every 10 ms with ``iter``, and at once
+        with epoch, loop_stage and the totals. They see a value that waits on a device once it has been read here.
 
         Raises:
             BoardError: If there is no place for a board.
@@ -370,13 +390,13 @@ class MessageHub(NamedInstances):
         return BoardReader(self._sharing.start())
 
     def unshare(self) -> None:
-        """Take back `share`; a hub that is the current one stays shared until it no longer is."""
+        """Undo `share`; a hub that is the current one stays shared as long as it is."""
         self._sharing.stop()
 
     def sharing(self) -> AbstractContextManager[None]:
-        """Return a context inside of which the hub is the shared one of this process; `use_hub` enters it.
+        """Return a context in which the hub is the shared one of this process; `use_hub` enters it.
 
-        Where no board can be made, there is an `UnsharedWarning`, and no error.
+        If a board cannot be created, it warns with `UnsharedWarning` and raises nothing.
 
         Source: SHARE-01.
         """
@@ -384,44 +404,74 @@ class MessageHub(NamedInstances):
 
     @property
     def board_path(self) -> Path | None:
-        """The board that the hub is shared on, or None while it is not."""
+        """The board that the hub is shared on, or None while it is not shared."""
         board = self._sharing.board
         return None if board is None else board.path
 
+    # -- copies
+
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        del state["_lock"]
-        state["_tensors"] = None
-        state["_sharing"] = self._sharing.by_default
+        state = self._state_of_copy()
+        state["_runtime_info"], left_out = pickle_infos(state["_runtime_info"], self)
+        for key, error in left_out.items():
+            self._warn_unsaved(
+                "pickle",
+                key,
+                f"info {key!r} is left out of the pickled hub: {type(error).__name__}: {error}. "
+                "Publish it as numbers, strings, lists, dicts or arrays, or remove it first, with pop_info",
+            )
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        infos = {key: value for key, value in state["_runtime_info"].items() if value is not MISSING}
+        self._become_copy({**state, "_runtime_info": infos})
+
+    def __copy__(self) -> Self:
+        state = self._state_of_copy()
+        # Two hubs cannot share a history: its values on a device wait in the queue of one hub.
+        state["_log_scalars"] = {key: copy(history) for key, history in state["_log_scalars"].items()}
+        twin = type(self).__new__(type(self))
+        twin._become_copy(state)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        state = self._state_of_copy()
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin  # an info can hold the hub
+        infos = deepcopy_infos(state.pop("_runtime_info"), memo)
+        twin._become_copy({**deepcopy(state, memo), "_runtime_info": infos})
+        return twin
+
+    def _contents(self) -> HubState:
+        with self._lock:
+            return HubState(self._log_scalars.copy(), self._runtime_info.copy(), self._resumed_keys.copy())
+
+    def _state_of_copy(self) -> dict[str, Any]:
+        """Return the attributes that a copy takes over, among them those of a subclass; other threads can write on."""
+        contents = self._contents()
+        state = self.__dict__.copy()
+        for own in ("_lock", "_tensors", "_sharing", "_ready", "_unsaved"):
+            del state[own]
+        state["_share"] = self._sharing.by_default
+        state["_log_scalars"] = contents.log_scalars
+        state["_runtime_info"] = contents.runtime_info
+        state["_resumed_keys"] = contents.resumed_keys
+        return state
+
+    def _become_copy(self, state: dict[str, Any]) -> None:
+        share = state.pop("_share")
         self.__dict__.update(state)
-        self._lock = threading.RLock()
-        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=state["_sharing"])
-        for history in self._log_scalars.values():
-            history.wait_in(self._on_device)
+        self._on_device = DeviceQueue(self._on_device.max_on_device)
+        self._set_up(share=share)
 
     def __repr__(self) -> str:
         published = f"{len(self._runtime_info)} infos, {len(self._log_scalars)} scalars"
         return f"<{type(self).__name__} {self.instance_name!r}: {published}>"
 
-    # -- how
+    # -- helpers
 
     def _check_resumed(self, key: str, resumed: bool) -> None:
-        if not isinstance(key, str):
-            raise HubError(
-                f"a key must be a string, but is {shown(key)}: publish it as {shown(str(key))}, say",
-                requirement="HUB-08",
-            )
-        before = self._resumed_keys.get(key)
-        if before is not None and before != resumed:
-            raise HubError(
-                f"{key!r} was published with resumed={before}, and now with resumed={resumed}: a key keeps "
-                "its flag. Publish it as before, or under another key",
-                key=key,
-                requirement="HUB-08",
-            )
+        check_resumed(key, resumed, self._resumed_keys.get(key))
 
     def _set_resumed(self, key: str, resumed: bool) -> None:
         with self._lock:
@@ -429,7 +479,7 @@ class MessageHub(NamedInstances):
             self._resumed_keys[key] = bool(resumed)
 
     def _update_checked(self, key: str, value: Any, count: Any, resumed: bool) -> None:
-        """Append to a history, made if need be, once the update is known to be right."""
+        """Append to a history, which is created if there is none, after a check of the arguments."""
         check_scalar(key, value, count)
         with self._lock:
             self._set_resumed(key, resumed)
@@ -440,7 +490,7 @@ class MessageHub(NamedInstances):
                 history = ScalarHistory()
                 history.wait_in(self._on_device)
                 history.update(value, count)
-                self._log_scalars[key] = history  # only now: nobody shall find one without a value
+                self._log_scalars[key] = history  # last, so that no reader finds a history without a value
             self._make_ready({key: history})
 
     def _make_ready(self, histories: Mapping[str, ScalarHistory]) -> None:
@@ -448,15 +498,10 @@ class MessageHub(NamedInstances):
             if self._resumed_keys.get(key) is True and type(history).update is ScalarHistory.update:
                 self._ready[key] = history
 
-    def _warn_unsaved(self, key: str, error: NotPlainError) -> None:
-        if key not in self._unsaved:
-            self._unsaved.add(key)
-            warnings.warn(
-                f"info {key!r} is not saved: {error}, and only plain data is. "
-                "Publish it with resumed=False, or as numbers, strings, lists, dicts or arrays",
-                UnsavedInfoWarning,
-                stacklevel=3,
-            )
+    def _warn_unsaved(self, form: str, key: str, message: str) -> None:
+        if (form, key) not in self._unsaved:
+            self._unsaved.add((form, key))
+            warnings.warn(message, UnsavedInfoWarning, stacklevel=3)
 
     def _check_tensors(self, state: HubState) -> None:
         if self._tensors is None:
@@ -483,10 +528,11 @@ class MessageHub(NamedInstances):
             board.refresh_all()
 
     def _replace_by(self, hub: Any) -> None:
-        """Take over a whole hub: one of ours, or one that mmengine pickled."""
+        """Restore the contents of a whole hub: one of ours, or one that mmengine pickled."""
         if isinstance(hub, MessageHub):
-            histories = {key: copy(history) for key, history in hub.log_scalars.items()}
-            state = HubState(histories, hub._runtime_info.copy(), hub._resumed_keys.copy())
+            held = hub._contents()
+            histories = {key: copy(history) for key, history in held.log_scalars.items()}
+            state = HubState(histories, held.runtime_info, held.resumed_keys)
         else:
             state = read_hub(hub)
         with self._lock:

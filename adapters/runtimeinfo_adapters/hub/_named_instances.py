@@ -1,4 +1,4 @@
-"""Instances by name, as mmengine's managers have them."""
+"""Named instances of a class, as the managers of mmengine keep them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NamedInstances:
         name: A non-empty string.
 
     Raises:
-        HubError: If the name is none.
+        HubError: If the name is not a non-empty string.
     """
 
     _instances: ClassVar[dict[str, Any]]
@@ -31,7 +31,7 @@ class NamedInstances:
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name:
-            raise HubError(f"a name must be a non-empty string, but is {shown(name)}: give the experiment's, say")
+            raise HubError(f"a name must be a non-empty string, but is {shown(name)}: give the experiment's")
         self._instance_name = name
 
     @property
@@ -41,17 +41,17 @@ class NamedInstances:
 
     @classmethod
     def get_instance(cls, name: str, **kwargs: Any) -> Self:
-        """Return the instance of a name; make it, with these arguments, if there is none.
+        """Return the instance of a name; create it with these arguments if there is none.
 
         Raises:
-            HubError: If the name is no non-empty string.
+            HubError: If the name is not a non-empty string.
         """
         with cls._instances_lock:
             if name not in cls._instances:
                 cls._instances[name] = cls(name, **kwargs)
             elif kwargs:
                 warnings.warn(
-                    f"{cls.__name__} {name!r} exists already: {', '.join(kwargs)} has no effect. Leave it out, or "
+                    f"{cls.__name__} {name!r} exists already: {', '.join(kwargs)} has no effect. Omit it, or "
                     "take another name",
                     stacklevel=2,
                 )
@@ -60,7 +60,7 @@ class NamedInstances:
 
     @classmethod
     def get_current_instance(cls) -> Self:
-        """Return the instance that was made last; make one if there is none."""
+        """Return the instance that was created last; create one if there is none."""
         with cls._instances_lock:
             if not cls._instances:
                 return cls.get_instance("runtimeinfo")

@@ -1,4 +1,4 @@
-"""The history of one scalar."""
+"""The history of one scalar: a list of the latest values, and arrays of those before them."""
 
 from __future__ import annotations
 
@@ -8,69 +8,71 @@ from itertools import takewhile
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
 from runtimeinfo import ScalarHistory as AnyHistory
 from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value, shown
 from runtimeinfo_adapters._numbers import is_positive_int
-from runtimeinfo_adapters.hub._counted_values import CountedValues
 from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
-from runtimeinfo_adapters.hub._ring import Array
 from runtimeinfo_adapters.sharing._board import Latest
+
+Array = npt.NDArray[Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_MAX_LENGTH = 1_000_000
-"""As many values as mmengine keeps."""
+"""How many values a history keeps: as many as mmengine's."""
 
 ONE = 1
-"""The usual count, told by identity: that costs nothing, and asks nothing of what may be an array."""
+"""The usual count, compared by identity: that is the cheapest check, and it never evaluates an array."""
 
-# An append to a list costs a fraction of one to an array, and is atomic, so that a writer needs no lock.
+# Appending to a list costs a fraction of appending to an array, and is atomic, so a writer needs no lock.
 BLOCK = 4096
-"""How many values wait in a list before they go into an array at once."""
+"""How many values wait in a list before they move to an array together."""
 
 Pending = int | float | DeviceValue
 Counted = tuple[Pending, int | float]
 
 _INT64_MAX = 2**63 - 1
+_FIRST_CAPACITY = 64
 
 
 class ScalarHistory:
     """The latest values of one scalar, each with a count.
 
-    `update` costs amortised O(1), at any length, and takes no lock; reading takes one. Counts take memory only
-    from the first one on that is not 1.
+    `update` costs amortised O(1) at any length and takes no lock; reading takes one. Counts take no memory while all
+    of them are 1. A history can be copied and pickled: the copy holds the same values and is independent.
 
     Args:
-        log_history: Values to begin with.
-        count_history: A count for each of them; all 1 if left out.
-        max_length: How many values are kept; the oldest ones go.
-        max_on_device: How many tensors on an accelerator may wait there. They come over in one batch: when somebody
-            reads the history, or when an update reaches that number, and waits for the device. The histories of a hub
-            wait together, up to the number that the hub was given.
+        log_history: The first values.
+        count_history: A count for each of them; all 1 if omitted.
+        max_length: How many values are kept; the oldest are dropped first.
+        max_on_device: How many tensors on an accelerator can wait there. They are read in one batch: when the history
+            is read, or when an update reaches that number and waits for the device. The histories of a hub share one
+            queue, with the bound that was given to the hub.
 
     Raises:
-        HubError: If there are more or fewer counts than values, or `max_length` or `max_on_device` is no positive
+        HubError: If there are more or fewer counts than values, or `max_length` or `max_on_device` is not a positive
             int.
-        ScalarTypeError: If a value or a count is no scalar.
+        ScalarTypeError: If a value or a count is not a scalar.
 
     Attributes:
-        pending: The latest values, as long as they wait to go into an array. A hub appends a float here itself, as
-            `update` would: one more call would take half as long again.
+        pending: The latest values, which have not moved to an array yet. A hub appends floats here directly, as
+            `update` would: one more call would cost half as much again.
 
     Example:
         >>> history = ScalarHistory()
         >>> for loss in (4.0, 2.0, 0.0):
         ...     history.update(loss)
-        >>> float(history.current()), float(history.mean(2)), float(history.max())
+        >>> history.current(), history.mean(2), history.max()
         (0.0, 1.0, 4.0)
 
     Source: HUB-04 to HUB-06, HUB-10.
     """
 
     statistics_methods: ClassVar[dict[str, Callable[..., Any]]] = {}
-    """The statistics by their names; see `register_statistics`."""
+    """The statistics by name; see `register_statistics`."""
 
     __slots__ = ("_all_numbers", "_kept", "_lock", "_on_device", "_settled", "pending")
 
@@ -83,9 +85,7 @@ class ScalarHistory:
         max_on_device: int = DEFAULT_MAX_ON_DEVICE,
     ) -> None:
         if not is_positive_int(max_length):
-            raise HubError(
-                f"max_length must be a positive int, but is {shown(max_length)}: leave it out, or give 1 or more"
-            )
+            raise HubError(f"max_length must be a positive int, but is {shown(max_length)}: omit it, or give 1 or more")
         if count_history is not None and len(log_history) != len(count_history):
             raise HubError(
                 f"a history of {len(log_history)} values cannot have {len(count_history)} counts: "
@@ -94,7 +94,7 @@ class ScalarHistory:
         self._on_device = DeviceQueue(max_on_device)
         self._kept = CountedValues(max_length)
         self.pending: list[Pending | Counted] = []
-        # False for good once something else than a plain number has waited: a value with a count, a tensor.
+        # False for good once anything but a plain number has waited: a value with a count, or a tensor.
         self._all_numbers = True
         self._settled = 0
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class ScalarHistory:
 
     @classmethod
     def register_statistics(cls, method: F) -> F:
-        """Register a function as a statistic under its own name; it gets the history, then the arguments.
+        """Register a function as a statistic under its name; it is called with the history, then the arguments.
 
         Raises:
             HubError: If the name is taken.
@@ -112,14 +112,14 @@ class ScalarHistory:
             >>> @ScalarHistory.register_statistics
             ... def spread(history, window_size=None):
             ...     return history.max(window_size) - history.min(window_size)
-            >>> float(ScalarHistory([1.0, 5.0]).statistics("spread"))
+            >>> ScalarHistory([1.0, 5.0]).statistics("spread")
             4.0
 
         Source: HUB-06.
         """
         name = method.__name__
         if name in cls.statistics_methods:
-            raise HubError(f"a statistic named {name!r} is registered already: give the function another one")
+            raise HubError(f"a statistic named {name!r} is registered already: give the function another name")
         cls.statistics_methods[name] = method
         return method
 
@@ -130,10 +130,10 @@ class ScalarHistory:
 
     @property
     def update_count(self) -> int:
-        """How often `update` was called since this object was made: it only grows, also where old values go.
+        """How often `update` was called since this object was made; it grows even when old values are dropped.
 
-        Whoever keeps it can tell at the next look whether there is news, and how much, without reading any value.
-        What the history began with does not count, so neither does what comes out of a checkpoint.
+        Compare it with an earlier one to learn how many values are new, without reading any of them. The first values
+        do not count, and so neither do those that come from a checkpoint.
 
         Example:
             >>> history = ScalarHistory([4.0, 2.0], max_length=2)
@@ -145,10 +145,9 @@ class ScalarHistory:
             return self._settled + len(self.pending)
 
     def latest(self) -> Latest | None:
-        """Return the latest value that is known without a wait, be it for a device or for another thread.
+        """Return the latest value that is known without waiting for a device or for another thread.
 
-        It is None if there is none, or if another thread is reading at this moment. What the history began with
-        has no updates.
+        None if there is none, or if another thread is reading at this moment. The first values count as 0 updates.
 
         Source: SHARE-03.
         """
@@ -176,15 +175,15 @@ class ScalarHistory:
     def update(self, log_val: Any, count: float = 1) -> None:
         """Append a value.
 
-        A tensor on an accelerator is copied there, and read later. Its value is that of now, also if the caller
-        overwrites it at once.
+        A tensor on an accelerator is copied there and read later. The caller can overwrite it at once: the history
+        keeps the value of this moment.
 
         Args:
             log_val: A scalar. Integers beyond 64 bits become floats.
             count: How many samples the value is the sum of.
 
         Raises:
-            ScalarTypeError: If either is no scalar; the history is unchanged.
+            ScalarTypeError: If either is not a scalar; the history is unchanged.
 
         Source: HUB-04, SCALAR-01, SCALAR-10.
         """
@@ -204,10 +203,10 @@ class ScalarHistory:
             self.settle_block()
 
     def settle_block(self) -> None:
-        """Move a block of `pending` into the arrays; whoever appends there does so from `BLOCK` entries on.
+        """Move a block of `pending` to the arrays; a writer calls it once `pending` has `BLOCK` entries.
 
-        It does not wait for a device, unless more waits than would fill the queue. That is so where tensors came
-        first, and then numbers: who only writes would fill the memory.
+        It waits for a device only if more entries wait than fill the queue, as where numbers followed a tensor that
+        is never read: a history that is only written would grow without a bound.
         """
         with self._lock:
             read = len(self.pending) >= max(BLOCK, self._on_device.max_on_device)
@@ -215,20 +214,20 @@ class ScalarHistory:
                 self._settle(read=read)
 
     def wait_in(self, queue: DeviceQueue) -> None:
-        """Let the tensors that come from now on wait together with those of other histories."""
+        """Put later tensors into a queue that other histories share."""
         self._on_device = queue
 
     def tail(self, window_size: int | None = None) -> tuple[Array, Array]:
         """Return the last values and their counts: copies, each of shape ``(n,)``, oldest first.
 
-        `data` copies all that there is, up to a million values.
+        Cheaper than `data`, which copies all values, up to a million of them.
 
         Args:
-            window_size: How many; None, or more than there are, means all of them.
+            window_size: How many; None, or more than the history holds, means all of them.
 
         Raises:
-            EmptyHistoryError: If there is no value.
-            HubError: If the window is no positive int.
+            EmptyHistoryError: If the history is empty.
+            HubError: If the window is not a positive int.
 
         Example:
             >>> [part.tolist() for part in ScalarHistory([4.0, 2.0, 0.0]).tail(2)]
@@ -248,47 +247,50 @@ class ScalarHistory:
             raise EmptyHistoryError("the history holds no value yet: update it first")
         return values, counts
 
-    def current(self) -> Any:
-        """Return the latest value, as a NumPy scalar.
+    def current(self) -> float:
+        """Return the latest value, as a Python number: an int while all values are integers.
 
         Raises:
-            EmptyHistoryError: If there is none.
+            EmptyHistoryError: If the history is empty.
 
         Source: HUB-04.
         """
         latest = self.pending[-1:]
         if latest and type(latest[0]) is float:
-            return np.float64(latest[0])
-        return self.tail(1)[0][-1]
+            return latest[0]
+        value: float = self.tail(1)[0].item()
+        return value
 
-    def mean(self, window_size: int | None = None) -> Any:
+    def mean(self, window_size: int | None = None) -> float:
         """Return the sum of the last values over the sum of their counts.
 
         Args:
-            window_size: How many values; None, or more than there are, means all of them.
+            window_size: How many values; None, or more than the history holds, means all of them.
 
         Raises:
-            EmptyHistoryError: If there is no value.
-            HubError: If the window is no positive int.
+            EmptyHistoryError: If the history is empty.
+            HubError: If the window is not a positive int.
 
         Source: HUB-05.
         """
         values, counts = self.tail(window_size)
-        return values.sum() / counts.sum()
+        return float(values.sum() / counts.sum())
 
-    def min(self, window_size: int | None = None) -> Any:
+    def min(self, window_size: int | None = None) -> float:
         """Return the smallest of the last values; arguments and errors as for `mean`.
 
         Source: HUB-06.
         """
-        return self.tail(window_size)[0].min()
+        least: float = self.tail(window_size)[0].min().item()
+        return least
 
-    def max(self, window_size: int | None = None) -> Any:
+    def max(self, window_size: int | None = None) -> float:
         """Return the largest of the last values; arguments and errors as for `mean`.
 
         Source: HUB-06.
         """
-        return self.tail(window_size)[0].max()
+        greatest: float = self.tail(window_size)[0].max().item()
+        return greatest
 
     def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
         """Return a statistic by its name.
@@ -308,9 +310,10 @@ class ScalarHistory:
         return method(self, *args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A queue of its own. What belongs to a hub gets that of the new hub.
-        state = {"_on_device": DeviceQueue(self._on_device.max_on_device)}
-        return type(self), (*self.data, self._kept.max_length), (None, state)
+        # The copy gets its own queue; a hub that holds the copy replaces it by the queue of the hub.
+        slots = {"_on_device": DeviceQueue(self._on_device.max_on_device)}
+        attributes = getattr(self, "__dict__", None)  # those of a subclass that has no __slots__
+        return type(self), (*self.data, self._kept.max_length), (attributes, slots)
 
     def __repr__(self) -> str:
         values, _ = self.data
@@ -318,16 +321,19 @@ class ScalarHistory:
         return f"{type(self).__name__}(n={len(values)}{latest})"
 
     def _storable(self, value: Any) -> Pending:
+        if type(value) is int and -_INT64_MAX <= value <= _INT64_MAX:
+            return value
         if lies_on_device(value) and is_scalar(value):
             self._all_numbers = False
             return self._on_device.add(value)
-        return _within_64_bits(scalar_value(value))
+        number = scalar_value(value)
+        return number if type(number) is float else _within_64_bits(number)
 
     def _settle(self, *, read: bool = True) -> None:
-        """Move what waits into the arrays. The caller holds the lock; writers go on appending meanwhile.
+        """Move pending values to the arrays. The caller holds the lock; other threads go on appending.
 
         Args:
-            read: Whether to read what lies on a device; if not, it stays, and what came after it.
+            read: Whether to read the values on a device; if not, the first of them stays, with all that follow it.
         """
         waiting = self.pending[:]
         if self._all_numbers:
@@ -344,12 +350,131 @@ class ScalarHistory:
             counts = np.asarray([count for _, count in split])
         self._kept.extend(block, counts)
         self._settled += len(waiting)
-        # Only now: should reading from the device fail, nothing is lost. What came in meanwhile stays.
+        # Last, so that nothing is lost if reading from the device fails. Values that came in meanwhile stay.
         del self.pending[: len(waiting)]
 
 
+class CountedValues:
+    """The latest values, up to `max_length` of them, each with a count.
+
+    Counts take no memory while all of them are 1.
+
+    Args:
+        max_length: The bound.
+
+    Example:
+        >>> kept = CountedValues(3)
+        >>> kept.extend(np.array([1.0, 2.0]))
+        >>> kept.extend(np.array([8.0]), np.array([4]))
+        >>> [part.tolist() for part in kept.tail(2)]
+        [[2.0, 8.0], [1, 4]]
+
+    Source: HUB-05, HUB-10.
+    """
+
+    __slots__ = ("_counts", "_max_length", "_values")
+
+    def __init__(self, max_length: int) -> None:
+        self._max_length = max_length
+        self._values = Ring(max_length)
+        self._counts: Ring | None = None
+
+    @property
+    def max_length(self) -> int:
+        """The bound."""
+        return self._max_length
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def extend(self, values: Array, counts: Array | None = None) -> None:
+        """Append a block of shape ``(n,)``, and a count for each value; None means that all counts are 1."""
+        if self._counts is None and counts is not None and (counts != 1).any():
+            self._counts = Ring(self._max_length)
+            self._counts.extend(np.ones(len(self._values), dtype=np.int64))
+        self._values.extend(values)
+        if self._counts is not None:
+            self._counts.extend(np.ones(len(values), dtype=np.int64) if counts is None else counts)
+
+    def tail(self, count: int) -> tuple[Array, Array]:
+        """Return the last values and their counts: copies, oldest first, each of shape ``(min(count, len),)``."""
+        # Copies: a view would change under the caller once the ring wraps around.
+        values = self._values.tail(count).copy()
+        counts = np.ones(len(values), dtype=np.int64) if self._counts is None else self._counts.tail(count).copy()
+        return values, counts
+
+
+class Ring:
+    """The latest values, up to `max_length` of them, in one buffer of 8 bytes a value.
+
+    The buffer is int64 while all values are integers and float64 from the first other value on, as `numpy.append`
+    would make it. Appending costs amortised O(1): the buffer doubles until it reaches the bound.
+
+    Args:
+        max_length: The bound.
+
+    Example:
+        >>> ring = Ring(3)
+        >>> ring.extend(np.array([1, 2])); ring.extend(np.array([3, 4]))
+        >>> ring.tail(2), ring.tail(100)
+        (array([3, 4]), array([2, 3, 4]))
+
+    Source: HUB-10.
+    """
+
+    __slots__ = ("_buffer", "_end", "_max_length", "_size")
+
+    def __init__(self, max_length: int) -> None:
+        self._max_length = max_length
+        self._buffer: Array = np.empty(0, dtype=np.int64)
+        self._size = 0
+        self._end = 0  # the position of the next value
+
+    def __len__(self) -> int:
+        return self._size
+
+    def extend(self, block: Array) -> None:
+        """Append a block of shape ``(n,)``."""
+        block = block[-self._max_length :]
+        if block.dtype != self._buffer.dtype:
+            self._buffer = self._buffer.astype(np.result_type(self._buffer, block), copy=False)
+        count = len(block)
+        self._reserve(count)
+        until_wrap = min(count, len(self._buffer) - self._end)
+        self._buffer[self._end : self._end + until_wrap] = block[:until_wrap]
+        self._buffer[: count - until_wrap] = block[until_wrap:]
+        self._end = (self._end + count) % max(len(self._buffer), 1)
+        self._size = min(self._size + count, self._max_length)
+
+    def tail(self, count: int) -> Array:
+        """Return the last values, oldest first, in shape ``(min(count, len),)``; possibly a view."""
+        count = min(count, self._size)
+        if not count:
+            return self._buffer[:0]
+        start = self._end - count
+        if start >= 0:
+            return self._buffer[start : self._end]
+        # The values wrap around the end of the buffer.
+        return np.concatenate((self._buffer[start:], self._buffer[: self._end]))
+
+    def _reserve(self, count: int) -> None:
+        needed = min(self._size + count, self._max_length)
+        if needed <= len(self._buffer):
+            return
+        # The buffer wraps only at its full length, so the values lie at [0, size).
+        capacity = min(max(needed, 2 * len(self._buffer), _FIRST_CAPACITY), self._max_length)
+        grown = np.empty(capacity, dtype=self._buffer.dtype)
+        grown[: self._size] = self._buffer[: self._size]
+        self._buffer, self._end = grown, self._size
+
+
 def update_count(history: AnyHistory) -> int | None:
-    """Return how often a history was updated, as the reference hub's tell; None if it does not, as mmengine's."""
+    """Return how often a history was updated, or None if it does not count, as mmengine's.
+
+    Example:
+        >>> update_count(ScalarHistory([4.0]))
+        0
+    """
     count = getattr(history, "update_count", None)
     return count if type(count) is int else None
 
@@ -368,7 +493,7 @@ def _within_64_bits(number: float) -> int | float:
 
 
 def _array(values: Sequence[Any] | Array) -> Array:
-    """Make an array of int64 or float64 out of scalars."""
+    """Return scalars as an array of int64 or float64."""
     array = (
         values
         if isinstance(values, np.ndarray)

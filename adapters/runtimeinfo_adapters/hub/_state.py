@@ -1,17 +1,33 @@
-"""The saved form of a hub: written, and read with every field checked before anything is changed.
+"""The forms in which a hub leaves the process: its state, as plain data, and its infos in a pickle.
+
+The state of a hub:
 
     {"version": 1,
      "log_scalars": {key: {"values": (n,), "counts": (n,) or None, "max_length": int}},
      "runtime_info": {key: plain data},
      "resumed_keys": {key: True}}
 
-The names are those of mmengine's state, which has no version, and whose histories are `HistoryBuffer` objects.
+The names are those of mmengine's state, which has no version and whose histories are `HistoryBuffer` objects. Every
+field is checked before a hub takes any of them over.
+
+Plain data is what a checkpoint can hold without pickling a class: None, bool, int, float, str, PyTorch tensors, and
+dict, list and tuple of these. NumPy arrays are written as plain data too and are read as arrays; NumPy scalars are read
+as Python's. Everything else is not plain. Nor are bytes: `torch.load` refuses b"" when it loads weights only, and JSON
+refuses all bytes.
+
+A pickle of a hub holds its infos as objects. Each info is pickled by itself, so that one that cannot be pickled, or
+cannot be read where the pickle is loaded, is left out and does not end a training.
 """
 
 from __future__ import annotations
 
+import io
 import logging
-from collections.abc import Mapping
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,19 +35,31 @@ import numpy as np
 
 from runtimeinfo import HubError, StateError
 from runtimeinfo.authoring import describe, shown
-from runtimeinfo_adapters.hub._plain import NotPlainError, from_plain, numbers_to_plain, to_plain
 from runtimeinfo_adapters.hub._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
 
 STATE_VERSION = 1
 
 _FIELDS = ("log_scalars", "runtime_info", "resumed_keys")
 
+# Each with a function that makes exactly it of an instance of a subclass: `str()` of an enum would be its name.
+# In this order, as a bool is an int.
+_ATOMS: dict[type, Callable[[Any], Any]] = {bool: bool, int: int, float: float, str: str.__str__}
+_ARRAY_KINDS = "biufcU"
+_ARRAY_TAG = "__ndarray__"
+
 _logger = logging.getLogger("runtimeinfo")
+
+
+class UnsavedInfoWarning(UserWarning):
+    """An info is missing in a saved state, as it is not plain data, or in a pickled hub, as it cannot be pickled."""
+
+
+# -- the state
 
 
 @dataclass(frozen=True, slots=True)
 class HubState:
-    """What a hub holds, as far as a state may have it: the histories, the infos, and which of them are resumable."""
+    """The contents of a hub: the histories, the infos, and which of them are resumable."""
 
     log_scalars: dict[str, ScalarHistory]
     runtime_info: dict[str, Any]
@@ -39,7 +67,7 @@ class HubState:
 
 
 def write_state(held: HubState) -> tuple[dict[str, Any], dict[str, NotPlainError]]:
-    """Return the saved form of what is resumable, and the infos that had to be left out, each with the reason.
+    """Return the saved form of the resumable contents, and the infos that were left out, each with the reason.
 
     Source: HUB-11, HUB-12.
     """
@@ -74,7 +102,7 @@ def _write_history(history: ScalarHistory) -> dict[str, Any]:
 
 
 def read_state(state: Any) -> HubState:
-    """Read a state of this hub, or of mmengine's.
+    """Read a state of this hub or of mmengine's.
 
     Raises:
         StateError: Naming the first field that is missing or wrong.
@@ -108,15 +136,15 @@ def read_state(state: Any) -> HubState:
     published = log_scalars.keys() | runtime_info.keys()
     if not from_mmengine and published != resumed_keys.keys():
         odd = min(published ^ resumed_keys.keys())
-        raise _wrong(f"resumed_keys[{odd!r}]", "must be there for each published key, and for no other")
+        raise _wrong(f"resumed_keys[{odd!r}]", "must be there for each published key and for no other key")
     return HubState(log_scalars, runtime_info, {key: flag for key, flag in resumed_keys.items() if key in published})
 
 
 def read_hub(hub: Any) -> HubState:
-    """Read a whole hub, as early checkpoints of mmengine have it, in the place of a state.
+    """Read a whole hub, which early checkpoints of mmengine hold instead of a state.
 
     Raises:
-        StateError: If it is no hub; otherwise as `read_state`.
+        StateError: If it is not a hub; otherwise as `read_state`.
 
     Source: HUB-13.
     """
@@ -124,7 +152,7 @@ def read_hub(hub: Any) -> HubState:
         fields = {field: dict(getattr(hub, f"_{field}")) for field in _FIELDS}
     except (AttributeError, TypeError, ValueError) as error:
         raise StateError(
-            f"state_dict is {describe(hub)}, and no hub: {error}. Load what state_dict() returned",
+            f"state_dict is {describe(hub)}, which is not a hub: {error}. Load what state_dict() returned",
             field="state_dict",
             requirement="HUB-13",
         ) from None
@@ -139,7 +167,7 @@ def _read_history(field: str, entry: Any, *, from_mmengine: bool) -> ScalarHisto
         max_length = getattr(entry, "max_length", DEFAULT_MAX_LENGTH)
         if values is None or counts is None:
             # As mmengine does: its early releases saved other things here.
-            _logger.warning("%s is no HistoryBuffer, but %s: it is not resumed", field, describe(entry))
+            _logger.warning("%s is not a HistoryBuffer, but %s: it is not resumed", field, describe(entry))
             return None
     else:
         saved = _mapping(entry, field)
@@ -177,7 +205,7 @@ def _read_info(field: str, value: Any, *, from_mmengine: bool) -> Any:
     try:
         return from_plain(value)
     except NotPlainError as error:
-        if from_mmengine:  # it pickles any object, and whoever unpickled this one has decided to trust it
+        if from_mmengine:  # mmengine pickles any object, and the caller that unpickled this one has decided to trust it
             return value
         raise _wrong(field, f"is not plain data: {error}") from None
 
@@ -198,3 +226,219 @@ def _wrong(field: str, problem: str) -> StateError:
         field=field,
         requirement="HUB-13",
     )
+
+
+# -- pickled and copied infos
+
+MISSING: Any = object()
+"""Stands for an info that could not be unpickled."""
+
+_IMMUTABLE = (type(None), bool, int, float, str)
+
+
+class PickledInfo:
+    """An info that is pickled already, so that a failure concerns this info only.
+
+    Args:
+        key: Its key.
+        data: The pickle, in which the hub that holds the info is a reference.
+        hub: That hub.
+    """
+
+    __slots__ = ("_data", "_hub", "_key")
+
+    def __init__(self, key: str, data: bytes, hub: object) -> None:
+        self._key = key
+        self._data = data
+        self._hub = hub
+
+    # A function by its name, and not `__setstate__` of the hub: an unpickler that admits chosen classes only, as
+    # `torch.load(weights_only=True)`, finds it in the pickle and can refuse it.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unpickle_info, (self._key, self._data, self._hub)
+
+
+def pickle_infos(infos: Mapping[str, Any], hub: object) -> tuple[dict[str, Any], dict[str, Exception]]:
+    """Return infos in the form in which they can be pickled with the hub, and the error of each that cannot."""
+    pickled: dict[str, Any] = {}
+    left_out: dict[str, Exception] = {}
+    for key, value in infos.items():
+        if type(value) in _IMMUTABLE:
+            pickled[key] = value
+            continue
+        file = io.BytesIO()
+        try:
+            _Pickler(file, hub).dump(value)
+        except Exception as error:  # noqa: BLE001 - an object can raise anything when it is pickled
+            left_out[key] = error
+        else:
+            pickled[key] = PickledInfo(key, file.getvalue(), hub)
+    return pickled, left_out
+
+
+def unpickle_info(key: str, data: bytes, hub: object) -> Any:
+    """Return an info of a pickled hub; if it cannot be unpickled here, warn and return `MISSING`."""
+    try:
+        return _Unpickler(io.BytesIO(data), hub).load()
+    except Exception as error:  # noqa: BLE001 - likewise
+        warnings.warn(
+            f"info {key!r} is missing in the unpickled hub: {type(error).__name__}: {error}. Define its class in a "
+            "module that this process can import, or publish it as numbers, strings, lists, dicts or arrays",
+            UnsavedInfoWarning,
+            stacklevel=2,
+        )
+        return MISSING
+
+
+def deepcopy_infos(infos: Mapping[str, Any], memo: dict[int, Any]) -> dict[str, Any]:
+    """Return deep copies of infos; an info that cannot be copied is the same object in both."""
+    copies: dict[str, Any] = {}
+    for key, value in infos.items():
+        before = memo.copy()
+        try:
+            copies[key] = deepcopy(value, memo)
+        except Exception:  # noqa: BLE001 - an object can raise anything when it is copied
+            copies[key] = value
+            # An unfinished copy of a part must not appear in the copies of other infos.
+            memo.clear()
+            memo.update(before)
+    return copies
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, hub: object) -> None:
+        super().__init__(file)
+        self._hub = hub
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return "hub" if obj is self._hub else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, hub: object) -> None:
+        super().__init__(file)
+        self._hub = hub
+
+    def persistent_load(self, pid: Any) -> Any:
+        return {"hub": self._hub}[pid]
+
+
+# -- plain data
+
+
+class NotPlainError(Exception):
+    """A value is not plain; the message names its place in the whole and its type."""
+
+
+def to_plain(value: Any) -> Any:
+    """Return a deep copy of a value as plain data.
+
+    Raises:
+        NotPlainError: If any part is not plain.
+
+    Example:
+        >>> to_plain({"classes": ("cat", "dog"), "scale": np.float32(0.5)})
+        {'classes': ('cat', 'dog'), 'scale': 0.5}
+
+    Source: HUB-11.
+    """
+    try:
+        return _to_plain(value, "")
+    except RecursionError:
+        raise NotPlainError("it is nested too deeply, or holds itself") from None
+
+
+def from_plain(value: Any) -> Any:
+    """Return the value that `to_plain` was given, as a deep copy.
+
+    Raises:
+        NotPlainError: If the data is not plain.
+
+    Source: HUB-11.
+    """
+    try:
+        return _from_plain(value)
+    except RecursionError:
+        raise NotPlainError("it is nested too deeply, or holds itself") from None
+
+
+def numbers_to_plain(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array as a tensor if PyTorch is loaded, otherwise as a list.
+
+    A process without PyTorch cannot `torch.save` anyway; JSON, which cannot hold a tensor, takes its `tolist()`.
+    """
+    torch = sys.modules.get("torch")
+    native = array.astype(array.dtype.newbyteorder("="))
+    return native.tolist() if torch is None else torch.from_numpy(native)
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        mapping = cast("dict[Any, Any]", value)
+        if _ARRAY_TAG in mapping:
+            return _array_from_plain(mapping)
+        return {key: _from_plain(item) for key, item in mapping.items()}
+    if isinstance(value, list | tuple):
+        items = [_from_plain(item) for item in cast("list[Any]", value)]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, np.generic | np.ndarray):  # as in the states of mmengine
+        return cast("Any", value).copy()
+    return _to_plain(value, "")
+
+
+def _to_plain(value: Any, path: str) -> Any:
+    if value is None:
+        return None
+    for atom, exactly in _ATOMS.items():
+        if isinstance(value, atom):
+            # A subclass (an enum, numpy.float64) is written as the type that it extends.
+            return exactly(value)
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[Any, Any]", value)
+        return {_key(key, path): _to_plain(item, f"{path}[{key!r}]") for key, item in mapping.items()}
+    if isinstance(value, list | tuple):
+        items = [_to_plain(item, f"{path}[{index}]") for index, item in enumerate(cast("list[Any]", value))]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, np.generic | np.ndarray):
+        return _array_to_plain(cast("Any", value), path)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor) and not value.is_meta:
+        detached = value.detach()
+        if type(detached) is torch.Tensor:  # true for a Parameter; any other subclass would have to be pickled
+            return detached.cpu().clone()
+    raise NotPlainError(f"{path or 'it'} is {_article(type(value).__qualname__)}")
+
+
+def _key(key: Any, path: str) -> Any:
+    if key == _ARRAY_TAG:
+        raise NotPlainError(f"{path or 'it'} has the key {key!r}, which marks an array")
+    if key is None or isinstance(key, tuple(_ATOMS)):
+        return _to_plain(key, path)
+    raise NotPlainError(f"a key of {path or 'it'} is {_article(type(key).__qualname__)}")
+
+
+def _array_to_plain(value: Any, path: str) -> Any:
+    # PyTorch has no dtype for a long double, whose `item()` returns the long double itself.
+    if value.dtype.kind not in _ARRAY_KINDS or value.dtype.char in "gG":
+        raise NotPlainError(f"{path or 'it'} is an array of dtype {value.dtype}")
+    if isinstance(value, np.generic):
+        return _to_plain(value.item(), path)
+    data = value.tolist() if value.dtype.kind == "U" else numbers_to_plain(value)
+    return {_ARRAY_TAG: data, "dtype": str(value.dtype)}
+
+
+def _array_from_plain(mapping: dict[Any, Any]) -> Any:
+    try:
+        dtype = np.dtype(cast("str", mapping["dtype"]))
+        data = mapping[_ARRAY_TAG]
+        # Not `np.array` of a tensor: NumPy 2 warns that PyTorch's `__array__` does not know `copy`.
+        array = np.array(np.asarray(data) if hasattr(data, "__array__") else data, dtype=dtype)
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, SyntaxError) as error:
+        raise NotPlainError(f"an array that cannot be read: {error}") from None
+    if array.dtype.kind not in _ARRAY_KINDS:
+        raise NotPlainError(f"an array of dtype {array.dtype}")
+    return array
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

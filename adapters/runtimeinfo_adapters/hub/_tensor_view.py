@@ -1,4 +1,4 @@
-"""Infos as tensors, for code that may not read a Python number: compiled, or in a CUDA graph."""
+"""Infos as tensors, for code that cannot read a Python number: compiled code, or a CUDA graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TensorViews:
     """The tensors that show the infos of a hub.
 
     Args:
-        infos: The hub's infos, as they change.
+        infos: The dictionary in which the hub keeps its infos.
     """
 
     __slots__ = ("_asked", "_infos", "_lock", "_views")
@@ -30,7 +30,7 @@ class TensorViews:
         self._lock = threading.Lock()
 
     def get(self, key: str, dtype: torch.dtype | None, device: Any) -> torch.Tensor:
-        """Return the tensor of a key; make it if there is none of this dtype on this device."""
+        """Return the tensor of a key; create it if there is none of this dtype on this device."""
         try:
             return self._asked[key, dtype, device]
         except KeyError:
@@ -39,7 +39,7 @@ class TensorViews:
             return self._asked.setdefault((key, dtype, device), tensor)
 
     def check(self, key: str, value: Any) -> None:
-        """Raise if a view cannot show what is about to be published.
+        """Raise if a view cannot show the value that is about to be published.
 
         Raises:
             HubError: Naming the key.
@@ -48,21 +48,21 @@ class TensorViews:
             view.number(value)
 
     def refresh(self, key: str) -> None:
-        """Write the info that the hub has now into its tensors.
+        """Write the present info into its tensors.
 
-        It is looked up under the lock: of two threads that publish, the last one to write a tensor writes what was
-        published last.
+        The info is looked up under the lock: of two threads that publish, the last one to write a tensor writes the
+        value that was published last.
         """
         views = self._views.get(key)
         if views is not None:
             with self._lock:
                 value = self._infos.get(key)
                 for view in views:
-                    # Not through `.data`: autograd shall notice a backward that comes too late.
+                    # Not through `.data`: autograd must detect a backward that comes too late.
                     view.tensor.fill_(view.number(value))
 
     def refresh_all(self) -> None:
-        """Do so for each info."""
+        """Write each present info into its tensors."""
         for key in tuple(self._views):
             self.refresh(key)
 
@@ -74,7 +74,7 @@ class TensorViews:
         with self._lock:
             views = self._views.setdefault(key, [])
             for view in views:
-                # Only the tensors can tell: "cuda" and "cuda:0" may be one device.
+                # Compare the tensors, not the arguments: "cuda" and "cuda:0" can be one device.
                 if (view.tensor.dtype, view.tensor.device) == (made.tensor.dtype, made.tensor.device):
                     return view.tensor
             views.append(made)
@@ -82,10 +82,10 @@ class TensorViews:
 
 
 class _View:
-    """One tensor, and what it can hold.
+    """One tensor, and the range of numbers that it can hold.
 
     Raises:
-        HubError: If the dtype cannot stand for "not known".
+        HubError: If the dtype has no value for "unknown".
     """
 
     __slots__ = ("_dtype", "_highest", "_is_float", "_key", "_lowest", "_unknown", "tensor")
@@ -96,7 +96,7 @@ class _View:
         if not isinstance(dtype, torch.dtype) or dtype.is_complex or not (dtype.is_floating_point or dtype.is_signed):
             raise HubError(
                 f"a tensor view of {key!r} must be of a signed integer or a float dtype, not {dtype}: "
-                "leave it out for int64",
+                "omit it for int64",
                 key=key,
             )
         self._key = key
@@ -105,22 +105,22 @@ class _View:
         limits = torch.finfo(dtype) if self._is_float else torch.iinfo(dtype)
         self._lowest, self._highest = limits.min, limits.max
         self._unknown = float("nan") if self._is_float else -1
-        # A tensor made in inference mode could never be written to outside of it, nor take part in a loss.
+        # A tensor made in inference mode could not be written outside of it, nor take part in a loss.
         with torch.inference_mode(False):
             self.tensor = torch.full((), self._unknown, dtype=dtype, device=device)
 
     def number(self, value: Any) -> int | float:
-        """Return an info as a number which the tensor can hold.
+        """Return an info as a number that the tensor can hold.
 
         Raises:
-            HubError: If there is none.
+            HubError: If the info is not such a number.
         """
         if value is None:
             return self._unknown
         if type(value) is not int:
             if not is_scalar(value) or lies_on_device(value):
                 raise HubError(
-                    f"info {self._key!r} has a tensor view, or shall have one, and must be a number or None, but is "
+                    f"info {self._key!r} has or gets a tensor view and must be a number or None, but is "
                     f"{describe(value)}; publish it under another key",
                     key=self._key,
                 )

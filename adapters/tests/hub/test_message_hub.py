@@ -1,6 +1,11 @@
 import copy
+import json
 import pickle
+import subprocess
+import sys
+import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +14,7 @@ from hypothesis import strategies as st
 
 import runtimeinfo
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError
-from runtimeinfo_adapters import MessageHub, ScalarHistory
+from runtimeinfo_adapters import MessageHub, ScalarHistory, UnsavedInfoWarning
 from runtimeinfo_adapters.hub._scalar_history import BLOCK
 
 with warnings.catch_warnings():
@@ -83,12 +88,12 @@ def test_satisfies_the_protocols():
         ({"resumed_keys": {"a": True}}, "resumed_keys has 'a', which is neither"),
     ],
 )
-def test_what_it_begins_with_is_checked(arguments, message):
+def test_the_first_contents_are_checked(arguments, message):
     with pytest.raises(HubError, match=message):
         MessageHub("begin", **arguments)
 
 
-def test_begins_with_what_it_is_given():
+def test_the_first_contents_are_published():
     hub = MessageHub("begin", {"a": ScalarHistory([1.0])}, {"b": 2}, {"a": True, "b": False})
     assert hub.get_scalar("a").current() == 1.0
     assert hub.get_info("b") == 2
@@ -214,7 +219,7 @@ def test_an_update_goes_on_in_the_history_that_a_state_brought():
     assert saved.get_scalar("a").data[0].tolist() == [-1.0, -2.0, -3.0]
 
 
-def test_a_whole_hub_leaves_nothing_of_what_was_there_before():
+def test_a_whole_hub_replaces_everything():
     hub, saved = MessageHub("replaced"), MessageHub("saved")
     hub.update_scalar("a", 1.0)
     hub.load_state_dict(saved)
@@ -241,7 +246,14 @@ def test_no_more_than_a_block_waits():
     assert hub.get_scalar("a").data[0].tolist() == list(map(float, range(3 * BLOCK)))
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda hub: pickle.loads(pickle.dumps(hub))])
+# -- copies
+
+
+def pickled(hub):
+    return pickle.loads(pickle.dumps(hub))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
 def test_a_copy_holds_the_same_and_is_independent(duplicate):
     hub = MessageHub("copied")
     hub.update_info("a", [1])
@@ -254,3 +266,116 @@ def test_a_copy_holds_the_same_and_is_independent(duplicate):
     assert contents(twin) == ({"a": [1]}, {"b": [[1.0, 3.0], [1.0, 1.0]]})
     twin.update_scalar("c", 1.0)
     assert repr(twin) == "<MessageHub 'copied': 1 infos, 2 scalars>"
+
+
+def test_a_shallow_copy_has_the_same_infos_and_its_own_histories():
+    hub = MessageHub("copied")
+    hub.update_info("a", [1])
+    hub.update_scalar("b", 1.0)
+    twin = copy.copy(hub)
+    assert twin.get_info("a") is hub.get_info("a")
+    twin.update_info("a", 2)
+    twin.update_scalar("b", 2.0)
+    assert contents(hub) == ({"a": [1]}, {"b": [[1.0], [1.0]]})
+    assert contents(twin) == ({"a": 2}, {"b": [[1.0, 2.0], [1.0, 1.0]]})
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickled])
+def test_a_copy_keeps_flags_and_is_neither_shared_nor_registered(duplicate):
+    hub = MessageHub.get_instance("test-copies")
+    hub.share()
+    try:
+        hub.update_info("a", 1, resumed=False)
+        hub.update_scalar("b", 1.0)
+        twin = duplicate(hub)
+        assert twin.instance_name == "test-copies"
+        assert MessageHub.get_instance("test-copies") is hub
+        assert (twin.board_path, hub.board_path is None) == (None, False)
+        with pytest.raises(HubError, match="a key keeps its flag"):
+            twin.update_info("a", 2)
+        assert list(twin.state_dict()["log_scalars"]) == ["b"]
+        twin.update_info("iter", 7)
+        assert hub.share().get_info("iter") is None
+        assert twin._lock is not hub._lock
+        with twin.sharing():
+            assert twin.board_path not in (None, hub.board_path)
+    finally:
+        hub.unshare()
+
+
+class Own(MessageHub):
+    """A hub with an attribute of its own, which holds itself as an info."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.tags = ["first"]
+        self.update_info("hub", self)
+        self.update_info("hubs", [self])
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
+def test_a_copy_of_a_subclass_keeps_attributes_and_refers_to_itself(duplicate):
+    hub = Own("own")
+    twin = duplicate(hub)
+    assert type(twin) is Own
+    assert twin.get_info("hub") is twin
+    assert twin.get_info("hubs") == [twin]
+    twin.tags.append("second")
+    assert hub.tags == ["first"]
+
+
+class OnlyHere:
+    """An object that can be pickled but not unpickled, as its class may be missing elsewhere."""
+
+    def __reduce__(self):
+        return _fail, ()
+
+
+def _fail():
+    raise ImportError("there is no such class here")
+
+
+def test_an_info_that_cannot_be_pickled_is_left_out_with_one_warning():
+    hub = MessageHub("unpicklable")
+    hub.update_info_dict({"epoch": 3, "net": {"scale": lambda value: value}})
+    with pytest.warns(UnsavedInfoWarning, match="info 'net' is left out of the pickled hub: .*lambda") as caught:
+        twin = pickled(hub)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert contents(twin) == ({"epoch": 3}, {})
+    assert contents(pickled(hub)) == ({"epoch": 3}, {})  # warnings are errors here: it warns once a key
+    with pytest.warns(UnsavedInfoWarning, match="info 'net' is not saved"):
+        hub.state_dict()
+    twin.update_info("net", 1)
+
+
+def test_an_info_that_cannot_be_unpickled_is_left_out_with_a_warning():
+    hub = MessageHub("elsewhere")
+    hub.update_info_dict({"epoch": 3, "model": OnlyHere()})
+    data = pickle.dumps(hub)
+    with pytest.warns(UnsavedInfoWarning, match="info 'model' is missing in the unpickled hub: ImportError: there is"):
+        twin = pickle.loads(data)
+    assert contents(twin) == ({"epoch": 3}, {})
+
+
+def test_a_deep_copy_keeps_an_info_that_cannot_be_copied_as_the_same_object():
+    lock, shared = threading.Lock(), [1]
+    hub = MessageHub("uncopyable")
+    hub.update_info_dict({"lock": [shared, lock], "shared": shared, "both": [shared, shared]})
+    twin = copy.deepcopy(hub)
+    assert twin.get_info("lock") is hub.get_info("lock")
+    assert twin.get_info("shared") == [1]
+    assert twin.get_info("shared") is not shared
+    assert twin.get_info("both")[0] is twin.get_info("both")[1] is twin.get_info("shared")
+
+
+def test_a_spawned_process_receives_an_independent_hub():
+    program = Path(__file__).parent / "spawned_process.py"
+    result = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    received = [{"epoch": 3, "classes": ["cat", "dog"]}, [4.0, 2.0], "None", False]
+    assert found["child"] == [received, 30, [4.0, 2.0, 9.0]]
+    assert found["parent"] == [3, [4.0, 2.0], True]
+    assert len(found["left_out"]) == 1
+    assert found["left_out"][0].startswith("info 'scale' is left out of the pickled hub: ")
+    assert found["exit_code"] == 0

@@ -1,4 +1,6 @@
+import copy
 import io
+import pickle
 import sys
 import threading
 import time
@@ -128,3 +130,38 @@ def completed_in_checkpoint_of(hub):
         assert len(values) >= completed  # nothing of an iteration that it says is complete is missing
         assert (counts == 1).all()
     return completed
+
+
+def publish_changing_keys(hub, thread, done):
+    number = 0
+    while not done.is_set():
+        hub.update_info(f"info/{thread}/{number % 300}", number)
+        hub.update_scalar(f"scalar/{thread}/{number % 50}", float(number))
+        hub.update_scalar(f"counted/{thread}", number, count=2)
+        hub.pop_info(f"info/{thread}/{(number + 150) % 300}")
+        number += 1
+
+
+def contents(hub):
+    return dict(hub.runtime_info), {key: [part.tolist() for part in it.data] for key, it in hub.log_scalars.items()}
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda hub: pickle.loads(pickle.dumps(hub))])
+def test_a_copy_that_is_made_while_threads_write_is_whole_and_independent(hub, duplicate):
+    done = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(publish_changing_keys, hub, thread, done) for thread in range(2)]
+        try:
+            for _ in range(10):
+                twin = duplicate(hub)
+                infos, scalars = contents(twin)
+                assert all(len(values) == len(counts) > 0 for values, counts in scalars.values())
+                twin.update_info("mine", 1)
+                twin.update_scalar("mine", 1.0)
+                assert contents(twin) == ({**infos, "mine": 1}, {**scalars, "mine": [[1.0], [1.0]]})
+        finally:
+            done.set()
+    for writer in writers:
+        writer.result()  # raises what the thread raised
+    assert (hub.get_info("mine"), "mine" in hub.log_scalars) == (None, False)
+    assert len(hub.log_scalars) > 2

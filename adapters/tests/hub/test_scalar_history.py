@@ -3,6 +3,7 @@ import fractions
 import itertools
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,7 @@ from hypothesis import strategies as st
 import runtimeinfo
 from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
 from runtimeinfo_adapters import ScalarHistory
-from runtimeinfo_adapters.hub._ring import Ring
-from runtimeinfo_adapters.hub._scalar_history import BLOCK
+from runtimeinfo_adapters.hub._scalar_history import BLOCK, CountedValues, Ring, update_count
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmengine imports what PyTorch has deprecated
@@ -93,7 +93,7 @@ def test_a_window_is_a_positive_int(read, window):
         lambda value: ScalarHistory([1.0]).mean(value),
     ],
 )
-def test_what_is_no_number_is_shown_cut(call):
+def test_a_wrong_number_is_shown_cut(call):
     with pytest.raises(HubError) as raised:
         call(list(range(10_000)))
     assert len(str(raised.value)) < 200
@@ -111,7 +111,7 @@ def test_counts_match_values():
 
 
 @pytest.mark.parametrize("value", ["0.5", None, [0.5], 1j, np.array(["a"]), np.ones(2), torch.ones(2), {}, 10**400])
-def test_what_is_no_scalar_is_refused_and_changes_nothing(value):
+def test_a_value_that_is_not_a_scalar_is_refused_and_changes_nothing(value):
     history = ScalarHistory([1.0])
     with pytest.raises(ScalarTypeError):
         history.update(value)
@@ -142,7 +142,8 @@ def test_every_scalar_becomes_a_number(value, number):
     history = ScalarHistory()
     history.update(value)
     assert history.current() == number
-    assert history.current().dtype in (np.int64, np.float64)
+    assert type(history.current()) in (int, float)
+    assert history.data[0].dtype in (np.int64, np.float64)
 
 
 def test_a_count_beyond_64_bits_becomes_a_float():
@@ -266,3 +267,135 @@ def test_an_update_that_is_refused_does_not_count():
     with pytest.raises(ScalarTypeError):
         history.update("0.5")
     assert history.update_count == 0
+
+
+@pytest.mark.parametrize("values", [[1.5, 2.5], [1, 2], [True, 2.5], [np.float32(0.5)], [torch.tensor(3)], [10**30]])
+@pytest.mark.parametrize("read", ["current", "min", "max", "mean"])
+def test_statistics_are_python_numbers(read, values):
+    updated = ScalarHistory()
+    for value in values:
+        updated.update(value)
+    settled = ScalarHistory(values)
+    for history in (updated, settled):
+        for result in (getattr(history, read)(), history.statistics(read)):
+            assert type(result) is float or (type(result) is int and read != "mean")
+
+
+def test_a_mean_over_counts_of_zero_is_that_of_numpy():
+    history = ScalarHistory([1.0], [0])
+    with np.errstate(all="ignore"):
+        assert history.mean() == float("inf")
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda history: pickle.loads(pickle.dumps(history))])
+def test_a_copy_of_a_subclass_keeps_its_attributes(duplicate):
+    history = Tagged([1.0])
+    history.tag = "validation"
+    twin = duplicate(history)
+    assert (type(twin), twin.tag, twin.current()) == (Tagged, "validation", 1.0)
+    twin.tag = "test"
+    assert history.tag == "validation"
+
+
+class Tagged(ScalarHistory):
+    tag = ""
+
+
+# -- the arrays of a history
+
+
+def counts_of(kept):
+    return kept.tail(len(kept))[1].tolist()
+
+
+def test_counts_take_memory_from_the_first_one_on_that_is_not_one():
+    kept = CountedValues(10)
+    kept.extend(np.array([1.0, 2.0]), np.array([1, 1]))
+    assert kept._counts is None
+    kept.extend(np.array([8.0]), np.array([4]))
+    assert kept._counts is not None
+    kept.extend(np.array([3.0]))
+    assert counts_of(kept) == [1, 1, 4, 1]
+
+
+def test_values_and_counts_go_together_where_old_ones_go():
+    kept = CountedValues(3)
+    for number in range(1, 6):
+        kept.extend(np.array([float(number)]), np.array([number]))
+    assert [part.tolist() for part in kept.tail(10)] == [[3.0, 4.0, 5.0], [3, 4, 5]]
+    assert (len(kept), kept.max_length) == (3, 3)
+
+
+@pytest.mark.parametrize("counts", [None, np.array([2, 3])])
+def test_the_tail_of_counted_values_is_a_copy(counts):
+    kept = CountedValues(10)
+    kept.extend(np.array([1.0, 2.0]), counts)
+    before = [part.tolist() for part in kept.tail(2)]
+    for part in kept.tail(2):
+        part[:] = -1
+    assert [part.tolist() for part in kept.tail(2)] == before
+
+
+def test_counted_values_can_be_empty():
+    assert [part.tolist() for part in CountedValues(3).tail(2)] == [[], []]
+
+
+integers = st.lists(st.integers(-(2**62), 2**62), max_size=9).map(lambda block: np.array(block, dtype=np.int64))
+floats = st.lists(st.floats(allow_nan=False), max_size=9).map(lambda block: np.array(block, dtype=np.float64))
+
+
+@LENIENT
+@given(max_length=st.integers(1, 12), blocks=st.lists(integers | floats, max_size=12), data=st.data())
+def test_a_ring_holds_the_values_of_a_list_with_a_bound(max_length, blocks, data):
+    ring, model = Ring(max_length), np.empty(0, dtype=np.int64)
+    for block in blocks:
+        ring.extend(block)
+        model = np.append(model, block)[-max_length:] if len(block) else model
+        assert len(ring) == len(model)
+        count = data.draw(st.integers(0, max_length + 2), label="count")
+        tail = ring.tail(count)
+        np.testing.assert_array_equal(tail, model[max(len(model) - count, 0) :])
+    if any(len(block) and block.dtype == np.float64 for block in blocks):
+        assert ring.tail(1).dtype == np.float64
+
+
+def test_a_ring_stays_integral_until_the_first_other_number():
+    ring = Ring(4)
+    ring.extend(np.array([2**62 + 1, 3]))
+    assert ring.tail(2).dtype == np.int64
+    assert ring.tail(2).tolist() == [2**62 + 1, 3]
+    ring.extend(np.array([0.5]))
+    assert ring.tail(3).dtype == np.float64
+
+
+@pytest.mark.parametrize("bound", [100_000, 1_000_000])
+def test_a_ring_grows_by_doubling_and_never_past_the_bound(bound):
+    ring, block, grown = Ring(bound), np.zeros(1), 0
+    for _ in range(200_000):
+        before = ring._buffer
+        ring.extend(block)
+        grown += ring._buffer is not before
+        assert grown <= 14  # 64 * 2**12 = 262,144, and one for the change of the dtype
+    assert ring._buffer.nbytes <= 8 * min(bound, 2 * 200_000)
+    assert len(ring) == min(bound, 200_000)
+
+
+def test_a_ring_never_holds_more_than_its_bound_when_it_gets_more_at_once():
+    ring = Ring(3)
+    ring.extend(np.arange(1000))
+    assert ring.tail(1000).tolist() == [997, 998, 999]
+    assert ring._buffer.nbytes == 3 * 8
+
+
+# -- how often a history was updated
+
+
+def test_the_reference_history_counts():
+    history = ScalarHistory([1.0])
+    history.update(2.0)
+    assert update_count(history) == 1
+
+
+@pytest.mark.parametrize("history", [HistoryBuffer([1.0], [1]), SimpleNamespace(update_count=lambda: 3)])
+def test_another_history_does_not_count(history):
+    assert update_count(history) is None
