@@ -178,10 +178,18 @@ class JsonStore:
         self._unshared.discard(key)
         return known
 
-    def to_bytes(self) -> bytes:
-        """Return the JSON: a list of the infos, and one of the first keys that have no place."""
+    def to_bytes(self, capacity: int | None = None) -> bytes:
+        """Return the JSON: a list of the infos, and one of the first keys that have no place.
+
+        Args:
+            capacity: The number of bytes that it can have. Keys that do not fit are omitted; the infos must fit.
+        """
         unshared = [key for key in sorted(self._unshared) if len(key) <= _MAX_UNSHARED_LENGTH][:_MAX_UNSHARED]
-        return f"[[{', '.join(self._parts.values())}], {json.dumps(unshared)}]".encode("ascii")
+        while True:
+            raw = f"[[{', '.join(self._parts.values())}], {json.dumps(unshared)}]".encode("ascii")
+            if capacity is None or len(raw) <= capacity or not unshared:
+                return raw
+            del unshared[len(unshared) // 2 :]
 
 
 # The greatest age of a scalar on the board. An iteration has about four, and comes faster than a person can read them.
@@ -363,7 +371,8 @@ class Board:
         raw = self._json.to_bytes()
         if len(raw) > layout.INFO_CAPACITY and newest is not None:
             self._json.leave_out(newest)
-            raw = self._json.to_bytes()
+        if len(raw) > layout.INFO_CAPACITY:
+            raw = self._json.to_bytes(layout.INFO_CAPACITY)
         with self._write_section(layout.INFO_SEQUENCE):
             self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + len(raw)] = raw
             self._cells[layout.INFO_LENGTH] = len(raw)

@@ -124,6 +124,19 @@ def test_more_numbers_than_there_are_entries_go_with_the_rest(hub: MessageHub, r
     assert {key: reader.get_info(key) for key in numbers} == numbers
 
 
+def test_an_update_never_fails_however_many_infos_there_are(hub: MessageHub, reader: BoardReader) -> None:
+    infos = {f"info/{index}": index for index in range(3_000)}
+    for key, value in infos.items():
+        hub.update_info(key, value)
+    found = read_board(reader.path)
+    assert 2_000 < len(found.infos) < 3_000
+    assert found.infos.items() <= infos.items()
+    assert found.unshared < infos.keys() - found.infos.keys()
+    late = MessageHub("late", runtime_info=infos)
+    late.share()
+    late.unshare()
+
+
 def test_scalars_that_have_no_place_are_counted(hub: MessageHub, reader: BoardReader) -> None:
     for index in range(layout.MAX_ENTRIES + 2):
         hub.update_scalar(f"scalar{index}", index)
