@@ -1,4 +1,4 @@
-"""What the kit relies on, as it was before any subject ran."""
+"""The classes and modules that the kit relies on, as they were before any subject ran."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import runtimeinfo
+import runtimeinfo.authoring
+import runtimeinfo.spec
 import runtimeinfo_adapters
 from runtimeinfo_conformance.guards._misbehaviour import SubjectMisbehaved
 
@@ -17,9 +19,12 @@ _CLASSES = (
     runtimeinfo.RuntimeInfoHook,
     runtimeinfo.authoring.Dispatcher,
     runtimeinfo.spec.Lifecycle,
+    runtimeinfo.spec.Position,
     runtimeinfo_adapters.MessageHub,
     runtimeinfo_adapters.ScalarHistory,
 )
+
+_PUBLIC_MODULES = (runtimeinfo, runtimeinfo.spec, runtimeinfo.authoring, runtimeinfo_adapters)
 
 _MOST_NAMED = 3
 
@@ -27,9 +32,9 @@ _ABSENT: Any = object()
 
 
 class Originals:
-    """Remembers the attributes of the classes and modules that the kit relies on, and puts them back.
+    """Remember the attributes of the classes and modules that the kit relies on, and put them back.
 
-    What somebody has patched before that is none of its business.
+    A patch from before that is left alone.
     """
 
     def __init__(self) -> None:
@@ -60,7 +65,7 @@ class Originals:
 
 
 class _Place:
-    """A namespace as it was: names and values."""
+    """The names and values of a namespace, as they were."""
 
     def __init__(self, name: str, namespace: Mapping[str, Any]) -> None:
         self._name = name
@@ -108,11 +113,7 @@ class _Attributes(_Place):
 
     def __init__(self, owner: type | ModuleType) -> None:
         self._owner = owner
-        # A class is named as its users import it, not by the private module that it is in.
-        name = (
-            f"{owner.__module__.partition('.')[0]}.{owner.__qualname__}" if isinstance(owner, type) else owner.__name__
-        )
-        super().__init__(name, vars(owner))
+        super().__init__(_name_of(owner), vars(owner))
 
     def _matters(self, name: str, then: Any, now: Any) -> bool:
         if _is_code(then) or _is_code(now):
@@ -150,6 +151,14 @@ class _Items(_Place):
 
     def _drop(self, name: str) -> None:
         del self._items[name]
+
+
+def _name_of(owner: type | ModuleType) -> str:
+    if isinstance(owner, ModuleType):
+        return owner.__name__
+    # A class is named as its users import it, not by the private module that it is in.
+    public = (module.__name__ for module in _PUBLIC_MODULES if vars(module).get(owner.__name__) is owner)
+    return f"{next(public, owner.__module__.partition('.')[0])}.{owner.__qualname__}"
 
 
 def _is_code(value: object) -> bool:

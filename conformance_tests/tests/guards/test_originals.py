@@ -77,6 +77,11 @@ PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
         lambda: vars(runtimeinfo.spec.Lifecycle)["stage"],
     ),
     (
+        lambda: setattr(runtimeinfo.spec.Position, "stage", "val"),
+        "replaced runtimeinfo.spec.Position.stage ",
+        lambda: vars(runtimeinfo.spec.Position)["stage"],
+    ),
+    (
         lambda: setattr(runtimeinfo_adapters.ScalarHistory, "mean", nothing),
         "replaced runtimeinfo_adapters.ScalarHistory.mean ",
         lambda: runtimeinfo_adapters.ScalarHistory.mean,
