@@ -1,4 +1,4 @@
-"""What is observed of a run, and what the model says of it."""
+"""Observations of a run, and the expectations of the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtimeinfo_conformance.plans import MOMENTS, Item, Plan
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One event, and what the runner and the hub said at it.
+    """An event, with the answers of the runner and the hub at it.
 
     Attributes:
         event: The event.
@@ -22,11 +22,11 @@ class Record:
         iter: The runner's iter; None if it has none.
         info: The hub's infos.
         scalars: The values of the hub's scalars.
-        rates: What get_lr() returned, at before_train_iter.
+        rates: The learning rates by get_lr(), at before_train_iter.
         identity: The runner's metadata, at before_run and before_train.
-        seen: What each probe saw at this event, in the order in which they were called.
-        current: What current_hub() answered on each of these infos and scalars; None on a scalar that it lacks.
-        shared: What another process found; None if it found no run.
+        seen: The sightings of the probes at this event, in the order in which they were called.
+        current: The answers of current_hub() on each of these infos and scalars; None on a scalar that it lacks.
+        shared: The view of another process; None if it found no run.
     """
 
     event: str
@@ -44,7 +44,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What a probe saw: which one it was, and the iteration by the runner and by the hub."""
+    """The name of a probe, and the iteration that it saw by the runner and by the hub."""
 
     probe: str
     runner_iter: int | None
@@ -53,12 +53,12 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a component finds between two events: where the run reads an item of the plan's data.
+    """The view of a component between two events: where the run reads an item of the plan's data.
 
     Attributes:
         at: The index of the record before it.
         held: The hub's infos and scalars; nothing where current_hub() is the hub itself.
-        current: What current_hub() answered on them; None on a scalar that it lacks.
+        current: The answers of current_hub() on them; None on a scalar that it lacks.
     """
 
     at: int
@@ -68,12 +68,12 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What another process finds where an item of the plan's data is read, in whatever thread.
+    """The view of another process where an item of the plan's data is read, in any thread.
 
     Attributes:
         at: The index of the record before it.
         item: The item.
-        shared: What is found; None if no run is.
+        shared: The view; None if no run is found.
     """
 
     at: int
@@ -83,15 +83,15 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What the model says of a record.
+    """The word of the model on a record.
 
     Attributes:
-        objection: Why the event is illegal here; None if it is not.
+        objection: The reason why the event is illegal here; None if it is legal.
         outside: The scopes that were open before the event.
         inside: The scopes that are open after it.
-        stage: What loop_stage has to be after it.
-        epoch: How many epochs are completed at it.
-        iter: How many iterations are completed at it.
+        stage: The value that loop_stage must have after it.
+        epoch: The number of completed epochs at it.
+        iter: The number of completed iterations at it.
         aborting: Whether it belongs to an abnormal end.
     """
 
@@ -109,10 +109,10 @@ class Leg:
     """One call of a subject's `run`, as it was observed.
 
     Attributes:
-        plan: What it was asked to do.
+        plan: The plan that it was given.
         records: The events.
-        glances: What components found between them.
-        reads: What another process found meanwhile.
+        glances: The views of components between them.
+        reads: The views of another process meanwhile.
         planned: The exception of the plan's fault, once it was raised.
         fault_at: The index of the record at which it was raised, or after which, if that was between two events.
         raised: The exception that came out.
@@ -140,35 +140,33 @@ class Leg:
 
     @property
     def ended_well(self) -> bool:
-        """Whether nothing was raised, on purpose or not."""
+        """Whether no exception was raised, on purpose or not."""
         return self.raised is None and self.planned is None
 
     @property
     def moment(self) -> str | None:
-        """Where the plan's fault is raised between two events; None if it is raised at one, or there is none."""
+        """The moment between two events at which the plan's fault is raised; None if there is no such moment."""
         fault = self.plan.fault
         return fault.event if fault is not None and fault.event in MOMENTS else None
 
     def expectations(self) -> list[Expectation]:
-        """Follow the records with the model: the lifecycle, and two counters."""
+        """Return the word of the model on each record: it follows with the lifecycle and two counters."""
         lifecycle = Lifecycle()
         epoch, iteration = self.plan.start_epoch, self.plan.start_iteration
+        aborting = False
         expectations: list[Expectation] = []
         for index, record in enumerate(self.records):
-            outside = lifecycle.open_scopes
-            objection = lifecycle.objection(record.event)
-            if objection is None:
-                lifecycle.advance(record.event)
-            else:
-                lifecycle.feed(record.event)
+            event, before = record.event, lifecycle.position
+            objection = None if lifecycle.try_advance(event) else lifecycle.objection(event)
+            if objection is not None:
+                lifecycle.feed(event)
+            after = lifecycle.position
             # The last close of an abnormal end leaves nothing that could be aborting, yet belongs to it.
-            aborting = lifecycle.aborting or (
-                record.event in CLOSES and bool(expectations) and expectations[-1].aborting
-            )
+            aborting = after.aborting or (aborting and event in CLOSES)
             expectations.append(
-                Expectation(objection, outside, lifecycle.open_scopes, lifecycle.stage, epoch, iteration, aborting)
+                Expectation(objection, before.open_scopes, after.open_scopes, after.stage, epoch, iteration, aborting)
             )
             if not aborting and (index != self.fault_at or self.moment is not None):
-                iteration += record.event == "after_train_iter"
-                epoch += record.event == "after_train_epoch"
+                iteration += event == "after_train_iter"
+                epoch += event == "after_train_epoch"
         return expectations

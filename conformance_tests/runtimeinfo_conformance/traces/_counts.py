@@ -1,9 +1,9 @@
-"""The counters of a trace: what they have to be, and whether they are."""
+"""Judgement of the counters of a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from runtimeinfo.spec import OPENS
 from runtimeinfo_conformance.traces._report import RuleVerdict, TraceReport
@@ -12,19 +12,17 @@ Record = dict[str, Any]
 """An event as the trace has it: see `runtimeinfo_conformance.traces._format`."""
 
 
-class _Opening(NamedTuple):
-    epoch: Any
-    iter: Any
-    batch_idx: Any
+# A look-up through the read-only view costs twice as much.
+_OPENS = frozenset(OPENS)
 
 
 class Counts:
-    """Counts along with a trace, and compares.
+    """Count the events of a trace, and compare its counters with that.
 
-    What it remembers does not grow: two counters, and what was said when the last scope of each kind opened.
+    What it remembers does not grow: two counters, and the event at which the last scope of each kind opened.
 
     Args:
-        report: Where to put what it finds.
+        report: The report to which the findings are added.
 
     Source: COUNT-01 to COUNT-06, COUNT-11, LIFE-08, FAIL-04.
     """
@@ -49,14 +47,14 @@ class Counts:
     def forget(self) -> None:
         """Forget everything: a run begins."""
         self.trains: bool = False
-        self._openings: dict[str, _Opening] = {}
+        self._openings: dict[str, Record] = {}
         self._batches: dict[str, Any] = {}  # the last batch_idx of the epoch, by the kind of iteration
         self._at_exception: tuple[Any, Any] = (None, None)
         self._last = ""
-        self.count_anew()
+        self.forget_counters()
 
-    def count_anew(self) -> None:
-        """Take the counters from the trace when they come next: what they have to be is not known."""
+    def forget_counters(self) -> None:
+        """Take the counters from the trace when they come next: their right values are not known."""
         self._epoch: int | None = None
         self._iter: int | None = None
         self._openings.clear()
@@ -73,7 +71,7 @@ class Counts:
             line: The number of its line.
             record: The event.
             aborting: Whether it belongs to an abnormal end: then nothing is counted.
-            legal: Whether it has its place: otherwise it is not known what it counts.
+            legal: Whether it has its place: otherwise its meaning for the counters is not known.
         """
         event: str = record["e"]
         if legal:
@@ -81,8 +79,8 @@ class Counts:
             if handler is not None and not (aborting and event in _COUNTED):
                 handler(line, record)
         epoch, iteration = record.get("re"), record.get("ri")
-        if event in OPENS:
-            self._openings[event] = _Opening(epoch, iteration, record.get("b"))
+        if event in _OPENS:
+            self._openings[event] = record
         if self.trains:
             self._hub_iter.occurrences += 1
             self._hub_epoch.occurrences += 1
@@ -133,7 +131,7 @@ class Counts:
     def _see_end_of_train_epoch(self, line: int, record: Record) -> None:
         opening = self._openings.pop("before_train_epoch", None)
         if opening is not None:
-            self._judge("COUNT-04", line, record, "epoch", opening.epoch, record.get("re"))
+            self._judge("COUNT-04", line, record, "epoch", opening.get("re"), record.get("re"))
         if self._epoch is not None:
             self._epoch += 1
 
@@ -148,7 +146,7 @@ class Counts:
     def _see_end_of_train_iter(self, line: int, record: Record) -> None:
         opening = self._openings.get("before_train_iter")
         if opening is not None:
-            self._judge("COUNT-02", line, record, "iter", opening.iter, record.get("ri"))
+            self._judge("COUNT-02", line, record, "iter", opening.get("ri"), record.get("ri"))
         if self._iter is not None:
             self._iter += 1
         self._see_end_of_batch(line, record)
@@ -160,7 +158,7 @@ class Counts:
         if opening is not None:
             rule = self._rules["COUNT-11"]
             rule.occurrences += 1
-            then, now = (opening.epoch, opening.iter), (record.get("re"), record.get("ri"))
+            then, now = (opening.get("re"), opening.get("ri")), (record.get("re"), record.get("ri"))
             if then != now:
                 rule.violate(line, record["e"], _say_both(then), _say_both(now))
 
@@ -178,7 +176,7 @@ class Counts:
     def _see_end_of_batch(self, line: int, record: Record) -> None:
         opening = self._openings.pop(f"before_{record['e'][6:]}", None)
         if opening is not None:
-            self._judge("LIFE-08", line, record, "batch_idx", opening.batch_idx, record.get("b"))
+            self._judge("LIFE-08", line, record, "batch_idx", opening.get("b"), record.get("b"))
 
     def _judge(self, id: str, line: int, record: Record, what: str, expected: Any, observed: Any) -> None:
         rule: RuleVerdict = self._rules[id]

@@ -1,25 +1,30 @@
-"""Following the events of a trace through the grammar, and judging each."""
+"""Judgement of the events of a trace, each by its position in the grammar."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
-from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS
-from runtimeinfo_conformance.traces._automaton import Automaton, Place, Step
+from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, START, Lifecycle, Origin, Position
+from runtimeinfo_conformance.judges.stage import rule_of_stage
 from runtimeinfo_conformance.traces._counts import Counts, Record
 from runtimeinfo_conformance.traces._report import TraceReport
 
 _UNTIL_EPOCH = ("before_run", "before_train")
 
+# More can be said of these than that they are legal.
+_UNUSUAL = FREE_EVENTS | {"before_run", "after_run", ABORT}
+
+_STAGES = {scope.stage for scope in GRAMMAR.values()}
+
 
 class Follower:
-    """Follows the events of a trace, and judges each by what came before.
+    """Follow the events of a trace, and judge each by what came before.
 
-    What it remembers does not grow with the trace: where it is in the grammar, and the counters.
+    What it remembers does not grow with the trace: the position in the grammar, and the counters.
 
     Args:
-        report: Where to put what it finds.
+        report: The report to which the findings are added.
 
     Source: LIFE-01, LIFE-02, LIFE-05, STAGE-01 to STAGE-06, FAIL-02, FAIL-03.
     """
@@ -28,28 +33,30 @@ class Follower:
         self._report = report
         self._rules = report.rules
         self._legal = report.rules["LIFE-01"]
+        self._stage_rules = {
+            stage: {event: report.rules[rule_of_stage(event, stage)] for event in EVENTS} for stage in _STAGES
+        }
         self._counts = Counts(report)
-        self._automaton = Automaton()
         self.forget()
 
     def forget(self) -> None:
         """Forget everything: what comes next begins a run, or nothing."""
-        self._place: Place = self._automaton.start
+        self._position: Position = START
         self._counts.forget()
         self._left_open: set[str] = set()  # the scopes of this run whose close did not come
         self._announced: Any = None
-        self._before_exception: Place | None = None  # only until the next event
+        self._before_exception: Position | None = None  # only until the next event
         self._stray: int | None = None  # the line of an on_exception outside of any run
 
     def begin_amid(self, record: Record) -> None:
         """Begin in the middle of a training.
 
         Args:
-            record: The first event: a before_train_epoch, which can be nowhere else.
+            record: The first event: a before_train_epoch, which has only one place.
         """
         self.forget()
         for event in _UNTIL_EPOCH:
-            self._place = self._automaton.step(self._place, event).place
+            self._position = self._position.after[event]
         self._counts.begin_amid(record)
 
     def see(self, line: int, record: Record) -> None:
@@ -57,93 +64,116 @@ class Follower:
 
         Args:
             line: The number of its line.
-            record: The event, which has to be one of those there are.
+            record: The event, which must be one of `EVENTS`.
         """
         event: str = record["e"]
-        step = self._place.steps.get(event) or self._automaton.step(self._place, event)
-        if step.is_plain and self._stray is None:
-            self._legal.occurrences += 1
+        position = self._position
+        after = position.after.get(event)
+        if after is None or event in _UNUSUAL or after.aborting or position.aborting or self._stray is not None:
+            self._see_unusual(line, record, after)
         else:
-            unusual = self._see_unusual(line, record, step)
-            if unusual is None:
-                return
-            step = unusual
-        self._place = step.place
-        if step.stage_rule is not None:
-            rule = self._rules[step.stage_rule]
-            rule.occurrences += 1
-            if record.get("s") != step.stage:
-                rule.violate(line, event, _say_stage(step.stage), _say_stage(record.get("s")))
-        self._counts.see(line, record, aborting=step.aborting, legal=step.objection is None)
+            self._legal.occurrences += 1
+            self._go_on(line, record, after)
 
     def end(self, line: int, *, in_order: bool) -> None:
         """Judge what is open when no more events of the same hook come.
 
         Args:
             line: The number of the last line.
-            in_order: Whether the trace says that this is the end, or breaks off.
+            in_order: Whether the trace says that this is the end; otherwise it breaks off.
         """
         self._admit_stray()
         if in_order:
             self._end_amid(line, "the end")
-        elif self._place.scopes:
+        elif self._position.open_scopes:
             self._report.note(
                 line,
-                f"the trace breaks off inside {' > '.join(self._place.scopes)}: the process was killed, or is still at "
-                "work; whether these scopes were closed is not judged",
+                f"the trace breaks off inside {' > '.join(self._position.open_scopes)}: the process was killed, or is "
+                "still at work; whether these scopes were closed is not judged",
             )
         self.forget()
 
-    # -- what is unusual: the frame of a run, what is illegal, an abnormal end
+    def _go_on(self, line: int, record: Record, after: Position, *, aborting: bool = False, legal: bool = True) -> None:
+        """Go on to a position, and judge what the event says of the stage and the counters.
 
-    def _see_unusual(self, line: int, record: Record, step: Step) -> Step | None:
-        """Judge such an event; return the step that it amounts to, or None if there is no more to be said of it."""
+        Args:
+            line: The number of its line.
+            record: The event.
+            after: The position that it leads to.
+            aborting: Whether it belongs to an abnormal end.
+            legal: Whether it has its place.
+        """
+        self._position = after
+        if legal and not aborting:
+            rule = self._stage_rules[after.stage][record["e"]]
+            rule.occurrences += 1
+            stage = record.get("s")
+            if stage != after.stage:
+                rule.violate(line, record["e"], _say_stage(after.stage), _say_stage(stage))
+        self._counts.see(line, record, aborting=aborting, legal=legal)
+
+    # -- the unusual events: the frame of a run, illegal events, an abnormal end
+
+    def _see_unusual(self, line: int, record: Record, after: Position | None) -> None:
+        """Judge such an event; `after` is the position that it leads to, or None if it is illegal."""
         event: str = record["e"]
         if event in FREE_EVENTS:
             if event == "after_load_checkpoint":  # which may bring other counters
-                self._counts.count_anew()
-            return None
-        if self._stray is not None and event == "after_run":
+                self._counts.forget_counters()
+        elif self._stray is not None and event == "after_run":
             self._note_hidden(line, "before_run")
             self._stray = None
-            return None
-        self._admit_stray()
-        if event == "before_run":
-            return self._begin_run(line)
-        if event == ABORT:
-            return self._see_exception(line, record, step)
-        before, self._before_exception = self._before_exception, None
-        if self._place.aborting:
-            step = self._unwind(line, event, step, before)
         else:
-            self._judge_legal(line, event, step)
-        if step.aborting and event in CLOSES:
-            self._counts.judge_unwinding(line, record)
-        if step.objection is not None:
-            # Which event is missing, or is one too many, is not known; so neither is what was counted.
-            self._counts.count_anew()
-            self._left_open.update(step.left_open)
-        if event == "after_run" and self._place.scopes:
-            self._end_run(line)
-        return step
+            self._admit_stray()
+            if event == "before_run":
+                self._begin_run(line)
+                self._go_on(line, record, START.after[event])
+            elif event == ABORT:
+                self._see_exception(line, record, after)
+            else:
+                self._see_scope(line, record, after)
 
-    def _judge_legal(self, line: int, event: str, step: Step) -> None:
+    def _see_scope(self, line: int, record: Record, after: Position | None) -> None:
+        """Judge an event that opens or closes a scope."""
+        event: str = record["e"]
+        before, self._before_exception = self._before_exception, None
+        position = self._position
+        if position.aborting:
+            after = self._unwind(line, event, after, before)
+        else:
+            self._judge_legal(line, event, after)
+        legal = after is not None
+        if after is None:
+            # Which event is missing, or is one too many, is not known; so neither is what was counted.
+            self._counts.forget_counters()
+            correction = correct(position, event)
+            self._left_open.update(correction.left_open)
+            after = correction.after
+        # The last close of an abnormal end leaves nothing that could be aborting, yet belongs to it.
+        aborting = after.aborting or (position.aborting and event in CLOSES)
+        if aborting and event in CLOSES:
+            self._counts.judge_unwinding(line, record)
+        if event == "after_run" and position.open_scopes:
+            self._end_run(line)
+        self._go_on(line, record, after, aborting=aborting, legal=legal)
+
+    def _judge_legal(self, line: int, event: str, after: Position | None) -> None:
         self._legal.occurrences += 1
-        if step.objection is None:
+        if after is not None:
             return
-        self._legal.violate(line, event, "a legal event", f"illegal: {step.objection}")
-        if not self._place.scopes:
+        objection = correct(self._position, event).objection
+        self._legal.violate(line, event, "a legal event", f"illegal: {objection}")
+        if not self._position.open_scopes:
             rule = self._rules["LIFE-02"]
             rule.occurrences += 1
             rule.violate(line, event, "before_run", event)
 
-    def _begin_run(self, line: int) -> Step:
+    def _begin_run(self, line: int) -> None:
         self._end_amid(line, "before_run")
         self.forget()
         self._report.runs += 1
         self._legal.occurrences += 1
         self._rules["LIFE-02"].occurrences += 1
-        return self._automaton.step(self._automaton.start, "before_run")
 
     def _end_run(self, line: int) -> None:
         self._rules["LIFE-02"].occurrences += 1
@@ -154,12 +184,12 @@ class Follower:
 
     def _end_amid(self, line: int, what: str) -> None:
         """Judge a run that is over without its after_run, if there is one."""
-        scopes = self._place.scopes
+        scopes = self._position.open_scopes
         if not scopes:
             return
         left_open = f"left open: {', '.join((*scopes, *sorted(self._left_open.difference(scopes))))}"
         broken = [("LIFE-02", "after_run", what), ("LIFE-05", "no scope left open", left_open)]
-        if self._place.aborting:
+        if self._position.aborting:
             broken.append(("FAIL-03", f"after_{scopes[-1]}", what))
         for id, expected, observed in broken:
             self._rules[id].occurrences += 1
@@ -167,38 +197,43 @@ class Follower:
 
     # -- abnormal ends
 
-    def _see_exception(self, line: int, record: Record, step: Step) -> Step | None:
-        if not self._place.scopes:
+    def _see_exception(self, line: int, record: Record, after: Position | None) -> None:
+        if after is None:  # no scope is open
             self._stray = line
-            return None
+            return
         self._legal.occurrences += 1
         rule = self._rules["FAIL-02"]
         rule.occurrences += 1
         announced = record.get("x")
-        if self._place.aborting and announced is not None and announced == self._announced:
+        position = self._position
+        if position.aborting and announced is not None and announced == self._announced:
             rule.violate(line, ABORT, "announced once", "announced again")
         else:
-            self._before_exception = self._place
+            self._before_exception = position
         self._announced = announced
         self._counts.see_exception(record)
-        return step
+        self._go_on(line, record, after, aborting=True)
 
-    def _unwind(self, line: int, event: str, step: Step, before: Place | None) -> Step:
-        """Judge an event that follows on_exception; `before` is the place before it if it follows at once."""
-        if event not in CLOSES and step.objection is None:  # somebody has handled the exception
+    def _unwind(self, line: int, event: str, after: Position | None, before: Position | None) -> Position | None:
+        """Judge an event that follows on_exception; `before` is the position before it if it follows at once.
+
+        Returns:
+            The position that the event leads to; None if it is illegal.
+        """
+        if event not in CLOSES and after is not None:  # the exception was handled
             self._legal.occurrences += 1
-            return step
-        if step.objection is not None and before is not None and event in CLOSES:
-            found = self._automaton.around_hidden(before, event)
+            return after
+        if event in CLOSES and after is None and before is not None:
+            found = find_hidden(before, event)
             if found is not None:
-                hidden, place = found
+                hidden, after = found
                 self._note_hidden(line, hidden)
-                return dataclasses.replace(step, place=place, objection=None)
+                return after
         rule = self._rules["FAIL-03"]
         rule.occurrences += 1
-        if step.objection is not None:
-            rule.violate(line, event, step.expected or "nothing", event)
-        return step
+        if after is None:
+            rule.violate(line, event, f"after_{self._position.open_scopes[-1]}", event)
+        return after
 
     def _note_hidden(self, line: int, event: str) -> None:
         self._report.note(
@@ -216,6 +251,52 @@ class Follower:
             self._rules[id].occurrences += 1
             observed = "illegal: no scope is open" if id == "LIFE-01" else ABORT
             self._rules[id].violate(line, ABORT, expected, observed)
+
+
+class Correction(NamedTuple):
+    """The way around an illegal event.
+
+    Attributes:
+        objection: Why the event is illegal.
+        left_open: The open scopes that it passes over without their close.
+        after: The position to which the lifecycle goes on.
+    """
+
+    objection: str | None
+    left_open: tuple[str, ...]
+    after: Position
+
+
+# As the table of legal events: there are finitely many positions and events.
+@cache
+def correct(position: Position, event: str) -> Correction:
+    """Return the way around an event that is illegal at a position: what it lacks is put in before it.
+
+    Source: LIFE-05.
+    """
+    lifecycle = Lifecycle()
+    lifecycle.position = position
+    objection = lifecycle.objection(event)
+    missing = {step.event for step in lifecycle.feed(event) if step.origin is Origin.SYNTHESIZED}
+    left_open = tuple(scope for scope in position.open_scopes if f"after_{scope}" in missing)
+    return Correction(objection, left_open, lifecycle.position)
+
+
+def find_hidden(position: Position, close: str) -> tuple[str, Position] | None:
+    """Find an event that a trace lacks, after which on_exception and then a close are legal.
+
+    A hook that runs before the trace's may raise at an event: then the event is real, but not in the trace.
+
+    Returns:
+        The event, and the position that the close leads to; None if there is no such event.
+
+    Source: FAIL-03.
+    """
+    for hidden, after in position.after.items():
+        exception = after.after.get(ABORT)
+        if exception is not None and close in exception.after:
+            return hidden, exception.after[close]
+    return None
 
 
 def _say_stage(stage: Any) -> str:

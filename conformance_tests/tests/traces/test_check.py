@@ -424,13 +424,13 @@ def events(iterations: int) -> Iterator[str]:
 def size_of_check(frame: FrameType | None) -> int:
     """Return the size of all that a check holds in its modules and, from a frame on, in its calls."""
     folder = str(Path(traces.__file__).parent)
-    modules = [module for name, module in sys.modules.items() if name.startswith(traces.__name__)]
+    modules = [module for name, module in tuple(sys.modules.items()) if name.startswith(traces.__name__)]
     waiting: list[object] = [value for module in modules for value in vars(module).values()]
     while frame is not None and frame.f_code.co_filename.startswith(folder):
         waiting += frame.f_locals.values()
         frame = frame.f_back
     # Other threads may reach what lies behind the module of something else.
-    elsewhere = {id(vars(module)) for module in sys.modules.values() if isinstance(module, ModuleType)}
+    elsewhere = {id(vars(module)) for module in tuple(sys.modules.values()) if isinstance(module, ModuleType)}
     held: dict[int, object] = {}
     while waiting:
         each = waiting.pop()
