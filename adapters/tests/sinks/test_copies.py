@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_adapters.sinks import CSVWriter, JSONLWriter, ProgressBar, Row, RowSink, TensorBoardWriter
 
 
@@ -73,9 +74,39 @@ class AtIteration:
     def __init__(self, call: Callable[[], None], batch_idx: int = 1) -> None:
         self.call, self.batch_idx = call, batch_idx
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"call": nothing, "batch_idx": self.batch_idx}  # a copy of the trainer makes no more copies
+
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if batch_idx == self.batch_idx:
             self.call()
+
+
+class JoinLater:
+    """A hook that copies a sink in the middle of a run, and calls the copy from then on."""
+
+    priority = "LOW"
+
+    def __init__(self, sink: Any, batch_idx: int) -> None:
+        self.sink, self.batch_idx = sink, batch_idx
+        self.copied: Any = None
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if batch_idx == self.batch_idx:
+            self.copied = pickled(self.sink)
+        if self.copied is not None and hasattr(self.copied, "before_train_iter"):
+            self.copied.before_train_iter(runner, batch_idx)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if self.copied is not None:
+            self.copied.after_train_iter(runner, batch_idx)
+
+    def after_run(self, runner: Any) -> None:
+        self.copied.after_run(runner)
+
+
+def nothing() -> None:
+    pass
 
 
 @EACH_COPY
@@ -109,34 +140,35 @@ def test_a_copy_trains_while_its_original_does(kind: Any, losses: Any, train, tm
 
 
 @EACH_WRITER
-def test_a_copy_that_is_registered_in_the_same_run_writes_from_then_on(kind: Any, losses: Any, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_copy_that_joins_the_run_of_its_original_writes_the_rest(kind: Any, losses: Any, train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     sink = kind(tmp_path / "out", interval=1)
-    later = kind(tmp_path / "unused", interval=1)
-    vars(later).clear()
+    late = JoinLater(sink, batch_idx=2)
+    train([sink, late], [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}, {"loss": 4.0}])
+    assert losses(sink.path) == [1.0, 2.0, 3.0, 3.0, 4.0, 4.0]
 
-    def become_a_copy() -> None:
-        vars(later).update(pickle.loads(pickle.dumps(sink)).__dict__)
-        later._given_path = tmp_path / "copy"
 
-    class Later:
-        priority = "LOW"
+def test_copies_of_a_trainer_carry_their_sinks(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    writers = [kind(tmp_path / kind.__name__, interval=1) for kind, _ in WRITERS]
+    copies: list[Any] = []
 
-        def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-            if batch_idx == 2:
-                become_a_copy()
-            if batch_idx >= 2:
-                later.before_train_iter(runner, batch_idx)
+    def take_copies() -> None:
+        copies.extend((copy.deepcopy(loop), pickled(loop)))
 
-        def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-            if batch_idx >= 2:
-                later.after_train_iter(runner, batch_idx)
+    def run(loop: Loop[Any]) -> None:
+        with loop.run():
+            for _ in loop.train():
+                loop.log(loss=float(loop.iter))
 
-        def after_run(self, runner: Any) -> None:
-            later.after_run(runner)
-
-    train([sink, Later()], [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}, {"loss": 4.0}])
-    assert losses(tmp_path / "copy") == [3.0, 4.0]
-    assert losses(sink.path) == [1.0, 2.0, 3.0, 4.0]
+    with (tmp_path / "shown").open("w") as file:
+        hooks = [*writers, ProgressBar(file=file), AtIteration(take_copies)]
+        loop: Loop[Any] = Loop(train_loader=[0, 1], hooks=hooks)
+        run(loop)
+        for each in copies:
+            run(each)
+    for writer, (_, losses) in zip(writers, WRITERS, strict=True):
+        # TensorBoard hides the point of the first copy beyond the iter at which the second one begins.
+        of_first_copy = [1.0] if isinstance(writer, TensorBoardWriter) else [1.0, 2.0]
+        assert losses(writer.path) == [0.0, 1.0, *of_first_copy, 1.0, 2.0]
 
 
 def test_a_csv_copy_and_its_original_may_add_columns_in_turn(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -199,9 +231,9 @@ def test_a_copy_keeps_the_arguments(train, tmp_path, monkeypatch) -> None:  # ty
 @EACH_COPY
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 @pytest.mark.parametrize("stream", [None, "stdout", "file"])
-def test_a_copy_of_a_bar_shows_its_own(
+def test_a_copy_of_a_bar_shows_its_own(  # type: ignore[no-untyped-def]
     make_copy: Any, moment: str, stream: str | None, train, capsys, tmp_path
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     with (tmp_path / "log").open("w") as log:
         bar = ProgressBar(keys=["train/loss"], file=log if stream == "file" else sys.stdout if stream else None)
         copies = []
@@ -221,22 +253,9 @@ def test_a_copy_of_a_bar_shows_its_own(
     assert other == ""
 
 
-def test_a_bar_that_is_copied_within_a_run_shows_the_rest_of_it(train, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_copy_of_a_bar_that_joins_the_run_of_its_original_shows_the_rest(train, capsys) -> None:  # type: ignore[no-untyped-def]
     bar = ProgressBar(mininterval=0, line_interval=0)
-
-    class Later:
-        priority = "LOW"
-
-        def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-            if batch_idx == 1:
-                self.bar = pickled(bar)
-            if batch_idx >= 1:
-                self.bar.after_train_iter(runner, batch_idx)
-
-        def after_run(self, runner: Any) -> None:
-            self.bar.after_run(runner)
-
-    train([Later(), bar], [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}])
+    train([bar, JoinLater(bar, batch_idx=1)], [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}])
     lines = [line.partition(" [")[0] for line in capsys.readouterr().err.splitlines()]
     assert lines == ["train: 33% 1/3", *["train: 67% 2/3"] * 2, *["train: 100% 3/3"] * 2]
 
