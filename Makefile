@@ -53,8 +53,8 @@ unit: $(STAMP)                         ## the tests, and the examples in the doc
 	$(BIN)/python -m pytest --doctest-modules protocol/runtimeinfo adapters/runtimeinfo_adapters \
 	    conformance_tests/runtimeinfo_conformance
 
-bench: $(STAMP)                        ## us and the peers in one run; writes docs/performance.md, README.md, docs/cost.svg
-	$(BIN)/python benchmarks/run.py --write
+bench: $(STAMP)                        ## us and the peers in one run, with BASE=<commit> its adapters too; writes docs/performance.md, README.md, docs/cost.svg
+	$(BIN)/python benchmarks/run.py --write $(if $(BASE),--base $(BASE))
 
 soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md
 	$(BIN)/python benchmarks/soak.py --write

@@ -1,4 +1,4 @@
-"""How much time the benchmarks take."""
+"""The time that the benchmarks take."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much time to take."""
+    """Counts of rounds, windows and iterations: how much time to take."""
 
     rounds: int
     import_rounds: int
     long_run: int
     trainings: int
-    """How often each framework trains, bare, with us and with its own log."""
+    """How often each framework trains in one process, bare, with us and with its own log."""
+    processes: int
+    """How many processes of each source tree do so, one after another."""
     batches: int
     """Of each of these trainings."""
     seed_windows: dict[int, int]
@@ -29,7 +31,8 @@ FULL = Effort(
     rounds=15,
     import_rounds=15,
     long_run=1_000_000,
-    trainings=7,
+    trainings=8,
+    processes=2,
     batches=1_000,
     seed_windows={0: 256, 1_000: 256, 10_000: 128, 100_000: 32, 200_000: 16, 1_000_000: 3},
     calls=20_000,
@@ -41,6 +44,7 @@ QUICK = Effort(
     import_rounds=3,
     long_run=20_000,
     trainings=1,
+    processes=1,
     batches=20,
     seed_windows={0: 8, 10_000: 8, 200_000: 2},
     calls=100,

@@ -1,77 +1,34 @@
-"""What the adapter of each framework adds to one of its iterations, beside what its own way of logging adds.
+"""Trainings of each framework: bare, with our adapter, and with the framework's own log of one loss.
 
-Each training step does next to nothing, and takes the time. A window is one real training by the framework's own
-loop, bare, with our adapter, or with the framework's own log of one loss; it returns the seconds between two steps.
+Each is a real training by the framework's own loop. A training step does next to nothing, and ticks the clock.
+`worker.py` calls the function of a framework by its name, in this tree and in those of earlier commits.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import tempfile
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import torch
-from timing import Window
+from timing import Clock
 from torch import Tensor, nn
 
-Training = Callable[["Clock"], None]
+Training = Callable[[Clock], None]
 
-
-class Clock:
-    """Takes the time at each training step. The first tenth warms up."""
-
-    def __init__(self, iterations: int) -> None:
-        self.iterations = iterations
-        self._times: list[float] = []
-
-    def tick(self) -> None:
-        self._times.append(time.perf_counter())
-
-    def seconds_per_iteration(self) -> float:
-        times = self._times[len(self._times) // 10 :]
-        return (times[-1] - times[0]) / (len(times) - 1)
-
-
-def window(training: Training, iterations: int) -> Window:
-    def measure() -> float:
-        clock = Clock(iterations)
-        with _silence():
-            training(clock)
-        return clock.seconds_per_iteration()
-
-    return measure
-
-
-def frameworks() -> dict[str, tuple[str, dict[str, Training]]]:
-    """Return, for each framework, what its own log is called, and three trainings: bare, with us, with its own log."""
-    return {
-        "PyTorch": ("TensorBoard add_scalar", _pytorch()),
-        "mmengine": ("its RuntimeInfoHook", _mmengine()),
-        "Lightning": ("self.log", _lightning()),
-        "Transformers": ("logging_steps=1", _transformers()),
-        "Accelerate": ("accelerator.log", _accelerate()),
-        "Ignite": ("RunningAverage", _ignite()),
-        "Keras": ("a callback that reads logs", _keras()),
-    }
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(None):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+OWN_LOGS = {
+    "PyTorch": "TensorBoard add_scalar",
+    "mmengine": "its RuntimeInfoHook",
+    "Lightning": "self.log",
+    "Transformers": "logging_steps=1",
+    "Accelerate": "accelerator.log",
+    "Ignite": "RunningAverage",
+    "Keras": "a callback that reads logs",
+}
+"""The frameworks, and what the own log of each is called."""
 
 
 def _loss() -> tuple[nn.Parameter, torch.optim.Optimizer]:
@@ -146,7 +103,7 @@ def _mmengine() -> dict[str, Training]:
 
         return train
 
-    ours = {"type": "runtimeinfo_adapters.mmengine.RuntimeInfoHook", "hub": "runtimeinfo"}
+    ours = {"type": "runtimeinfo_adapters.mmengine.RuntimeInfoHook", "replace_hub": True}
     return {"bare": training(None), "ours": training(ours), "own": training({"type": "RuntimeInfoHook"})}
 
 
@@ -338,7 +295,7 @@ def _keras() -> dict[str, Training]:
             return {"loss": (self.weight * 2.0).detach()}
 
     class Listener(keras.callbacks.Callback):  # type: ignore[misc]
-        """Does nothing. But as long as nobody listens to batches, Keras has threads of its own for its callbacks."""
+        """Does nothing. Without a callback for batches, Keras calls its callbacks in other threads."""
 
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             pass

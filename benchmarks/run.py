@@ -1,11 +1,13 @@
-"""Measures us and our peers in one run, and prints the figures as tables of ratios.
+"""Measure us and our peers in one run, and print the figures as tables of ratios.
 
-    python benchmarks/run.py [--quick] [--write] [--root FOLDER]
+    python benchmarks/run.py [--quick] [--write] [--base COMMIT] [--root FOLDER]
 
 All figures go to docs/performance.md, those that tell most to README.md, and a picture of one to docs/cost.svg.
+With a base commit, its adapters train in turns with those of this tree; see against.py. `--write` keeps its figures
+in before.json, which later runs without a base commit show.
 
-Times are medians over rounds in which all candidates take turns; see timing.py. Our hubs are shared with other
-processes, as they are in a run, unless a row says that they are not.
+Unless a table says something else, times are medians over rounds in which all candidates take turns; see timing.py.
+Our hubs are shared with other processes, as they are in a run, unless a row says that they are not.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import against
 import numpy as np
 import reduce
 import saved_state
 import shared_numbers
 from cost_plot import picture
 from effort import FULL, QUICK, Effort
-from frameworks import frameworks, window
 from iteration_costs import IterationCosts
 from memory import bytes_per_value
 from startup import heavy_modules_after, import_seconds
@@ -40,7 +42,7 @@ from table import (
     times,
     write_between_markers,
 )
-from timing import round_robin
+from trees import TreeError
 
 from runtimeinfo_adapters import ScalarHistory
 
@@ -55,7 +57,10 @@ def main() -> int:
             around_markers(readme)
             around_markers(docs / "performance.md")
         before = os.getloadavg()[0]
-        groups = list(_groups(QUICK if arguments.quick else FULL, docs / "cost.svg" if arguments.write else None))
+        effort = QUICK if arguments.quick else FULL
+        plot = docs / "cost.svg" if arguments.write else None
+        keep = arguments.write and not arguments.quick
+        groups = list(_groups(effort, plot, arguments.base, keep=keep))
         line = circumstances(before, os.getloadavg()[0])
         if arguments.quick:
             line += " A quick run: the figures mean little."
@@ -63,7 +68,7 @@ def main() -> int:
         if arguments.write:
             write_between_markers(docs / "performance.md", every_figure(groups, line))
             write_between_markers(readme, headlines(groups, line))
-    except (MarkersMissingError, OSError) as error:
+    except (MarkersMissingError, TreeError, OSError) as error:
         print(f"not written: {error}", file=sys.stderr)
         return 1
     return 0
@@ -73,23 +78,22 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few seconds only: to see that it runs")
     parser.add_argument("--write", action="store_true", help="write the figures into the pages, between their markers")
+    parser.add_argument("--base", metavar="COMMIT", help="train with the adapters of this commit too")
     parser.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="whose pages --write changes")
     return parser.parse_args()
 
 
-def _groups(effort: Effort, plot: Path | None) -> Iterator[Group]:
+def _groups(effort: Effort, plot: Path | None, base: str | None, *, keep: bool) -> Iterator[Group]:
     yield Group(
         "One iteration",
         "A training iteration through hook and hub: two learning rates and two outputs. The hub is shared with worker "
         "processes, as it is in any run, unless a row says that it is not.",
         tuple(_iteration_rows(effort, plot)),
     )
-    yield Group(
-        "In a framework",
-        "An iteration that does next to nothing, bare, with our adapter, and with the framework's own way of logging "
-        "one loss.",
-        tuple(_framework_rows(effort)),
-    )
+    now, before = against.measure(effort, base)
+    if before and keep:
+        before.write()
+    yield from against.groups(now, before or against.Before.read(), is_kept=before is None)
     yield Group(
         "A shared number",
         "One process writes it, another reads it.",
@@ -161,28 +165,6 @@ def _state_rows(effort: Effort) -> Iterator[Row]:
         yield Row(
             f"checkpoint of {length:,} values, {what}", shown(mine), f"mmengine {shown(seeds)}", times(mine, seeds)
         )
-
-
-def _framework_rows(effort: Effort) -> Iterator[Row]:
-    for framework, (own_log, trainings) in frameworks().items():
-        windows = {kind: window(training, effort.batches) for kind, training in trainings.items()}
-        seconds = round_robin(windows, effort.trainings)
-        bare, ours, own = (seconds[kind] for kind in ("bare", "ours", "own"))
-        yield Row(
-            f"iteration, in {framework}, bare {microseconds(bare)}",
-            f"with us {microseconds(ours)}",
-            f"with {own_log} {microseconds(own)}",
-            _added(ours - bare, own - bare, noise=0.02 * bare),
-            is_headline=True,
-        )
-
-
-def _added(ours: float, own: float, noise: float) -> str:
-    if ours <= noise and own <= noise:
-        return "within the noise"
-    if ours <= noise or own <= noise:  # a ratio would say nothing
-        return "adds more" if ours > own else "adds less"
-    return f"adds {times(ours, own)}"
 
 
 def _import_row(effort: Effort) -> Row:
