@@ -11,7 +11,18 @@ from typing_extensions import override
 import runtimeinfo
 import runtimeinfo.spec
 import runtimeinfo_adapters
-from runtimeinfo import Event, Hook, HookBase, InfoReader, Runner, RuntimeInfoHook, TrainRunner, current_hub, use_hub
+from runtimeinfo import (
+    Event,
+    Hook,
+    HookBase,
+    InfoReader,
+    Runner,
+    RuntimeInfoHook,
+    ScalarHistory,
+    TrainRunner,
+    current_hub,
+    use_hub,
+)
 from runtimeinfo.authoring import (
     Dispatcher,
     Emitter,
@@ -72,6 +83,24 @@ class ReaderWithoutDefault:
     def get_scalar(self, key: str) -> Any: ...
 
 
+class HistoryOfText:
+    data: tuple[list[str], list[int]]
+
+    def current(self) -> str:
+        return ""
+
+    def mean(self, window_size: int | None = None) -> float:
+        return 0.0
+
+    def min(self, window_size: int | None = None) -> float:
+        return 0.0
+
+    def max(self, window_size: int | None = None) -> float:
+        return 0.0
+
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any: ...
+
+
 class HookWithoutPriority:
     def before_run(self, runner: object) -> None: ...
 
@@ -113,6 +142,7 @@ one_rate: HasLearningRates = OneRate()  # type: ignore[assignment]
 bare_rates: HasLearningRates = BareRates()  # type: ignore[assignment]
 reader_without_default: InfoReader = ReaderWithoutDefault()  # type: ignore[assignment]
 reader_is_no_hub: runtimeinfo.MessageHub = current_hub()  # type: ignore[assignment]
+history_of_text: ScalarHistory = HistoryOfText()  # type: ignore[assignment]
 dictionary_is_no_hub: InfoReader = {"epoch": 1}  # type: ignore[assignment]
 hook_without_priority: Hook = HookWithoutPriority()  # type: ignore[assignment]
 hook_with_float: Hook = HookWithFloat()  # type: ignore[assignment]
@@ -135,3 +165,4 @@ Requirement(id="LIFE-99", level="OUGHT", party="runner", text="", intent="")  # 
 runtimeinfo.spec.REQUIREMENTS["LIFE-01"].level = "MAY"  # type: ignore[misc]
 runtimeinfo.spec.GRAMMAR["run"] = runtimeinfo.spec.Scope(inside=(None,))  # type: ignore[index]
 hooks: Iterable[Hook] = [1]  # type: ignore[list-item]
+ScalarHistory()  # type: ignore[misc]

@@ -37,6 +37,30 @@ class PlainHistory:
         return 0.0
 
 
+class InheritingHistory(ScalarHistory):
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    @property
+    def data(self) -> tuple[list[float], list[int]]:
+        return [self.value], [1]
+
+    def current(self) -> float:
+        return self.value
+
+    def mean(self, window_size: int | None = None) -> float:
+        return self.value
+
+    def min(self, window_size: int | None = None) -> int:
+        return 0
+
+    def max(self, window_size: int | None = None) -> float:
+        return self.value
+
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> float:
+        return 0.0
+
+
 class PlainReader:
     def get_info(self, key: str, default: Any = None) -> Any:
         return default
@@ -148,7 +172,7 @@ def train(runner: TrainRunner) -> float:
 
 def read(reader: InfoReader) -> float:
     history: ScalarHistory = reader.get_scalar("train/loss")
-    return float(history.mean(10))
+    return history.mean(10) / history.max() + history.current()
 
 
 hub = PlainHub()
@@ -158,7 +182,8 @@ reference = runtimeinfo_adapters.MessageHub("reference")
 
 hubs: list[runtimeinfo.MessageHub] = [hub, reference]
 readers: list[InfoReader] = [hub, reference, PlainReader(), runtimeinfo.current_hub()]
-histories: list[ScalarHistory] = [PlainHistory(), runtimeinfo_adapters.ScalarHistory()]
+histories: list[ScalarHistory] = [PlainHistory(), InheritingHistory(0.5), runtimeinfo_adapters.ScalarHistory()]
+relative: float = reference.get_scalar("train/loss").current() / reference.get_scalar("train/loss").mean(10)
 forgetful: runtimeinfo.authoring.SupportsPopScalar = reference
 hooks: list[runtimeinfo.Hook] = [
     HookWithName(),
