@@ -12,6 +12,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
+from typing_extensions import is_protocol
 
 import runtimeinfo
 import runtimeinfo_adapters
@@ -84,8 +85,8 @@ class Docstrings:
         lines[:] = [line.replace(_COLON, ":") for line in lines]
 
     def signature(self, _app: Sphinx, what: str, _name: str, value: Any, *_: Any) -> tuple[str, None] | None:
-        """Show no constructor of a protocol: nobody calls it."""
-        return ("", None) if what == "class" and getattr(value, "_is_protocol", False) else None
+        """Leave out the constructor of a protocol, which no caller needs."""
+        return ("", None) if what == "class" and is_protocol(value) else None
 
 
 def _with_literal_blocks(lines: list[str]) -> Iterator[str]:

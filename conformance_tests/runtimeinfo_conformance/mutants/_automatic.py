@@ -1,4 +1,4 @@
-"""Faults that nobody thought of: each event lost, doubled or late, each counter off, each value stale."""
+"""Systematic faults: each event lost, doubled or late, each counter off, each value stale."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
+from typing_extensions import get_protocol_members
+
+from runtimeinfo.authoring import TrainState
 from runtimeinfo.spec import EVENTS, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.mutants._faults import ShownRunner, double, drop, show, stale, swap
 from runtimeinfo_conformance.mutants._leaks import LeftoverCounters, LeftoverHistories
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
 from runtimeinfo_conformance.plans import Plan
 
-_COUNTERS = ("epoch", "iter", "max_epochs", "max_iters")
+_COUNTERS = sorted(get_protocol_members(TrainState))
 
 ANY = "any"
-"""In place of a requirement: whichever notices it."""
+"""In place of a requirement: any of them may notice it."""
 
 UNNOTICEABLE = MappingProxyType(
     {
@@ -26,11 +29,11 @@ UNNOTICEABLE = MappingProxyType(
         "outputs of after_test_iter is that of the time before": "the spec is silent on what a test step returns",
     }
 )
-"""Which of them change nothing that the spec speaks of, and why."""
+"""The faults that change nothing that the spec speaks of, each with the reason."""
 
 
 def automatic_mutants() -> Iterator[Mutant]:
-    """Yield the faults. Which requirement notices them is not said beforehand."""
+    """Yield the faults, without the requirements that notice them."""
     for event in EVENTS:
         if event not in FREE_EVENTS:
             yield Mutant(f"{event} is lost", ANY, drop(event))
