@@ -147,6 +147,7 @@ class _BatchValues:
         """Look at the means before a batch."""
         if model._loss_tracker is not self._loss_tracker:
             self._find(model)
+            self._logged = None  # this batch builds what was compiled: look again when it ends
         for mean in self._means:
             mean.begin()
 
