@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 from runtimeinfo import LoopError, RuntimeInfoHook, StateError, use_hub
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
+    Emitter,
     LearningRates,
     TrainDataLoader,
     check_training_state,
@@ -57,9 +58,7 @@ B = TypeVar("B")
 _publishing: dict[int, Loop[Any]] = {}
 
 # Where a loop nearly always is when it is called: positions are compared by identity.
-_IN_ITERATION = START
-for _event in ("before_run", "before_train", "before_train_epoch", "before_train_iter"):
-    _IN_ITERATION = _IN_ITERATION.after[_event]
+_IN_ITERATION = START.after["before_run"].after["before_train"].after["before_train_epoch"].after["before_train_iter"]
 
 
 class Loop(FrameworkRunner, Generic[B]):
@@ -129,20 +128,8 @@ class Loop(FrameworkRunner, Generic[B]):
         self.max_epochs: int | None = max_epochs
         self._bound = max_iters
         self._loader = train_loader
-        # Of this epoch: how many batches are done, and how many the run that was resumed has had.
-        self._batches_done = self._batches_to_skip = 0
-        self._pass_is_over = self._pass_owns_the_epoch = False
-        self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
-        self._outputs: dict[str, Any] = {}
-        self._evaluation: Evaluation | None = None  # the one that was entered last
-        # A ``for`` statement that is left by `break` or `return` tells its iterator nothing. It does let go of it, so
-        # the iterators are held weakly: one that is gone was left. What it had open closes at the next call.
-        self._epochs: weakref.ref[_Epochs] | None = None
-        self._batches: weakref.ref[_Batches[B]] | None = None
         super().__init__(**options)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_epochs": None, "_batches": None, "_evaluation": None, "_outputs": {}}
+        self._training = _Training(self.emitter, max_iters)
 
     # -- the runner view
 
@@ -187,11 +174,7 @@ class Loop(FrameworkRunner, Generic[B]):
                 yield from self._run()
         finally:
             del _publishing[id(self.message_hub)]
-            self._epochs = self._batches = None
-            self._pass_owns_the_epoch = self._pass_is_over = False
-            self._outputs.clear()
-            # If the same loop runs again after an exception, it goes on where it stopped.
-            self._batches_to_skip = max(self._batches_to_skip, self._batches_done)
+            self._training.forget()
 
     def _run(self) -> Generator[Self]:
         try:
@@ -210,7 +193,7 @@ class Loop(FrameworkRunner, Generic[B]):
             raise
 
     def _close(self) -> None:
-        self._end_training()
+        self._training.end()
         self.emitter.emit("after_run")
 
     def epochs(self) -> Iterator[int]:
@@ -221,8 +204,8 @@ class Loop(FrameworkRunner, Generic[B]):
 
         Source: LIFE-04, COUNT-03.
         """
-        self._check_running("epochs")
-        return _Epochs(self)
+        self._training.check_running("epochs")
+        return _Epochs(self._training, self.max_epochs)
 
     def batches(self) -> TrainPass[B]:
         """Iterate over the loader once; each batch is an iteration.
@@ -234,10 +217,10 @@ class Loop(FrameworkRunner, Generic[B]):
 
         Source: LIFE-03, COUNT-01.
         """
-        self._check_running("train")
+        self._training.check_running("train")
         if self._loader is None:
             raise LoopError("train() needs a train_loader: give one to Loop")
-        return TrainPass(self, self._loader)
+        return TrainPass(self._training, self._loader)
 
     def train(self) -> TrainPass[B]:
         """Iterate over the loader once: another name of `batches`, which reads well beside `val` and `test`.
@@ -258,21 +241,22 @@ class Loop(FrameworkRunner, Generic[B]):
 
         Source: SCALAR-04.
         """
+        training = self._training
         named = more if values is None else _named_values("log", values, more)
-        if self.emitter.lifecycle.position is not _IN_ITERATION or self._was_left():
-            self._check_running("log")
-            self._settle()
+        if self.emitter.lifecycle.position is not _IN_ITERATION or training.was_left():
+            training.check_running("log")
+            training.settle()
             if not self.emitter.is_open("train_iter"):
                 raise LoopError("log() belongs inside an iteration: inside `for batch in loop.train()`")
-        if self._outputs:
-            twice = [name for name in named if name in self._outputs]
+        if training.outputs:
+            twice = [name for name in named if name in training.outputs]
             if twice:
                 raise LoopError(
                     f"{twice[0]!r} was logged already in this iteration: log it once, or under another name"
                 )
-            self._outputs.update(named)
+            training.outputs.update(named)
         else:
-            self._outputs = named
+            training.outputs = named
 
     def val(self) -> Evaluation:
         """Frame a validation: ``with loop.val() as val:``, anywhere in the run.
@@ -282,8 +266,8 @@ class Loop(FrameworkRunner, Generic[B]):
 
         Source: STAGE-02, STAGE-03.
         """
-        self._check_running("val")
-        return Evaluation(self, "val")
+        self._training.check_running("val")
+        return Evaluation(self._training, "val")
 
     def test(self) -> Evaluation:
         """Frame a test, as `val` does a validation.
@@ -293,8 +277,8 @@ class Loop(FrameworkRunner, Generic[B]):
 
         Source: STAGE-04, STAGE-05.
         """
-        self._check_running("test")
-        return Evaluation(self, "test")
+        self._training.check_running("test")
+        return Evaluation(self._training, "test")
 
     # -- state. Its fields, beside those of every training:
     #
@@ -309,17 +293,10 @@ class Loop(FrameworkRunner, Generic[B]):
 
         Source: RESUME-01, RESUME-02.
         """
-        self._settle()
-        emitter = self.emitter
-        inside = emitter.is_open("train_iter") or self._ending == "train_iter"
-        epoch, batches = emitter.epoch, max(self._batches_done + inside, self._batches_to_skip)
-        # So does a hook that saves when the epoch ends.
-        if self._ending == "train_epoch" or (self._pass_is_over and emitter.is_open("train_epoch")):
-            epoch, batches = epoch + 1, 0
-        outputs = {name: scalar_value(value) for name, value in self._outputs.items() if is_scalar(value)}
-        return training_state(
-            self.message_hub, epoch=epoch, iter=emitter.iter + inside, batches=batches, outputs=outputs
-        )
+        training = self._training
+        epoch, completed, batches = training.progress()
+        outputs = {name: scalar_value(value) for name, value in training.outputs.items() if is_scalar(value)}
+        return training_state(self.message_hub, epoch=epoch, iter=completed, batches=batches, outputs=outputs)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *, skip_batches: bool = True) -> None:
         """Go on from a saved state, at the next `epochs` or `train`.
@@ -342,8 +319,8 @@ class Loop(FrameworkRunner, Generic[B]):
         # What its last iteration had handed out was not in the hub yet.
         RuntimeInfoHook().after_train_iter(self, 0, outputs=state_dict["outputs"])
         self.emitter.epoch, self.emitter.iter = state_dict["epoch"], state_dict["iter"]
-        self._batches_done = 0
-        self._batches_to_skip = state_dict["batches"] if skip_batches else 0
+        self._training.batches_done = 0
+        self._training.batches_to_skip = state_dict["batches"] if skip_batches else 0
         # The hub has the stage in which the state was saved, and the counters then.
         self.message_hub.update_info_dict({"epoch": self.epoch, "iter": self.iter})
         if self.emitter.stage is None:
@@ -351,9 +328,36 @@ class Loop(FrameworkRunner, Generic[B]):
         else:
             self.message_hub.update_info("loop_stage", self.emitter.stage)
 
-    # -- what is open, and how it closes
 
-    def _check_running(self, method: str) -> None:
+class _Training:
+    """What is open of a training, and how it closes.
+
+    A ``for`` statement that is left by `break` or `return` tells its iterator nothing. It does let go of it, so the
+    iterators are held weakly: one that is gone was left. What it had open closes at the next call.
+
+    Source: LIFE-03 to LIFE-05, LIFE-08.
+    """
+
+    def __init__(self, emitter: Emitter, max_iters: int | None) -> None:
+        self.emitter = emitter
+        self.bound = max_iters
+        self.outputs: dict[str, Any] = {}  # handed out by the iteration that is open
+        self.evaluation: Evaluation | None = None  # the one that was entered last
+        self.epochs: weakref.ref[_Epochs] | None = None
+        self.batches: weakref.ref[_Batches[Any]] | None = None
+        # Of this epoch: how many batches are done, and how many the run that was resumed has had.
+        self.batches_done = self.batches_to_skip = 0
+        self.pass_is_over = self.pass_owns_the_epoch = False
+        self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "epochs": None, "batches": None, "evaluation": None, "outputs": {}}
+
+    def is_bound_reached(self) -> bool:
+        """Tell whether there is a bound of iterations, and it is reached."""
+        return self.bound is not None and self.emitter.iter >= self.bound
+
+    def check_running(self, method: str) -> None:
         """Raise unless a run is open, and neither a validation nor a test is."""
         if not self.emitter.is_open("run"):
             raise LoopError(f"{method}() belongs inside `with loop.run():`")
@@ -368,12 +372,12 @@ class Loop(FrameworkRunner, Generic[B]):
     def _open_evaluation(self) -> str | None:
         return next((stage for stage in EVALUATION_EVENTS if self.emitter.is_open(stage)), None)
 
-    def _was_left(self) -> bool:
+    def was_left(self) -> bool:
         """Tell whether a ``for`` statement was left since the last call."""
-        batches, epochs = self._batches, self._epochs
+        batches, epochs = self.batches, self.epochs
         return (batches is not None and batches() is None) or (epochs is not None and epochs() is None)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Close what was left by `break` or `return` since the last call.
 
         Not for a hook, which hears of that very close; nor inside an evaluation, which would be closed with it.
@@ -381,151 +385,167 @@ class Loop(FrameworkRunner, Generic[B]):
         if self._ending is not None or self._open_evaluation() is not None:
             return
         self.emitter.forget_handled()
-        if self._batches is not None and self._batches() is None:
-            self._end_pass()
-        if self._epochs is not None and self._epochs() is None:
-            self._epochs = None
-            self._end_training()
+        if self.batches is not None and self.batches() is None:
+            self.end_pass()
+        if self.epochs is not None and self.epochs() is None:
+            self.epochs = None
+            self.end()
 
-    def _begin_epoch(self) -> None:
-        self._batches_done = 0
-        self._pass_is_over = False
+    def begin_epoch(self) -> None:
+        self.batches_done = 0
+        self.pass_is_over = False
         self.emitter.emit("before_train_epoch")
 
-    def _end_iteration(self) -> None:
+    def end_iteration(self) -> None:
         if self.emitter.is_open("train_iter"):
-            outputs, self._outputs = self._outputs, {}
+            outputs, self.outputs = self.outputs, {}
             self._ending = "train_iter"
             try:
                 self.emitter.emit("after_train_iter", outputs=outputs or None)
             finally:
                 self._ending = None
-            self._batches_done += 1
+            self.batches_done += 1
 
-    def _end_pass(self) -> None:
+    def end_pass(self) -> None:
         """Close a pass that has come to its end, or was left."""
-        self._end_iteration()
-        self._batches = None
-        self._pass_is_over = True
-        if self._pass_owns_the_epoch:
-            self._end_epoch()
+        self.end_iteration()
+        self.batches = None
+        self.pass_is_over = True
+        if self.pass_owns_the_epoch:
+            self.end_epoch()
 
-    def _end_epoch(self) -> None:
-        self._end_iteration()
-        self._batches = None
+    def end_epoch(self) -> None:
+        self.end_iteration()
+        self.batches = None
         if self.emitter.is_open("train_epoch"):
             self._ending = "train_epoch"
             try:
                 self.emitter.emit("after_train_epoch")
             finally:
                 self._ending = None
-            self._batches_done = self._batches_to_skip = 0
+            self.batches_done = self.batches_to_skip = 0
 
-    def _end_training(self) -> None:
-        self._end_epoch()
+    def end(self) -> None:
+        self.end_epoch()
         if self.emitter.is_open("train"):
             self.emitter.emit("after_train")
-        self._epochs = None
+        self.epochs = None
 
-    def _is_done(self) -> bool:
-        """Tell whether a bound is reached."""
+    def progress(self) -> tuple[int, int, int]:
+        """Return the epoch, the iteration, and the batch of the epoch with which a resumed run has to begin.
+
+        An iteration that is open counts as done, because a checkpoint is saved when its step has been made. An epoch
+        counts as done once its pass over the loader is over. So does either for a hook that saves when it ends.
+        """
+        self.settle()
         emitter = self.emitter
-        return (self.max_epochs is not None and emitter.epoch >= self.max_epochs) or (
-            self._bound is not None and emitter.iter >= self._bound
-        )
+        inside = emitter.is_open("train_iter") or self._ending == "train_iter"
+        completed = emitter.iter + inside
+        if self._ending == "train_epoch" or (self.pass_is_over and emitter.is_open("train_epoch")):
+            return emitter.epoch + 1, completed, 0
+        return emitter.epoch, completed, max(self.batches_done + inside, self.batches_to_skip)
+
+    def forget(self) -> None:
+        """Let go of what belonged to a run that is over."""
+        self.epochs = self.batches = None
+        self.pass_owns_the_epoch = self.pass_is_over = False
+        self.outputs.clear()
+        # If the same loop runs again after an exception, it goes on where it stopped.
+        self.batches_to_skip = max(self.batches_to_skip, self.batches_done)
 
 
-# -- what the ``for`` statements iterate over. They are parts of the loop, and set its private members.
+# -- what the ``for`` statements iterate over
 
 
 class _Epochs(Iterator[int]):
     """Opens and closes an epoch with each step."""
 
-    def __init__(self, loop: Loop[Any]) -> None:
-        self._loop = loop
+    def __init__(self, training: _Training, max_epochs: int | None) -> None:
+        self._training = training
+        self._max_epochs = max_epochs
         self._is_over = False
-        loop._settle()
-        if loop._epochs is not None:
+        training.settle()
+        if training.epochs is not None:
             raise LoopError("epochs() is running already; leave the first for statement before you start another")
-        loop._epochs = weakref.ref(self)
-        if not loop.emitter.is_open("train"):
-            loop.emitter.emit("before_train")
+        training.epochs = weakref.ref(self)
+        if not training.emitter.is_open("train"):
+            training.emitter.emit("before_train")
 
     def __next__(self) -> int:
-        loop = self._loop
+        training = self._training
         if self._is_over:
             raise StopIteration
-        if loop._epochs is None or loop._epochs() is not self:
+        if training.epochs is None or training.epochs() is not self:
             raise LoopError(
                 "this iteration over the epochs is over: its run has ended. Call epochs() again in the next run"
             )
-        loop._settle()
-        loop._end_epoch()
-        if loop._is_done():
+        training.settle()
+        training.end_epoch()
+        if training.is_bound_reached() or (self._max_epochs is not None and training.emitter.epoch >= self._max_epochs):
             self._is_over = True
-            loop._end_training()
+            training.end()
             raise StopIteration
-        loop._begin_epoch()
-        return loop.epoch
+        training.begin_epoch()
+        return training.emitter.epoch
 
 
 class _Batches(Iterator[B]):
     """Opens and closes an iteration with each batch."""
 
-    def __init__(self, loop: Loop[B], loader: Iterable[B]) -> None:
-        self._loop = loop
+    def __init__(self, training: _Training, loader: Iterable[B]) -> None:
+        self._training = training
         self._is_over = False
-        loop._settle()
-        if loop._batches is not None:  # the last pass is still held, but this one takes its place
-            loop._end_pass()
-        loop._pass_owns_the_epoch = not loop.emitter.is_open("train_epoch")
-        if loop._pass_owns_the_epoch:
-            if not loop.emitter.is_open("train"):
-                loop.emitter.emit("before_train")
-            loop._begin_epoch()
-        loop._batches = weakref.ref(self)
-        loop._pass_is_over = False
+        training.settle()
+        if training.batches is not None:  # the last pass is still held, but this one takes its place
+            training.end_pass()
+        training.pass_owns_the_epoch = not training.emitter.is_open("train_epoch")
+        if training.pass_owns_the_epoch:
+            if not training.emitter.is_open("train"):
+                training.emitter.emit("before_train")
+            training.begin_epoch()
+        training.batches = weakref.ref(self)
+        training.pass_is_over = False
         # Only now: the workers that this may start must find the epoch in the hub.
         self._batches = iter(loader)
 
     def __next__(self) -> B:
-        loop = self._loop
+        training = self._training
         if self._is_over:
             raise StopIteration
-        if loop._batches is None or loop._batches() is not self:
+        if training.batches is None or training.batches() is not self:
             raise LoopError(
                 "this pass over the loader is over: its epoch has ended, or another train() has begun. Call "
                 "train() for each pass"
             )
-        loop._end_iteration()
-        if loop._bound is not None and loop.emitter.iter >= loop._bound:
+        training.end_iteration()
+        if training.is_bound_reached():
             self._end()
         try:
-            while loop._batches_done < loop._batches_to_skip:
+            while training.batches_done < training.batches_to_skip:
                 next(self._batches)
-                loop._batches_done += 1
+                training.batches_done += 1
             batch = next(self._batches)
         except StopIteration:
             self._end()
-        loop.emitter.emit("before_train_iter", batch_idx=loop._batches_done, data_batch=batch)
+        training.emitter.emit("before_train_iter", batch_idx=training.batches_done, data_batch=batch)
         return batch
 
     def _end(self) -> NoReturn:
         self._is_over = True
-        self._loop._end_pass()
+        self._training.end_pass()
         raise StopIteration
 
 
 class TrainPass(Generic[B]):
     """An iterable over the batches of one pass; it has a length if the loader has."""
 
-    def __init__(self, loop: Loop[B], loader: Iterable[B]) -> None:
-        self._loop = loop
+    def __init__(self, training: _Training, loader: Iterable[B]) -> None:
+        self._training = training
         self._loader = loader
 
     def __iter__(self) -> Iterator[B]:
-        self._loop._check_running("train")  # it may be iterated over elsewhere than it was made
-        return _Batches(self._loop, self._loader)
+        self._training.check_running("train")  # it may be iterated over elsewhere than it was made
+        return _Batches(self._training, self._loader)
 
     def __len__(self) -> int:
         return len(self._loader)  # type: ignore[arg-type]  # a TypeError is right where the loader has none
@@ -539,23 +559,23 @@ class Evaluation:
     Source: STAGE-02 to STAGE-05, LIFE-06, LIFE-07, SCALAR-06, SCALAR-09.
     """
 
-    def __init__(self, loop: Loop[Any], stage: Literal["val", "test"]) -> None:
-        self._loop = loop
-        self._emitter = loop.emitter
+    def __init__(self, training: _Training, stage: Literal["val", "test"]) -> None:
+        self._training = training
+        self._emitter = training.emitter
         self._stage: Literal["val", "test"] = stage
         self._events = EVALUATION_EVENTS[stage]
         self._was_entered = False
-        self._guard = loop.emitter.scope(stage)
+        self._guard = training.emitter.scope(stage)
         self._pass: object = None  # identifies the pass over a loader that is under way
         self._has_metrics = False
 
     def __enter__(self) -> Self:
         if self._was_entered:
             raise LoopError(f"this {self._stage} was entered already; call loop.{self._stage}() for each one")
-        self._loop._check_running(self._stage)  # it may be entered elsewhere than it was made
-        self._loop._settle()
+        self._training.check_running(self._stage)  # it may be entered elsewhere than it was made
+        self._training.settle()
         self._was_entered = True
-        self._loop._evaluation = self
+        self._training.evaluation = self
         self._guard.__enter__()
         return self
 
@@ -617,7 +637,7 @@ class Evaluation:
             self._emitter.emit(self._events.after_iter)
 
     def _is_open(self) -> bool:
-        return self._loop._evaluation is self and self._emitter.is_open(self._stage)
+        return self._training.evaluation is self and self._emitter.is_open(self._stage)
 
     def _check_open(self, method: str) -> None:
         if not self._is_open():
