@@ -14,7 +14,7 @@ def check_resumed(key: object, resumed: bool, before: bool | None) -> None:
     """Raise `HubError` if a key is not a string, or if its flag differs from the one it had before."""
     if not isinstance(key, str):
         raise HubError(
-            f"a key must be a string, but is {shown(key)}: publish it for example as {shown(str(key))}",
+            f"a key must be a string, but is {shown(key)}: publish it as {shown(str(key))}",
             requirement="HUB-08",
         )
     if before is not None and before != resumed:

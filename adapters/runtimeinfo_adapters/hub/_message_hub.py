@@ -124,11 +124,7 @@ class MessageHub(NamedInstances):
 
         Source: HUB-01, HUB-08.
         """
-        try:
-            is_known = self._resumed_keys[key] is resumed
-        except KeyError:
-            is_known = False
-        if not is_known:
+        if self._resumed_keys.get(key) is not resumed:
             self._set_resumed(key, resumed)
         if self._tensors is not None:
             self._tensors.check(key, value)
