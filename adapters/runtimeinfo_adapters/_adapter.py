@@ -117,14 +117,17 @@ class HubInForce:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self.is_in_force: bool = False
 
     def enter(self, hub: InfoReader) -> None:
         """Make a hub the current one, in the place of the one before."""
         self.leave()
         self._stack.enter_context(use_hub(hub))
+        self.is_in_force = True
 
     def leave(self) -> None:
         """Let it be the current one no longer, if it is."""
+        self.is_in_force = False
         self._stack.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HubInForce:

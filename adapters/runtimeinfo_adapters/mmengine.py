@@ -10,92 +10,112 @@ members, calls its hooks at mmengine's hook points, and lets them be registered,
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from runtimeinfo import HubError, MessageHub, RunnerError, use_hub
-from runtimeinfo.authoring import on_any_event, shown
-from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo import Event, HubError, MessageHub, RunnerError
+from runtimeinfo.authoring import describe, on_any_event, shown
+from runtimeinfo_adapters._adapter import (
+    FrameworkRunner,
+    HubInForce,
+    RunOptions,
+    Target,
+    WrappedMethod,
+    check_options,
+    check_target,
+    wrap_method,
+    wrapped_methods,
+)
+from runtimeinfo_adapters._framework import load_framework
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 
-__all__ = ["MMEngineRunner", "RuntimeInfoHook", "attach"]
+__all__ = ["MMEngineRunner", "RuntimeInfoHook", "attach", "detach"]
 
 _LOOPS = ("train", "val", "test")
 
+# What this adapter relies on of what mmengine does not promise, where the runner is one of mmengine's.
+_PRIVATE = ("_hooks", "_train_loop", "_val_loop", "_test_loop")
 
-def _mmengine(module: str) -> Any:
-    """Return a module of mmengine, or None if it is not installed."""
-    return importlib.import_module(module) if importlib.util.find_spec("mmengine") else None
-
-
-_hooks = _mmengine("mmengine.hooks")
+_mmengine: Any = None
+_hooks: Any = None
+if importlib.util.find_spec("mmengine"):
+    _mmengine, _hooks = load_framework("mmengine"), importlib.import_module("mmengine.hooks")
 
 if TYPE_CHECKING:  # mmengine has no types
     _Hook = object
 else:
-    # mmengine registers nothing else than its own hooks' subclasses.
+    # mmengine registers only subclasses of its own hook.
     _Hook = object if _hooks is None else _hooks.Hook
 
 
-class MMEngineRunner:
+class MMEngineRunner(FrameworkRunner):
     """Satisfies `runtimeinfo.TrainRunner` with a runner of mmengine's shape.
 
     Args:
-        runner: The runner.
+        runner: The runner, which is held weakly.
+        options: The run options; what is left out is the runner's own: its hub, config, seed and experiment name.
 
     Source: META-04, COUNT-01 to COUNT-08.
     """
 
-    def __init__(self, runner: Any) -> None:
-        self.runner = runner
-        name, version = _framework_of(runner)
-        self.framework_name: str = name
-        self.framework_version: str = version
+    def __init__(self, runner: Any, **options: Unpack[RunOptions]) -> None:
+        self.framework_name, self.framework_version = _framework_of(runner)
+        self._target = Target(runner)
+        self._given = {name: options.get(name) for name in ("cfg", "seed", "experiment_name")}
+        self._progress = Target()  # the loop that counts, if it is there
+        options["hub"] = options.get("hub") or runner.message_hub
+        super().__init__(**options)
+        self.refresh()
 
     @property
-    def cfg(self) -> Any:
-        """The runner's config."""
-        return self.runner.cfg
+    def runner(self) -> Any:
+        """The runner."""
+        return self._target()
 
-    @property
-    def seed(self) -> int | None:
-        """The runner's seed."""
-        return cast("int | None", self.runner.seed)
+    def is_of(self, runner: Any) -> bool:
+        """Tell whether this is the view of a runner."""
+        return self._target() is runner
 
-    @property
-    def experiment_name(self) -> str | None:
-        """The runner's experiment name."""
-        return cast("str | None", self.runner.experiment_name)
-
-    @property
-    def message_hub(self) -> MessageHub:
-        """The runner's hub: mmengine's, or the reference hub in its place."""
-        return cast("MessageHub", self.runner.message_hub)
+    def refresh(self) -> None:
+        """Take from the runner what may have changed since: its identity, and the loop that counts."""
+        runner = self.runner
+        given = self._given
+        if given["cfg"] is None:
+            self.cfg = runner.cfg
+        self.seed = runner.seed if given["seed"] is None else cast("int", given["seed"])
+        name = given["experiment_name"]
+        self.experiment_name = runner.experiment_name if name is None else cast("str", name)
+        # In a lone val() or test() the training loop is still its config. To ask the runner itself would build
+        # it, with the data set and all.
+        loop: Any = getattr(runner, "_train_loop", runner)
+        self._progress = Target(None if isinstance(loop, dict) else loop)
 
     @property
     def epoch(self) -> int:
         """Completed epochs."""
-        return cast("int", self.runner.epoch) if self._has_train_loop() else 0
+        progress = self._progress()
+        return 0 if progress is None else progress.epoch
 
     @property
     def iter(self) -> int:
         """Completed iterations."""
-        return cast("int", self.runner.iter) if self._has_train_loop() else 0
+        progress = self._progress()
+        return 0 if progress is None else progress.iter
 
     @property
     def max_epochs(self) -> int | None:
         """Epochs of the training; 1 under an IterBasedTrainLoop."""
-        return cast("int | None", self.runner.max_epochs) if self._has_train_loop() else None
+        progress = self._progress()
+        return None if progress is None else progress.max_epochs
 
     @property
     def max_iters(self) -> int | None:
         """Iterations of the training."""
-        return cast("int | None", self.runner.max_iters) if self._has_train_loop() else None
+        progress = self._progress()
+        return None if progress is None else progress.max_iters
 
     @property
     def train_dataloader(self) -> Any:
@@ -107,27 +127,30 @@ class MMEngineRunner:
         """The runner's optimizer wrapper."""
         return self.runner.optim_wrapper
 
-    def _has_train_loop(self) -> bool:
-        # In a lone val() or test() the training loop is still its config. To ask the runner itself would build
-        # it, with the data set and all.
-        loop: Any = getattr(self.runner, "_train_loop", self.runner)
-        return loop is not None and not isinstance(loop, dict)
+
+@on_any_event(by="hear")
+class _Listener(_Hook):
+    """Hands every event that mmengine calls a hook at to one method."""
+
+    def hear(self, event: Event, runner: Any, arguments: dict[str, Any]) -> None:
+        raise NotImplementedError
 
 
-@on_any_event(by="publish")
-class RuntimeInfoHook(_Hook):
+class RuntimeInfoHook(_Listener):
     """Takes the place of mmengine's hook: its events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
 
-    Once the run has begun, whatever its loops raise, KeyboardInterrupt included, closes all scopes. Until then the
-    runner's hub is what `runtimeinfo.current_hub` returns.
+    Once the run has begun, an exception that its loops raise, KeyboardInterrupt included, closes all scopes. Until then
+    the runner's hub is what `runtimeinfo.current_hub` returns.
 
     Args:
-        hub: ``"runtimeinfo"`` puts the reference hub in the place of mmengine's, for everybody who asks mmengine
-            for it; ``"mmengine"`` leaves it.
-        hooks: More hooks of this protocol. They run in this hook's place, by their priority among themselves.
+        replace_hub: Put a new reference hub in the place of mmengine's, for all code that asks mmengine for it. This is
+            what a config can say, which has no place for an object.
+        options: The run options. `hub` takes the place of mmengine's hub in the same way; without both, mmengine's
+            stays. `cfg`, `seed` and `experiment_name` are the runner's own if left out. `hooks` run in this hook's
+            place, by their priority among themselves.
 
     Raises:
-        HubError: If `hub` is neither.
+        HubError: If `hub` is text.
         HookError: If a hook cannot be registered.
 
     Source: LIFE-01 to LIFE-09, LIFE-15, FAIL-01 to FAIL-06.
@@ -135,75 +158,135 @@ class RuntimeInfoHook(_Hook):
 
     priority = "VERY_HIGH"
 
-    def __init__(self, hub: str = "mmengine", hooks: Iterable[object] = ()) -> None:
-        if hub not in {"mmengine", "runtimeinfo"}:
-            raise HubError(
-                f"hub must be 'mmengine' or 'runtimeinfo', but is {shown(hub)}: leave it out for mmengine's own"
-            )
-        self._replace_hub = hub == "runtimeinfo"
-        self._hooks = tuple(hooks)
-        self._publisher: Publisher | None = None
-        self._runner: Any = None
-        self._current = ExitStack()  # what makes the hub the current one
+    def __init__(self, *, replace_hub: bool = False, **options: Unpack[RunOptions]) -> None:
+        check_options(options, "RuntimeInfoHook")
+        hub: object = options.get("hub")
+        if isinstance(hub, str):
+            raise HubError(f"hub must be a hub object, but is {shown(hub)}: say replace_hub=True for the reference hub")
+        self._replace_hub = replace_hub
+        self._options = options
+        self._view: MMEngineRunner | None = None
+        self._replaced_hub: Any = None
+        self._taken_out: list[tuple[int, Any]] = []  # the hooks that `attach` has taken out, with their places
+        self._in_force = HubInForce()
 
-    def publish(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+    def hear(self, event: Event, runner: Any, arguments: dict[str, Any]) -> None:
         """Take an event of the runner."""
-        publisher = self.publisher_of(runner)
-        # A FlexibleRunner resumes before before_run, and the state shall find the hub that can read it.
-        if self._replace_hub and event in {"before_run", "after_load_checkpoint"}:
-            _replace_hub(runner)
+        view = self.view_of(runner)
+        emitter = view.emitter
         if event == "before_run":
             for name in _LOOPS:
                 # From the instance: mmengine's properties of these names would build a loop that is not needed.
                 for attribute in (f"_{name}_loop", f"{name}_loop"):
-                    self._guard_loop(cast("dict[str, Any]", vars(runner)).get(attribute))
+                    self._guard(cast("dict[str, Any]", vars(runner)).get(attribute), "run")
+        view.refresh()
         # A run that was left in its preparations, where no loop is guarded yet, is open still.
-        if event == "before_run" or not publisher.lifecycle.is_open("run"):
-            self._current.close()
-            self._current.enter_context(use_hub(runner.message_hub))
+        if event == "before_run" or not emitter.is_open("run"):
+            self._in_force.enter(view.message_hub)
         try:
-            publisher.emit(event, **arguments)
+            emitter.emit(event, **arguments)
         finally:
-            self._leave_ended_run(publisher)
+            self._leave_ended_run()
 
-    def publisher_of(self, runner: Any) -> Publisher:
-        """Return what publishes the events of a runner."""
-        if self._publisher is None or self._runner is not runner:
-            self._publisher = Publisher(MMEngineRunner(runner), self._hooks)
-            self._runner = runner
-        return self._publisher
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Open an iteration."""
+        view = self._view
+        if view is not None and self._in_force.is_in_force and view.is_of(runner):
+            view.emitter.emit("before_train_iter", batch_idx=batch_idx, data_batch=data_batch)
+        else:
+            self.hear("before_train_iter", runner, {"batch_idx": batch_idx, "data_batch": data_batch})
 
-    def guard(self, runner: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a function of the runner: an exception that leaves it closes what was opened inside."""
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Close the iteration."""
+        view = self._view
+        if view is not None and self._in_force.is_in_force and view.is_of(runner):
+            view.emitter.emit("after_train_iter", outputs=outputs)
+        else:
+            arguments = {"batch_idx": batch_idx, "data_batch": data_batch, "outputs": outputs}
+            self.hear("after_train_iter", runner, arguments)
 
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            publisher = self.publisher_of(runner)
-            outside = len(publisher.lifecycle.open_scopes)
+    def view_of(self, runner: Any) -> MMEngineRunner:
+        """Return the view of a runner, which the hooks get; the first time, put the hub into its place."""
+        view = self._view
+        if view is None or not view.is_of(runner):
+            self._put_hub_into_place(runner)
+            # The hub is there by now, be it mmengine's or another one.
+            options: RunOptions = {**self._options, "hub": None}
+            view = self._view = MMEngineRunner(runner, **options)
+        return view
+
+    def attach_to(self, runner: Any) -> None:
+        """Register this hook with a runner, in the place of those that publish the same: see `attach`."""
+        self.view_of(runner)
+        registered: Any = getattr(runner, "_hooks", None)
+        if isinstance(registered, list):
+            hooks = cast("list[Any]", registered)
+            self._taken_out = [(place, hook) for place, hook in enumerate(hooks) if _publishes_this(hook)]
+            hooks[:] = [hook for hook in hooks if not _publishes_this(hook)]
+        runner.register_hook(self)
+        for name in _LOOPS:
+            self._guard(runner, name)
+
+    def detach_from(self, runner: Any) -> None:
+        """Take back all that `attach_to` did, and the loops and the hub that this hook has changed since."""
+        registered: Any = getattr(runner, "_hooks", None)
+        if isinstance(registered, list):
+            hooks = cast("list[Any]", registered)
+            hooks[:] = [hook for hook in hooks if hook is not self]
+            for place, hook in self._taken_out:
+                hooks.insert(min(place, len(hooks)), hook)
+        attributes = cast("dict[str, Any]", vars(runner))
+        loops = (attributes.get(f"{prefix}{name}_loop") for name in _LOOPS for prefix in ("_", ""))
+        for owner, names in ((runner, _LOOPS), *((loop, ("run",)) for loop in loops)):
+            for name in names:
+                for wrapped in self._own_wrappers(owner, name):
+                    wrapped.remove()
+        if self._replaced_hub is not None:
+            _exchange_hub(runner, runner.message_hub, self._replaced_hub)
+        self._in_force.leave()
+        self._view, self._taken_out, self._replaced_hub = None, [], None
+
+    def _guard(self, owner: Any, name: str) -> None:
+        """Wrap a method that runs a loop, unless it is wrapped: an exception that leaves it closes what it opened."""
+        if callable(_attribute(owner, name)) and not self._own_wrappers(owner, name):
+            wrap_method(owner, name, self._run)
+
+    def _own_wrappers(self, owner: Any, name: str) -> list[WrappedMethod]:
+        if _attribute(owner, name) is None:
+            return []
+        return [each for each in wrapped_methods(owner, name) if each.adapter is self]
+
+    def _run(self, owner: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        view = self.view_of(owner if self._view is None or hasattr(owner, "register_hook") else self._view.runner)
+        outside = len(view.emitter.lifecycle.open_scopes)
+        try:
+            return original(*args, **kwargs)
+        except BaseException as error:
+            # With the run alone around it, this is the outermost loop, and the run ends too.
             try:
-                return function(*args, **kwargs)
-            except BaseException as error:
-                # With the run alone around it, this is the outermost loop, and the run ends too.
-                try:
-                    publisher.abort(error, keep=outside if outside > 1 else 0)
-                finally:
-                    self._leave_ended_run(publisher)
-                raise
+                view.emitter.abort(error, keep=outside if outside > 1 else 0)
+            finally:
+                self._leave_ended_run()
+            raise
 
-        guarded.__dict__["guarded_by"] = self
-        return guarded
+    def _leave_ended_run(self) -> None:
+        if self._view is None or not self._view.emitter.is_open("run"):
+            self._in_force.leave()
 
-    def _leave_ended_run(self, publisher: Publisher) -> None:
-        if not publisher.lifecycle.is_open("run"):
-            self._current.close()
+    def _put_hub_into_place(self, runner: Any) -> None:
+        theirs: Any = runner.message_hub
+        ours: Any = self._options.get("hub")
+        if ours is None and self._replace_hub and not isinstance(theirs, ReferenceHub):
+            ours = ReferenceHub.get_instance(theirs.instance_name)
+        if ours is None or ours is theirs:
+            return
+        if isinstance(ours, ReferenceHub):
+            ours.load_state_dict(theirs)
+        self._replaced_hub = theirs
+        _exchange_hub(runner, theirs, ours)
 
-    def _guard_loop(self, loop: Any) -> None:
-        run = getattr(loop, "run", None)
-        if run is not None and getattr(run, "guarded_by", None) is not self:
-            loop.run = self.guard(self._runner, run)
 
-
-def attach(runner: Any, *, hub: str = "mmengine", hooks: Iterable[object] = ()) -> RuntimeInfoHook:
+def attach(runner: Any, *, replace_hub: bool = False, **options: Unpack[RunOptions]) -> RuntimeInfoHook:
     """Make a runner that was built already publish through this protocol.
 
     mmengine's own hook is taken out, and so is one of this class: two would publish everything twice. The runner's
@@ -211,33 +294,55 @@ def attach(runner: Any, *, hub: str = "mmengine", hooks: Iterable[object] = ()) 
 
     Args:
         runner: A runner of mmengine, or of that shape: with `register_hook`.
-        hub: As for `RuntimeInfoHook`.
-        hooks: As for `RuntimeInfoHook`.
+        replace_hub: As for `RuntimeInfoHook`.
+        options: As for `RuntimeInfoHook`.
 
     Returns:
         The hook, registered.
 
     Raises:
-        RunnerError: If the runner has no `register_hook`.
+        RunnerError: If the runner has no `register_hook`, or lacks what this adapter relies on.
         HubError, HookError: As for `RuntimeInfoHook`.
 
     Source: LIFE-01, FAIL-01.
     """
-    if not callable(getattr(runner, "register_hook", None)):
-        raise RunnerError(
-            f"{type(runner).__name__} has no register_hook(), which mmengine's runners have: pass a Runner"
-        )
-    hook = RuntimeInfoHook(hub, hooks)
-    hook.publisher_of(runner)
-    registered = getattr(runner, "_hooks", None)
-    if isinstance(registered, list):
-        registered[:] = [other for other in cast("list[Any]", registered) if not _publishes_this(other)]
-    runner.register_hook(hook)
-    for name in _LOOPS:
-        entry = getattr(runner, name, None)
-        if callable(entry):
-            setattr(runner, name, hook.guard(runner, entry))
+    _check_runner(runner)
+    hook = RuntimeInfoHook(replace_hub=replace_hub, **options)
+    hooks: RunOptions = {"hooks": options.get("hooks", ())}
+    MMEngineRunner(runner, **hooks)  # raises before anything has changed
+    detach(runner)
+    hook.attach_to(runner)
     return hook
+
+
+def detach(runner: Any) -> None:
+    """Take back what `attach` did; do nothing if it was not called.
+
+    Args:
+        runner: The runner.
+
+    Raises:
+        RunnerError: If the runner has no `register_hook`.
+
+    Source: LIFE-01.
+    """
+    _check_runner(runner)
+    adapters = [each.adapter for name in _LOOPS for each in wrapped_methods(runner, name)]
+    for adapter in dict.fromkeys(each for each in adapters if isinstance(each, RuntimeInfoHook)):
+        adapter.detach_from(runner)
+
+
+def _check_runner(runner: Any) -> None:
+    if not callable(getattr(runner, "register_hook", None)):
+        raise RunnerError(f"{describe(runner)} has no register_hook(), which mmengine's runners have: pass a Runner")
+    if _mmengine is not None and type(runner).__module__.startswith("mmengine."):
+        check_target(runner, object, "a runner", _PRIVATE)
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    """Return an attribute of an object or its class, without calling a property."""
+    own = cast("dict[str, Any]", getattr(owner, "__dict__", {}))
+    return own.get(name, getattr(cast("type[Any]", type(owner)), name, None))
 
 
 def _publishes_this(hook: object) -> bool:
@@ -254,20 +359,17 @@ def _framework_of(runner: Any) -> tuple[str, str]:
     return roots[0], str(getattr(sys.modules.get(roots[0]), "__version__", "unknown"))
 
 
-def _replace_hub(runner: Any) -> None:
-    """Put the reference hub in the place of mmengine's, with all that it holds."""
-    theirs: Any = runner.message_hub
-    if isinstance(theirs, ReferenceHub):
-        return
-    ours = ReferenceHub.get_instance(theirs.instance_name)
-    ours.load_state_dict(theirs)
-    runner.message_hub = ours
+def _exchange_hub(runner: Any, before: Any, after: MessageHub) -> None:
+    """Put a hub in the place of another one, wherever mmengine hands it out."""
+    runner.message_hub = after
     # Optimizer wrappers have looked their hub up when they were built.
     wrapper: Any = getattr(runner, "optim_wrapper", None)
     for each in (wrapper, *getattr(wrapper, "optim_wrappers", {}).values()):
-        if getattr(each, "message_hub", None) is theirs:
-            each.message_hub = ours
-    # Whoever asks mmengine for the hub by name, or for the current one, gets this one.
-    instances: Any = getattr(theirs, "_instance_dict", {})
-    if instances.get(theirs.instance_name) is theirs:
-        instances[theirs.instance_name] = ours
+        if getattr(each, "message_hub", None) is before:
+            each.message_hub = after
+    # All code that asks mmengine for the hub by name, or for the current one, gets this one.
+    for hub in (before, after):
+        instances: Any = getattr(hub, "_instance_dict", {})
+        for name, instance in instances.items():
+            if instance is before:
+                instances[name] = after

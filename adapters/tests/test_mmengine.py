@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import logging
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -30,7 +33,7 @@ from torch.utils.data import Dataset
 from runtimeinfo import HookError, HubError, RunnerError, current_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach
+from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach, detach
 
 pytestmark = [
     # mmengine 0.10.7 on torch 2.13, each where it builds its loops or resumes
@@ -184,7 +187,7 @@ def config(work_dir: Path, hub: str | None = None, *, kind: type = Runner, **cha
     hooks: dict[str, Any] = {"logger": {"type": "LoggerHook", "interval": 1}}
     hooks["checkpoint"] = {"type": "CheckpointHook", "interval": 1}
     if hub is not None:
-        hooks["runtime_info"] = {"type": OURS, "hub": hub}
+        hooks["runtime_info"] = {"type": OURS, "replace_hub": hub == "runtimeinfo"}
     whole = {
         "model": Model(),
         "work_dir": str(work_dir),
@@ -460,7 +463,7 @@ def test_an_abnormal_end_closes_everything(
         built["default_hooks"]["runtime_info"] = None
     runner = kind(**built)
     if attached:
-        attach(runner, hub=hub, hooks=[recorder])
+        attach(runner, replace_hub=hub == "runtimeinfo", hooks=[recorder])
     with pytest.raises(type(error)) as caught:
         runner.train()
     assert caught.value is error
@@ -520,10 +523,18 @@ def test_the_same_runner_after_an_interrupt(tmp_path: Path, hub: str) -> None:
 def test_an_exception_before_the_loop(tmp_path: Path, hub: str, attached: bool) -> None:
     error, recorder = ValueError("user"), Recorder()
     built = config(tmp_path, hub, custom_hooks=[RaiseAt("before_run", error)])
-    built["default_hooks"]["runtime_info"] = None if attached else {"type": OURS, "hub": hub, "hooks": [recorder]}
+    built["default_hooks"]["runtime_info"] = (
+        None
+        if attached
+        else {
+            "type": OURS,
+            "replace_hub": hub == "runtimeinfo",
+            "hooks": [recorder],
+        }
+    )
     runner = Runner(**built)
     if attached:
-        attach(runner, hub=hub, hooks=[recorder])
+        attach(runner, replace_hub=hub == "runtimeinfo", hooks=[recorder])
     with pytest.raises(ValueError, match="user"):
         runner.train()
     assert runner.message_hub.get_info("loop_stage") is None
@@ -613,7 +624,7 @@ def test_attach(tmp_path: Path, hub: str) -> None:
     runner = build(tmp_path)
     assert any(type(hook) is SeedHook for hook in runner.hooks)
     recorder = Recorder()
-    hook = attach(runner, hub=hub, hooks=[recorder])
+    hook = attach(runner, replace_hub=hub == "runtimeinfo", hooks=[recorder])
     assert isinstance(hook, RuntimeInfoHook)
     assert [type(other) for other in runner.hooks if "RuntimeInfo" in type(other).__name__] == [RuntimeInfoHook]
     runner.train()
@@ -638,7 +649,7 @@ def test_what_cannot_be_attached(tmp_path: Path) -> None:
         attach(object())
     runner = build(tmp_path)
     before = list(runner.hooks)
-    with pytest.raises(HubError, match="hub must be 'mmengine' or 'runtimeinfo', but is 'ours'"):
+    with pytest.raises(HubError, match="hub must be a hub object, but is 'ours': say replace_hub=True"):
         attach(runner, hub="ours")
     with pytest.raises(HookError, match="object has no hook point"):
         attach(runner, hooks=[object()])
@@ -672,7 +683,7 @@ def test_two_runners_one_after_the_other(
 
 
 def test_one_hook_serves_two_runners(tmp_path: Path) -> None:
-    hook = RuntimeInfoHook("runtimeinfo")
+    hook = RuntimeInfoHook(replace_hub=True)
     for name in ("one", "two"):
         built = config(tmp_path / name, experiment_name=name)
         built["default_hooks"]["runtime_info"] = None
@@ -702,7 +713,7 @@ from runtimeinfo import current_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach
-assert RuntimeInfoHook.__mro__[1:] == (object,)
+assert RuntimeInfoHook.__mro__[2:] == (object,)
 
 class Loop:
     def __init__(self, runner):
@@ -758,7 +769,7 @@ for attached in (True, False):
             attach(runner)
             attach(runner)
         else:
-            runner.register_hook(RuntimeInfoHook("runtimeinfo"))
+            runner.register_hook(RuntimeInfoHook(replace_hub=True))
         try:
             assert runner.train() == "trained"
         except KeyError as error:
@@ -775,7 +786,8 @@ for attached in (True, False):
         assert hub.get_info("__main___version") == "unknown"
         assert hub.runtime_info["cfg"] == "a = 1"
 
-named = SimpleNamespace(framework_name="mine", framework_version="1.2")
+named = LikeMMEngine()
+named.framework_name, named.framework_version = "mine", "1.2"
 assert MMEngineRunner(named).framework_name == "mine"
 assert MMEngineRunner(named).framework_version == "1.2"
 assert "torch" not in sys.modules
@@ -792,3 +804,95 @@ def test_a_runner_of_that_shape_without_mmengine() -> None:
         timeout=120,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+# -- detach, options, copies
+
+
+@BOTH
+@pytest.mark.parametrize("ending", ["fresh", "trained", "failed"])
+def test_detach_leaves_the_runner_as_it_was(tmp_path: Path, hub: str, ending: str) -> None:
+    error = KeyError("user")
+    bare = build(tmp_path / "bare", experiment_name="bare", model=Model(error, "loss" if ending == "failed" else ""))
+    runner = build(
+        tmp_path / "attached", experiment_name="attached", model=Model(error, "loss" if ending == "failed" else "")
+    )
+    before = list(runner._hooks)
+    theirs = runner.message_hub
+    attach(runner, replace_hub=hub == "runtimeinfo")
+    for each in (bare, runner) if ending != "fresh" else ():
+        with pytest.raises(KeyError) if ending == "failed" else contextlib.nullcontext():
+            each.train()
+    detach(runner)
+    detach(runner)
+    assert runner._hooks == before
+    assert runner.message_hub is theirs
+    assert type(theirs).get_instance(theirs.instance_name) is theirs
+    assert getattr(runner.optim_wrapper, "message_hub", theirs) is theirs
+    assert vars(runner).keys() == vars(bare).keys()
+    for name, loop in vars(runner).items():
+        if name.endswith("_loop") and loop is not None and not isinstance(loop, dict):
+            assert vars(loop).keys() == vars(getattr(bare, name)).keys()
+
+
+def test_detach_keeps_what_was_registered_and_wrapped_since(tmp_path: Path) -> None:
+    runner = build(tmp_path)
+    attach(runner)
+    attached = runner.train
+    calls = []
+
+    def train() -> Any:
+        calls.append("train")
+        return attached()
+
+    train.__dict__["__wrapped__"] = attached
+    runner.train = train
+    later = RaiseAt("never", ValueError())
+    runner.register_hook(later)
+    detach(runner)
+    assert later in runner._hooks
+    runner.train()
+    assert calls == ["train"]
+    assert not any(isinstance(hook, RuntimeInfoHook) for hook in runner._hooks)
+    assert len(values(runner.message_hub, "train/loss")) == 4  # by mmengine's own hook
+
+
+def test_given_options_win_over_the_runners_own(tmp_path: Path) -> None:
+    runner = build(tmp_path)
+    hub = MessageHub("mine")
+    attach(runner, hub=hub, cfg={"own": 1}, seed=77, experiment_name="named")
+    runner.train()
+    assert runner.message_hub is hub
+    assert (hub.get_info("seed"), hub.get_info("experiment_name")) == (77, "named")
+    assert '"own": 1' in hub.get_info("cfg")
+    assert len(values(hub, "train/loss")) == 4
+
+
+def test_the_bare_runner_cannot_be_copied_but_the_hook_can_in_mid_run(tmp_path: Path) -> None:
+    runner = build(tmp_path)
+    with pytest.raises(pickle.PicklingError):
+        copy.deepcopy(runner)
+    copies = []
+
+    class CopyHook(Hook):
+        def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+            copies.append(copy.deepcopy(hook))
+
+    hook = attach(runner)
+    runner.register_hook(CopyHook())
+    runner.train()
+    assert len(copies) == 4
+    twin = copies[-1]
+    assert not twin._in_force.is_in_force
+    assert twin._view.runner is None
+    other = build(tmp_path / "other", None, experiment_name="other")
+    other.register_hook(twin)
+    other.train()
+    assert len(values(runner.message_hub, "train/loss")) == 4
+
+
+def test_a_member_that_mmengine_has_given_up_is_named(tmp_path: Path) -> None:
+    runner = build(tmp_path)
+    del runner._test_loop
+    with pytest.raises(RunnerError, match="Runner has no _test_loop, which this adapter relies on"):
+        attach(runner)

@@ -126,6 +126,9 @@ class SharingHook:
         self._hub: Any = None
         self._written: dict[str, Any] = {}
 
+    def __reduce__(self) -> tuple[type[SharingHook], tuple[()]]:
+        return SharingHook, ()  # a copy shares nothing until its own run begins
+
     def on_event(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:  # noqa: ARG002
         """Write to the board what has changed at an event."""
         if event == "before_run":

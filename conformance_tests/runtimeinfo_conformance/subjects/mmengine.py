@@ -92,14 +92,14 @@ class _PlannedEvaluator(Evaluator):  # type: ignore[misc]
         return self._plan.metrics_of(turn)
 
 
-def make_run(hub: str) -> Any:
+def make_run(*, replace_hub: bool) -> Any:
     """Return the `run` of a subject that publishes to mmengine's hub, or to the reference hub in its place."""
 
     def run(plan: Plan, hooks: Sequence[Any]) -> None:
         scratch = tempfile.TemporaryDirectory(prefix="runtimeinfo-")
         with scratch as folder, _instances_forgotten(), _trusted_checkpoints(), _quiet():
             runner = _build(plan, Path(folder))
-            attach(runner, hub=hub, hooks=hooks)
+            attach(runner, replace_hub=replace_hub, hooks=hooks)
             cast("_Model", runner.model).on_stop = functools.partial(setattr, runner.train_loop, "stop_training", True)
             runner.train()
             if plan.test_batches is not None:
@@ -122,7 +122,7 @@ def _subject(name: str, hub: str) -> Subject:
     return Subject(
         name,
         mmengine.__version__,
-        run=make_run(hub),
+        run=make_run(replace_hub=hub == "runtimeinfo"),
         capabilities={
             "share",
             "val",
