@@ -85,7 +85,7 @@ def test_the_device_sees_a_read(device, read):
     assert device.synchronisations >= 1
 
 
-def test_what_came_over_may_be_read(device):
+def test_a_transferred_value_can_be_read(device):
     assert torch.ones(2).cpu()[:1].tolist() == [1.0]
     assert device.synchronisations == 1
 
@@ -93,7 +93,7 @@ def test_what_came_over_may_be_read(device):
 # -- writing does not wait
 
 
-def test_a_training_of_a_thousand_iterations_waits_once_when_somebody_reads(device):
+def test_a_training_of_a_thousand_iterations_waits_once_at_the_first_read(device):
     hub = MessageHub("thousand")
     loss, seen = torch.zeros(()), torch.zeros(1, dtype=torch.int64)
     loop = Loop(torch.optim.SGD([torch.ones(1)], lr=0.5), range(1_000), max_epochs=1, hub=hub)
@@ -245,7 +245,7 @@ def test_a_full_block_of_a_history_reads_nothing(device):
     assert history.mean() == (BLOCK + 1.5) / (BLOCK + 2)
 
 
-def test_a_tensor_that_nobody_reads_does_not_keep_the_numbers_after_it(device):
+def test_an_unread_tensor_does_not_hold_back_the_numbers_after_it(device):
     history = ScalarHistory(max_length=10, max_on_device=10_000)
     history.update(torch.ones(()))
     for number in range(20_000):
@@ -262,7 +262,7 @@ def test_a_bound_is_a_positive_int(bound):
         ScalarHistory(max_on_device=bound)
 
 
-def test_the_bound_that_nobody_gave():
+def test_the_default_bound():
     assert DeviceQueue().max_on_device == DEFAULT_MAX_ON_DEVICE == 16_384
 
 
@@ -360,7 +360,7 @@ def test_a_tensor_without_data_fails_at_once_and_not_at_every_later_reading():
     assert hub.get_scalar("train/loss").data[0].tolist() == [0.5]
 
 
-def test_so_does_one_that_ends_with_its_transform(device):
+def test_a_tensor_that_ends_with_its_transform_fails_at_once(device):
     hub = MessageHub("vmap")
     hub.update_scalar("train/loss", torch.ones(()))
 
@@ -476,7 +476,7 @@ class _Runner:
 
 
 class Wrapper(torch.Tensor):
-    """Claims to be on a device, and is no memory at all: what it holds, only it can tell."""
+    """Claims to be on a device without having memory: only the object itself knows its values."""
 
     @staticmethod
     def __new__(cls, inner):
@@ -536,7 +536,7 @@ def test_many_threads_may_write_and_read(device):
 
 
 @pytest.mark.parametrize("value", [0.5, 1, True, None, "x", torch.ones(())])
-def test_what_does_not_lie_on_a_device(value):
+def test_a_value_that_does_not_lie_on_a_device(value):
     assert not lies_on_device(value)
 
 

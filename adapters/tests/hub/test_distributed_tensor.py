@@ -1,4 +1,4 @@
-"""DTensors: what each rank has as a whole is a scalar like any other; nothing else is read, as that takes all ranks."""
+"""DTensors: one that each rank has as a whole is a scalar; any other is refused, as reading it takes all ranks."""
 
 import pytest
 import torch

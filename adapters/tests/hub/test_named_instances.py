@@ -39,7 +39,7 @@ def test_without_any_instance_one_is_made(kind):
 
 def test_tells_whether_a_name_is_taken(kind):
     assert not kind.check_instance_created("first")
-    kind("first")  # not by get_instance: it is nobody's
+    kind("first")  # not by get_instance, so it is not registered
     assert not kind.check_instance_created("first")
     kind.get_instance("first")
     assert kind.check_instance_created("first")

@@ -1,4 +1,4 @@
-"""Infos as tensors: what they hold, where they are read, and what compiled code makes of them."""
+"""Infos as tensors: their values, copies and threads, and compiled code that reads them."""
 
 import copy
 import os
@@ -28,7 +28,7 @@ def hub():
 # -- what it holds
 
 
-def test_it_shows_each_later_value(hub):
+def test_a_view_shows_each_later_value(hub):
     hub.update_info("iter", 3)
     view = hub.tensor("iter")
     assert (view.shape, view.dtype, view.device, view.requires_grad) == ((), torch.int64, torch.device("cpu"), False)
@@ -50,7 +50,7 @@ def test_the_same_arguments_give_the_same_tensor(hub):
     assert [float(view), *map(float, others)] == [5, -1, 5, 5]
 
 
-def test_what_is_not_known_is_minus_one_or_nan(hub):
+def test_an_unknown_value_is_minus_one_or_nan(hub):
     count, real = hub.tensor("max_iters"), hub.tensor("max_iters", dtype=torch.float32)
     assert count == -1
     assert real.isnan()
@@ -88,7 +88,7 @@ def test_a_float_needs_a_float_dtype(hub):
     ],
     ids=str,
 )
-def test_what_a_view_cannot_show_is_refused_and_changes_nothing(hub, dtype, value, message):
+def test_a_value_that_a_view_cannot_show_is_refused_and_changes_nothing(hub, dtype, value, message):
     view = hub.tensor("x", dtype=dtype)
     hub.update_info("x", 7)
     hub.update_info("y", 1)
@@ -272,7 +272,7 @@ def test_a_writer_that_was_held_up_does_not_bring_an_old_value_back():
 
 
 class Warmup(torch.nn.Module):
-    """Scales what goes through by the iteration; PyTorch saves no buffer that is not its own."""
+    """Scales what goes through by the iteration; PyTorch saves only buffers of the module."""
 
     def __init__(self, hub):
         super().__init__()
@@ -311,7 +311,7 @@ def test_a_compiled_module_is_one_graph_over_a_thousand_steps(hub, dynamo, backe
 
 
 @pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="no C++ compiler")
-def test_so_it_is_with_inductor(hub, dynamo):
+def test_a_compiled_module_is_one_graph_with_inductor(hub, dynamo):
     view = hub.tensor("iter")
     x = torch.arange(3.0)
     compiled = torch.compile(lambda x: x * view, fullgraph=True)
@@ -331,7 +331,7 @@ def test_a_view_that_is_there_may_be_asked_for_in_compiled_code(hub, dynamo):
     assert counter.frame_count == 1
 
 
-def test_a_number_in_the_module_is_compiled_anew_at_each_step(hub, dynamo):
+def test_a_number_in_the_module_is_recompiled_at_each_step(hub, dynamo):
     class Number(torch.nn.Module):
         iteration = 0
 
