@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimeinfo import RunnerError, RuntimeInfoHook
-from runtimeinfo.authoring import Emitter
+from runtimeinfo.authoring import Emitter, TextConfig
 from runtimeinfo.spec import CLOSES, EVENTS, HOOK_POINTS, Lifecycle
-from runtimeinfo_adapters import MessageHub, TextConfig
+from runtimeinfo_adapters import MessageHub
 
 LENIENT = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 

@@ -13,12 +13,15 @@ from mmengine.logging import MessageHub as SeedHub
 from runtimeinfo import RuntimeInfoHook
 from runtimeinfo.authoring import Dispatcher
 from runtimeinfo.board import board_files, read_board
-from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters._publisher import Publisher
+from runtimeinfo_adapters import FrameworkRunner, MessageHub
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_adapters.sharing import SharingHook
 
 ODD = [0.5, -1, 0, 2**200, math.inf, -math.inf, math.nan, 1e308, 5e-324]
+
+
+class View(FrameworkRunner):
+    framework_name, framework_version = "plain", "1.0"
 
 
 class Looking:
@@ -78,8 +81,7 @@ def test_any_value_of_another_hub_is_shown_without_failing(values: list[tuple[fl
 
 def test_reference_hub_needs_no_sharing_hook() -> None:
     for hub, needed in ((MessageHub("own"), 0), (SeedHub("other"), 1)):
-        runner = type("Runner", (), {"message_hub": hub})()
-        hooks = Publisher(runner).dispatcher.hooks
+        hooks = View(hub=hub).emitter.dispatcher.hooks
         assert sum(isinstance(hook, SharingHook) for hook in hooks) == needed
     hook = SharingHook()
     runner = type("Runner", (), {"message_hub": MessageHub("own")})()
@@ -91,7 +93,7 @@ def test_reference_hub_needs_no_sharing_hook() -> None:
 
 def test_hook_runs_after_the_publishing_hook_in_any_order() -> None:
     looking, publishing = Looking(), RuntimeInfoHook()
-    runner = type("Runner", (), {"message_hub": SeedHub("order")})()
-    kinds = [type(hook) for hook in Publisher(runner, [looking, publishing]).dispatcher.hooks]
+    view = View(hub=SeedHub("order"), hooks=[looking, publishing])
+    kinds = [type(hook) for hook in view.emitter.dispatcher.hooks]
     assert kinds == [RuntimeInfoHook, SharingHook, Looking]
     assert Dispatcher([SharingHook()]).hooks[0].priority == RuntimeInfoHook.priority

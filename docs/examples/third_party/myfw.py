@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from runtimeinfo import use_hub
-from runtimeinfo.authoring import Dispatcher
+from runtimeinfo.authoring import Dispatcher, TextConfig
 from runtimeinfo.spec import HOOK_POINTS
-from runtimeinfo_adapters import MessageHub, TextConfig
+from runtimeinfo_adapters import MessageHub
 
 __version__ = "1.0"
 
