@@ -774,9 +774,13 @@ def test_a_callback_has_one_trainer() -> None:
 @pytest.mark.parametrize(
     ("trainer", "evaluators", "match"),
     [
-        ("engine", None, "trainer must be an engine of Ignite, but is .*str"),
+        ("engine", None, r"attach\(\) takes an engine of Ignite, but got .*str"),
         (Engine(loss_of), [Engine(loss_of)], "evaluators must map 'val' and 'test'"),
-        (Engine(loss_of), {"val": 3}, r"evaluators\['val'\] must be an engine of its own, or several, but is .*int"),
+        (
+            Engine(loss_of),
+            {"val": 3},
+            r"evaluators\['val'\] must be an engine other than the trainer, or several, but is .*int",
+        ),
         (Engine(loss_of), {"eval": Engine(loss_of)}, "has the role 'eval'; the roles are 'val' and 'test'"),
     ],
 )
