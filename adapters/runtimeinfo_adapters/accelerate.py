@@ -18,6 +18,7 @@ Accelerate has no loop and no events: all methods are those of `runtimeinfo_adap
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from runtimeinfo import Runner
@@ -40,19 +41,6 @@ _PRIVATE = ("_custom_objects",)
 
 class AccelerateRunner(Loop[B]):
     """An instrumented loop that goes into the checkpoints of an Accelerator: see `attach`.
-
-    Args:
-        accelerator: The Accelerator.
-        optimizer: One prepared optimizer, several by name, or None.
-        train_loader: The prepared loader that `train` iterates over.
-        max_epochs: As for `runtimeinfo_adapters.pytorch.Loop`.
-        max_iters: As for `runtimeinfo_adapters.pytorch.Loop`.
-        options: As for `runtimeinfo_adapters.pytorch.Loop`.
-
-    Raises:
-        RunnerError: If it is not an Accelerator.
-        LoopError: If another argument cannot be what it should be.
-        HookError: If a hook cannot be registered.
 
     Source: META-04, COUNT-10, RESUME-01 to RESUME-03.
     """
@@ -146,9 +134,7 @@ def attach(
 
     Source: LIFE-01 to LIFE-09, COUNT-01 to COUNT-11, RESUME-01 to RESUME-03, FAIL-01 to FAIL-06.
     """
-    loop = AccelerateRunner(
-        accelerator, optimizer, train_loader, max_epochs=max_epochs, max_iters=max_iters, **options
-    )
+    loop = AccelerateRunner(accelerator, optimizer, train_loader, max_epochs=max_epochs, max_iters=max_iters, **options)
     detach(accelerator)
     accelerator.register_for_checkpointing(loop)
     return loop
@@ -184,37 +170,19 @@ class _LeftLoaders:
         self._gradient_state = gradient_state
         self._outside: dict[str, list[Any]] = {}
 
-    def before_run(self, runner: Runner) -> None:  # noqa: ARG002
-        self._note("run")
-
-    def after_run(self, runner: Runner) -> None:  # noqa: ARG002
-        self._take_out("run")
-
-    def before_train_epoch(self, runner: Runner) -> None:  # noqa: ARG002
-        self._note("train_epoch")
-
-    def after_train_epoch(self, runner: Runner) -> None:  # noqa: ARG002
-        self._take_out("train_epoch")
-
-    def before_val(self, runner: Runner) -> None:  # noqa: ARG002
-        self._note("val")
-
-    def after_val(self, runner: Runner) -> None:  # noqa: ARG002
-        self._take_out("val")
-
-    def before_test(self, runner: Runner) -> None:  # noqa: ARG002
-        self._note("test")
-
-    def after_test(self, runner: Runner) -> None:  # noqa: ARG002
-        self._take_out("test")
-
-    def _note(self, scope: str) -> None:
+    def _note(self, scope: str, runner: Runner) -> None:  # noqa: ARG002
         self._outside[scope] = list(self._gradient_state.dataloader_references)
 
-    def _take_out(self, scope: str) -> None:
+    def _take_out(self, scope: str, runner: Runner) -> None:  # noqa: ARG002
         outside = self._outside.pop(scope, None)
         if outside is None:  # a hook before this one has failed when the scope opened
             return
         for loader in self._gradient_state.dataloader_references:
             if loader is not None and not any(loader is other for other in outside):
                 loader.end()
+
+    before_run, after_run = partialmethod(_note, "run"), partialmethod(_take_out, "run")
+    before_val, after_val = partialmethod(_note, "val"), partialmethod(_take_out, "val")
+    before_test, after_test = partialmethod(_note, "test"), partialmethod(_take_out, "test")
+    before_train_epoch = partialmethod(_note, "train_epoch")
+    after_train_epoch = partialmethod(_take_out, "train_epoch")

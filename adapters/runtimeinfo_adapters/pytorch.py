@@ -170,31 +170,16 @@ class Loop(FrameworkRunner, Generic[B]):
             )
         _publishing[id(self.message_hub)] = self
         try:
-            with use_hub(self.message_hub):
-                yield from self._run()
+            with use_hub(self.message_hub), self.emitter.scope("run"):
+                try:
+                    yield self
+                except GeneratorExit:  # of a generator around this run
+                    self._training.end()
+                    raise
+                self._training.end()
         finally:
             del _publishing[id(self.message_hub)]
             self._training.forget()
-
-    def _run(self) -> Generator[Self]:
-        try:
-            self.emitter.emit("before_run")
-            try:
-                yield self
-            except GeneratorExit:
-                # A generator around this run is closed before its end. That is a way of returning.
-                self._close()
-                raise
-            self._close()
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self.emitter.abort(error)
-            raise
-
-    def _close(self) -> None:
-        self._training.end()
-        self.emitter.emit("after_run")
 
     def epochs(self) -> Iterator[int]:
         """Iterate over the epochs still to do; each value is the number of epochs completed before it.
@@ -584,8 +569,6 @@ class Evaluation:
     ) -> None:
         if not self._is_open():  # held by a generator, it has outlived what was around it
             return
-        if isinstance(error, GeneratorExit):
-            kind = error = traceback = None
         self._guard.__exit__(kind, error, traceback)
 
     def batches(self, loader: Iterable[B]) -> Generator[B]:

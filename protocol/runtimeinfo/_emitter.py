@@ -304,7 +304,8 @@ class ScopeGuard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:
+        # A generator around the block that is closed before its end: that is a way of returning.
+        if error is not None and not isinstance(error, GeneratorExit):
             self._emitter.abort(error, keep=self._outside)
         elif self._scope is not None:
             self._emit(f"after_{self._scope}")
