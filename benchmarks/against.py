@@ -53,7 +53,7 @@ class Figures:
 
     @property
     def noise(self) -> Cost:
-        """What is too little to be told from nothing."""
+        """A difference too small to count."""
         return Cost(0.02 * self.bare.low, 0.02 * self.bare.median)
 
     @property
@@ -124,18 +124,19 @@ def measure(
     load = os.getloadavg()[0]
     with checked_out(commit, root) if commit else contextlib.nullcontext(root) as tree:
         trees = {"before": tree, "now": root} if commit else {"now": root}
-        for framework in frameworks:
+        for together in [[*frameworks]] if effort.is_one_process else [[framework] for framework in frameworks]:
             taken = costs(
-                framework,
+                together,
                 trees,
                 kinds,
                 iterations=effort.batches,
                 rounds=effort.trainings,
                 processes=effort.processes,
             )
-            now[framework] = Figures(taken["now", "bare"], taken["now", "ours"], taken["now", "own"])
-            if commit:
-                before[framework] = Figures(taken["before", "bare"], taken["before", "ours"])
+            for framework, cost in taken.items():
+                now[framework] = Figures(cost["now", "bare"], cost["now", "ours"], cost["now", "own"])
+                if commit:
+                    before[framework] = Figures(cost["before", "bare"], cost["before", "ours"])
     return now, Before(commit, circumstances(load, os.getloadavg()[0]), before) if commit else None
 
 

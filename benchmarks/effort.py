@@ -16,6 +16,8 @@ class Effort:
     """How often each framework trains in one process, bare, with us and with its own log."""
     processes: int
     """How many processes of each source tree do so, one after another."""
+    is_one_process: bool
+    """Whether all frameworks train in the same one: to import PyTorch once is quicker, but they disturb one another."""
     batches: int
     """Of each of these trainings."""
     seed_windows: dict[int, int]
@@ -33,6 +35,7 @@ FULL = Effort(
     long_run=1_000_000,
     trainings=8,
     processes=2,
+    is_one_process=False,
     batches=1_000,
     seed_windows={0: 256, 1_000: 256, 10_000: 128, 100_000: 32, 200_000: 16, 1_000_000: 3},
     calls=20_000,
@@ -45,6 +48,7 @@ QUICK = Effort(
     long_run=20_000,
     trainings=1,
     processes=1,
+    is_one_process=True,
     batches=20,
     seed_windows={0: 8, 10_000: 8, 200_000: 2},
     calls=100,

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -111,15 +111,23 @@ class Worker:
 
 
 def costs(
-    framework: str, trees: Mapping[str, Path], kinds: list[Kind], *, iterations: int, rounds: int, processes: int
-) -> dict[Kind, Cost]:
-    """Train with each tree in turns, and return what an iteration costs with each kind.
+    frameworks: Sequence[str],
+    trees: Mapping[str, Path],
+    kinds: Sequence[Kind],
+    *,
+    iterations: int,
+    rounds: int,
+    processes: int,
+) -> dict[str, dict[Kind, Cost]]:
+    """Train with each tree in turns, and return what an iteration costs in each framework, with each kind.
 
-    Each tree has one process at a time, and the windows of all of them are interleaved in rounds. So many times all
-    processes are replaced by new ones: where the code and the objects of a process lie in memory changes its speed by
-    some percent.
+    Each tree has one process at a time, for all of these frameworks, and the windows of all trees are interleaved in
+    rounds. So many times all processes are replaced by new ones: where the code and the objects of a process lie in
+    memory changes its speed by some percent.
     """
-    durations: dict[Kind, list[list[float]]] = {kind: [] for kind in kinds}
+    durations: dict[str, dict[Kind, list[list[float]]]] = {
+        framework: {kind: [] for kind in kinds} for framework in frameworks
+    }
     for _ in range(processes):
         with contextlib.ExitStack() as stack:
             workers = {name: Worker(tree) for name, tree in trees.items()}
@@ -127,11 +135,14 @@ def costs(
                 stack.callback(worker.close)
             for worker in workers.values():
                 worker.check_tree()
-            windows = {(tree, kind): partial(workers[tree].train, framework, kind, iterations) for tree, kind in kinds}
-            in_turns(windows, 1)  # the first trainings import, and fill caches
-            for kind, taken in in_turns(windows, rounds).items():
-                durations[kind] += taken
-    return {kind: Cost.of(taken) for kind, taken in durations.items()}
+            for framework, so_far in durations.items():
+                windows = {
+                    (tree, kind): partial(workers[tree].train, framework, kind, iterations) for tree, kind in kinds
+                }
+                in_turns(windows, 1)  # the first trainings import, and fill caches
+                for kind, taken in in_turns(windows, rounds).items():
+                    so_far[kind] += taken
+    return {framework: {kind: Cost.of(taken) for kind, taken in each.items()} for framework, each in durations.items()}
 
 
 def _open(stream: IO[str] | None) -> IO[str]:
