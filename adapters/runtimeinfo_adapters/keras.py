@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
@@ -55,6 +56,8 @@ if TYPE_CHECKING:  # Keras has no types
         @property
         def model(self) -> Any: ...
 
+        def set_model(self, model: Any) -> None: ...
+
 else:
     _Callback = _keras.callbacks.Callback
 
@@ -64,6 +67,8 @@ else:
 _PRIVATE: dict[str, tuple[str, ...]] = {"model": ("_loss_tracker",), "callback": ("_model",), "variable": ("_value",)}
 
 _METHODS = ("fit", "evaluate")
+
+_NEVER_SEEN: Any = object()
 
 # A tensor of torch is written in place, and counts how often. The other backends tell nothing of the kind.
 _COUNTS_WRITES = _keras.config.backend() == "torch"
@@ -76,11 +81,8 @@ class _LastRead:
 
     def __init__(self) -> None:
         self._number = 0.0
-        self._tensor: Any = self  # no variable has this one
+        self._tensor: Any = _NEVER_SEEN
         self._version: object = None
-
-    def __reduce__(self) -> tuple[type[_LastRead], tuple[()]]:
-        return _LastRead, ()  # a copy reads for itself
 
     def of(self, variable: Any) -> float:
         """Return the value that a scalar variable has now."""
@@ -94,11 +96,7 @@ class _LastRead:
 
 
 class _RunningMean:
-    """A running mean that Keras logs: what it had added up when the batch began.
-
-    Args:
-        metric: A `keras.metrics.Mean`.
-    """
+    """A running mean that Keras logs: what it had added up when the batch began."""
 
     __slots__ = ("_count", "_count_before", "_total", "_total_before", "metric", "name")
 
@@ -134,13 +132,10 @@ class _BatchValues:
     def __init__(self) -> None:
         self.forget()
 
-    def __reduce__(self) -> tuple[type[_BatchValues], tuple[()]]:
-        return _BatchValues, ()  # the means belong to the model
-
     def forget(self) -> None:
         """Forget the means of the model."""
         self._means: list[_RunningMean] = []
-        self._loss_tracker: Any = self  # no model has this one
+        self._loss_tracker: Any = _NEVER_SEEN
         self._logged: tuple[str, ...] | None = None
 
     def begin(self, model: Any) -> None:
@@ -206,10 +201,11 @@ class KerasRunner(FrameworkRunner):
         self.optim_wrapper: HasLearningRates = self
         self._target = Target()
         self._optimizers = optimizers
-        self._rates = {name: _LastRead() for name in optimizers or ("lr",)}
+        self._rates: defaultdict[str, _LastRead] = defaultdict(_LastRead)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "data": None}  # a copy is outside of any run, and data may be a generator
+        # A copy is outside of any run, and data may be a generator.
+        return {**vars(self), "data": None, "_rates": defaultdict(_LastRead)}
 
     @property
     def model(self) -> Any:
@@ -254,6 +250,7 @@ class RuntimeInfoCallback(_Callback):
 
     Attributes:
         runner: The view of the model that hooks get.
+        message_hub: The hub that it publishes to.
 
     Raises:
         RunnerError: If `standalone_stage` is neither.
@@ -276,6 +273,7 @@ class RuntimeInfoCallback(_Callback):
                 "outside of fit() is"
             )
         self.runner: KerasRunner = KerasRunner(optimizers, **options)
+        self.message_hub: MessageHub = self.runner.message_hub
         super().__init__()
         self._standalone_stage: Literal["val", "test"] = standalone_stage
         self._evaluation: EvaluationEvents = EVALUATION_EVENTS[standalone_stage]
@@ -288,12 +286,7 @@ class RuntimeInfoCallback(_Callback):
         self._was_loaded = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_calls": [], "_is_guarded": False}
-
-    @property
-    def message_hub(self) -> MessageHub:
-        """Where it publishes."""
-        return self.runner.message_hub
+        return {**vars(self), "_values": _BatchValues(), "_calls": [], "_is_guarded": False}
 
     @property
     def _model(self) -> Any:
@@ -304,6 +297,11 @@ class RuntimeInfoCallback(_Callback):
     @_model.setter
     def _model(self, model: Any) -> None:
         self.runner.model = model
+
+    def set_model(self, model: Any) -> None:
+        """Take the model."""
+        super().set_model(model)
+        self.runner.model = self.model  # without what PyTorch may have put around it
 
     # -- training
 
@@ -333,12 +331,14 @@ class RuntimeInfoCallback(_Callback):
 
     def begin_iteration(self, batch: int) -> None:
         """Open an iteration."""
-        self._values.begin(self.model)
+        self._values.begin(self.runner.model)
         self.runner.emitter.emit("before_train_iter", batch_idx=batch)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the iteration."""
-        self.runner.emitter.emit("after_train_iter", outputs=self._values.end(self.model, logs or {}))
+        # Under JAX, Keras writes the variables when a callback asks for the model.
+        model = self.runner.model if _COUNTS_WRITES else self.model
+        self.runner.emitter.emit("after_train_iter", outputs=self._values.end(model, logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the epoch."""
@@ -400,13 +400,6 @@ class RuntimeInfoCallback(_Callback):
 
     def guard(self, call: str, model: Any, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call `fit` or `evaluate` of a model, as `attach` has it done: with this callback, and inside a run.
-
-        Args:
-            call: The name of the method.
-            model: The model.
-            method: The method.
-            args: The arguments of the call.
-            kwargs: The keyword arguments of the call.
 
         Source: LIFE-15, FAIL-01 to FAIL-03.
         """
