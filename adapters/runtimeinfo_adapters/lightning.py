@@ -67,6 +67,9 @@ _ENTRIES = ("fit", "validate", "test", "predict")
 # Members of a trainer's fit_loop, which Lightning does not document.
 _PRIVATE = ("setup_data", "epoch_progress", "epoch_loop", "is_resuming", "restarted_mid_epoch")
 
+# Lightning gives them to each callback: methods of the module, which hold the model and the trainer.
+_OF_THE_MODULE = ("log", "log_dict")
+
 _VAL = EVALUATION_EVENTS["val"]
 _TEST = EVALUATION_EVENTS["test"]
 
@@ -76,8 +79,7 @@ class LightningRunner(FrameworkRunner):
 
     Args:
         optimizer_names: Names of the optimizers, in their order.
-        options: The run options. If left out, the configuration is the hyperparameters that the module and the data
-            module have saved, the seed is that of ``seed_everything``, and the name is that of the first logger.
+        options: The run options. What they leave out is taken from the trainer: see `RuntimeInfoCallback`.
 
     Source: META-01 to META-04, COUNT-01 to COUNT-10.
     """
@@ -116,7 +118,8 @@ class LightningRunner(FrameworkRunner):
         trainer = self.trainer
         if "cfg" in self._left_out:
             parts = (trainer.datamodule, trainer.lightning_module)
-            self.cfg = TextConfig({name: value for part in parts if part for name, value in part.hparams.items()})
+            saved = [part.hparams for part in parts if part is not None]
+            self.cfg = TextConfig({name: value for hparams in saved for name, value in hparams.items()})
         if "seed" in self._left_out:
             seed = os.environ.get("PL_GLOBAL_SEED", "")  # where seed_everything leaves it
             self.seed = int(seed) if seed.lstrip("-").isdecimal() else None
@@ -177,7 +180,9 @@ class LightningRunner(FrameworkRunner):
 
     def _iterations_of(self, steps: int) -> int | None:
         """Return how many batches make that many optimizer steps, if that can be known."""
-        if not self.trainer.lightning_module.automatic_optimization or self._accumulation_changes:
+        # By name: the package pytorch_lightning has its own class.
+        kinds = [kind.__name__ for callback in self.trainer.callbacks for kind in type(callback).__mro__]
+        if not self.trainer.lightning_module.automatic_optimization or "GradientAccumulationScheduler" in kinds:
             return None  # a module that steps by hand may do so at any time
         each: int = self.trainer.accumulate_grad_batches
         batches = self._batches
@@ -188,43 +193,6 @@ class LightningRunner(FrameworkRunner):
         # Lightning steps with the last batch of an epoch, too.
         epochs, rest = divmod(steps, math.ceil(batches / each))
         return epochs * batches + rest * each
-
-    @property
-    def _accumulation_changes(self) -> bool:
-        # By name: the package pytorch_lightning has its own class.
-        kinds = (kind for callback in self.trainer.callbacks for kind in type(callback).__mro__)
-        return any(kind.__name__ == "GradientAccumulationScheduler" for kind in kinds)
-
-
-class NewMetrics:
-    """Finds in ``trainer.callback_metrics`` what has come since the last look.
-
-    It mixes the metrics of the training and of earlier validations with those of this one. But each time that
-    Lightning computes a metric it makes a new tensor: the same object as before is an old value.
-
-    Example:
-        >>> old, new = [0.5], [0.5]
-        >>> metrics = NewMetrics()
-        >>> metrics.look({"acc": old, "train_loss": old})
-        >>> metrics.take({"acc": new, "train_loss": old, "f1/dataloader_idx_1": new}, loader=1)
-        {'acc': [0.5], 'f1': [0.5]}
-
-    Source: SCALAR-06 to SCALAR-09.
-    """
-
-    def __init__(self) -> None:
-        self._before: dict[str, Any] = {}
-
-    def look(self, metrics: Mapping[str, Any]) -> None:
-        """Note what there is."""
-        self._before = dict(metrics)  # which keeps it alive: no new object gets the identity of an old one
-
-    def take(self, metrics: Mapping[str, Any], loader: int) -> dict[str, Any]:
-        """Return what is new, without the suffix that Lightning adds for a loader, and note it."""
-        before, absent = self._before, object()
-        new = {name: value for name, value in metrics.items() if before.get(name, absent) is not value}
-        self.look(metrics)
-        return {name.removesuffix(f"/dataloader_idx_{loader}"): value for name, value in new.items()}
 
 
 class RuntimeInfoCallback(Callback):
@@ -239,8 +207,9 @@ class RuntimeInfoCallback(Callback):
         optimizer_names: Names of the optimizers, in the order of ``configure_optimizers``. If left out, several
             are named after their class.
         options: The run options: hub, hooks, cfg, seed and experiment_name. The hooks run in this callback's place, by
-            their priority among themselves. If left out, the configuration is the hyperparameters that were saved with
-            ``save_hyperparameters``, the seed is that of ``seed_everything``, and the name is that of the logger.
+            their priority among themselves. If left out, the configuration is the hyperparameters that the module and
+            the data module have saved with ``save_hyperparameters``, the seed is that of ``seed_everything``, and the
+            name is that of the first logger.
 
     Attributes:
         runner: What the hooks get as their runner.
@@ -256,14 +225,18 @@ class RuntimeInfoCallback(Callback):
         self.runner: LightningRunner = LightningRunner(optimizer_names=optimizer_names, **options)
         self._emitter: Emitter = self.runner.emitter
         self._hub = HubInForce()
-        self._metrics = NewMetrics()
+        self._metrics: dict[str, Any] = {}  # of the trainer, as they were before the open validation or test
         self._loader = 0  # whose epoch of a validation or test is open
         self._has_several_loaders = False
         self._has_trained = False
         self._has_state = False  # of a checkpoint
         self._was_interrupted = False  # by the last exception that Lightning has reported
-        # Callbacks of this class that `attach` took out of the trainer, each with its place.
+        self._is_attached = False
+        # The callbacks of this class that `attach` took out of the trainer, each with its place.
         self._replaced: list[tuple[int, RuntimeInfoCallback]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _OF_THE_MODULE}
 
     @property
     def message_hub(self) -> MessageHub:
@@ -274,6 +247,7 @@ class RuntimeInfoCallback(Callback):
 
     def attach_to(self, trainer: Any) -> None:
         """Take the first place among a trainer's callbacks, and wrap its methods: see `attach`."""
+        self._is_attached = True
         self._replaced = [each for each in enumerate(trainer.callbacks) if isinstance(each[1], RuntimeInfoCallback)]
         others = [callback for callback in trainer.callbacks if not isinstance(callback, RuntimeInfoCallback)]
         trainer.callbacks[:] = [self, *others]
@@ -281,12 +255,13 @@ class RuntimeInfoCallback(Callback):
             wrap_method(trainer, name, self._guard)
 
     def detach_from(self, trainer: Any) -> None:
-        """Leave a trainer to the callbacks that it had: see `detach`."""
-        self._leave(trainer)
-        if self in trainer.callbacks:
+        """Leave a trainer to the callbacks that it had, if this one was attached to it: see `detach`."""
+        if self._is_attached:
+            self._is_attached = False
+            self._leave(trainer)
             trainer.callbacks.remove(self)
-        for place, callback in self._replaced:
-            trainer.callbacks.insert(place, callback)
+            for place, callback in self._replaced:
+                trainer.callbacks.insert(place, callback)
 
     # -- the run: each call of fit, validate, test or predict
 
@@ -321,8 +296,10 @@ class RuntimeInfoCallback(Callback):
     def _leave(self, trainer: Any) -> None:
         self._hub.leave()
         self._unwrap_setup_data(trainer)
-        self._metrics.look({})
+        self._metrics = {}
         self.runner.release()
+        for name in _OF_THE_MODULE:
+            vars(self).pop(name, None)
 
     def _guard(self, trainer: Any, entry: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call an entry of the trainer, so that the exception that was raised inside comes out of it."""
@@ -364,7 +341,7 @@ class RuntimeInfoCallback(Callback):
         Source: SHARE-02.
         """
         # A search for a learning rate or a batch size trains inside of the fit, with other callbacks.
-        if any(callback is self for callback in self.runner.trainer.callbacks):
+        if self in self.runner.trainer.callbacks:
             self._take_counters(loop)
             self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
         setup_data()
@@ -461,7 +438,7 @@ class RuntimeInfoCallback(Callback):
         if trainer.sanity_checking:
             return
         self._loader, self._has_several_loaders = 0, False
-        self._metrics.look(trainer.callback_metrics)
+        self._metrics = dict(trainer.callback_metrics)
         self._emitter.emit(events.before)
         self._emitter.emit(events.before_epoch)
 
@@ -487,8 +464,8 @@ class RuntimeInfoCallback(Callback):
         self._emitter.emit(events.after)
 
     def _end_epoch(self, events: EvaluationEvents, trainer: Any) -> None:
-        metrics = self._metrics.take(trainer.callback_metrics, self._loader)
-        self._emitter.emit(events.after_epoch, metrics=metrics)
+        before, self._metrics = self._metrics, dict(trainer.callback_metrics)
+        self._emitter.emit(events.after_epoch, metrics=_new_metrics(self._metrics, before, self._loader))
 
     # -- checkpoints
 
@@ -555,24 +532,46 @@ def detach(trainer: Any) -> None:
     Args:
         trainer: The trainer.
     """
-    methods = [method for name in _ENTRIES for method in wrapped_methods(trainer, name)]
-    own = [method for method in methods if isinstance(method.adapter, RuntimeInfoCallback)]
-    callbacks = {id(method.adapter): method.adapter for method in own}
-    for method in own:
-        method.remove()
-    for callback in callbacks.values():
-        callback.detach_from(trainer)
+    for method in [method for name in _ENTRIES for method in wrapped_methods(trainer, name)]:
+        if isinstance(method.adapter, RuntimeInfoCallback):
+            method.remove()
+    for callback in list(trainer.callbacks):
+        if isinstance(callback, RuntimeInfoCallback):
+            callback.detach_from(trainer)
+
+
+def _new_metrics(metrics: Mapping[str, Any], before: Mapping[str, Any], loader: int) -> dict[str, Any]:
+    """Return what is new in ``trainer.callback_metrics``, without the suffix that Lightning adds for a loader.
+
+    It mixes the metrics of the training and of earlier validations with those of this one. But each time that
+    Lightning computes a metric it makes a new tensor: the same object as before is an old value.
+
+    Example:
+        >>> old, new = [0.5], [0.5]
+        >>> metrics = {"acc": new, "train_loss": old, "f1/dataloader_idx_1": new}
+        >>> _new_metrics(metrics, {"acc": old, "train_loss": old}, loader=1)
+        {'acc': [0.5], 'f1': [0.5]}
+
+    Source: SCALAR-06 to SCALAR-09.
+    """
+    new = [name for name, value in metrics.items() if name not in before or before[name] is not value]
+    return {name.removesuffix(f"/dataloader_idx_{loader}"): metrics[name] for name in new}
 
 
 def _outputs(outputs: Any, divisor: int) -> dict[str, Any] | None:
     """Return what a training step has returned: without a graph, and the loss as it was before it was divided."""
-    if not isinstance(outputs, Mapping):
+    # Once an iteration, and nearly always a dict: a look at an abstract class takes longer than all of this.
+    kind: type[Any] = outputs.__class__
+    if kind is not dict and not issubclass(kind, Mapping):
         outputs = {"loss": outputs}
-    values = {name: detached(value) for name, value in cast("Mapping[str, Any]", outputs).items()}
-    if values.get("loss", outputs) is None:  # this step was to be skipped
-        del values["loss"]
-    elif divisor != 1 and "loss" in values:
-        values["loss"] = values["loss"] * divisor
+    values: dict[str, Any] = {}
+    for name, value in outputs.items():
+        values[name] = detached(value)
+    if "loss" in values:
+        if values["loss"] is None:  # this step was to be skipped
+            del values["loss"]
+        elif divisor != 1:
+            values["loss"] = values["loss"] * divisor
     return values or None
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import logging
+import os
+import pickle
 import signal
+import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,16 +24,21 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, GradientAccumulationScheduler, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelCheckpoint,
+)
 from lightning.pytorch.loggers import CSVLogger
 
 from runtimeinfo import HookError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import lightning as adapter
 from runtimeinfo_adapters._adapter import WrappedMethod
 from runtimeinfo_adapters._framework import UntestedVersionWarning
-from runtimeinfo_adapters import lightning as adapter
 from runtimeinfo_adapters.lightning import LightningRunner, RuntimeInfoCallback, attach, detach
 
 pytestmark = [
@@ -825,6 +837,368 @@ def test_what_cannot_be_attached() -> None:
     trainer.callbacks = None  # type: ignore[assignment]
     with pytest.raises(RunnerError, match="Trainer has no list of callbacks, which Lightning's Trainer has"):
         attach(trainer)
+
+
+class Wrapper:
+    """A wrapper of someone else, around whatever a trainer has under a name."""
+
+    def __init__(self, original: Any, *, shows_it: bool) -> None:
+        self.original = original
+        if shows_it:
+            self.__wrapped__ = original
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.original(*args, **kwargs)
+
+
+def parts_of(trainer: Trainer) -> list[Any]:
+    """Return all that an adapter could leave something in."""
+    return [dict(vars(trainer)), list(trainer.callbacks), dict(vars(trainer.fit_loop))]
+
+
+def test_detach_restores_a_fresh_trainer() -> None:
+    class Another(RuntimeInfoCallback):
+        pass
+
+    trainer = make([EarlyStopping("acc"), RuntimeInfoCallback(), GradientAccumulationScheduler({0: 1}), Another()])
+    trainer.test = given = lambda *_, **__: "mine"  # type: ignore[assignment]
+    before, callbacks = parts_of(trainer), trainer.callbacks
+    attach(trainer)
+    attach(trainer)
+    assert trainer.test() == "mine"
+    detach(trainer)
+    assert parts_of(trainer) == before
+    assert trainer.callbacks is callbacks
+    assert trainer.test is given
+    detach(trainer)
+    assert parts_of(trainer) == before
+
+
+@pytest.mark.parametrize("error", [None, ValueError("user"), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["train", "before_run"])
+def test_detach_leaves_what_a_bare_trainer_has_after_a_run(error: Any, where: str) -> None:
+    class Failing(Model):
+        def setup(self, stage: str) -> None:
+            self.do("before_run")
+
+    def run(trainer: Trainer) -> None:
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            with nullcontext() if error is None else pytest.raises((type(error), SystemExit)):
+                trainer.fit(Failing(**{where: fail(error)} if error else {}), Loader(2), Loader(1))
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    bare, attached = make(), make()
+    attach(attached)
+    for trainer in (bare, attached):
+        run(trainer)
+    detach(attached)
+    for ours, without in zip(parts_of(attached), parts_of(bare), strict=True):
+        assert list(ours) == list(without) or [type(each) for each in ours] == [type(each) for each in without]
+    assert "setup_data" not in vars(attached.fit_loop)
+    assert attached.fit.__func__ is Trainer.fit
+
+
+@pytest.mark.parametrize("shows_it", [True, False])
+def test_detach_under_a_wrapper_of_someone_else(shows_it: bool) -> None:
+    trainer = make()
+    callback = attach(trainer)
+    outside = trainer.fit = Wrapper(trainer.fit, shows_it=shows_it)  # type: ignore[assignment]
+    detach(trainer)
+    assert trainer.fit is outside
+    trainer.fit(Model(), Loader(2))
+    assert trainer.global_step == 4
+    assert infos(callback, "epoch", "iter") == [None, None]
+    before = signal.getsignal(signal.SIGINT)
+    trainer.fit_loop.max_epochs = 3
+    try:
+        with pytest.raises(SystemExit):  # as Lightning does it
+            trainer.validate(Model(val=fail(KeyboardInterrupt())), Loader(2))
+        with pytest.raises(SystemExit):
+            trainer.fit(Model(train=fail(KeyboardInterrupt())), Loader(2))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    again = attach(trainer)
+    trainer.fit(Model(), Loader(2))
+    assert infos(again, "epoch", "iter") == [3, 6]
+
+
+def test_detach_during_a_run_leaves_no_hub_behind() -> None:
+    trainer, callback, _ = publishing()
+    model = Model(train=lambda model: detach(model.trainer))
+    trainer.fit(model, Loader(2))
+    assert [seen[1] for seen in model.seen] == ["train", None, None, None]
+    assert current_hub() is not callback.message_hub
+    assert trainer.callbacks == make().callbacks
+
+
+def test_an_unknown_keyword_changes_nothing() -> None:
+    trainer = make()
+    callback = attach(trainer)
+    before = parts_of(trainer)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'sed': did you mean 'seed'\?"):
+        attach(trainer, sed=1)  # type: ignore[call-arg]
+    assert parts_of(trainer) == before
+    assert trainer.callbacks[0] is callback
+
+
+@pytest.mark.parametrize("name", ["setup_data", "restarted_mid_epoch", "is_resuming"])
+def test_a_missing_private_member_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    kind = next(each for each in type(make().fit_loop).__mro__ if name in vars(each))
+    monkeypatch.delattr(kind, name)
+    trainer = make()
+    with pytest.raises(RunnerError, match=f"_FitLoop has no {name}, which this adapter relies on"):
+        attach(trainer)
+    with pytest.raises(RunnerError, match=f"_FitLoop has no {name}, which this adapter relies on"):
+        make([RuntimeInfoCallback()]).fit(Model(), Loader(1))
+
+
+def test_a_trainer_is_not_held_by_its_callback() -> None:
+    # Lightning's trainers are in cycles of their own, which only the collector frees.
+    bare = make()
+    attached = make()
+    callback = attach(attached)
+    for trainer in (bare, attached):
+        trainer.fit(Model(), Loader(2), Loader(1))
+    references = [weakref.ref(each) for each in (bare, attached, bare.lightning_module, attached.lightning_module)]
+    gc.disable()
+    try:
+        del bare, attached, trainer
+        assert [reference() is None for reference in references] == [False] * 4
+        gc.collect()
+        assert [reference() is None for reference in references] == [True] * 4
+    finally:
+        gc.enable()
+    assert infos(callback, "epoch", "iter") == [2, 4]
+
+
+# -- copies
+
+
+class Learner(LightningModule):
+    """Learns one number, so that its losses and its weight tell how long it was trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return (self.weight - batch).square().sum()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("distance", float((self.weight - batch).abs()), batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def by_pickle(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
+COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, by_pickle])
+
+
+def published(trainer: Trainer) -> dict[str, Any]:
+    """Return all that a trainer's own hub has, and its counters."""
+    (callback,) = [each for each in trainer.callbacks if isinstance(each, RuntimeInfoCallback)]
+    scalars = {key: values(callback, key) for key in callback.message_hub.log_scalars}
+    return {**scalars, "info": infos(callback, "epoch", "iter", "max_iters"), "counts": counts(callback)}
+
+
+def weight_of(trainer: Trainer) -> float:
+    return float(trainer.lightning_module.weight.detach())
+
+
+def counts(callback: RuntimeInfoCallback) -> tuple[int, int]:
+    return callback.runner.epoch, callback.runner.iter
+
+
+@ATTACHED
+@COPIES
+def test_a_copy_of_a_fresh_trainer_trains_itself(attached: bool, copied: Callable[[Any], Any]) -> None:
+    trainer = make([] if attached else [RuntimeInfoCallback()])
+    if attached:
+        attach(trainer)
+    twin = copied(trainer)
+    twin.fit(Learner(), Loader(2), Loader(1))
+    assert (twin.global_step, trainer.global_step) == (4, 0)
+    assert published(trainer) == {"info": [None] * 3, "counts": (0, 0)}
+    trainer.fit(Learner(), Loader(2), Loader(1))
+    assert published(trainer) == published(twin)
+    assert len(published(twin)["train/loss"]) == 4
+    assert trainer.callbacks[0].message_hub is not twin.callbacks[0].message_hub
+
+
+@ATTACHED
+@COPIES
+def test_a_copy_of_a_trained_trainer_goes_on_by_itself(attached: bool, copied: Callable[[Any], Any]) -> None:
+    trainer = make([] if attached else [RuntimeInfoCallback()])
+    if attached:
+        attach(trainer)
+    trainer.fit(Learner(), Loader(2), Loader(1))
+    twin = copied(trainer)
+    before = published(trainer)
+    weight = weight_of(trainer)
+    for each in (twin, trainer):
+        assert published(trainer) == before
+        assert weight_of(trainer) == weight
+        each.fit_loop.max_epochs = 3
+        each.fit(each.lightning_module, Loader(2), Loader(1))
+    assert published(twin) == published(trainer)
+    assert published(twin)["info"] == [3, 6, 6]
+    assert len(published(twin)["train/loss"]) == 6
+    assert weight_of(twin) == weight_of(trainer)
+
+
+@COPIES
+@pytest.mark.parametrize("place", ["setup", "training_step", "validation_step"])
+def test_a_copy_of_a_running_trainer_trains_itself(copied: Callable[[Any], Any], place: str) -> None:
+    twins: list[Any] = []
+
+    def copy_once(module: Any) -> None:
+        if not twins and (place == "setup" or module.trainer.fit_loop.total_batch_idx == 1):
+            twins.append(copied(module.trainer))
+
+    trainer, bare = make(num_sanity_val_steps=0), make(num_sanity_val_steps=0)
+    callback = attach(trainer)
+    steps: list[Any] = []
+    for each in (trainer, bare):
+        twins.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            original = getattr(Learner, place)
+
+            def copying(module: Any, *args: Any, original: Any = original, **kwargs: Any) -> Any:
+                copy_once(module)
+                return original(module, *args, **kwargs)
+
+            patch.setattr(Learner, place, copying)
+            each.fit(Learner(), Loader(2), Loader(1))
+        (twin,) = twins
+        twin.fit(Learner(), Loader(2), Loader(1))
+        steps.append((each.global_step, each.current_epoch, twin.global_step, twin.current_epoch))
+        if each is trainer:
+            (other,) = twin.callbacks[:1]
+            assert other is not callback
+            assert "setup_data" not in vars(twin.fit_loop)
+            assert counts(other)[0] == 2
+            assert infos(other, "loop_stage", "epoch") == [None, 2]
+            assert published(trainer)["info"] == [2, 4, 4]
+            assert len(values(callback, "train/loss")) == 4
+            assert current_hub() not in {callback.message_hub, other.message_hub}
+    assert steps[0] == steps[1]
+
+
+@COPIES
+@ATTACHED
+def test_a_copy_of_a_callback_in_a_run_is_outside_of_it(attached: bool, copied: Callable[[Any], Any]) -> None:
+    class NotCopied:
+        def __reduce__(self) -> Any:
+            raise AssertionError("the model, or its trainer, was copied")
+
+    taken: list[Any] = []
+
+    def copy_callback(model: Any) -> None:
+        taken.append(copied(callback))
+        assert current_hub() is callback.message_hub
+
+    trainer = make([] if attached else [RuntimeInfoCallback()])
+    callback = attach(trainer) if attached else trainer.callbacks[0]
+    model = Model(train=copy_callback, val=copy_callback, setup=copy_callback)
+    model.setup = lambda stage: model.do("setup")  # type: ignore[assignment,method-assign]
+    model.not_copied = NotCopied()
+    optimizer = model.configure_optimizers()
+    optimizer.param_groups[0]["not_copied"] = NotCopied()
+    model.configure_optimizers = lambda: optimizer  # type: ignore[method-assign]
+    trainer.fit(model, Loader(2), Loader(1))
+    assert [counts(each) for each in taken] == [(0, 0)] * 3 + [(0, 1), (0, 2), (1, 2), (1, 3), (1, 4)]
+    for each in taken:
+        assert each.runner.trainer is None
+        assert each.runner.emitter.stage is None
+        assert each.message_hub is not callback.message_hub
+    for each in taken[-2:]:
+        make([each]).fit(Learner(), Loader(2))
+        assert infos(each, "epoch", "iter") == [2, 4]
+        assert counts(callback) == (2, 4)
+
+
+def test_two_spawned_ranks_publish_each_for_itself(tmp_path: Path, aborted_by_torch: Callable[[str], bool]) -> None:
+    script = Path(__file__).parent / "several_processes" / "spawn_lightning.py"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux":  # whatever name this machine has
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    for _ in range(2):
+        ended = subprocess.run(
+            [sys.executable, script, tmp_path],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        if not aborted_by_torch(ended.stderr):
+            break
+    assert ended.returncode == 0, ended.stderr
+    ranks = [json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]
+    iteration = ["before_train_iter", "after_train_iter"]
+    epoch = ["before_train_epoch", *iteration * 2, "after_train_epoch"]
+    for rank in ranks:
+        assert rank["seen"] == [["train", 0, 0], ["train", 0, 1], ["train", 1, 2], ["train", 1, 3]]
+        assert rank["events"] == ["before_run", "before_train", *epoch * 2, "after_train", "after_run"]
+        assert rank["infos"] == {"epoch": 2, "iter": 4, "max_epochs": 2, "max_iters": 4, "seed": 3}
+        assert rank["losses"] == rank["batches"]
+    for half in (slice(2), slice(2, 4)):
+        assert sorted(ranks[0]["losses"][half] + ranks[1]["losses"][half]) == [1, 2, 3, 4]
+    assert json.loads(ended.stdout.splitlines()[-1]) == {"seed": None, "epoch": None, "is_current": False}
+
+
+# -- trials within a fit
+
+
+def test_a_search_for_a_learning_rate_publishes_nothing(tmp_path: Path) -> None:
+    finder = LearningRateFinder(num_training_steps=20, early_stop_threshold=None)
+    trainer, _, recorder = publishing(callbacks=[finder], max_epochs=3, default_root_dir=tmp_path)
+
+    class Searched(Model):
+        lr = 0.1
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+    model = Searched()
+    trainer.fit(model, Loader(8))
+    trial, fit = model.seen[:20], model.seen[20:]  # the trial goes over the data more than once
+    assert [seen[1:] for seen in trial] == [(None, None, None)] * 20
+    assert [seen[1:] for seen in fit] == [("train", at // 8, at) for at in range(24)]
+    assert recorder.is_closed
+    assert recorder.count("before_train", "after_train_iter") == [1, 24]
+
+
+@pytest.mark.filterwarnings("ignore:`LightningModule.configure_optimizers` returned `None`")
+def test_a_module_without_an_optimizer_has_no_learning_rate() -> None:
+    class Without(Model):
+        def configure_optimizers(self) -> None:
+            return None
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            super().training_step(batch, batch_idx)
+            return self.weight.sum()
+
+    trainer, callback, _ = publishing(max_epochs=1)
+    trainer.fit(Without(), Loader(2))
+    assert list(callback.message_hub.log_scalars) == ["train/loss"]
+    assert infos(callback, "epoch", "iter") == [1, 2]
+
+
+def test_the_rates_of_optimizers_that_are_exchanged_in_an_epoch() -> None:
+    def exchange(model: Any) -> None:
+        if model.trainer.fit_loop.total_batch_idx == 1:
+            model.trainer.optimizers = [torch.optim.SGD(model.parameters(), lr=0.5)]
+
+    trainer, callback, _ = publishing(max_epochs=1)
+    trainer.fit(Model(train=exchange), Loader(4))
+    assert values(callback, "train/lr") == pytest.approx([0.1, 0.1, 0.5, 0.5])
 
 
 # -- which Lightning
