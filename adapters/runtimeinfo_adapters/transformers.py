@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
@@ -50,20 +51,21 @@ __all__ = ["RuntimeInfoCallback", "TransformersRunner", "attach", "detach"]
 transformers: Any = load_framework("transformers")
 torch: Any = import_of_extra("torch", distribution="torch", extra="transformers", used_by="this adapter")
 
+_Module = torch.nn.Module
+_TRAINING_STEP = transformers.Trainer.training_step
 _Method = Callable[..., Any]
 _Stage = Literal["val", "test"]
 
-# What the adapter relies on, and Transformers does not document. `attach` checks these.
+# Members that Transformers and PyTorch do not document, checked by `attach`: of a Trainer, of a Trainer from its first
+# optimizer step on (how many batches that is made for), and of a module.
 _PRIVATE = ("callback_handler", "_inner_training_loop")
-# The same, but a Trainer has it only from its first optimizer step on: over how many batches that one is.
-_ACCUMULATED = "current_gradient_accumulation_steps"
+_PRIVATE_IN_TRAINING = "current_gradient_accumulation_steps"
+_PRIVATE_OF_MODULES = ("_forward_hooks",)
 
-FILE_NAME = "runtimeinfo.pt"
-"""The file that goes into each checkpoint of a Trainer, beside its own.
-
-It has the fields of a saved `runtimeinfo_adapters.pytorch.Loop`. The Trainer's own place for the state of callbacks is
-JSON, which is rewritten with the whole history each time, and is read only if one of its arguments says so.
-"""
+# The file that goes into each checkpoint of a Trainer, beside its own, with the fields of a saved Loop. A Trainer keeps
+# the state of its callbacks as JSON, rewritten with the whole history each time, and reads it only if an argument says
+# so.
+_FILE_NAME = "runtimeinfo.pt"
 
 # How fast this machine was is not a metric of the model, and the same training would never publish the same twice.
 _SPEEDS = frozenset(
@@ -211,7 +213,8 @@ class RuntimeInfoCallback(_Callback):
         self._is_detached = False
         self._is_muted = False  # inside an evaluation that is part of another one
         self._resume_from: Path | None = None
-        self._computes_loss = False  # this step has called compute_loss
+        self._has_own_step = False  # a training_step that need not call compute_loss
+        self._computes_loss = True  # this step has called compute_loss
         self._noted = _NamedOutputs()
         self._outputs: dict[str, Any] | None = None  # of the iteration that is open
         self._in_force = HubInForce()  # unless a wrapper sees to that
@@ -280,19 +283,8 @@ class RuntimeInfoCallback(_Callback):
         if self._trainer() is None and not self._emitter.is_open("train_iter"):
             self._begin_iteration()
 
-    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Close an iteration without an optimizer step."""
-        self._end_iteration()
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Close an iteration, with its optimizer step."""
-        self._end_iteration()
-
-    def _begin_iteration(self, data_batch: Any = None) -> None:
-        self._outputs = None
-        self._emitter.emit("before_train_iter", batch_idx=self.runner.batches_done, data_batch=data_batch)
-
-    def _end_iteration(self) -> None:
+        """Close an iteration."""
         if not self._emitter.is_open("train_iter"):
             if self.is_attached:  # a training step of the user's, outside of any training
                 return
@@ -301,15 +293,21 @@ class RuntimeInfoCallback(_Callback):
         self._emitter.emit("after_train_iter", outputs=outputs)
         self.runner.batches_done += 1
 
+    on_substep_end = on_step_end  # one without an optimizer step
+
+    def _begin_iteration(self, data_batch: Any = None) -> None:
+        self._outputs = None
+        self._emitter.emit("before_train_iter", batch_idx=self.runner.batches_done, data_batch=data_batch)
+
     # -- evaluation, as callbacks hear of it
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Close the epoch of a validation with its metrics; several data sets are several epochs."""
-        self._end_evaluation("val", own_metrics(kwargs.get("metrics") or {}, "eval"), args)
+        self._end_evaluation("val", _own_metrics(kwargs.get("metrics") or {}, "eval"), args)
 
     def on_predict(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
         """Close the epoch of a test with its metrics."""
-        self._end_evaluation("test", own_metrics(metrics or {}, "test"), args)
+        self._end_evaluation("test", _own_metrics(metrics or {}, "test"), args)
 
     def _end_evaluation(self, stage: _Stage, metrics: Mapping[str, Any], args: Any) -> None:
         if self._is_muted:
@@ -343,7 +341,7 @@ class RuntimeInfoCallback(_Callback):
                 runner.message_hub, epoch=runner.epoch, iter=runner.iter, batches=runner.batches_done, outputs={}
             )
             self._emitter.emit("before_save_checkpoint", checkpoint=checkpoint)
-            torch.save(checkpoint, folder / FILE_NAME)
+            torch.save(checkpoint, folder / _FILE_NAME)
 
     # -- the methods of a Trainer, which are wrapped
 
@@ -368,7 +366,7 @@ class RuntimeInfoCallback(_Callback):
         finally:
             self.runner.end()
 
-    def _around_attempt(self, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+    def _around_attempt(self, _trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
         """Let the Trainer train: with `auto_find_batch_size` it does so again after it has run out of memory."""
         with self._emitter.guard():
             return method(*args, **kwargs)
@@ -379,16 +377,17 @@ class RuntimeInfoCallback(_Callback):
         if not self._emitter.is_open("train_epoch"):  # called by hand
             return method(model, inputs, *args, **kwargs)
         self._begin_iteration(inputs)
-        self._computes_loss = False
+        self._computes_loss = not self._has_own_step
         outputs: dict[str, Any] = {}
         self._noted.values = outputs
-        if isinstance(model, torch.nn.Module):
-            # Around the outermost module, and for this call only: neither a compiled model nor a copy of it has a hook
-            # inside.
-            with model.register_forward_hook(self._noted):
-                loss = method(model, inputs, *args, **kwargs)
-        else:
+        # Around the outermost module, and for this call only: neither a compiled model nor a copy of it has a hook
+        # inside. `register_forward_hook`, and the removal, would take 40 times as long.
+        hooks: dict[str, Any] = model._forward_hooks if isinstance(model, _Module) else {}
+        hooks[__name__] = self._noted
+        try:
             loss = method(model, inputs, *args, **kwargs)
+        finally:
+            hooks.pop(__name__, None)
         # A step that makes no use of compute_loss may call its loss as it likes.
         if self._computes_loss or "loss" not in outputs:
             # Each batch is trained on with its share of the loss of all batches that make one optimizer step,
@@ -398,19 +397,11 @@ class RuntimeInfoCallback(_Callback):
         self._outputs = {name: value for name, value in outputs.items() if value is not None}
         return loss
 
-    def _around_compute_loss(self, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+    def _around_compute_loss(self, _trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
         self._computes_loss = True
         return method(*args, **kwargs)
 
-    def _around_evaluate(self, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
-        return self._evaluate("val", trainer, method, args, kwargs)
-
-    def _around_predict(self, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
-        return self._evaluate("test", trainer, method, args, kwargs)
-
-    def _evaluate(
-        self, stage: _Stage, trainer: Any, method: _Method, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _around_evaluation(self, stage: _Stage, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
         outer = self._evaluation()
         if self._is_detached or outer == stage:  # one of several data sets
             return method(*args, **kwargs)
@@ -423,20 +414,14 @@ class RuntimeInfoCallback(_Callback):
         with self._running(trainer), self._emitter.scope(stage):
             return method(*args, **kwargs)
 
-    def _around_evaluation_loop(self, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+    def _around_evaluation_loop(self, _trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
         stage = self._evaluation()
         if stage is not None and not self._is_muted:
             self._emitter.emit(EVALUATION_EVENTS[stage].before_epoch)
         return method(*args, **kwargs)
 
     def _around_prediction_step(
-        self,
-        trainer: Any,  # noqa: ARG002
-        method: _Method,
-        model: Any,
-        inputs: Any,
-        *args: Any,
-        **kwargs: Any,
+        self, _trainer: Any, method: _Method, model: Any, inputs: Any, *args: Any, **kwargs: Any
     ) -> Any:
         stage = self._evaluation()
         if stage is None or self._is_muted:
@@ -453,16 +438,16 @@ class RuntimeInfoCallback(_Callback):
 
     def _methods(self) -> dict[str, _Method]:
         """Return what stands around each method of a Trainer."""
-        return {
+        methods: dict[str, _Method] = {
             "train": self._around_train,
             "_inner_training_loop": self._around_attempt,
             "training_step": self._around_training_step,
-            "compute_loss": self._around_compute_loss,
-            "evaluate": self._around_evaluate,
-            "predict": self._around_predict,
+            "evaluate": partial(self._around_evaluation, "val"),
+            "predict": partial(self._around_evaluation, "test"),
             "evaluation_loop": self._around_evaluation_loop,
             "prediction_step": self._around_prediction_step,
         }
+        return methods | {"compute_loss": self._around_compute_loss} if self._has_own_step else methods
 
     def attach_to(self, trainer: Any) -> None:
         """Wrap the methods of a Trainer, and become the first of its callbacks."""
@@ -474,6 +459,7 @@ class RuntimeInfoCallback(_Callback):
             registered.remove(callback)
         registered.insert(0, self)
         self._trainer = Target(trainer)
+        self._has_own_step = getattr(trainer.training_step, "__func__", None) is not _TRAINING_STEP
         for name, around in self._methods().items():
             wrap_method(trainer, name, around)
 
@@ -497,7 +483,8 @@ def attach(trainer: Any, **options: Unpack[RunOptions]) -> RuntimeInfoCallback:
 
     A `RuntimeInfoCallback` is registered before all other callbacks, so that they find its information in the hub; one
     that the Trainer already has is taken out. The methods of this one trainer that train and evaluate are wrapped:
-    `train`, `evaluate`, `predict`, `evaluation_loop`, `prediction_step`, `training_step` and `compute_loss`.
+    `train`, `evaluate`, `predict`, `evaluation_loop`, `prediction_step`, `training_step`, and `compute_loss` where a
+    subclass has its own `training_step`.
 
     Each call of `train` is its own run, which counts from 0 unless it resumes, and appends to the histories of the
     same hub. So is a lone `evaluate`, which validates, and `predict`, which tests.
@@ -521,10 +508,11 @@ def attach(trainer: Any, **options: Unpack[RunOptions]) -> RuntimeInfoCallback:
     Source: LIFE-01 to LIFE-09, LIFE-15, FAIL-01 to FAIL-06.
     """
     check_target(trainer, transformers.Trainer, "a transformers.Trainer", _PRIVATE)
-    if not _mentions(cast("type[Any]", type(trainer)), _ACCUMULATED):
+    check_target(_Module(), _Module, "a module", _PRIVATE_OF_MODULES)
+    if not _mentions(cast("type[Any]", type(trainer)), _PRIVATE_IN_TRAINING):
         raise RunnerError(
-            f"{type(trainer).__name__} never sets {_ACCUMULATED}, by which this adapter makes the loss whole: use a "
-            "version of the framework that the adapter was tried with"
+            f"{type(trainer).__name__} never sets {_PRIVATE_IN_TRAINING}, by which this adapter makes the loss whole: "
+            "use a version of the framework that the adapter was tried with"
         )
     callback = RuntimeInfoCallback(**options)
     detach(trainer)
@@ -554,31 +542,23 @@ def _mentions(kind: type, name: str) -> bool:
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
-    """Return the state in a checkpoint; None if it was saved without this adapter.
-
-    Raises:
-        StateError: Naming the first field that is missing or wrong.
-
-    Source: RESUME-01.
-    """
-    path = folder / FILE_NAME
+    """Return the checked state in a checkpoint; None if it was saved without this adapter."""
+    path = folder / _FILE_NAME
     if not path.exists():
-        _logger.info("%s has no %s: the counters go on, and the histories begin empty", folder, FILE_NAME)
+        _logger.info("%s has no %s: the counters go on, and the histories begin empty", folder, _FILE_NAME)
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     check_training_state(state, ("batches",))
     return state
 
 
-def own_metrics(metrics: Mapping[str, Any], usual: str) -> dict[str, Any]:
-    """Return the metrics alone, without the usual prefix and without what a Trainer puts among them.
+def _own_metrics(metrics: Mapping[str, Any], usual: str) -> dict[str, Any]:
+    """Return the metrics without what a Trainer puts among them, and without the usual prefix.
 
-    Args:
-        metrics: What a Trainer gives to `on_evaluate` or `on_predict`.
-        usual: The prefix that is left out. Another one stays, and so does the name of one of several data sets.
+    Another prefix stays, and so does the name of one of several data sets.
 
     Example:
-        >>> own_metrics({"eval_b_acc": 0.5, "eval_b_runtime": 1.0, "eval_b_loss": 2.0, "epoch": 1.0}, "eval")
+        >>> _own_metrics({"eval_b_acc": 0.5, "eval_b_runtime": 1.0, "eval_b_loss": 2.0, "epoch": 1.0}, "eval")
         {'b_acc': 0.5, 'b_loss': 2.0}
 
     Source: SCALAR-06, SCALAR-09.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
+import gc
 import importlib.metadata
 import json
+import pickle
 import runpy
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate.state import GradientState
 from torch.utils.data import Dataset, IterableDataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -21,7 +28,7 @@ from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters import transformers as adapter
 from runtimeinfo_adapters._framework import UntestedVersionWarning
-from runtimeinfo_adapters.transformers import RuntimeInfoCallback, TransformersRunner, attach
+from runtimeinfo_adapters.transformers import RuntimeInfoCallback, TransformersRunner, attach, detach
 
 
 class Data(Dataset[Any]):
@@ -500,6 +507,374 @@ def test_attached_twice_it_publishes_once(tmp_path: Path) -> None:
     assert [each for each in trainer.callback_handler.callbacks if isinstance(each, RuntimeInfoCallback)] == [second]
     assert len(values(second.message_hub, "train/loss")) == 5
     assert first.message_hub.get_info("iter") is None
+
+
+def test_given_options_win_over_the_arguments(tmp_path: Path) -> None:
+    options: Any = {"cfg": {"lr": 1}, "seed": 0, "experiment_name": "mine"}
+    trainer = build(tmp_path, max_steps=1)
+    hub = attach(trainer, **options).message_hub
+    trainer.train()
+    assert [hub.get_info(key) for key in ("cfg", "seed", "experiment_name")] == ['{\n  "lr": 1\n}', 0, "mine"]
+    alone = RuntimeInfoCallback(**options)
+    build(tmp_path, max_steps=1, callbacks=[alone]).train()
+    assert [alone.message_hub.get_info(key) for key in ("seed", "experiment_name")] == [0, "mine"]
+    assert json.loads(alone.message_hub.get_info("cfg")) == {"lr": 1}
+
+
+@pytest.mark.parametrize("make", [RuntimeInfoCallback, TransformersRunner])
+def test_an_unknown_option_is_a_type_error(tmp_path: Path, make: Any) -> None:
+    with pytest.raises(TypeError, match="'sed': did you mean 'seed'"):
+        make(sed=0)
+    trainer = build(tmp_path)
+    before = state_of(trainer)
+    with pytest.raises(TypeError, match="'hoks': did you mean 'hooks'"):
+        attach(trainer, hoks=[])  # type: ignore[call-arg]
+    assert state_of(trainer) == before
+
+
+class OwnStep(Trainer):
+    """Has its own step, as many trainers do. The loss that it trains on is the model's, ten times."""
+
+    uses_compute_loss = True
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        loss = self.compute_loss(model, inputs) if self.uses_compute_loss else model(**inputs)["loss"]
+        loss = loss * 10 / self.current_gradient_accumulation_steps  # type: ignore[attr-defined]
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+
+class OtherStep(OwnStep):
+    uses_compute_loss = False
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(OwnStep, 10), (OtherStep, 1)])
+def test_the_loss_of_an_own_step(tmp_path: Path, kind: Any, factor: int) -> None:
+    model = Model()
+    trainer, callback, _ = attached(tmp_path, trainer=kind, model=model, gradient_accumulation_steps=2)
+    trainer.train()
+    assert values(callback.message_hub, "train/loss") == pytest.approx([factor * loss for loss in model.losses])
+
+
+class Copies(TrainerCallback):
+    """Copies the model at each event of a step, as an average of weights does."""
+
+    def __init__(self) -> None:
+        self.copies: list[Model] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.copies.append(copy.deepcopy(model))
+
+    on_pre_optimizer_step = on_step_end = on_step_begin
+
+
+def test_no_hook_stays_in_the_model_or_in_a_copy_of_it(tmp_path: Path) -> None:
+    model, copies = Model(), Copies()
+    own = model.register_forward_hook(lambda module, inputs, outputs: None)
+    model.raises[4] = ValueError("mine")
+    trainer, callback, _ = attached(tmp_path, model=model, callbacks=[copies])
+    with pytest.raises(ValueError, match="mine"):
+        trainer.train()
+    assert len(copies.copies) == 10
+    assert all(list(each._forward_hooks) == [own.id] for each in (model, *copies.copies))
+    assert len(values(callback.message_hub, "train/aux")) == 3
+
+
+def test_a_copy_that_the_forward_makes_notes_nothing(tmp_path: Path) -> None:
+    class Shadowed(Model):
+        def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
+            if not hasattr(self, "shadow"):
+                self.shadow = [copy.deepcopy(self)]
+                self.shadow[0].shadow = []
+            elif self.shadow:
+                self.shadow[0](x, labels)["loss"].backward()
+            return super().forward(x, labels)
+
+    model = Shadowed()
+    trainer, callback, _ = attached(tmp_path, model=model, max_steps=3)
+    trainer.train()
+    assert len(values(callback.message_hub, "train/aux")) == 3
+    assert values(callback.message_hub, "train/loss") == pytest.approx(model.losses)
+
+
+# Dynamo looks for gradients in whatever it compiles, and warns of itself.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_a_model_that_is_compiled_in_place_has_its_outputs_published(tmp_path: Path) -> None:
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+
+        def forward(self, x: Any) -> dict[str, Any]:
+            return {"loss": self.layer(x).square().mean(), "aux": x.sum()}
+
+    model = Plain()
+    model.compile(backend="eager", fullgraph=True)
+    trainer, callback, _ = attached(tmp_path, model=model, max_steps=3)
+    trainer.train()
+    assert values(callback.message_hub, "train/aux") == [2.0, 10.0, 18.0]
+    assert len(values(callback.message_hub, "train/loss")) == 3
+
+
+# -- detach
+
+
+def state_of(trainer: Any) -> tuple[dict[str, Any], list[Any]]:
+    """Return what attaching could change: the attributes, and the callbacks in their order."""
+    return dict(vars(trainer)), list(trainer.callback_handler.callbacks)
+
+
+def test_detach_restores_a_trainer(tmp_path: Path) -> None:
+    trainer = build(tmp_path, callbacks=[Copies(), RuntimeInfoCallback()])
+    mine = trainer.compute_loss = functools.partial(Trainer.compute_loss, trainer)
+    before = state_of(trainer)
+    detach(trainer)
+    assert state_of(trainer) == before
+    callback = attach(trainer)
+    assert attach(trainer) is not callback
+    assert trainer.compute_loss == mine
+    assert state_of(trainer) != before
+    detach(trainer)
+    detach(trainer)
+    assert state_of(trainer) == before
+
+
+def test_detach_restores_a_method_that_the_user_has_replaced(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    steps: list[Any] = []
+
+    def step(model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        steps.append(inputs)
+        return Trainer.training_step(trainer, model, inputs, num_items_in_batch)
+
+    trainer.training_step = step
+    before = state_of(trainer)
+    callback = attach(trainer)
+    trainer.train()
+    assert len(steps) == len(values(callback.message_hub, "train/loss")) == 10
+    detach(trainer)
+    assert vars(trainer)["training_step"] is step
+    assert set(vars(trainer)) - set(before[0]) == new_attributes_of_a_run(tmp_path)
+
+
+def new_attributes_of_a_run(folder: Path, *, fails: bool = False) -> set[str]:
+    """Return which attributes a bare Trainer gets when it trains."""
+    bare = build(folder)
+    before = set(vars(bare))
+    if fails:
+        bare.model.raises[3] = ValueError("mine")
+        with pytest.raises(ValueError, match="mine"):
+            bare.train()
+    else:
+        bare.train()
+    return set(vars(bare)) - before
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_detach_restores_a_trainer_after_a_run(tmp_path: Path, fails: bool) -> None:
+    trainer = build(tmp_path)
+    before = state_of(trainer)
+    callback = attach(trainer)
+    if fails:
+        trainer.model.raises[3] = ValueError("mine")
+        with pytest.raises(ValueError, match="mine"):
+            trainer.train()
+    else:
+        trainer.train()
+    detach(trainer)
+    attributes, callbacks = state_of(trainer)
+    assert callbacks == before[1]
+    assert set(attributes) - set(before[0]) == new_attributes_of_a_run(tmp_path, fails=fails)
+    done = len(values(callback.message_hub, "train/loss"))
+    trainer.train()
+    trainer.evaluate()
+    assert len(values(callback.message_hub, "train/loss")) == done
+    assert current_hub().get_info("iter") is None
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_detach_under_the_wrapper_of_another(tmp_path: Path, is_marked: bool) -> None:
+    trainer = build(tmp_path, num_train_epochs=1)
+    callback = attach(trainer)
+    calls: list[str] = []
+
+    def wrap(name: str) -> Any:
+        inside = getattr(trainer, name)
+
+        def outside(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            return inside(*args, **kwargs)
+
+        return functools.wraps(inside)(outside) if is_marked else outside
+
+    wrapped = {name: wrap(name) for name in ("train", "training_step", "evaluate", "prediction_step")}
+    vars(trainer).update(wrapped)
+    detach(trainer)
+    assert {name: vars(trainer)[name] for name in wrapped} == wrapped
+    trainer.train()
+    trainer.evaluate()
+    assert calls == ["train", *["training_step"] * 5, "evaluate", *["prediction_step"] * 2]
+    assert callback.message_hub.get_info("iter") is None
+
+
+def test_detach_of_something_else_does_nothing() -> None:
+    detach(object())
+
+
+@pytest.mark.parametrize("private", ["_PRIVATE", "_PRIVATE_OF_MODULES", "_PRIVATE_IN_TRAINING"])
+def test_a_missing_private_member_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: str) -> None:
+    trainer = build(tmp_path)
+    renamed = "_renamed_since" if private == "_PRIVATE_IN_TRAINING" else ("_renamed_since",)
+    monkeypatch.setattr(adapter, private, renamed)
+    with pytest.raises(RunnerError, match=r"_renamed_since.*use a version of the framework"):
+        attach(trainer)
+
+
+# -- copies
+
+
+@pytest.mark.parametrize("how", ["never", "train", "evaluate", "failed", "detached"])
+def test_a_trainer_is_freed_without_the_garbage_collector(tmp_path: Path, how: str) -> None:
+    trainer = build(tmp_path, num_train_epochs=1)
+    callback = attach(trainer)
+    if how == "failed":
+        trainer.model.raises[3] = ValueError("mine")
+        with contextlib.suppress(ValueError):
+            trainer.train()
+        trainer.model.raises.clear()  # the traceback in it has the trainer
+    elif how == "detached":
+        trainer.train()
+        detach(trainer)
+    elif how != "never":
+        getattr(trainer, how)()
+    held = [weakref.ref(each) for each in (trainer, trainer.model, trainer.model.layer.weight)]
+    gc.collect()
+    gc.disable()
+    try:
+        del trainer
+        assert [each() for each in held] == [None] * 3
+    finally:
+        gc.enable()
+    assert callback.is_attached is False
+
+
+def weights(trainer: Any) -> list[float]:
+    return [value for parameter in trainer.model.parameters() for value in parameter.detach().flatten().tolist()]
+
+
+def callback_of(trainer: Any) -> RuntimeInfoCallback:
+    (callback,) = (each for each in trainer.callback_handler.callbacks if isinstance(each, RuntimeInfoCallback))
+    return callback
+
+
+def pickled(trainer: Any) -> Any:
+    return pickle.loads(pickle.dumps(trainer))
+
+
+@pytest.fixture
+def no_loaders_left() -> None:
+    """Let Accelerate forget the loaders of failed trainings: it would pickle them with the Trainer."""
+    GradientState._reset_state()
+
+
+@pytest.mark.usefixtures("no_loaders_left")
+@pytest.mark.parametrize("clone", [copy.deepcopy, pickled])
+def test_a_copy_trains_itself(tmp_path: Path, clone: Any) -> None:
+    trainer = build(tmp_path, eval_strategy="epoch")
+    callback = attach(trainer)
+    before = weights(trainer)
+    twin = clone(trainer)
+    other = callback_of(twin)
+    assert other.message_hub is not callback.message_hub
+    assert other.runner.emitter is not callback.runner.emitter
+    twin.train()
+    assert weights(trainer) == before != weights(twin)
+    assert (twin.state.global_step, trainer.state.global_step) == (other.runner.iter, callback.runner.iter) == (10, 0)
+    assert list(callback.message_hub.log_scalars) == []
+    assert callback.message_hub.get_info("iter") is None
+    trainer.train()
+    assert weights(trainer) == pytest.approx(weights(twin))
+    for key in ("train/loss", "train/lr", "train/aux", "val/loss"):
+        assert values(other.message_hub, key) == pytest.approx(values(callback.message_hub, key))
+    detach(twin)
+    assert not any(name in vars(twin) for name in ("train", "evaluate", "training_step"))
+    assert callback_of(trainer).is_attached
+    assert "train" in vars(trainer)
+
+
+# One that has trained cannot be pickled, bare either; and the optimizer of its copy makes no step, bare either.
+def test_a_copy_of_a_trainer_that_has_trained_publishes_to_its_own_hub(tmp_path: Path) -> None:
+    trainer = build(tmp_path, eval_strategy="epoch")
+    callback = attach(trainer)
+    trainer.train()
+    before = weights(trainer)
+    twin = copy.deepcopy(trainer)
+    hub = callback_of(twin).message_hub
+    assert values(hub, "train/loss") == pytest.approx(values(callback.message_hub, "train/loss"))
+    twin.train()
+    assert len(twin.model.seen) == len(trainer.model.seen) * 2
+    assert (len(values(hub, "train/loss")), len(values(callback.message_hub, "train/loss"))) == (20, 10)
+    assert weights(trainer) == before
+    trainer.train()
+    assert weights(trainer) != before
+    assert len(values(callback.message_hub, "train/loss")) == 20
+    assert len(values(hub, "val/loss")) == len(values(callback.message_hub, "val/loss")) == 4
+
+
+class CopiesItself(TrainerCallback):
+    """Copies something once, in the middle of a training."""
+
+    def __init__(self, source: Any = None) -> None:
+        self.source = source
+        self.clone: Any = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 3 and self.source is not None:
+            source, self.source = self.source, None
+            self.clone = copy.deepcopy(source)
+
+
+def test_a_copy_of_a_trainer_that_trains_is_outside_of_any_run(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path)
+    copies = CopiesItself(trainer)
+    trainer.add_callback(copies)
+    trainer.train()
+    recorder.judge()
+    assert recorder.events == ["before_run", "before_train", *EPOCH * 2, "after_train", "after_run"]
+    twin, after = copies.clone, weights(trainer)
+    other = callback_of(twin)
+    assert other.runner.emitter.lifecycle.open_scopes == ()
+    assert len(values(other.message_hub, "train/loss")) == other.runner.iter == 3
+    twin.train()
+    assert (twin.state.global_step, len(values(other.message_hub, "train/loss"))) == (10, 13)
+    assert other.message_hub.get_info("iter") == 10
+    assert weights(trainer) == after
+    assert values(callback.message_hub, "train/loss")[:3] == pytest.approx(values(other.message_hub, "train/loss")[:3])
+    assert len(values(callback.message_hub, "train/loss")) == 10
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_copied_callback_leaves_the_trainer_and_works_alone(tmp_path: Path, is_attached: bool) -> None:
+    class NotCopied(Model):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise AssertionError("the model is copied")
+
+    callback = RuntimeInfoCallback()
+    trainer = build(tmp_path, model=NotCopied(), callbacks=[] if is_attached else [callback])
+    callback = attach(trainer) if is_attached else callback
+    copies = CopiesItself(callback)
+    trainer.add_callback(copies)
+    nobody = current_hub()
+    trainer.train()
+    clone = copies.clone
+    assert current_hub() is nobody
+    assert not clone.is_attached
+    assert clone.runner.optim_wrapper.get_lr() == {}
+    assert clone.runner.emitter.lifecycle.open_scopes == ()
+    assert len(values(callback.message_hub, "train/lr")) == 10
+    build(tmp_path, callbacks=[clone]).train()
+    assert len(values(clone.message_hub, "train/lr")) == clone.runner.iter + 3 == 13
+    assert callback.runner.iter == 10
 
 
 def test_a_step_that_is_called_by_hand_is_no_training(tmp_path: Path) -> None:
