@@ -188,6 +188,9 @@ class WrappedMethod:
     @property
     def __wrapped__(self) -> Any:
         """The method as it was: the signature is read from it."""
+        return self._original()
+
+    def _original(self) -> Any:
         if self._replaced is not _ABSENT:
             return self._replaced
         owner = self.owner
@@ -199,15 +202,15 @@ class WrappedMethod:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the method through the adapter."""
-        original = self.__wrapped__
+        original = self._original()
         if self._is_passive:
             return original(*args, **kwargs)
         return self._around(self.owner, original, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if "_owner" not in vars(self):  # it is being copied
+        if name == "__wrapped__" or "_owner" not in vars(self):  # its class lacks the method, or it is being copied
             raise AttributeError(name)
-        return getattr(self.__wrapped__, name)  # __name__, __self__ and the like
+        return getattr(self._original(), name)  # __name__, __self__ and the like
 
     def remove(self) -> None:
         """Take it out: the owner is as it was. Where another wrapper holds on to this one, it passes calls on."""

@@ -48,7 +48,7 @@ from runtimeinfo_adapters._numbers import is_int
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["Evaluation", "Loop"]
+__all__ = ["Evaluation", "Loop", "TrainPass"]
 
 _torch: Any = import_of_extra("torch", distribution="torch", extra="torch", used_by="this adapter")
 
