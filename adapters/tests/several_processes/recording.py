@@ -151,8 +151,16 @@ _NAMES = """
     reduce_scatter_tensor_coalesced scatter send _allgather_base _reduce_scatter_base
 """.split()  # noqa: SIM905
 
-# These files pass calls on to the framework, or draw batches from its loader: what it then does is its own.
-_PASSING_ON = frozenset({"_attach.py", "_iterators.py", "_evaluation.py", "_before_workers.py"})
+# These pass calls on to the framework, or draw batches from its loader: what it then does is its own. Each is the
+# beginning of a file's name, a colon and a function's name.
+_PASSING_ON = (
+    "_adapter.py:__call__",
+    "lightning.py:_before_workers",
+    "lightning.py:_guard",
+    "pytorch.py:__next__",
+    "pytorch.py:_iterate",
+    "transformers.py:_around_",
+)
 
 
 class Collectives:
@@ -178,8 +186,9 @@ class Collectives:
             frame, is_started_here = sys._getframe(1), True
             while frame is not None:
                 path = Path(frame.f_code.co_filename)
-                if str(path).startswith(self._ours) and (is_started_here or path.name not in _PASSING_ON):
-                    self._from_ours.append(f"{name} from {path.name}:{frame.f_code.co_name}")
+                place = f"{path.name}:{frame.f_code.co_name}"
+                if str(path).startswith(self._ours) and (is_started_here or not place.startswith(_PASSING_ON)):
+                    self._from_ours.append(f"{name} from {place}")
                     break
                 is_started_here = is_started_here and "torch" in path.parts and "distributed" in path.parts
                 frame = frame.f_back
