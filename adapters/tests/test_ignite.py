@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import pickle
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from runtimeinfo import HookError, LoopError, RunnerError, StateError, TrainRunn
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.ignite import IgniteRunner, RuntimeInfoCallback, attach
+from runtimeinfo_adapters.ignite import IgniteRunner, RuntimeInfoCallback, attach, detach
 
 
 @on_any_event(by="note")
@@ -88,7 +91,7 @@ def loss_of(_engine: Engine, batch: Any) -> float:
 
 
 def validating(metrics: Any = None) -> Engine:
-    """An evaluator which has these metrics in its turn."""
+    """An evaluator that has these metrics in its turn."""
     engine = Engine(lambda _, batch: batch)
     turns = iter(metrics or ())
 
@@ -164,7 +167,7 @@ def test_the_metainfo_of_the_dataset_is_published() -> None:
     assert callback.message_hub.get_info("dataset_meta") == Data.metainfo
 
 
-def test_two_runs_one_after_the_other_count_anew() -> None:
+def test_each_of_two_runs_counts_from_zero() -> None:
     recorder = Recorder()
     trainer = Engine(loss_of)
     attach(trainer, hooks=[recorder])
@@ -365,7 +368,7 @@ def test_an_engine_that_is_not_named_is_not_heard() -> None:
         (0.5, lambda output: None, None),
     ],
 )
-def test_what_is_published_of_an_output(output: Any, transform: Any, expected: Any) -> None:
+def test_outputs_are_published_by_name(output: Any, transform: Any, expected: Any) -> None:
     recorder, trainer = Recorder(), Engine(lambda engine, batch: output)
     attach(trainer, output_transform=transform, hooks=[recorder])
     trainer.run([1])
@@ -406,7 +409,7 @@ def test_metrics_are_those_of_this_validation_alone() -> None:
     attach(Engine(loss_of), evaluators={"val": evaluator}, hooks=[recorder])
     for _ in range(3):
         evaluator.run([1])
-    # Equal, and even the same object, but computed anew: it is published again.
+    # Equal, and even the same object, but computed again: it is published again.
     assert recorder.given("after_val_epoch", "metrics") == [{"a": 1, "b": True}, {"a": 1}, {}]
     assert evaluator.state.metrics == {"a": 1, "b": True}  # what the user finds is left as it was
 
@@ -464,7 +467,7 @@ def test_max_iters_that_end_in_mid_epoch_close_it() -> None:
     assert callback.message_hub.get_info("max_iters") == 5
 
 
-def test_data_need_not_be_given() -> None:
+def test_a_training_without_data() -> None:
     trainer = Engine(lambda engine, batch: 1.0)
     callback = attach(trainer)
     trainer.run(epoch_length=2, max_epochs=2)
@@ -696,7 +699,7 @@ def test_a_damaged_state_changes_nothing(change: dict[str, Any], field: str) -> 
 
 
 @pytest.mark.parametrize(("state", "match"), [(None, "must be a mapping"), ({}, "version must be an int")])
-def test_a_state_that_is_none_is_refused(state: Any, match: str) -> None:
+def test_a_state_of_the_wrong_form_is_refused(state: Any, match: str) -> None:
     with pytest.raises(StateError, match=match):
         RuntimeInfoCallback().load_state_dict(state)
 
@@ -706,7 +709,7 @@ def test_a_state_without_its_hub_is_refused() -> None:
         RuntimeInfoCallback().load_state_dict({"version": 1, "epoch": 0, "iter": 0})
 
 
-def test_to_load_inside_the_training_is_refused() -> None:
+def test_loading_inside_the_training_is_refused() -> None:
     trainer = Engine(lambda engine, batch: callback.load_state_dict(callback.state_dict()))
     callback = attach(trainer)
     with pytest.raises(LoopError, match=r"call load_state_dict\(\) before trainer\.run"):
@@ -716,7 +719,7 @@ def test_to_load_inside_the_training_is_refused() -> None:
 # -- to attach, and to detach
 
 
-def test_the_hub_can_be_the_users() -> None:
+def test_a_hub_of_the_user_is_published_to() -> None:
     hub = MessageHub("test-ignite-own")
     trainer = Engine(loss_of)
     assert attach(trainer, hub=hub).message_hub is hub
@@ -724,7 +727,7 @@ def test_the_hub_can_be_the_users() -> None:
     assert scalars(hub, "train/loss") == [1.0]
 
 
-def test_attached_twice_it_publishes_once() -> None:
+def test_a_trainer_attached_twice_publishes_once() -> None:
     trainer, evaluator = Engine(loss_of), validating([{"a": 1.0}] * 2)
     old = attach(trainer, evaluators={"val": evaluator})
     new = attach(trainer, evaluators={"val": evaluator})
@@ -732,12 +735,12 @@ def test_attached_twice_it_publishes_once() -> None:
     evaluator.run([1])
     assert scalars(new.message_hub, "train/loss") == scalars(new.message_hub, "val/a") == [1.0]
     assert dict(old.message_hub.log_scalars) == {}
-    old.detach()  # long since
+    old.detach()  # which it is already
     trainer.run([1])
     assert scalars(new.message_hub, "train/loss") == [1.0, 1.0]
 
 
-def test_detached_the_engines_are_as_they_were() -> None:
+def test_detached_engines_are_as_they_were() -> None:
     trainer, evaluator = Engine(loss_of), Engine(loss_of)
     before = [(dict(vars(engine)), engine.run) for engine in (trainer, evaluator)]
     callback = attach(trainer, evaluators={"val": evaluator})
@@ -749,7 +752,7 @@ def test_detached_the_engines_are_as_they_were() -> None:
     assert callback.attach(trainer).runner is not None
 
 
-def test_a_run_that_somebody_else_has_wrapped_stays_wrapped() -> None:
+def test_a_run_that_other_code_has_wrapped_stays_wrapped() -> None:
     trainer, calls = Engine(loss_of), []
     callback = attach(trainer)
     ours = trainer.run
@@ -784,18 +787,18 @@ def test_a_callback_has_one_trainer() -> None:
         (Engine(loss_of), {"eval": Engine(loss_of)}, "has the role 'eval'; the roles are 'val' and 'test'"),
     ],
 )
-def test_what_cannot_be_attached_is_named(trainer: Any, evaluators: Any, match: str) -> None:
+def test_a_wrong_target_is_named(trainer: Any, evaluators: Any, match: str) -> None:
     with pytest.raises(RunnerError, match=match):
         attach(trainer, evaluators=evaluators)
 
 
-def test_the_trainer_is_no_evaluator() -> None:
+def test_the_trainer_as_an_evaluator_is_refused() -> None:
     trainer = Engine(loss_of)
     with pytest.raises(RunnerError, match="is the trainer itself"):
         attach(trainer, evaluators={"val": trainer})
 
 
-def test_what_cannot_be_a_hook_or_an_optimizer_changes_nothing() -> None:
+def test_a_wrong_hook_or_optimizer_changes_nothing() -> None:
     trainer = Engine(loss_of)
     with pytest.raises(HookError):
         attach(trainer, hooks=[object()])
@@ -814,10 +817,426 @@ def test_nothing_holds_the_engines_once_they_are_gone() -> None:
     assert gone() is None
 
 
+def attributes_of(*engines: Engine) -> list[dict[str, Any]]:
+    """Return all that an adapter could leave something in."""
+    parts: list[dict[str, Any]] = []
+    for engine in engines:
+        handlers = {event: list(entries) for event, entries in engine._event_handlers.items() if entries}
+        parts += [{**vars(engine), "_event_handlers": handlers}, dict(vars(engine.state))]
+    return parts
+
+
+def test_detach_restores_fresh_engines() -> None:
+    trainer, evaluator = Engine(loss_of), validating()
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: None)
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda engine: None)
+    evaluator.run = given = lambda *_, **__: "mine"  # type: ignore[assignment,method-assign]
+    before = attributes_of(trainer, evaluator)
+    attach(trainer, evaluators={"val": evaluator})
+    attach(trainer, evaluators={"test": evaluator})
+    assert evaluator.run([1]) == "mine"
+    detach(trainer)
+    assert attributes_of(trainer, evaluator) == before
+    assert evaluator.run is given
+    detach(trainer)
+    detach(Engine(loss_of))
+    assert attributes_of(trainer, evaluator) == before
+
+
+def test_detach_from_an_evaluator_leaves_the_others() -> None:
+    trainer, first, second = Engine(loss_of), validating([{"a": 1.0}]), validating([{"b": 1.0}])
+    callback = attach(trainer, evaluators={"val": [first, second]})
+    detach(first)
+    for engine in (trainer, first, second):
+        engine.run([1])
+    assert set(callback.message_hub.log_scalars) == {"train/loss", "val/b"}
+    assert "run" not in vars(first)
+
+
+def comparable(*engines: Engine) -> list[dict[str, Any]]:
+    """Return what two pairs of engines that did the same have in common."""
+    parts = attributes_of(*engines)
+    for part in parts:
+        part.pop("times", None)
+        part.update({event: len(entries) for event, entries in part.pop("_event_handlers", {}).items()})
+        part.update({name: type(value) for name, value in part.items() if not isinstance(value, int | str | dict)})
+    return parts
+
+
+@pytest.mark.parametrize("error", [None, ValueError("user"), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", [Events.STARTED, Events.ITERATION_STARTED, Events.EPOCH_COMPLETED])
+def test_detach_leaves_what_bare_engines_have_after_a_run(error: Any, where: Any) -> None:
+    def fail() -> None:
+        if error is not None:
+            raise error
+
+    def build() -> tuple[Engine, Engine]:
+        trainer, evaluator = Engine(loss_of), validating([{"a": 1.0}] * 9)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run([1]))
+        for engine in (trainer, evaluator):
+            engine.add_event_handler(where, fail)
+        return trainer, evaluator
+
+    left: list[Any] = []
+    for is_attached in (False, True):
+        trainer, evaluator = build()
+        metrics = evaluator.state.metrics
+        if is_attached:
+            attach(trainer, evaluators={"val": evaluator})
+        for engine in (trainer, evaluator):
+            with suppress(ValueError, KeyboardInterrupt):  # a failed engine of Ignite 0.5.5 does nothing the next time
+                engine.run([1, 2])
+        detach(trainer)
+        assert evaluator.state.metrics is metrics
+        left.append(comparable(trainer, evaluator))
+    assert left[0] == left[1]
+
+
+@pytest.mark.parametrize("shows_it", [True, False])
+def test_detach_under_a_wrapper_of_other_code(shows_it: bool) -> None:
+    trainer = Engine(loss_of)
+    callback = attach(trainer)
+    ours = trainer.run
+
+    def theirs(*args: Any, **kwargs: Any) -> Any:
+        return ours(*args, **kwargs)
+
+    outside = trainer.run = functools.wraps(ours)(theirs) if shows_it else theirs  # type: ignore[method-assign]
+    callback.detach()
+    detach(trainer)
+    assert trainer.run is outside
+    assert trainer.run([1]).iteration == 1
+    assert dict(callback.message_hub.log_scalars) == {}
+    again = attach(trainer)
+    trainer.run([1])
+    assert scalars(again.message_hub, "train/loss") == [1.0]
+
+
+@pytest.mark.parametrize("event", [Events.STARTED, Events.ITERATION_STARTED, Events.ITERATION_COMPLETED])
+def test_detach_during_a_run_closes_it_when_the_engine_ends(event: Any) -> None:
+    recorder, trainer, evaluator = Recorder(), Engine(loss_of), validating()
+    callback = attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    trainer.add_event_handler(event(once=1) if event is not Events.STARTED else event, lambda: detach(trainer))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run([1]))
+    trainer.run([1, 2])
+    assert recorder.events[-1] == "after_run"
+    assert "before_val" not in recorder.events
+    assert recorder.events.count("before_train_iter") == (event is Events.ITERATION_COMPLETED)
+    assert current_hub() is not callback.message_hub
+    assert "run" not in vars(trainer)
+    assert [event for event, entries in trainer._event_handlers.items() if len(entries) > 1] == []
+
+
+def test_an_unknown_keyword_changes_nothing() -> None:
+    trainer = Engine(loss_of)
+    callback = attach(trainer)
+    before = attributes_of(trainer)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'sed': did you mean 'seed'\?"):
+        attach(trainer, sed=1)  # type: ignore[call-arg]
+    assert attributes_of(trainer) == before
+    trainer.run([1])
+    assert scalars(callback.message_hub, "train/loss") == [1.0]
+
+
+@pytest.mark.parametrize("role", ["trainer", "evaluator"])
+def test_a_missing_private_member_is_named(role: str) -> None:
+    engines = {"trainer": Engine(loss_of), "evaluator": Engine(loss_of)}
+    del engines[role]._event_handlers
+    with pytest.raises(RunnerError, match="Engine has no _event_handlers, which this adapter relies on"):
+        attach(engines["trainer"], evaluators={"val": engines["evaluator"]})
+    assert "run" not in vars(engines["trainer"])
+
+
+def test_an_event_that_is_fired_outside_of_a_run_is_not_published() -> None:
+    recorder, trainer, evaluator = Recorder(), Engine(loss_of), validating()
+    attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    for engine in (trainer, evaluator):
+        for event in (Events.STARTED, Events.EPOCH_STARTED, Events.ITERATION_STARTED, Events.COMPLETED):
+            engine.fire_event(event)
+    assert recorder.events == []
+    trainer.run([1])
+    assert recorder.of("before_run") == [(0, 0)]
+
+
+@pytest.mark.parametrize("ending", ["fresh", "run", "failed", "detached", "detached after a run", "detached by hand"])
+def test_engines_are_freed_when_bare_ones_are(ending: str) -> None:
+    def freed(is_attached: bool) -> list[bool]:
+        trainer, evaluator = Engine(loss_of), validating([{"a": 1.0}])
+        callback = attach(trainer, evaluators={"val": evaluator}) if is_attached else RuntimeInfoCallback()
+        if ending in {"run", "detached after a run"}:
+            trainer.run([1])
+            evaluator.run([1])
+        elif ending == "failed":
+            with pytest.raises(TypeError):
+                trainer.run([None])
+        if ending == "detached by hand":
+            callback.detach()
+        elif "detached" in ending:
+            detach(trainer)
+        references = [weakref.ref(trainer), weakref.ref(evaluator)]
+        del trainer, evaluator
+        return [reference() is None for reference in references]
+
+    gc.disable()
+    try:
+        # By reference counting; but an exception that Ignite has handled is in a cycle with its frames.
+        assert freed(is_attached=False) == freed(is_attached=True) == [ending != "failed", True]
+    finally:
+        gc.enable()
+
+
+# -- copies
+
+
+class Acting:
+    """Does in each step what a test wants, which is not a part of a copy."""
+
+    def __init__(self) -> None:
+        self.in_step: list[Callable[[], None]] = []
+
+    def act(self) -> None:
+        for act in self.in_step:
+            act()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "in_step": []}
+
+
+class Learner(Acting):
+    """Learns one number, so that its losses and its weight tell how long it was trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.optimizer = torch.optim.SGD([self.weight], lr=0.1)
+
+    def __call__(self, _engine: Engine, batch: Any) -> Any:
+        self.act()
+        self.optimizer.zero_grad()
+        loss = (self.weight - batch).square()
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.detach()}
+
+
+class Validation(Acting):
+    """Validates after each epoch of the engine that it is a handler of."""
+
+    def __init__(self, learner: Learner, kind: type[Engine] = Engine) -> None:
+        super().__init__()
+        self.learner = learner
+        self.evaluator = kind(self.step)
+        self.evaluator.add_event_handler(Events.EPOCH_COMPLETED, self.compute)
+
+    def run(self) -> None:
+        self.evaluator.run([1.0])
+
+    def step(self, _engine: Engine, batch: Any) -> float:
+        self.act()
+        return float((self.learner.weight.detach() - batch).abs())
+
+    def compute(self) -> None:
+        self.evaluator.state.metrics["distance"] = self.evaluator.state.output
+
+
+class Unpausable(Engine):
+    """An engine that can be copied while it runs: only one that can be interrupted runs in a generator."""
+
+    interrupt_resume_enabled = False
+
+
+class Copying:
+    """Copies a trainer once, in its second iteration or the validation after it."""
+
+    def __init__(self, trainer: Engine, copied: Callable[[Any], Any]) -> None:
+        self.trainer, self.copied = trainer, copied
+        self.twin: Any = None
+
+    def __call__(self) -> None:
+        if self.twin is None and self.trainer.state.iteration == 2:
+            self.twin = self.copied(self.trainer)
+
+
+class NotCopied:
+    def __reduce__(self) -> Any:
+        raise AssertionError("an engine was copied")
+
+
+def by_pickle(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
+COPIES = pytest.mark.parametrize("copied", [copy.deepcopy, by_pickle])
+
+
+def learning(kind: type[Engine] = Engine) -> Engine:
+    """Return an attached trainer that validates after each epoch."""
+    learner = Learner()
+    trainer, validation = kind(learner), Validation(learner, kind)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, validation.run)
+    attach(trainer, evaluators={"val": validation.evaluator}, optimizer=learner.optimizer)
+    return trainer
+
+
+def validation_of(trainer: Engine) -> Any:
+    owners = [getattr(handler, "__self__", None) for handler, *_ in trainer._event_handlers[Events.EPOCH_COMPLETED]]
+    return next(owner for owner in owners if isinstance(owner, Validation))
+
+
+def callback_of(engine: Any) -> RuntimeInfoCallback:
+    callback: RuntimeInfoCallback = engine.run.adapter.callback
+    return callback
+
+
+def published(trainer: Engine) -> dict[str, Any]:
+    """Return all that a trainer's own hub has, and its counters."""
+    callback = callback_of(trainer)
+    hub, runner = callback.message_hub, callback.runner
+    infos = {key: hub.get_info(key) for key in ("epoch", "iter", "max_iters", "loop_stage")}
+    return infos | {key: scalars(hub, key) for key in hub.log_scalars} | {"counts": (runner.epoch, runner.iter)}
+
+
+def weight_of(trainer: Any) -> float:
+    return float(trainer._process_function.weight.detach())
+
+
+@COPIES
+def test_a_copy_of_a_fresh_trainer_trains_itself(copied: Callable[[Any], Any]) -> None:
+    trainer = learning()
+    twin = copied(trainer)
+    twin.run([1.0, 2.0], max_epochs=2)
+    assert (twin.state.iteration, trainer.state.iteration, weight_of(trainer)) == (4, 0, 0.0)
+    assert published(trainer)["counts"] == (0, 0)
+    assert "train/loss" not in published(trainer)
+    trainer.run([1.0, 2.0], max_epochs=2)
+    assert published(trainer) == published(twin)
+    assert weight_of(trainer) == weight_of(twin) > 0
+    assert [len(published(twin)[key]) for key in ("train/loss", "train/lr", "val/distance")] == [4, 4, 2]
+    assert callback_of(trainer).message_hub is not callback_of(twin).message_hub
+    assert callback_of(trainer).runner.trainer is trainer
+    assert callback_of(twin).runner.trainer is twin
+
+
+@COPIES
+def test_a_copy_of_a_trained_trainer_goes_on_by_itself(copied: Callable[[Any], Any]) -> None:
+    trainer = learning()
+    trainer.run([1.0, 2.0], max_epochs=1)
+    twin = copied(trainer)
+    before, weight = published(trainer), weight_of(trainer)
+    assert published(twin) == before
+    twin.run([1.0, 2.0], max_epochs=2)
+    assert (published(trainer), weight_of(trainer)) == (before, weight)
+    trainer.run([1.0, 2.0], max_epochs=2)
+    assert published(twin) == published(trainer)
+    assert published(twin)["counts"] == (2, 4)
+    assert len(published(twin)["train/loss"]) == 4
+    assert weight_of(twin) == weight_of(trainer) != weight
+
+
+@COPIES
+@pytest.mark.parametrize("place", ["step", "validation"])
+def test_a_copy_of_a_running_trainer_trains_itself(copied: Callable[[Any], Any], place: str) -> None:
+    results: list[Any] = []
+    for is_attached in (False, True):
+        trainer: Any = learning(Unpausable)
+        if not is_attached:
+            detach(trainer)
+        copying = Copying(trainer, copied)
+        (trainer._process_function if place == "step" else validation_of(trainer)).in_step.append(copying)
+        trainer.run([1.0, 2.0], max_epochs=2)
+        twin = copying.twin
+        twin.fire_event(Events.ITERATION_COMPLETED)  # with our handler, outside of a run
+        twin.run([1.0, 2.0], max_epochs=2)
+        results.append([(each.state.epoch, each.state.iteration, weight_of(each)) for each in (trainer, twin)])
+        if is_attached:
+            ours, theirs = published(trainer), published(twin)
+            assert ours["counts"] == (2, 4)
+            assert len(ours["train/loss"]) == 4
+            assert len(ours["val/distance"]) == 2
+            assert theirs["counts"] == (twin.state.epoch, twin.state.iteration)
+            assert theirs["loop_stage"] is None
+            assert current_hub() not in {callback_of(trainer).message_hub, callback_of(twin).message_hub}
+            for each in (trainer, twin):
+                detach(each)
+                assert all(event is Events.EPOCH_COMPLETED for event, all_ in each._event_handlers.items() if all_)
+                assert type(validation_of(each).evaluator.state.metrics) is dict
+    assert results[0] == results[1]
+
+
+@COPIES
+def test_a_copy_of_a_callback_in_a_run_is_outside_of_it(copied: Callable[[Any], Any]) -> None:
+    trainer: Any = learning()
+    callback, taken = callback_of(trainer), []
+    trainer.not_copied = validation_of(trainer).evaluator.not_copied = NotCopied()
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: taken.append(copied(callback)))
+    trainer.run([1.0, 2.0])
+    assert [(each.runner.epoch, each.runner.iter) for each in taken] == [(0, 1), (0, 2)]
+    for each in taken:
+        assert each.runner.trainer is None
+        assert each.runner.emitter.stage is None
+        assert each.message_hub is not callback.message_hub
+    each = taken[-1]
+    each.detach()  # from nothing: it belongs to no engine
+    other = Engine(loss_of)
+    each.attach(other)
+    other.run([5.0])
+    assert scalars(each.message_hub, "train/loss")[-1] == 5.0
+    assert len(scalars(callback.message_hub, "train/loss")) == 2
+
+
+@COPIES
+def test_engines_that_are_copied_together_publish_together(copied: Callable[[Any], Any]) -> None:
+    trainer = Engine(Learner())
+    evaluator = Validation(Learner()).evaluator
+    callback = attach(trainer, evaluators={"test": evaluator})
+    callback_twin, trainer_twin, evaluator_twin = copied((callback, trainer, evaluator))
+    assert callback_of(trainer_twin) is callback_of(evaluator_twin) is callback_twin
+    evaluator_twin.run([1.0])  # before the trainer: after pickling, the callback does not know this one yet
+    trainer_twin.run([1.0])
+    assert set(callback_twin.message_hub.log_scalars) == {"test/distance", "train/loss"}
+    assert dict(callback.message_hub.log_scalars) == {}
+    detach(trainer_twin)
+    assert "run" not in vars(trainer_twin)
+    assert "run" not in vars(evaluator_twin)
+
+
+def test_an_evaluator_whose_unpickled_trainer_was_detached_is_not_listened_to() -> None:
+    trainer = Engine(Learner())
+    evaluator = Validation(Learner()).evaluator
+    attach(trainer, evaluators={"test": evaluator})
+    trainer_twin, evaluator_twin = by_pickle((trainer, evaluator))
+    callback = callback_of(trainer_twin)
+    detach(trainer_twin)  # which does not know this evaluator
+    evaluator_twin.run([1.0])
+    assert dict(callback.message_hub.log_scalars) == {}
+    detach(evaluator_twin)
+    assert "run" not in vars(evaluator_twin)
+
+
+@COPIES
+def test_a_trainer_copies_where_a_bare_one_does(copied: Callable[[Any], Any]) -> None:
+    failures: list[Any] = []
+    for is_attached in (False, True):
+        trainer: Any = learning()
+        if not is_attached:
+            detach(trainer)
+        trainer._process_function.in_step.append(Copying(trainer, copied))
+        with pytest.raises(TypeError, match="generator") as caught:  # Ignite runs in one
+            trainer.run([1.0, 2.0])
+        failures.append(str(caught.value))
+    assert failures[0] == failures[1]
+
+
 def test_without_ignite_the_extra_is_named() -> None:
     code = "import sys; sys.modules['ignite'] = None; import runtimeinfo_adapters.ignite"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'runtimeinfo[ignite]'" in done.stderr
+
+
+def test_without_torch_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['torch'] = None; import runtimeinfo_adapters.ignite"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "needs torch: pip install 'runtimeinfo[ignite]'" in done.stderr
 
 
 def test_an_untried_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ class _Script:
         """Register the handlers."""
         plan, on = self.plan, self.trainer.add_event_handler
         if not self.has_length:
-            on(Events.EPOCH_COMPLETED, self.begin_anew)
+            on(Events.EPOCH_COMPLETED, self.forget_length)
         if plan.val_before:
             on(Events.STARTED, self.validate)
         if plan.schedule:
@@ -144,7 +144,7 @@ class _Script:
         """Compute the metrics, as a handler of Ignite's does."""
         engine.state.metrics.update(self.plan.metrics_of(self.validated if engine is self.evaluator else 0))
 
-    def begin_anew(self, engine: Any) -> None:
+    def forget_length(self, engine: Any) -> None:
         """Let the next epoch be as long as its stream, whatever the last one was."""
         engine.state.epoch_length = None
         engine.set_data(self.data)
