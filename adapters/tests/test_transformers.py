@@ -62,7 +62,7 @@ class Model(torch.nn.Module):
         torch.nn.init.zeros_(self.layer.bias)
         self.seen: list[Any] = []
         self.losses: list[float] = []
-        self.raises: dict[int, BaseException] = {}  # by the how manieth call
+        self.raises: dict[int, BaseException] = {}  # by the number of the call, from 1
 
     def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
         hub = current_hub()
@@ -172,10 +172,10 @@ def test_a_training_with_validation(tmp_path: Path) -> None:
     assert isinstance(callback.runner, TransformersRunner)
 
 
-def test_what_a_component_sees(tmp_path: Path) -> None:
+def test_a_component_sees_stage_and_counters(tmp_path: Path) -> None:
     model = Model()
     trainer, _, _ = attached(tmp_path, model=model, eval_strategy="epoch", num_train_epochs=1)
-    nobody = current_hub()
+    hub_outside = current_hub()
     trainer.train()
     trainer.predict(Data(4))
     assert model.seen == [
@@ -183,7 +183,7 @@ def test_what_a_component_sees(tmp_path: Path) -> None:
         *[("val", 1, 5)] * 2,
         *[("test", 1, 5)] * 2,
     ]
-    assert current_hub() is nobody
+    assert current_hub() is hub_outside
 
 
 def test_the_batch_comes_along(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_the_learning_rate_is_the_one_in_force(tmp_path: Path) -> None:
     assert values(callback.message_hub, "train/lr") == pytest.approx([0.001 * (5 - done) / 5 for done in range(5)])
 
 
-def test_what_is_handed_out_holds_no_graph_and_no_predictions(tmp_path: Path) -> None:
+def test_outputs_hold_no_graph_and_no_predictions(tmp_path: Path) -> None:
     trainer, callback, recorder = attached(tmp_path, num_train_epochs=1, per_device_train_batch_size=1)
     trainer.train()
     assert all(set(outputs) == {"loss", "aux"} for outputs in recorder.given("after_train_iter", "outputs"))
@@ -371,7 +371,7 @@ def test_an_exception_closes_all_scopes(tmp_path: Path, error: BaseException, ca
     model = Model()
     model.raises[call] = error
     trainer, callback, recorder = attached(tmp_path, model=model, eval_strategy="epoch")
-    nobody = current_hub()
+    hub_outside = current_hub()
     with pytest.raises(type(error)) as raised:
         trainer.train()
     assert raised.value is error
@@ -383,11 +383,11 @@ def test_an_exception_closes_all_scopes(tmp_path: Path, error: BaseException, ca
     hub = callback.message_hub
     assert hub.get_info("loop_stage") is None
     assert hub.get_info("iter") == min(call - 1, 5)
-    assert current_hub() is nobody
+    assert current_hub() is hub_outside
 
 
 @pytest.mark.parametrize("event", ["before_run", "before_train", "after_train_iter", "after_val_epoch", "after_run"])
-def test_what_a_hook_raises_comes_out_too(tmp_path: Path, event: str) -> None:
+def test_an_error_of_a_hook_comes_out(tmp_path: Path, event: str) -> None:
     trainer, callback, recorder = attached(tmp_path, eval_strategy="epoch")
     recorder.raises[event] = error = RuntimeError(event)
     with pytest.raises(RuntimeError) as raised:
@@ -416,7 +416,7 @@ def test_an_evaluation_whose_error_is_handled_closes_alone(tmp_path: Path) -> No
 
 # Seen in a run: "HF auto_find_batch_size: train_begin, epoch_begin, train_begin with no end between"
 @pytest.mark.parametrize("has_own_loop", [True, False])
-def test_a_training_that_begins_anew_with_smaller_batches(tmp_path: Path, has_own_loop: bool) -> None:
+def test_a_training_that_restarts_with_smaller_batches(tmp_path: Path, has_own_loop: bool) -> None:
     model = Model()
     model.raises[2] = error = torch.OutOfMemoryError("CUDA out of memory.")
     trainer, callback, recorder = attached(
@@ -864,10 +864,10 @@ def test_a_copied_callback_leaves_the_trainer_and_works_alone(tmp_path: Path, is
     callback = attach(trainer) if is_attached else callback
     copies = CopiesItself(callback)
     trainer.add_callback(copies)
-    nobody = current_hub()
+    hub_outside = current_hub()
     trainer.train()
     clone = copies.clone
-    assert current_hub() is nobody
+    assert current_hub() is hub_outside
     assert not clone.is_attached
     assert clone.runner.optim_wrapper.get_lr() == {}
     assert clone.runner.emitter.lifecycle.open_scopes == ()
@@ -877,7 +877,7 @@ def test_a_copied_callback_leaves_the_trainer_and_works_alone(tmp_path: Path, is
     assert callback.runner.iter == 10
 
 
-def test_a_step_that_is_called_by_hand_is_no_training(tmp_path: Path) -> None:
+def test_a_step_that_is_called_by_hand_publishes_nothing(tmp_path: Path) -> None:
     trainer, _, recorder = attached(tmp_path)
     trainer.optimizer = None
     trainer.current_gradient_accumulation_steps = 1
@@ -969,7 +969,7 @@ def test_the_callback_alone_tells_of_the_training(tmp_path: Path) -> None:
     callback = RuntimeInfoCallback(hooks=[recorder])
     model = Model()
     trainer = build(tmp_path, model=model, callbacks=[callback], eval_strategy="epoch", gradient_accumulation_steps=2)
-    nobody = current_hub()
+    hub_outside = current_hub()
     trainer.train()
     recorder.judge()
     empty = ["before_val", "before_val_epoch", "after_val_epoch", "after_val"]
@@ -982,7 +982,7 @@ def test_the_callback_alone_tells_of_the_training(tmp_path: Path) -> None:
     assert len(values(hub, "val/loss")) == 2
     assert "train/loss" not in hub.log_scalars
     assert model.seen[0] == ("train", 0, 0)
-    assert current_hub() is nobody
+    assert current_hub() is hub_outside
     trainer.evaluate()
     trainer.predict(Data(2))
     recorder.judge()
@@ -994,14 +994,14 @@ def test_the_callback_alone_closes_what_an_exception_left_at_the_next_training(t
     model = Model()
     model.raises[3] = ValueError("mine")
     trainer = build(tmp_path, model=model, callbacks=[RuntimeInfoCallback(hooks=[recorder])], num_train_epochs=1)
-    nobody = current_hub()
+    hub_outside = current_hub()
     with pytest.raises(ValueError, match="mine"):
         trainer.train()
     trainer.train()
     recorder.judge()
     assert recorder.at("before_train") == [(0, 0), (0, 0)]
     assert recorder.at("before_train_iter")[-5:] == [(0, index) for index in range(5)]
-    assert current_hub() is nobody
+    assert current_hub() is hub_outside
 
 
 # -- the framework

@@ -68,7 +68,7 @@ class _PlannedTrainer(_Trainer):  # type: ignore[misc]
         return output
 
     def _get_num_items_in_batch(self, *_args: Any) -> None:
-        """Count no labels: a batch of a plan is no mapping that could be asked for them."""
+        """Count no labels: a batch of a plan is not a mapping that could be asked for them."""
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
         """Count no operations, for the same reason."""
