@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from typing import Any, TypedDict, Unpack, cast
 
 from runtimeinfo import InfoReader, MessageHub, RunnerError, use_hub
-from runtimeinfo.authoring import Config, RunnerView, SupportsSharing, describe
+from runtimeinfo.authoring import Config, RunnerView, SupportsSharing, TextConfig, describe
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.sharing import SharingHook
 
@@ -84,6 +84,24 @@ class FrameworkRunner(RunnerView):
             seed=options.get("seed"),
             experiment_name=name,
         )
+        self._given = frozenset(option for option, value in options.items() if value is not None)
+
+    def identify(
+        self,
+        cfg: Config | Mapping[str, Any] | str | None = None,
+        seed: int | None = None,
+        experiment_name: str | None = None,
+    ) -> None:
+        """Take what identifies the run from the framework, unless it was given as a run option.
+
+        Source: META-01 to META-03.
+        """
+        if "cfg" not in self._given:
+            self.cfg = TextConfig.of(cfg)
+        if "seed" not in self._given:
+            self.seed = seed
+        if "experiment_name" not in self._given:
+            self.experiment_name = experiment_name
 
 
 class Target:
@@ -270,6 +288,32 @@ def wrapped_methods(owner: Any, name: str) -> Iterator[WrappedMethod]:
 def adapter_around(owner: Any, name: str) -> Any:
     """Return the outermost adapter that stands around a method of an object; None for none."""
     return next((method.adapter for method in wrapped_methods(owner, name)), None)
+
+
+def remove_wrappers(owner: Any, names: Iterable[str], adapter: Any) -> None:
+    """Take an adapter's wrappers out of an object: its methods are as they were."""
+    for name in names:
+        for wrapped in tuple(wrapped_methods(owner, name)):
+            if wrapped.adapter is adapter:
+                wrapped.remove()
+
+
+Displaced = list[tuple[int, Any]]
+"""Callbacks that an adapter has taken the place of, each with its place in the list."""
+
+
+def displace(registered: list[Any], publishes_the_same: Callable[[Any], bool]) -> Displaced:
+    """Take the callbacks that publish the same out of a framework's list: two would publish everything twice."""
+    displaced = [(place, each) for place, each in enumerate(registered) if publishes_the_same(each)]
+    registered[:] = [each for each in registered if not publishes_the_same(each)]
+    return displaced
+
+
+def put_back(registered: list[Any], adapter: Any, displaced: Displaced) -> None:
+    """Take an adapter out of a framework's list, and put back what it has displaced."""
+    registered[:] = [each for each in registered if each is not adapter]
+    for place, each in displaced:
+        registered.insert(place, each)
 
 
 def check_target(target: object, kind: type | tuple[type, ...], what: str, members: Iterable[str] = ()) -> None:

@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from runtimeinfo import Event, HubError, MessageHub, RunnerError
 from runtimeinfo.authoring import describe, on_any_event, shown
 from runtimeinfo_adapters._adapter import (
+    Displaced,
     FrameworkRunner,
     HubInForce,
     RunOptions,
     Target,
-    WrappedMethod,
     check_options,
     check_target,
+    displace,
+    put_back,
+    remove_wrappers,
     wrap_method,
     wrapped_methods,
 )
@@ -64,7 +67,6 @@ class MMEngineRunner(FrameworkRunner):
     def __init__(self, runner: Any, **options: Unpack[RunOptions]) -> None:
         self.framework_name, self.framework_version = _framework_of(runner)
         self._target = Target(runner)
-        self._given = {name: options.get(name) for name in ("cfg", "seed", "experiment_name")}
         self._progress = Target()  # the loop that counts, if it is there
         options["hub"] = options.get("hub") or runner.message_hub
         super().__init__(**options)
@@ -82,12 +84,7 @@ class MMEngineRunner(FrameworkRunner):
     def refresh(self) -> None:
         """Take from the runner what may have changed since: its identity, and the loop that counts."""
         runner = self.runner
-        given = self._given
-        if given["cfg"] is None:
-            self.cfg = runner.cfg
-        self.seed = runner.seed if given["seed"] is None else cast("int", given["seed"])
-        name = given["experiment_name"]
-        self.experiment_name = runner.experiment_name if name is None else cast("str", name)
+        self.identify(runner.cfg, runner.seed, runner.experiment_name)
         # In a lone val() or test() the training loop is still its config. To ask the runner itself would build
         # it, with the data set and all.
         loop: Any = getattr(runner, "_train_loop", runner)
@@ -167,7 +164,7 @@ class RuntimeInfoHook(_Listener):
         self._options = options
         self._view: MMEngineRunner | None = None
         self._replaced_hub: Any = None
-        self._taken_out: list[tuple[int, Any]] = []  # the hooks that `attach` has taken out, with their places
+        self._displaced: Displaced = []
         self._in_force = HubInForce()
 
     def hear(self, event: Event, runner: Any, arguments: dict[str, Any]) -> None:
@@ -176,9 +173,8 @@ class RuntimeInfoHook(_Listener):
         emitter = view.emitter
         if event == "before_run":
             for name in _LOOPS:
-                # From the instance: mmengine's properties of these names would build a loop that is not needed.
-                for attribute in (f"_{name}_loop", f"{name}_loop"):
-                    self._guard(cast("dict[str, Any]", vars(runner)).get(attribute), "run")
+                for loop in _loops(runner, name):
+                    self._guard(loop, "run")
         view.refresh()
         # A run that was left in its preparations, where no loop is guarded yet, is open still.
         if event == "before_run" or not emitter.is_open("run"):
@@ -218,43 +214,28 @@ class RuntimeInfoHook(_Listener):
     def attach_to(self, runner: Any) -> None:
         """Register this hook with a runner, in the place of those that publish the same: see `attach`."""
         self.view_of(runner)
-        registered: Any = getattr(runner, "_hooks", None)
-        if isinstance(registered, list):
-            hooks = cast("list[Any]", registered)
-            self._taken_out = [(place, hook) for place, hook in enumerate(hooks) if _publishes_this(hook)]
-            hooks[:] = [hook for hook in hooks if not _publishes_this(hook)]
+        self._displaced = displace(getattr(runner, "_hooks", []), _publishes_this)
         runner.register_hook(self)
         for name in _LOOPS:
-            self._guard(runner, name)
+            if callable(getattr(runner, name, None)):
+                self._guard(runner, name)
 
     def detach_from(self, runner: Any) -> None:
         """Take back all that `attach_to` did, and the loops and the hub that this hook has changed since."""
-        registered: Any = getattr(runner, "_hooks", None)
-        if isinstance(registered, list):
-            hooks = cast("list[Any]", registered)
-            hooks[:] = [hook for hook in hooks if hook is not self]
-            for place, hook in self._taken_out:
-                hooks.insert(min(place, len(hooks)), hook)
-        attributes = cast("dict[str, Any]", vars(runner))
-        loops = (attributes.get(f"{prefix}{name}_loop") for name in _LOOPS for prefix in ("_", ""))
-        for owner, names in ((runner, _LOOPS), *((loop, ("run",)) for loop in loops)):
-            for name in names:
-                for wrapped in self._own_wrappers(owner, name):
-                    wrapped.remove()
+        put_back(getattr(runner, "_hooks", []), self, self._displaced)
+        remove_wrappers(runner, _LOOPS, self)
+        for name in _LOOPS:
+            for loop in _loops(runner, name):
+                remove_wrappers(loop, ("run",), self)
         if self._replaced_hub is not None:
             _exchange_hub(runner, runner.message_hub, self._replaced_hub)
         self._in_force.leave()
-        self._view, self._taken_out, self._replaced_hub = None, [], None
+        self._view, self._displaced, self._replaced_hub = None, [], None
 
     def _guard(self, owner: Any, name: str) -> None:
         """Wrap a method that runs a loop, unless it is wrapped: an exception that leaves it closes what it opened."""
-        if callable(_attribute(owner, name)) and not self._own_wrappers(owner, name):
+        if not any(each.adapter is self for each in wrapped_methods(owner, name)):
             wrap_method(owner, name, self._run)
-
-    def _own_wrappers(self, owner: Any, name: str) -> list[WrappedMethod]:
-        if _attribute(owner, name) is None:
-            return []
-        return [each for each in wrapped_methods(owner, name) if each.adapter is self]
 
     def _run(self, owner: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         view = self.view_of(owner if self._view is None or hasattr(owner, "register_hook") else self._view.runner)
@@ -339,10 +320,11 @@ def _check_runner(runner: Any) -> None:
         check_target(runner, object, "a runner", _PRIVATE)
 
 
-def _attribute(owner: Any, name: str) -> Any:
-    """Return an attribute of an object or its class, without calling a property."""
-    own = cast("dict[str, Any]", getattr(owner, "__dict__", {}))
-    return own.get(name, getattr(cast("type[Any]", type(owner)), name, None))
+def _loops(runner: Any, name: str) -> list[Any]:
+    # From the instance: mmengine's properties of these names would build a loop that is not needed.
+    attributes = cast("dict[str, Any]", vars(runner))
+    found = (attributes.get(attribute) for attribute in (f"_{name}_loop", f"{name}_loop"))
+    return [loop for loop in found if hasattr(loop, "run")]
 
 
 def _publishes_this(hook: object) -> bool:
