@@ -35,6 +35,7 @@ from runtimeinfo_adapters._adapter import (
     RunOptions,
     Target,
     check_target,
+    remove_wrappers,
     wrap_method,
     wrapped_methods,
 )
@@ -98,7 +99,6 @@ class IgniteRunner(FrameworkRunner):
         self.max_epochs: int | None = None
         self.max_iters: int | None = None
         self._trainer = Target()
-        self._has_own_seed = options.get("seed") is not None
         super().__init__(**options)
 
     def _make_emitter(self, hooks: Iterable[object]) -> Emitter:
@@ -123,8 +123,8 @@ class IgniteRunner(FrameworkRunner):
     def read_seed(self) -> None:
         """Take the seed from the trainer's state, unless the options have one."""
         trainer = self.trainer
-        if trainer is not None and not self._has_own_seed:
-            self.seed = trainer.state.seed
+        if trainer is not None:
+            self.identify(seed=trainer.state.seed)
 
     def read_totals(self) -> None:
         """Take from the trainer how long the training is going to be, as far as that is known."""
@@ -181,9 +181,7 @@ class _Listener:
         engine = self._target()
         if engine is not None:
             self._leave(engine)
-            for wrapped in list(wrapped_methods(engine, "run")):
-                if wrapped.adapter is self:
-                    wrapped.remove()
+            remove_wrappers(engine, ("run",), self)
 
     def refer_to(self, engine: Engine) -> None:
         """Take an engine for the one that is meant: an unpickled listener does not know it yet."""
