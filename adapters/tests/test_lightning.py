@@ -17,6 +17,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class Resumable(Loader):
 
 
 class Model(LightningModule):
-    """Notes what a component sees inside, and does at a place what it is told to."""
+    """Notes what a component sees inside, and calls a function at a place."""
 
     def __init__(self, **at: Callable[..., Any]) -> None:
         super().__init__()
@@ -201,7 +202,7 @@ def fail(error: BaseException) -> Callable[..., Any]:
 
 
 @ATTACHED
-def test_the_events_are_in_the_grammar(attached: bool) -> None:
+def test_events_follow_the_grammar(attached: bool) -> None:
     trainer, callback, recorder = publishing(attached)
     trainer.fit(Model(), Loader(2), Loader(1))
     val = ["before_val", "before_val_epoch", "before_val_iter", "after_val_iter", "after_val_epoch", "after_val"]
@@ -215,15 +216,15 @@ def test_the_events_are_in_the_grammar(attached: bool) -> None:
 
 
 @ATTACHED
-def test_what_a_component_sees(attached: bool) -> None:
-    nobody = current_hub()
+def test_components_see_stage_and_counters(attached: bool) -> None:
+    outside = current_hub()
     trainer, callback, _ = publishing(attached)
     model = Model()
     trainer.fit(model, Loader(1), Loader(1))
     trainer.test(model, Loader(1), verbose=False)
     trainer.predict(model, Loader(1))
     assert model.seen == [
-        ("val", None, None, None),  # the sanity check is no validation
+        ("val", None, None, None),  # the sanity check is not a validation
         ("train", "train", 0, 0),
         ("val", "val", 0, 1),
         ("train", "train", 1, 1),
@@ -231,7 +232,7 @@ def test_what_a_component_sees(attached: bool) -> None:
         ("test", "test", 2, 2),
         ("predict", None, 2, 2),
     ]
-    assert current_hub() is nobody
+    assert current_hub() is outside
     assert infos(callback, "loop_stage", "epoch", "iter", "max_epochs", "max_iters") == [None, 2, 2, 2, 2]
     assert infos(callback, "dataset_meta", "lightning_version") == [Data.metainfo, lightning.__version__]
     assert values(callback, "val/acc") == [1.0, 1.0]
@@ -302,7 +303,7 @@ def test_stopping_early(interval: Any) -> None:
     assert infos(callback, "epoch", "iter") == [2, 4]
 
 
-def test_a_batch_that_is_refused_has_begun() -> None:
+def test_a_refused_batch_has_begun() -> None:
     class Refusing(Model):
         def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
             return -1 if batch_idx == 1 else None
@@ -369,7 +370,7 @@ def test_max_steps_bounds_the_iterations(accumulation: int, steps: int, epochs: 
     ("changes", "expected"),
     [
         ({"max_epochs": 2}, [2, None]),
-        ({"max_epochs": 2, "max_steps": 3}, [2, None]),  # whichever comes first
+        ({"max_epochs": 2, "max_steps": 3}, [2, None]),  # the first bound to be reached ends it
         ({"max_epochs": -1, "max_steps": 3}, [None, 3]),
         ({"max_epochs": -1, "max_steps": 3, "accumulate_grad_batches": 2}, [None, None]),
         ({"max_epochs": 2, "limit_train_batches": 2}, [2, 4]),
@@ -452,10 +453,10 @@ def test_two_optimizers_by_hand(names: Any) -> None:
     assert values(callback, f"train/{second}.lr") == pytest.approx([0.2] * 6)
     assert values(callback, "train/loss") == [1, 2, 3, 4, 5, 1]
     assert trainer.global_step == 12
-    assert infos(callback, "iter", "max_iters") == [6, None]  # who steps by hand does so when it pleases
+    assert infos(callback, "iter", "max_iters") == [6, None]  # a module may step by hand at any time
 
 
-def test_names_for_other_than_there_are_optimizers() -> None:
+def test_names_must_be_as_many_as_optimizers() -> None:
     trainer = make()
     callback = attach(trainer, optimizer_names=["one", "two"])
     with pytest.raises(RunnerError, match=r"2 names \(one, two\), but there are 1 optimizers"):
@@ -463,7 +464,7 @@ def test_names_for_other_than_there_are_optimizers() -> None:
     assert infos(callback, "loop_stage") == [None]
 
 
-def test_what_a_step_returns_beside_the_loss() -> None:
+def test_outputs_beside_the_loss_are_published() -> None:
     trainer, callback, recorder = publishing(max_epochs=1)
     graph = Model(train=lambda self: {"aux": self.weight.sum() + 2.0})
     trainer.fit(graph, Loader(1))
@@ -547,7 +548,7 @@ def test_an_interrupt_comes_out_as_it_was_and_the_next_one_is_heard(where: str) 
     assert infos(callback, "epoch", "loop_stage") == [2, None]
 
 
-def test_without_attach_an_interrupt_is_what_lightning_makes_of_it() -> None:
+def test_without_attach_an_interrupt_becomes_an_exit() -> None:
     before = signal.getsignal(signal.SIGINT)
     trainer, callback, recorder = publishing(attached=False)
     try:
@@ -576,7 +577,7 @@ def test_an_exit_of_the_user_is_an_exit(attached: bool) -> None:
     assert recorder.of("on_exception", "exception") == [caught.value]
 
 
-def test_all_scopes_close_even_if_the_callback_does_not_hear_of_the_exception() -> None:
+def test_all_scopes_close_if_another_callback_fails_at_the_exception() -> None:
     class Failing(Callback):
         def on_exception(self, *_: Any) -> None:
             raise KeyError("another callback")
@@ -589,7 +590,7 @@ def test_all_scopes_close_even_if_the_callback_does_not_hear_of_the_exception() 
     assert current_hub() is not callback.message_hub
 
 
-def test_a_test_inside_the_fit_kills_the_fit_in_good_order() -> None:
+def test_a_test_inside_the_fit_closes_all_scopes() -> None:
     trainer, _, recorder = publishing()
     model = Model()
     model.at["train"] = lambda self: trainer.test(self, Loader(1), verbose=False) and None
@@ -623,7 +624,7 @@ def test_one_callback_on_two_trainers_counts_each() -> None:
 
 
 @pytest.mark.parametrize("error", [None, ValueError("user"), KeyboardInterrupt()])
-def test_a_run_after_one_that_ended_anyhow(error: Any) -> None:
+def test_a_run_after_one_that_ended_in_any_way(error: Any) -> None:
     trainer, _, recorder = publishing()
     with nullcontext() if error is None else pytest.raises(type(error)):
         trainer.fit(Model(train=fail(error)) if error else Model(), Loader(2))
@@ -632,7 +633,7 @@ def test_a_run_after_one_that_ended_anyhow(error: Any) -> None:
     assert recorder.is_closed
 
 
-# -- what belongs to the user
+# -- callbacks, metadata and hooks of the user
 
 
 @ATTACHED
@@ -826,7 +827,7 @@ def test_attaching_twice_publishes_once() -> None:
     assert not isinstance(trainer.fit.__wrapped__, WrappedMethod)
 
 
-def test_what_cannot_be_attached() -> None:
+def test_attach_refuses_what_is_not_a_trainer() -> None:
     with pytest.raises(RunnerError, match=r"object has no fit\(\), which Lightning's Trainer has"):
         attach(object())
     trainer = make()
@@ -837,18 +838,6 @@ def test_what_cannot_be_attached() -> None:
     trainer.callbacks = None  # type: ignore[assignment]
     with pytest.raises(RunnerError, match="Trainer has no list of callbacks, which Lightning's Trainer has"):
         attach(trainer)
-
-
-class Wrapper:
-    """A wrapper of someone else, around whatever a trainer has under a name."""
-
-    def __init__(self, original: Any, *, shows_it: bool) -> None:
-        self.original = original
-        if shows_it:
-            self.__wrapped__ = original
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.original(*args, **kwargs)
 
 
 def parts_of(trainer: Trainer) -> list[Any]:
@@ -904,7 +893,12 @@ def test_detach_leaves_what_a_bare_trainer_has_after_a_run(error: Any, where: st
 def test_detach_under_a_wrapper_of_someone_else(shows_it: bool) -> None:
     trainer = make()
     callback = attach(trainer)
-    outside = trainer.fit = Wrapper(trainer.fit, shows_it=shows_it)  # type: ignore[assignment]
+    inside = trainer.fit
+
+    def outside(*args: Any, **kwargs: Any) -> Any:
+        return inside(*args, **kwargs)
+
+    trainer.fit = wraps(inside)(outside) if shows_it else outside  # type: ignore[method-assign]
     detach(trainer)
     assert trainer.fit is outside
     trainer.fit(Model(), Loader(2))
@@ -1201,11 +1195,11 @@ def test_the_rates_of_optimizers_that_are_exchanged_in_an_epoch() -> None:
     assert values(callback, "train/lr") == pytest.approx([0.1, 0.1, 0.5, 0.5])
 
 
-# -- which Lightning
+# -- versions of Lightning
 
 
-def import_anew() -> None:
-    spec = importlib.util.spec_from_file_location("imported_anew", adapter.__file__)
+def import_again() -> None:
+    spec = importlib.util.spec_from_file_location("imported_again", adapter.__file__)
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
@@ -1222,11 +1216,11 @@ def test_without_lightning_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [NotInstalled, *sys.meta_path])
     with pytest.raises(ModuleNotFoundError, match=r"needs lightning: pip install 'runtimeinfo\[lightning\]'"):
-        import_anew()
+        import_again()
 
 
 @pytest.mark.parametrize("version", ["2.5.9", "2.7.0"])
-def test_a_version_that_was_not_tried(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_an_untried_version_warns(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     with pytest.warns(UntestedVersionWarning, match=f"lightning {version} is installed, .* 2.6 or newer, below 2.7"):
-        import_anew()
+        import_again()
