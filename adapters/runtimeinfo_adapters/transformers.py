@@ -24,7 +24,6 @@ from runtimeinfo import MessageHub, RunnerError
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     LearningRates,
-    TextConfig,
     TrainDataLoader,
     check_training_state,
     detached,
@@ -35,14 +34,17 @@ from runtimeinfo.authoring import (
     with_dataset,
 )
 from runtimeinfo_adapters._adapter import (
+    Displaced,
     FrameworkRunner,
     HubInForce,
     RunOptions,
     Target,
     adapter_around,
     check_target,
+    displace,
+    put_back,
+    remove_wrappers,
     wrap_method,
-    wrapped_methods,
 )
 from runtimeinfo_adapters._framework import import_of_extra, load_framework
 
@@ -107,20 +109,10 @@ class TransformersRunner(FrameworkRunner):
         self.batches_done: int = 0
         self.optim_wrapper: LearningRates = LearningRates(None)
         self.train_dataloader: TrainDataLoader = with_dataset(None)
-        self._given = frozenset(name for name, value in options.items() if value is not None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is outside of any training: the model and the data are not copied with it.
         return {**vars(self), "optim_wrapper": LearningRates(None), "train_dataloader": with_dataset(None)}
-
-    def identify(self, args: Any) -> None:
-        """Take what identifies the run from the Trainer's arguments, unless it was given."""
-        if "cfg" not in self._given:
-            self.cfg = TextConfig(args.to_dict())
-        if "seed" not in self._given:
-            self.seed = args.seed
-        if "experiment_name" not in self._given:
-            self.experiment_name = args.run_name
 
     def begin(self, args: Any, state: Any, loader: Any, optimizer: Any) -> None:
         """Take a training that begins, or goes on, from what the Trainer tells at its beginning."""
@@ -209,7 +201,7 @@ class RuntimeInfoCallback(_Callback):
         self.runner: TransformersRunner = TransformersRunner(**options)
         self._emitter = self.runner.emitter
         self._trainer = Target()  # the one that it is attached to
-        self._displaced: tuple[tuple[int, RuntimeInfoCallback], ...] = ()  # the callbacks in whose place it is there
+        self._displaced: Displaced = []
         self._is_detached = False
         self._is_muted = False  # inside an evaluation that is part of another one
         self._resume_from: Path | None = None
@@ -233,6 +225,9 @@ class RuntimeInfoCallback(_Callback):
         """Whether it belongs to a Trainer whose methods are wrapped."""
         return self._trainer() is not None
 
+    def _identify(self, args: Any) -> None:
+        self.runner.identify(cfg=args.to_dict(), seed=args.seed, experiment_name=args.run_name)
+
     # -- training, as callbacks hear of it
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -243,7 +238,7 @@ class RuntimeInfoCallback(_Callback):
         else:
             emitter.emit("after_run")  # one that an exception has left
             self._in_force.enter(self.message_hub)
-        self.runner.identify(args)
+        self._identify(args)
         saved = None if self._resume_from is None else _read(self._resume_from)
         self.runner.begin(args, state, kwargs.get("train_dataloader"), kwargs.get("optimizer"))
         if not emitter.is_open("run"):
@@ -318,7 +313,7 @@ class RuntimeInfoCallback(_Callback):
             return
         is_whole_run = not emitter.is_open("run")
         if is_whole_run:
-            self.runner.identify(args)
+            self._identify(args)
             emitter.emit("before_run")
         emitter.emit(events.before)
         emitter.emit(events.before_epoch)
@@ -349,7 +344,7 @@ class RuntimeInfoCallback(_Callback):
     def _running(self, trainer: Any) -> Generator[None]:
         self._trainer = Target(trainer)  # a copy and an unpickled one learn here whose they are
         if not self._emitter.is_open("run"):
-            self.runner.identify(trainer.args)
+            self._identify(trainer.args)
         with self.runner.running():
             yield
 
@@ -452,11 +447,7 @@ class RuntimeInfoCallback(_Callback):
     def attach_to(self, trainer: Any) -> None:
         """Wrap the methods of a Trainer, and become the first of its callbacks."""
         registered: list[Any] = trainer.callback_handler.callbacks
-        self._displaced = tuple(
-            (at, each) for at, each in enumerate(registered) if isinstance(each, RuntimeInfoCallback)
-        )
-        for _, callback in self._displaced:
-            registered.remove(callback)
+        self._displaced = displace(registered, lambda each: isinstance(each, RuntimeInfoCallback))
         registered.insert(0, self)
         self._trainer = Target(trainer)
         self._has_own_step = getattr(trainer.training_step, "__func__", None) is not _TRAINING_STEP
@@ -465,17 +456,11 @@ class RuntimeInfoCallback(_Callback):
 
     def detach_from(self, trainer: Any) -> None:
         """Make the Trainer as it was."""
-        for name in self._methods():
-            for wrapped in wrapped_methods(trainer, name):
-                if wrapped.adapter is self:
-                    wrapped.remove()
+        remove_wrappers(trainer, self._methods(), self)
         self._is_detached = True  # a wrapper that is out of sight passes its calls on
         self._trainer = Target()
-        registered: list[Any] = trainer.callback_handler.callbacks
-        if self in registered:
-            registered.remove(self)
-            for at, callback in self._displaced:
-                registered.insert(at, callback)
+        put_back(trainer.callback_handler.callbacks, self, self._displaced)
+        self._displaced = []
 
 
 def attach(trainer: Any, **options: Unpack[RunOptions]) -> RuntimeInfoCallback:
