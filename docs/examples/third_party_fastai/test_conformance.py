@@ -72,8 +72,8 @@ def run(plan, hooks):
         iterations = plan.max_epochs * len(dls.train)
         script.append(ParamScheduler({"lr": lambda share: plan.lr_of(round(share * iterations))}))
     learn = Learner(dls, Model(), lambda pred, target: (pred - target).sum(), SGD, plan.lr_of(0), cbs=script)
-    about = {"seed": plan.seed, "experiment_name": plan.experiment_name}
-    publishing = RuntimeInfoCallback(hooks, outputs=lambda learn: learn.xb[0].outputs, test=2, **about)
+    about = {"seed": plan.seed, "experiment_name": plan.experiment_name, "hooks": hooks}
+    publishing = RuntimeInfoCallback(outputs=lambda learn: learn.xb[0].outputs, test=2, **about)
     with publishing.publish(learn), learn.no_logging(), learn.no_bar():
         if plan.val_before:
             learn.validate()
