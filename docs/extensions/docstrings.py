@@ -1,6 +1,7 @@
-"""Turns our docstrings into what Sphinx reads, and leads a name to where it is public."""
+"""Turn our docstrings into what Sphinx reads, and lead a name to where it is public."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from runtimeinfo.spec import REQUIREMENTS
 
 PACKAGES = (runtimeinfo, runtimeinfo_adapters, runtimeinfo_conformance)
 
+_ROOTS = {package.__name__ for package in PACKAGES}
+
 _REQUIREMENT = re.compile(r"\b([A-Z]+-\d\d)\b")
 _COLON = "\ue000"
 _AS_ROLE = r":requirement:`\1`"
@@ -36,38 +39,60 @@ def all_modules() -> Iterator[tuple[str, Path]]:
 
 
 def public_modules() -> Iterator[tuple[str, Path]]:
-    """Yield those whose name has no part that is private."""
+    """Yield the modules whose name has no private part."""
     return ((name, file) for name, file in all_modules() if "._" not in name)
 
 
-def private_modules() -> Iterator[tuple[str, Path]]:
-    """Yield those that lie right inside of a public one, and are private."""
-    return ((name, file) for name, file in all_modules() if re.fullmatch(r"(?:(?!\._)[\w.])+\._\w+", name))
+@functools.cache
+def exports(file: Path) -> frozenset[str]:
+    """Return the public names of a module, without loading the framework that it may be for."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return frozenset(ast.literal_eval(node.value))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(alias.asname for alias in node.names if alias.asname)  # import X as X
+    return frozenset(names)
 
 
+@functools.cache
 def public_homes() -> dict[str, str]:
-    """Return, for the full name of what comes from a private module, the one by which users know it."""
-    homes = {}
+    """Map every full name of a public object to the one that users know, with the fewest dots in it.
+
+    An object has the full name of where it is defined, which is often private, and one for each module that exports it.
+    """
+    origins: dict[str, str] = {}
     for name, file in public_modules():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and "._" in node.module:
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] in _ROOTS:
                 for alias in node.names:
-                    homes.setdefault(f"{node.module}.{alias.name}", f"{name}.{alias.asname or alias.name}")
+                    exported = alias.asname or alias.name
+                    if exported in exports(file) and node.module != name:  # not a module of the package itself
+                        origins[f"{name}.{exported}"] = f"{node.module}.{alias.name}"
+    homes: dict[str, str] = {}
+    for exported in sorted(origins, key=lambda name: name.count(".")):
+        name = exported
+        while name in origins:
+            name = origins[name]
+            homes.setdefault(name, homes.get(exported, exported))
     return homes
 
 
 def documented_data() -> dict[str, list[str]]:
-    """Return what stands below each constant, by the name under which it is public: Sphinx looks only there."""
+    """Map the public name of each constant to the lines below it: Sphinx looks for them only in the public module."""
     found = {}
-    for name, file in private_modules():
+    for name, file in all_modules():
         for (scope, constant), lines in ModuleAnalyzer.for_file(file, name).find_attr_docs().items():
-            if not scope:
-                found[f"{name.rpartition('.')[0]}.{constant}"] = lines
+            home = public_homes().get(f"{name}.{constant}")
+            if not scope and home is not None:
+                found[home] = lines
     return found
 
 
 class Docstrings:
-    """What is done with each docstring."""
+    """Change docstrings before and after napoleon reads them."""
 
     def __init__(self) -> None:
         self._data = documented_data()
@@ -116,10 +141,7 @@ def _with_sources(lines: Iterator[str]) -> Iterator[str]:
 
 
 class Names:
-    """Where a name leads that Sphinx has not found by itself."""
-
-    def __init__(self) -> None:
-        self._homes = public_homes()
+    """Resolve names that Sphinx has not found by itself."""
 
     def resolve(
         self, app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
@@ -131,7 +153,7 @@ class Names:
             return requirement_link(app.builder, page, target, content) if known else None
         if node.get("refdomain") != "py":
             return None
-        home = self._homes.get(target)
+        home = public_homes().get(target)
         if home is None:
             return None
         return env.domains["py"].resolve_xref(env, page, app.builder, "obj", home, node, content)

@@ -1,6 +1,5 @@
-"""Finds what a page names and what is not there: symbols, requirements, commands with their options, make targets."""
+"""Find what a page names and what is not there: symbols, requirements, commands with their options, make targets."""
 
-import ast
 import builtins
 import functools
 import importlib
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from docstrings import all_modules, public_modules
+from docstrings import all_modules, exports, public_modules
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from typer.main import get_command
@@ -55,20 +54,6 @@ def _is_there(name: str) -> bool:
     module, attributes = ".".join(words[:length]), words[length:]
     is_exported = len(attributes) == 1 and attributes[0] in exports(files[module])
     return not attributes or is_exported or _has(importlib.import_module(module), attributes)
-
-
-@functools.cache
-def exports(file: Path) -> frozenset[str]:
-    """Return the names that a module has for others, without loading the framework that it may be for."""
-    names: set[str] = set()
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return frozenset(ast.literal_eval(node.value))
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            names.add(node.name)
-        elif isinstance(node, ast.ImportFrom):
-            names.update(alias.asname for alias in node.names if alias.asname)  # import X as X
-    return frozenset(names)
 
 
 def _has(value: Any, attributes: list[str]) -> bool:
