@@ -26,7 +26,7 @@ from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode, Verdict
 ROOT = Path(__file__).resolve().parents[2]
 FRAMEWORK = ROOT / "docs" / "examples" / "third_party" / "myfw.py"
 
-# A waiver on the page shall not expire here.
+# A waiver on the page must not expire here.
 IN_A_YEAR = (datetime.now(UTC).date() + timedelta(days=365)).isoformat()
 PAGE = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8").replace("2027-03-31", IN_A_YEAR)
 
@@ -58,7 +58,7 @@ FILES = [block for block in blocks_of(PAGE) if block.file]
 
 
 def commands_of(block):
-    """Yield each command of a console block, the exit code it shall have, and what it shall print."""
+    """Yield each command of a console block, its exit code, and what it must print."""
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         line, _, shown = part.partition("\n")
         exits = re.search(r"# exits with (\d+)$", line)

@@ -1,4 +1,4 @@
-"""Whoever makes the commonest mistake of each kind is told what is wrong, by which rule, and what to do.
+"""The error for the commonest mistake of each kind says what is wrong, by which rule, and what to do.
 
 A class of errors that is not in the table fails.
 """
@@ -14,10 +14,11 @@ import pytest
 
 import runtimeinfo as ri
 import runtimeinfo_conformance as kit
+from runtimeinfo.authoring import Dispatcher, check_runner, check_train_runner
 from runtimeinfo.board import BoardReader
 from runtimeinfo.board.layout import SIZE
-from runtimeinfo_adapters import MessageHub, ScalarHistory, sinks
-from runtimeinfo_adapters._framework import import_framework
+from runtimeinfo.spec import Lifecycle
+from runtimeinfo_adapters import MessageHub, ScalarHistory, import_framework, sinks
 from runtimeinfo_adapters.distributed import reduce
 from runtimeinfo_adapters.distributed._aggregate import EMPTY, Offsets
 from runtimeinfo_adapters.distributed._exchange import Agreement, Contribution, exchange
@@ -33,7 +34,7 @@ from runtimeinfo_conformance.traces import TraceHook, check_trace
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("protocol/runtimeinfo", "adapters/runtimeinfo_adapters", "conformance_tests/runtimeinfo_conformance")
 
-# Caught inside of the package, and told to nobody as they are; or raised because a plan wants it.
+# Caught inside of the package, and never shown as they are; or raised because a plan wants it.
 INTERNAL = {"NotPlainError", "NotTextError", "PlannedError", "RuntimeInfoError", "_FieldError"}
 
 
@@ -133,10 +134,10 @@ def board_of_zeros(folder):
 
 # class, what goes wrong, the culprit, the requirement, and what to do
 TABLE = [
-    ("RunnerError", lambda _: ri.check_runner(Hook()), "cfg: missing", "META-06", "Give it these members"),
-    ("RunnerError", lambda _: ri.check_train_runner(Writable()), "epoch: missing", "COUNT-09", "Give it these members"),
-    ("HookError", lambda _: ri.Dispatcher([Hook()]), "Hook.before_train_iter(runner)", "ORDER-03", "Let it take these"),
-    ("LifecycleError", lambda _: ri.Lifecycle().advance("after_run"), "after_run", "LIFE-01", "or feed() it"),
+    ("RunnerError", lambda _: check_runner(Hook()), "cfg: missing", "META-06", "Give it these members"),
+    ("RunnerError", lambda _: check_train_runner(Writable()), "epoch: missing", "COUNT-09", "Give it these members"),
+    ("HookError", lambda _: Dispatcher([Hook()]), "Hook.before_train_iter(runner)", "ORDER-03", "Let it take these"),
+    ("LifecycleError", lambda _: Lifecycle().advance("after_run"), "after_run", "LIFE-01", "or feed() it"),
     ("LoopError", lambda _: Loop(max_epochs="3"), "max_epochs", None, "leave it out for no bound"),
     ("StateError", load_damaged_state, "log_scalars", "HUB-13", "load a state as state_dict() returns it"),
     ("BoardError", lambda folder: BoardReader(folder / "9").get_info("epoch"), "9", "SHARE-06", "`runtimeinfo top`"),
@@ -178,7 +179,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("kind", "mistake", "culprit", "id", "remedy"), TABLE)
-def test_it_says_who_by_which_rule_and_what_to_do(kind, mistake, culprit, id, remedy, tmp_path):
+def test_error_says_culprit_rule_and_remedy(kind, mistake, culprit, id, remedy, tmp_path):
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:

@@ -24,7 +24,7 @@ def run_as_shown(script, folder, aborted_by_torch):
     ((command, shown),) = [block for block in blocks if block[0].endswith(f" {script}")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    if sys.platform == "linux":  # whatever name this machine has, and whoever may resolve it
+    if sys.platform == "linux":  # the name of this machine may not resolve
         environment["GLOO_SOCKET_IFNAME"] = "lo"
     for _ in range(2):
         for written in folder.glob("*.jsonl"):

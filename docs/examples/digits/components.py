@@ -24,7 +24,7 @@ class WarmedUpLoss(nn.Module):
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffles anew in each epoch, and the same way in each run: the order follows `epoch` and `seed`."""
+    """Shuffles differently in each epoch, and the same way in each run: the order follows `epoch` and `seed`."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -50,7 +50,7 @@ class Accuracy:
         self.total += len(labels)
 
     def compute(self) -> float:
-        """Return the accuracy since the last call, from 0 to 1, and start anew."""
+        """Return the accuracy since the last call, from 0 to 1, and start again."""
         accuracy = self.right / self.total
         hub = current_hub()
         print(f"  stage {hub.get_info('loop_stage')}, iter {hub.get_info('iter')}: accuracy {accuracy:.3f}", flush=True)
