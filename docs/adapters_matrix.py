@@ -1,4 +1,4 @@
-"""Writes docs/adapters.md and its badge: what each adapter can do, and how it came out of the conformance kit.
+"""Write docs/adapters.md and its badge: what each adapter can do, and its verdict from the conformance kit.
 
 python docs/adapters_matrix.py
 """
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from adapter_features import HEADING, feature_table
 from badges import badge_of_the_adapters
 
 from runtimeinfo.spec import CAPABILITIES, SPEC_VERSION
@@ -58,6 +59,12 @@ def lines(reports: list[ReportData]) -> Iterator[str]:
     yield f"|---|{'---|' * len(names)}"
     yield f"| version | {' | '.join(report['subject']['version'] for report in reports)} |"
     yield f"| verdict | {' | '.join(report['verdict'] for report in reports)} |"
+    yield ""
+    yield HEADING
+    yield ""
+    yield "<!-- features:begin -->"
+    yield feature_table()
+    yield "<!-- features:end -->"
     yield ""
     yield "## Capabilities"
     yield ""

@@ -1,4 +1,4 @@
-"""Writes what is generated: the spec page with its picture, badges, and the third-party file in conformance.md.
+"""Write what is generated: the spec page with its picture, badges, and what conformance.md and adapters.md take in.
 
 python docs/generate.py            writes
 python docs/generate.py --check    writes nothing, and fails if something would change
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from adapter_features import feature_table
 from badges import badges_of_the_project
 from lifecycle_picture import lifecycle_svg
 
@@ -64,6 +65,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     example = (ROOT / "docs" / "examples" / "third_party" / "test_conformance.py").read_text(encoding="utf-8")
     page = ROOT / "docs" / "conformance.md"
     yield page, between(page, "third-party", f"```python\n{example}```")
+    adapters = ROOT / "docs" / "adapters.md"
+    yield adapters, between(adapters, "features", feature_table())
     yield from badges_of_the_project()
 
 
