@@ -1,4 +1,4 @@
-"""How a component finds the hub of the run it is part of."""
+"""The hub of the run that a component is part of, in this process or in the one that it works for."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from runtimeinfo._errors import MissingScalarError
 from runtimeinfo._message_hub import InfoReader, ScalarHistory, SupportsSharing
 
 
-class ParentsRun:
+class ParentRunReader:
     """Reads the run that another process has entered last, whichever that is at the moment.
 
     Args:
         pid: The process.
-        inherited: Who answers until that process is seen to share a run: the hub as it was at the fork, say.
-        nobody: Who answers while it shares none, once it was seen to.
+        inherited: What answers until that process is seen to share a run, for example the hub as it was at the fork.
+        no_run: What answers while it shares none, once it was seen to.
     """
 
-    __slots__ = ("_finder", "_nobody", "_otherwise", "pid")
+    __slots__ = ("_finder", "_no_run", "_otherwise", "pid")
 
-    def __init__(self, pid: int, inherited: InfoReader, nobody: InfoReader) -> None:
-        # Only now: outside of workers nobody needs to load it.
+    def __init__(self, pid: int, inherited: InfoReader, no_run: InfoReader) -> None:
+        # Only now: outside of workers no code needs to load it.
         from runtimeinfo.board._reader import BoardFinder
 
         self.pid = pid
         self._finder = BoardFinder(pid)
         self._otherwise = inherited
-        self._nobody = nobody
+        self._no_run = no_run
 
     def get_info(self, key: str, default: Any = None) -> Any:
         """Return the info last published under a key, or the default."""
@@ -49,7 +49,7 @@ class ParentsRun:
         reader = self._finder.reader()
         if reader is None:
             return self._otherwise
-        self._otherwise = self._nobody
+        self._otherwise = self._no_run
         return reader
 
 
@@ -57,27 +57,27 @@ class Parent:
     """Knows which process this one works for, and whom to ask there.
 
     Args:
-        nobody: Who answers while no run is shared.
+        no_run: What answers while no run is shared.
     """
 
-    def __init__(self, nobody: InfoReader) -> None:
-        self._nobody = nobody
-        self._inherited = nobody
+    def __init__(self, no_run: InfoReader) -> None:
+        self._no_run = no_run
+        self._inherited = no_run
         self._forked_from: int | None = None
-        self._run: InfoReader = nobody
+        self._run: InfoReader = no_run
         self._is_final = False
 
     @property
     def hub(self) -> InfoReader:
-        """The hub of the run that the parent is in; nobody's if this process is no worker."""
+        """The hub of the run that the parent is in; the one that has no run if this process is not a worker."""
         if self._is_final:
             return self._run
         parent = self._parent_by_multiprocessing()
-        # Asked anew as long as there is none: a spawned worker imports this before it knows its parent.
+        # Asked again as long as there is none: a spawned worker imports this before it knows its parent.
         self._is_final = parent is not None
         pid = self._forked_from if parent is None else parent
-        if pid is not None and not (isinstance(self._run, ParentsRun) and self._run.pid == pid):
-            self._run = ParentsRun(pid, self._inherited, self._nobody)
+        if pid is not None and not (isinstance(self._run, ParentRunReader) and self._run.pid == pid):
+            self._run = ParentRunReader(pid, self._inherited, self._no_run)
         return self._run
 
     def note_fork(self, inherited: InfoReader | None) -> None:
@@ -85,7 +85,7 @@ class Parent:
         # In the child of a worker the current hub is what reads the run of the worker's parent.
         self._inherited = self.hub if inherited is None else inherited
         self._forked_from = os.getppid()
-        self._run = self._nobody
+        self._run = self._no_run
         self._is_final = False
 
     def _parent_by_multiprocessing(self) -> int | None:
@@ -95,7 +95,7 @@ class Parent:
         return None if parent is None else parent.pid
 
 
-class _NobodyPublishing:
+class _NoRun:
     """The reader outside of any run (inference, a unit test): it has nothing to tell, and that is normal."""
 
     __slots__ = ()
@@ -114,16 +114,16 @@ class _NobodyPublishing:
         return "<no hub: no run is publishing here>"
 
 
-_NOBODY = _NobodyPublishing()
+_NO_RUN = _NoRun()
 
-# Two levels, since one would be wrong for somebody. A thread that runs its own training has its own hub: the
-# context variable. A helper thread (pinned memory, autograd, a framework's pool) inherits no context in
-# CPython < 3.14, and shall see the run that it works for: the hub that the process has entered last.
+# Two levels, because either one alone would be wrong in some place. A thread that runs its own training has its own
+# hub: the context variable. A helper thread (pinned memory, autograd, a framework's pool) inherits no context in
+# CPython < 3.14, and must see the run that it works for: the hub that the process has entered last.
 _in_this_context: ContextVar[tuple[InfoReader, ...]] = ContextVar("runtimeinfo_hubs", default=())
 _in_this_process: list[InfoReader] = []
 _lock = threading.RLock()
 
-_parent = Parent(_NOBODY)
+_parent = Parent(_NO_RUN)
 
 
 def current_hub() -> InfoReader:
@@ -131,7 +131,7 @@ def current_hub() -> InfoReader:
 
     That is the innermost `use_hub` of this thread or task; where it has none, the one that the process has
     entered last. In a worker process that has entered none it is a reader of the run that its parent is in,
-    whichever that is when it is asked. Where nobody publishes, the answer is a reader which gives every default.
+    whichever that is when it is asked. Where no run publishes, the answer is a reader that gives every default.
 
     Example:
         >>> current_hub().get_info("epoch", 0)
@@ -191,7 +191,7 @@ def _without_last(hubs: tuple[InfoReader, ...], hub: InfoReader) -> tuple[InfoRe
 
 
 def _after_fork_in_child() -> None:
-    """Let the child read what its parent publishes from now on, and not the copy of a hub that nobody updates."""
+    """Let the child read what its parent publishes from now on, and not the copy of a hub that is no longer updated."""
     _lock.release()
     hubs = _in_this_context.get() or _in_this_process
     _parent.note_fork(hubs[-1] if hubs else None)

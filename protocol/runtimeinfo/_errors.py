@@ -3,17 +3,17 @@
     RuntimeInfoError
     ├── RunnerError                  the runner: it lacks a member, or a member gives the wrong thing
     ├── HookError                    a hook: an unknown hook point, or a signature that cannot be called
-    ├── LifecycleError               whoever emits events: one came where the grammar has no place for it
+    ├── LifecycleError               the source of events: one came where the grammar has no place for it
     ├── LoopError                    the author of an instrumented loop: a call that makes no sense here
-    ├── StateError                   whoever made a saved state: it cannot be loaded
-    ├── BoardError                   whoever wrote a board, or asks more of it than there is on it
+    ├── StateError                   a saved state: it cannot be loaded
+    ├── BoardError                   a board, or a reader that asks more of it than there is on it
     ├── DistributedError             a rank: it did not come, or cannot go on       (a RuntimeError too)
     │   └── KeysDifferError          ... it has other keys than the rest
-    └── HubError                     whoever writes to or reads from a hub
-        ├── ScalarTypeError          ... a value that is no scalar             (a TypeError too)
-        ├── MissingScalarError       ... a scalar that nobody has published    (a KeyError too)
+    └── HubError                     the code that writes to or reads from a hub
+        ├── ScalarTypeError          ... a value that is not a scalar          (a TypeError too)
+        ├── MissingScalarError       ... a scalar that was not published       (a KeyError too)
         ├── EmptyHistoryError        ... a statistic of no value at all        (a ValueError too)
-        └── UnknownStatisticError    ... a statistic that nobody registered    (a KeyError too)
+        └── UnknownStatisticError    ... a statistic that is not registered    (a KeyError too)
 
 Where mmengine raises a builtin error, ours is that builtin as well: a caller which catches `KeyError` from
 its hub goes on working with any other.
@@ -183,7 +183,7 @@ class HubError(RuntimeInfoError):
 
 
 class ScalarTypeError(HubError, TypeError):
-    """A value that is no scalar was given where a scalar is needed."""
+    """A value that is not a scalar was given where a scalar is needed."""
 
 
 class MissingScalarError(HubError, KeyError):

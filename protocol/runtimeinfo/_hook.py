@@ -69,7 +69,7 @@ def get_priority(priority: object, /) -> int:
         priority: A `PriorityLike`, or an enum member whose value is one (mmengine's own `Priority`).
 
     Raises:
-        ValueError: If it is no level's name, or a number outside 0 to 100.
+        ValueError: If it is not a level's name, or a number outside 0 to 100.
         TypeError: If it is something else altogether.
 
     Example:

@@ -1,4 +1,4 @@
-"""What a scalar is, said once, without importing NumPy or PyTorch.
+"""Scalars: the one definition, which needs neither NumPy nor PyTorch, and how values are described in messages.
 
 A scalar is a real number, or an array of exactly one:
 
@@ -69,7 +69,7 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
         key: What to call it in the error message.
 
     Raises:
-        ScalarTypeError: If the value is no scalar.
+        ScalarTypeError: If the value is not a scalar.
 
     Example:
         >>> scalar_value(True), scalar_value(0.25)
@@ -98,7 +98,7 @@ def lies_on_device(value: Any, /) -> bool:
     That holds for PyTorch's tensors and parameters, for a subclass that has a tensor's memory (it overrides
     ``__torch_function__`` at most), and for a DTensor. Not for any other subclass with a ``__torch_dispatch__``: what
     its copy would hold, only it can tell. Nor for a meta tensor, which can never be read: its error belongs to
-    whoever publishes it.
+    the code that publishes it.
 
     Source: SCALAR-10.
     """
@@ -165,7 +165,7 @@ def _is_distributed(kind: type[Any]) -> bool:
 
 
 def _may_be_deferred(kind: type[Any]) -> bool:
-    torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
+    torch: Any = sys.modules.get("torch")  # code that has a tensor has loaded it
     if torch is None:
         return False  # and not remembered
     may = issubclass(kind, torch.Tensor) and (
@@ -212,7 +212,7 @@ def _examine_dtype(dtype: object) -> bool:
 def _of_any(value: Any) -> Any:
     """Return a scalar as a Python number, which every hub takes; one on an accelerator as it is, to be read later.
 
-    None for what is no scalar.
+    None for a value that is not a scalar.
     """
     if not is_scalar(value):
         return None
@@ -235,11 +235,11 @@ class _ScalarOf(dict[type, Callable[[Any], Any]]):
     """How to get a scalar out of a value, by the type of the value."""
 
     def __missing__(self, kind: type) -> Callable[[Any], Any]:
-        torch: Any = sys.modules.get("torch")  # whoever has a tensor has loaded it
+        torch: Any = sys.modules.get("torch")  # code that has a tensor has loaded it
         is_tensor = torch is not None and kind is torch.Tensor
         scalar_of = self[kind] = _of_tensor if is_tensor else _of_any
         return scalar_of
 
 
 SCALAR_OF = _ScalarOf()
-"""A function for each type: it returns what to publish of a value, or None if that is no scalar."""
+"""A function for each type: it returns what to publish of a value, or None if that is not a scalar."""

@@ -23,7 +23,7 @@ PUBLIC = {module.__name__: module for module in (runtimeinfo, runtimeinfo.spec, 
 
 # What only the modules of this package share.
 GROUPS = {"LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "DIST"}
-INTERNAL = {"Parent", "ParentsRun", "SCALAR_OF", "STATE_VERSION", "missing_between", "rule", *GROUPS}
+INTERNAL = {"Parent", "ParentRunReader", "SCALAR_OF", "STATE_VERSION", "missing_between", "rule", *GROUPS}
 
 EXPORTS: dict[str, Any] = {
     f"{module.__name__}.{name}": getattr(module, name) for module in PUBLIC.values() for name in module.__all__

@@ -1,4 +1,4 @@
-"""What a runner may be able to do, beyond training."""
+"""The capabilities that a runner can declare, beyond training."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@
 What the table cannot show:
 
 - `on_exception` may come wherever a scope is open. The next event then closes the innermost scope, and closes
-  go on as far out as the exception does: all the way if nobody handles it. Such a close needs no
+  go on as far out as the exception does: all the way if it is not handled. Such a close needs no
   `at_least_one`. The first event that opens a scope ends the abnormal end.
 - The checkpoint events stand outside of the grammar: they may come anywhere, and move nothing.
 """

@@ -131,8 +131,7 @@ class Lifecycle:
     close that has nothing to close.
 
     Attributes:
-        position: The place in the grammar. Whoever has looked a legal event up in ``position.after`` may go on by
-            setting this.
+        position: The place in the grammar. Set it to go on by an event that you have looked up in ``position.after``.
 
     Example:
         >>> lifecycle = Lifecycle()
