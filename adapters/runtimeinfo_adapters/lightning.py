@@ -38,17 +38,20 @@ from runtimeinfo.authoring import (
     Emitter,
     EvaluationEvents,
     LearningRates,
-    TextConfig,
     TrainDataLoader,
     detached,
     with_dataset,
 )
 from runtimeinfo_adapters._adapter import (
+    Displaced,
     FrameworkRunner,
     HubInForce,
     RunOptions,
     Target,
     check_target,
+    displace,
+    put_back,
+    remove_wrappers,
     wrap_method,
     wrapped_methods,
 )
@@ -91,7 +94,6 @@ class LightningRunner(FrameworkRunner):
         super().__init__(**options)
         self._trainer = Target()
         self._optimizer_names = tuple(optimizer_names)
-        self._left_out = {name for name in ("cfg", "seed", "experiment_name") if options.get(name) is None}
         self._optimizers: list[Any] = []
         self._rates = LearningRates(None)
 
@@ -116,16 +118,15 @@ class LightningRunner(FrameworkRunner):
     def read_metadata(self) -> None:
         """Take from the trainer what the options have left out."""
         trainer = self.trainer
-        if "cfg" in self._left_out:
-            parts = (trainer.datamodule, trainer.lightning_module)
-            saved = [part.hparams for part in parts if part is not None]
-            self.cfg = TextConfig({name: value for hparams in saved for name, value in hparams.items()})
-        if "seed" in self._left_out:
-            seed = os.environ.get("PL_GLOBAL_SEED", "")  # where seed_everything leaves it
-            self.seed = int(seed) if seed.lstrip("-").isdecimal() else None
-        if "experiment_name" in self._left_out:
-            name = None if trainer.logger is None else trainer.logger.name
-            self.experiment_name = None if name is None else str(name)
+        parts = (trainer.datamodule, trainer.lightning_module)
+        saved = [part.hparams for part in parts if part is not None]
+        seed = os.environ.get("PL_GLOBAL_SEED", "")  # where seed_everything leaves it
+        name = None if trainer.logger is None else trainer.logger.name
+        self.identify(
+            cfg={name: value for hparams in saved for name, value in hparams.items()},
+            seed=int(seed) if seed.lstrip("-").isdecimal() else None,
+            experiment_name=None if name is None else str(name),
+        )
 
     def release(self) -> None:
         """Let go of the optimizers: the run has ended."""
@@ -232,8 +233,7 @@ class RuntimeInfoCallback(Callback):
         self._has_state = False  # of a checkpoint
         self._was_interrupted = False  # by the last exception that Lightning has reported
         self._is_attached = False
-        # The callbacks of this class that `attach` took out of the trainer, each with its place.
-        self._replaced: list[tuple[int, RuntimeInfoCallback]] = []
+        self._displaced: Displaced = []
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OF_THE_MODULE}
@@ -248,9 +248,8 @@ class RuntimeInfoCallback(Callback):
     def attach_to(self, trainer: Any) -> None:
         """Take the first place among a trainer's callbacks, and wrap its methods: see `attach`."""
         self._is_attached = True
-        self._replaced = [each for each in enumerate(trainer.callbacks) if isinstance(each[1], RuntimeInfoCallback)]
-        others = [callback for callback in trainer.callbacks if not isinstance(callback, RuntimeInfoCallback)]
-        trainer.callbacks[:] = [self, *others]
+        self._displaced = displace(trainer.callbacks, lambda each: isinstance(each, RuntimeInfoCallback))
+        trainer.callbacks.insert(0, self)
         for name in _ENTRIES:
             wrap_method(trainer, name, self._guard)
 
@@ -259,9 +258,8 @@ class RuntimeInfoCallback(Callback):
         if self._is_attached:
             self._is_attached = False
             self._leave(trainer)
-            trainer.callbacks.remove(self)
-            for place, callback in self._replaced:
-                trainer.callbacks.insert(place, callback)
+            put_back(trainer.callbacks, self, self._displaced)
+            self._displaced = []
 
     # -- the run: each call of fit, validate, test or predict
 
@@ -272,7 +270,7 @@ class RuntimeInfoCallback(Callback):
         self._hub.enter(self.message_hub)
         self._emitter.emit("before_run")
         if stage == "fit":
-            self._unwrap_setup_data(trainer)
+            remove_wrappers(trainer.fit_loop, ("setup_data",), self)
             wrap_method(trainer.fit_loop, "setup_data", self._before_workers)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -295,7 +293,7 @@ class RuntimeInfoCallback(Callback):
 
     def _leave(self, trainer: Any) -> None:
         self._hub.leave()
-        self._unwrap_setup_data(trainer)
+        remove_wrappers(trainer.fit_loop, ("setup_data",), self)
         self._metrics = {}
         self.runner.release()
         for name in _OF_THE_MODULE:
@@ -346,11 +344,6 @@ class RuntimeInfoCallback(Callback):
             self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
         setup_data()
 
-    def _unwrap_setup_data(self, trainer: Any) -> None:
-        for method in list(wrapped_methods(trainer.fit_loop, "setup_data")):
-            if method.adapter is self:
-                method.remove()
-
     def _take_counters(self, loop: Any) -> None:
         self._emitter.epoch = loop.epoch_progress.current.processed
         if loop.is_resuming and not self._has_state:  # the checkpoint of a trainer that had no such callback
@@ -359,7 +352,7 @@ class RuntimeInfoCallback(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin the training, maybe in the middle of an epoch: Lightning then has no event for its start."""
         self._has_trained = True
-        self._unwrap_setup_data(trainer)
+        remove_wrappers(trainer.fit_loop, ("setup_data",), self)
         self._take_counters(trainer.fit_loop)
         self.runner.read_metadata()
         self._emitter.emit("before_train")
@@ -532,11 +525,10 @@ def detach(trainer: Any) -> None:
     Args:
         trainer: The trainer.
     """
-    for method in [method for name in _ENTRIES for method in wrapped_methods(trainer, name)]:
-        if isinstance(method.adapter, RuntimeInfoCallback):
-            method.remove()
-    for callback in list(trainer.callbacks):
+    adapters = [method.adapter for name in _ENTRIES for method in wrapped_methods(trainer, name)]
+    for callback in (*adapters, *trainer.callbacks):
         if isinstance(callback, RuntimeInfoCallback):
+            remove_wrappers(trainer, _ENTRIES, callback)
             callback.detach_from(trainer)
 
 
