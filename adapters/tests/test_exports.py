@@ -61,7 +61,7 @@ def test_attach_has_one_shape(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-@pytest.mark.parametrize("target", [object(), None, "trainer", type], ids=repr)
+@pytest.mark.parametrize("target", [object(), None, "trainer", type], ids=["object", "None", "text", "class"])
 def test_a_wrong_target_is_one_class_of_error(name: str, target: Any) -> None:
     with pytest.raises(RunnerError):
         adapter(name).attach(target)
