@@ -39,7 +39,7 @@ def unknown_names(text: str) -> Iterator[str]:
         if not _is_there(name):
             yield f"{name} cannot be imported"
     for id in sorted(set(re.findall(rf"\b(?:{_GROUPS})-\d+\b", text)) - REQUIREMENTS.keys()):
-        yield f"{id} is no requirement"
+        yield f"{id} is not a requirement"
     yield from _unknown_options(text)
     yield from _unknown_targets(text)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -79,7 +79,7 @@ def _unknown_options(text: str) -> Iterator[str]:
     for line in sorted(set(lines)):
         command, *words = line.split()
         if command not in _commands():
-            yield f"runtimeinfo {command} is no command"
+            yield f"runtimeinfo {command} is not a command"
             continue
         for word in words:
             option = word.partition("=")[0]
@@ -113,7 +113,7 @@ def _unknown_symbols(code: str) -> Iterator[str]:
     name, attributes = found[1], found[2].split(".")[1:]
     if re.fullmatch(r"(?:[A-Z]+[a-z0-9]+){2,}[A-Z]*", name) and name not in _OTHERS:
         if name not in _homes():
-            yield f"{code} is no name of ours"
+            yield f"{code} is not one of our names"
         elif attributes and not _has(importlib.import_module(_homes()[name]), [name, *attributes]):
             yield f"{name} has no {'.'.join(attributes)}"
     elif name in _VARIABLES and attributes and not _has_member(_VARIABLES[name], attributes[0]):

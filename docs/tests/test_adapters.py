@@ -45,7 +45,7 @@ def test_attach_and_its_keywords_are_those_of_the_module(name):
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_what_works_alone_is_public(name):
+def test_class_that_works_alone_is_public(name):
     module = importlib.import_module(f"runtimeinfo_adapters.{name}")
     for alone in re.findall(r"`(\w+)`", CELLS["alone, without `attach`"][name]):
         assert alone in module.__all__

@@ -1,4 +1,4 @@
-"""What CHANGELOG.md announces is there."""
+"""The announcements of CHANGELOG.md are true."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_a_version_of_the_spec_is_announced_with_all_its_requirements(version):
     assert named == brought, f"name each requirement of {version} in its line of CHANGELOG.md, in the order of the spec"
 
 
-def test_what_is_called_out_is_frozen_and_a_draft_is_not():
+def test_released_spec_is_frozen_and_draft_is_not():
     """The page says which versions are out and which are drafts, as protocol/tests/frozen has it."""
     frozen = {path.stem.removeprefix("spec-") for path in (ROOT / "protocol" / "tests" / "frozen").glob("*.json")}
     (told,) = re.findall(r"the spec has versions of its own, of which (.+)\.$", PAGE, flags=re.MULTILINE)

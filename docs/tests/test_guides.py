@@ -1,4 +1,4 @@
-"""What the two guides say is tried: their code runs, and prints what they show."""
+"""The code of the two guides runs, and prints what they show."""
 
 import re
 import tomllib

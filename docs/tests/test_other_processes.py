@@ -1,4 +1,4 @@
-"""What docs/other-processes.md says is tried: its code runs, and prints what it shows."""
+"""The code of docs/other-processes.md runs, and prints what the page shows."""
 
 import re
 import subprocess

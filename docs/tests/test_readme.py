@@ -1,4 +1,4 @@
-"""What README.md says is tried: its code runs, its commands work, and what it names is there."""
+"""The code of README.md runs, its commands work, and what it names is there."""
 
 import ast
 import importlib
@@ -134,7 +134,7 @@ def test_each_requirement_that_is_named_exists(document):
         assert named in REQUIREMENTS
 
 
-def test_what_is_generated_is_fresh():
+def test_generated_files_are_fresh():
     done = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"], capture_output=True, text=True, cwd=ROOT, check=False
     )

@@ -1,4 +1,4 @@
-"""What docs/several-processes.md shows is run. What it says is tried in adapters/tests/several_processes."""
+"""The code of docs/several-processes.md runs; adapters/tests/several_processes tries what the page says."""
 
 import json
 import os

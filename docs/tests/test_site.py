@@ -86,7 +86,7 @@ def test_a_page_that_leads_nowhere_fails_the_build(tmp_path):
         "'nowhere.md'",
         "'nohow'",
         "runtimeinfo.nothing cannot be imported",
-        "COUNT-99 is no requirement",
+        "COUNT-99 is not a requirement",
         "'requirement' reference target not found: COUNT-99",
         "reference target not found: runtimeinfo.NoType",
     ):

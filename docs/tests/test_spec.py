@@ -63,7 +63,7 @@ def test_a_must_that_is_tested_names_faults_that_the_kit_notices():
             assert "*The kit notices, for instance:*" in section(f"#### {rule.id}"), rule.id
 
 
-def test_what_is_said_to_bind_is_what_is_frozen():
+def test_fields_that_bind_are_those_that_are_frozen():
     frozen = json.loads((ROOT / "protocol" / "tests" / "frozen" / "spec-0.1.json").read_text("utf-8"))["rules"]
     first = section("### What needs a new version").partition("\n\n- ")[0].partition("None of it")[0]
     assert set(re.findall(r"`(\w+)`", first)) == frozen[0].keys()

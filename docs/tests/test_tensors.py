@@ -1,4 +1,4 @@
-"""What docs/tensors.md says is tried: its code runs, and prints what it shows."""
+"""The code of docs/tensors.md runs, and prints what the page shows."""
 
 import contextlib
 import inspect
@@ -42,7 +42,7 @@ def test_the_arguments_and_defaults_are_as_said():
     assert f"wait, {default:,} if you say nothing" in PAGE
 
 
-def test_what_the_page_says_of_rounding_and_of_copies():
+def test_rounding_and_copies_are_as_said():
     hub = MessageHub("page")
     hub.update_info("iter", 257)
     assert hub.tensor("iter", dtype=torch.bfloat16).item() == 256

@@ -1,4 +1,4 @@
-"""What docs/top.md says is tried: beside its training its commands print what it shows."""
+"""The commands of docs/top.md print what the page shows, beside its training."""
 
 import contextlib
 import io
