@@ -29,7 +29,7 @@ class Verdict(Enum):
     """A later version of the spec than the one claimed demands it. The reason says whether it would hold."""
 
     NOT_APPLICABLE = "not applicable"
-    NOT_EXECUTED = "not executed"
+    NOT_EXERCISED = "not executed"
     """It applies, and no plan made it matter."""
 
     UNTESTABLE = "untestable"
@@ -181,7 +181,7 @@ class Report:
             return ExitCode.VIOLATED
         if self.crash is not None:
             return ExitCode.SUBJECT_BROKE
-        if self.survivors or any(result.requirement.level == "MUST" for result in self.of(Verdict.NOT_EXECUTED)):
+        if self.survivors or any(result.requirement.level == "MUST" for result in self.of(Verdict.NOT_EXERCISED)):
             return ExitCode.VACUOUS
         return ExitCode.CONFORMANT
 
@@ -242,12 +242,12 @@ class Tally:
             return Result(rule, Verdict.WAIVED, count.occurrences, waived.failure, reason, waiver)
         if self.is_idle(subject):
             reason = self._broke or "no hook was ever called: does run hand them on?"
-            return Result(rule, Verdict.NOT_EXECUTED, reason=reason)
+            return Result(rule, Verdict.NOT_EXERCISED, reason=reason)
         if count.failure is not None:
             verdict = Verdict.FAIL if rule.level == "MUST" else Verdict.WARN
             return Result(rule, verdict, count.occurrences, count.failure)
         if not count.occurrences:
-            return Result(rule, Verdict.NOT_EXECUTED, reason=self._broke or "no plan made it matter")
+            return Result(rule, Verdict.NOT_EXERCISED, reason=self._broke or "no plan made it matter")
         return Result(rule, Verdict.PASS, count.occurrences)
 
     @property

@@ -14,7 +14,7 @@ ALWAYS = Profile("always", plans=1, canary_plans=1)
 
 def test_the_correct_one_is_conformant() -> None:
     report = check(correct(), PROFILES["quick"])
-    assert report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXECUTED) == []
+    assert report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXERCISED) == []
     assert report.survivors == ()
     assert report.exit_code is ExitCode.CONFORMANT
 
@@ -34,7 +34,7 @@ def test_each_broken_one_is_red_under_the_right_requirement(kind: type[Trainer],
 @pytest.mark.parametrize("kind", [NeverEntersItsHub, EntersItsHubForHooksOnly])
 def test_one_that_does_not_enter_its_hub_breaks_nothing_else(kind: type[Trainer]) -> None:
     report = check(subject_of(kind), PROFILES["quick"])
-    assert [result.requirement.id for result in report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXECUTED)] == [
+    assert [result.requirement.id for result in report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXERCISED)] == [
         "LIFE-15"
     ]
     assert report.crash is None

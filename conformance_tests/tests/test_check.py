@@ -45,7 +45,7 @@ def test_a_run_that_does_nothing_is_vacuous() -> None:
     report = check(Subject("idle", "1", run=lambda plan, hooks: None, capabilities={"val"}), QUICK)
     assert report.exit_code is ExitCode.VACUOUS
     assert report.of(Verdict.FAIL, Verdict.PASS) == []
-    assert "hand them on" in report.of(Verdict.NOT_EXECUTED)[0].reason
+    assert "hand them on" in report.of(Verdict.NOT_EXERCISED)[0].reason
 
 
 def test_a_run_that_never_trains_is_violated() -> None:
@@ -56,7 +56,7 @@ def test_a_run_that_never_trains_is_violated() -> None:
     report = check(bare(run), QUICK)
     assert report.exit_code is ExitCode.VIOLATED
     assert {"LIFE-03", "LIFE-04"} <= {result.requirement.id for result in report.of(Verdict.FAIL)}
-    assert "COUNT-01" in {result.requirement.id for result in report.of(Verdict.NOT_EXECUTED)}
+    assert "COUNT-01" in {result.requirement.id for result in report.of(Verdict.NOT_EXERCISED)}
 
 
 def test_a_declared_capability_that_does_nothing_is_violated() -> None:

@@ -24,7 +24,7 @@ def conformant(subject: AnySubject, not_shown: Any = ()) -> None:
         warnings.simplefilter("ignore")  # the frameworks' own
         report = check(subject, PROFILES["quick"])
     assert report.of(Verdict.FAIL, Verdict.WARN) == []
-    assert {result.requirement.id for result in report.of(Verdict.NOT_EXECUTED)} == set(not_shown)
+    assert {result.requirement.id for result in report.of(Verdict.NOT_EXERCISED)} == set(not_shown)
     assert report.crash is None
     assert report.survivors == report.warnings == ()
     assert report.exit_code is ExitCode.CONFORMANT

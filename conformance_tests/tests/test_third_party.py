@@ -21,7 +21,7 @@ def test_it_is_conformant(tree: Path) -> None:
     (subject,) = find_subjects(str(tree / EXAMPLE))
     report = check(subject, PROFILES["quick"])
     assert subject.name == "myfw"
-    assert report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXECUTED) == []
+    assert report.of(Verdict.FAIL, Verdict.WARN, Verdict.NOT_EXERCISED) == []
     assert report.exit_code is ExitCode.CONFORMANT
 
 

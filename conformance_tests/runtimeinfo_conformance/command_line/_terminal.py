@@ -29,13 +29,13 @@ _STYLES = {
     Verdict.WARN: "yellow",
     Verdict.WAIVED: "magenta",
     Verdict.UPCOMING: "cyan",
-    Verdict.NOT_EXECUTED: "bold magenta",
+    Verdict.NOT_EXERCISED: "bold magenta",
     Verdict.NOT_APPLICABLE: "dim",
     Verdict.UNTESTABLE: "dim",
 }
 
 # What is told of a requirement by name, where there is no line for each.
-_LISTED = (Verdict.FAIL, Verdict.WARN, Verdict.WAIVED, Verdict.NOT_EXECUTED)
+_LISTED = (Verdict.FAIL, Verdict.WARN, Verdict.WAIVED, Verdict.NOT_EXERCISED)
 
 # More than so many with the same reason get one line together: a runner that calls no hook never exercises anything.
 _MOST_LISTED = 8
@@ -176,7 +176,7 @@ def _listed(results: Sequence[Result]) -> Iterator[Result | list[Result]]:
     """Yield the results that are told by name; those for which one line is enough together."""
     for verdict in _LISTED:
         of_verdict = _of(results, verdict)
-        if verdict is Verdict.NOT_EXECUTED and len(of_verdict) > _MOST_LISTED:
+        if verdict is Verdict.NOT_EXERCISED and len(of_verdict) > _MOST_LISTED:
             reasons = dict.fromkeys(result.reason for result in of_verdict)
             yield from ([result for result in of_verdict if result.reason == reason] for reason in reasons)
         else:
@@ -187,7 +187,7 @@ def _print_rows(console: Console, rows: Iterable[Result | list[Result]]) -> None
     for row in rows:
         if isinstance(row, list):
             ids = ", ".join(result.requirement.id for result in row)
-            console.print(f"[{_STYLES[Verdict.NOT_EXECUTED]}]never exercised:[/] {ids}: {_plain(row[0].reason)}")
+            console.print(f"[{_STYLES[Verdict.NOT_EXERCISED]}]never exercised:[/] {ids}: {_plain(row[0].reason)}")
             continue
         rule = row.requirement
         times = f"{row.occurrences:,}x" if row.occurrences else ""
@@ -241,7 +241,7 @@ def _conclusion(report: Report) -> Iterator[str]:
     style = "bold green" if report.exit_code is ExitCode.CONFORMANT else "bold red"
     summary = SUMMARIES[report.exit_code]
     yield f"[{style}]{_plain(report.subject.name)}: {summary[0].lower()}{summary[1:]}[/]"
-    shown = (Verdict.PASS, Verdict.FAIL, Verdict.WARN, Verdict.WAIVED, Verdict.NOT_EXECUTED)
+    shown = (Verdict.PASS, Verdict.FAIL, Verdict.WARN, Verdict.WAIVED, Verdict.NOT_EXERCISED)
     counts = ((verdict, len(report.of(verdict))) for verdict in shown)
     told = ", ".join(f"{count} {verdict.value}" for verdict, count in counts if count)
     if told:

@@ -120,7 +120,7 @@ def _problem(result: Result, target: str | None) -> str | None:
 
 
 def _is_vacuous(result: Result) -> bool:
-    return result.verdict is Verdict.NOT_EXECUTED and result.requirement.level == "MUST"
+    return result.verdict is Verdict.NOT_EXERCISED and result.requirement.level == "MUST"
 
 
 def _whole(report: Report) -> ItemData:

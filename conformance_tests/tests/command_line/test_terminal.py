@@ -165,7 +165,9 @@ def test_a_hub_is_shown_with_its_own_requirements(capsys: pytest.CaptureFixture[
 
 
 def test_a_few_that_were_never_exercised_have_a_line_each(green: Report, capsys: pytest.CaptureFixture[str]) -> None:
-    results = (replace(green.results[0], verdict=Verdict.NOT_EXECUTED, occurrences=0, reason="no plan made it matter"),)
+    results = (
+        replace(green.results[0], verdict=Verdict.NOT_EXERCISED, occurrences=0, reason="no plan made it matter"),
+    )
     lines = printed(replace(green, results=(*results, *green.results[1:])), capsys).splitlines()
     (line,) = [line for line in lines if line.startswith("LIFE-01 ")]
     assert re.fullmatch(r"LIFE-01 +MUST +not executed +\(no plan made it matter\) An event MUST .*", line)

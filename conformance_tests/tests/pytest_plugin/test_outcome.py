@@ -70,12 +70,12 @@ def test_a_broken_one_shows_rule_run_and_replay(broken: Report) -> None:
 
 
 def test_what_was_never_exercised_is_a_problem_if_it_is_a_must() -> None:
-    must = Result(REQUIREMENTS["LIFE-01"], Verdict.NOT_EXECUTED, reason="no plan made it matter")
+    must = Result(REQUIREMENTS["LIFE-01"], Verdict.NOT_EXERCISED, reason="no plan made it matter")
     items = items_of(report_of(must))
     assert items["LIFE-01"]["problem"].endswith("\nno plan made it matter")
     assert items[WHOLE]["problem"] is None
     should = next(rule for rule in REQUIREMENTS.values() if rule.level == "SHOULD" and correct().applies(rule))
-    assert items_of(report_of(Result(should, Verdict.NOT_EXECUTED)))[should.id]["problem"] is None
+    assert items_of(report_of(Result(should, Verdict.NOT_EXERCISED)))[should.id]["problem"] is None
 
 
 def test_a_waived_one_says_why_where_and_until_when() -> None:

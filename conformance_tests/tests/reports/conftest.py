@@ -43,7 +43,7 @@ def conformant() -> Report:
     report = judged(correct(), Plan(max_epochs=2, batches=2, val_batches=1, test_batches=1))
     results = tuple(
         replace(result, verdict=Verdict.PASS, occurrences=1, reason="")
-        if result.verdict is Verdict.NOT_EXECUTED
+        if result.verdict is Verdict.NOT_EXERCISED
         else result
         for result in report.results
     )
@@ -84,7 +84,7 @@ def waived() -> Report:
     later = {result.requirement.id: result for result in stopped.of(Verdict.UPCOMING) if result.failure is not None}
     results = [
         later.get(result.requirement.id, result)
-        if result.verdict is not Verdict.NOT_EXECUTED
+        if result.verdict is not Verdict.NOT_EXERCISED
         else replace(result, verdict=Verdict.PASS, occurrences=1, reason="")
         for result in tally.results(subject, {"STAGE-05": WaivedFailure(waiver, failure)})
     ]
@@ -140,7 +140,7 @@ def hostile() -> Report:
     ]
     leg = Leg(Plan(experiment_name=HOSTILE), records=records, raised=ValueError(HOSTILE))
     failure = Failure(Plan(experiment_name=HOSTILE), Finding(1, HOSTILE, BrokenRepr()), leg)
-    results = [Result(rule, Verdict.NOT_EXECUTED, reason=HOSTILE) for rule in REQUIREMENTS.values()]
+    results = [Result(rule, Verdict.NOT_EXERCISED, reason=HOSTILE) for rule in REQUIREMENTS.values()]
     results[0] = Result(results[0].requirement, Verdict.FAIL, 3, failure)
     waiver = Waiver("LIFE-02", HOSTILE, f"javascript:alert() {HOSTILE}", date(2031, 5, 17), Plan())
     results[1] = Result(results[1].requirement, Verdict.WAIVED, 3, failure, HOSTILE, waiver)
