@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from runtimeinfo import LifecycleError, RunnerError, current_hub
 from runtimeinfo import MessageHub as AnyHub
-from runtimeinfo import RunnerError, current_hub
+from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import FrameworkRunner, MessageHub
 from runtimeinfo_adapters._adapter import (
     HubInForce,
@@ -267,3 +268,52 @@ def test_what_a_target_lacks_is_listed() -> None:
         check_target(Trainer(), Trainer, "a Trainer", ("steps", "_loop", "_state"))
     with pytest.raises(RunnerError, match=r"attach\(\) takes a Trainer, but got int"):
         check_target(3, Trainer, "a Trainer")
+
+
+def test_an_abort_that_ends_nothing_leaves_a_run_that_an_exception_has_left_as_it_was() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.feed("before_val")
+    lifecycle.advance("on_exception")
+    assert lifecycle.abort(keep=2) == ()
+    assert [step.event for step in lifecycle.feed("before_val")] == ["after_val", "before_val"]
+
+
+class EndRun:
+    """Ends the run as soon as it has begun."""
+
+    priority = "LOWEST"
+
+    def before_run(self, runner: Runner) -> None:
+        runner.emitter.emit("after_run")
+
+
+def test_a_hook_that_moves_the_run_while_its_beginning_is_made_up_is_told_so() -> None:
+    emitter = Runner(hooks=[EndRun()]).emitter
+    with pytest.raises(LifecycleError, match="before_val is illegal here: it must come directly inside 'run'"):
+        emitter.emit("before_val_iter")
+    assert emitter.lifecycle.open_scopes == ()
+
+
+class BeginAnother:
+    """Begins another iteration of a validation while one closes."""
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        runner.emitter.emit("before_val_iter", batch_idx=batch_idx + 1)
+
+
+class Closes:
+    """Notes the number of each iteration of a validation that closes."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.heard.append(batch_idx)
+
+
+def test_every_hook_hears_the_close_of_an_iteration_with_its_own_number() -> None:
+    closes = Closes()
+    emitter = Runner(hooks=[BeginAnother(), closes]).emitter
+    emitter.emit("before_val_iter", batch_idx=7)
+    emitter.emit("after_val_iter")
+    assert closes.heard == [7]

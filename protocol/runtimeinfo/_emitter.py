@@ -175,9 +175,9 @@ class Emitter:
             for method in methods:
                 method(runner, batch_idx=idx, data_batch=data_batch)
         elif ended is not None:
-            data_batch, ended.data = ended.data, None  # do not keep the data alive
+            idx, data_batch, ended.data = ended.idx, ended.data, None  # do not keep the data alive
             for method in methods:
-                method(runner, batch_idx=ended.idx, data_batch=data_batch, outputs=outputs)
+                method(runner, batch_idx=idx, data_batch=data_batch, outputs=outputs)
             if ended is self._train_batch:
                 self.count(event)
 
@@ -261,11 +261,14 @@ class Emitter:
 
     def _make_legal(self, event: str) -> Any:
         """Publish what the framework left out, and return where the event leads; None if there is nothing to close."""
-        steps = self.lifecycle.plan(event)
-        for missing, origin in steps:
+        lifecycle = self.lifecycle
+        steps = lifecycle.plan(event)
+        for step, origin in steps:
+            if step not in lifecycle.position.after:
+                lifecycle.advance(step)  # raises: a hook has emitted events of its own meanwhile
             if origin is not Origin.RAW:
-                self.emit(cast("Event", missing))
-        return self.lifecycle.position.after[event] if steps else None
+                self.emit(cast("Event", step))
+        return lifecycle.position.after[event] if steps else None
 
     def _arguments(self, event: str, exception: BaseException) -> dict[str, Any]:
         """Return the arguments of an event of an abnormal end: those of the open iteration, and no results."""

@@ -286,8 +286,8 @@ class Lifecycle:
         if steps:
             kept = position.open_scopes[:keep]
             self.position = _position(kept, aborting=bool(kept))
-        else:
-            self.position = _position(position.open_scopes, position.complete, must_close=position.must_close)
+        elif not position.must_close:  # an `on_exception` that came leaves a scope, whatever `keep` says
+            self.position = _position(position.open_scopes, position.complete)
         return steps
 
 
