@@ -11,7 +11,6 @@ from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
 from runtimeinfo._runner import Runner, TrainRunner, check_runner, check_train_runner
 from runtimeinfo._scalar import SCALAR_OF, describe, is_scalar, shown
 from runtimeinfo._version import __version__
-from runtimeinfo.spec._lifecycle import Lifecycle
 
 
 class SkippedOutputWarning(UserWarning):
@@ -35,9 +34,10 @@ class RuntimeInfoHook:
     priority = "VERY_HIGH"
 
     def __init__(self) -> None:
-        # The scopes that this hook has heard of: a runner need not have an Emitter, and the stage in the hub may come
-        # from a checkpoint.
-        self._heard = Lifecycle()
+        # The open stages, outermost first. Neither an Emitter nor the grammar is asked: a runner need have neither, and
+        # a stage that closes must restore the one before it at any depth (STAGE-03). Nor is the hub: what it holds may
+        # come from a checkpoint.
+        self._stages: list[str] = []
         # `train/<name>` by name: the same few come back each iteration. A plain dict, because a subclass with
         # `__missing__` takes twice as long to subscript.
         self._train_keys: dict[str, str] = {}
@@ -48,13 +48,14 @@ class RuntimeInfoHook:
     def before_run(self, runner: Runner) -> None:
         """Publish what identifies the run (META-01 to META-05), and forget a stage that a crash left behind."""
         check_runner(runner)
-        self._heard = Lifecycle()
-        self._publish_stage(runner, "before_run")
+        self._stages.clear()
+        self._publish_stage(runner)
         self._publish_metadata(runner)
 
     def after_run(self, runner: Runner) -> None:
         """Leave no stage behind (STAGE-06)."""
-        self._publish_stage(runner, "after_run")
+        self._stages.clear()
+        self._publish_stage(runner)
         self._publish_counters(runner)
 
     def on_exception(self, runner: Runner, exception: BaseException) -> None:  # noqa: ARG002
@@ -76,7 +77,9 @@ class RuntimeInfoHook:
         check_train_runner(runner)
         hub = runner.message_hub
         self._publish_metadata(runner)
-        self._move(runner, "before_train")
+        # A resumed hub holds the stage in which it was saved: outside of this training there is none.
+        self._stages.clear()
+        self._enter_stage(runner, "train")
         hub.update_info_dict({"max_epochs": runner.max_epochs, "max_iters": runner.max_iters})
         dataset = runner.train_dataloader.dataset
         if hasattr(dataset, "metainfo"):
@@ -84,7 +87,7 @@ class RuntimeInfoHook:
 
     def after_train(self, runner: TrainRunner) -> None:
         """Take the stage back."""
-        self._move(runner, "after_train")
+        self._leave_stage(runner, "train")
 
     def before_train_epoch(self, runner: TrainRunner) -> None:
         """Publish the counters."""
@@ -148,11 +151,11 @@ class RuntimeInfoHook:
 
     def before_val(self, runner: Runner) -> None:
         """Enter the stage ``val``."""
-        self._move(runner, "before_val")
+        self._enter_stage(runner, "val")
 
     def after_val(self, runner: Runner) -> None:
         """Restore the stage before it, or none."""
-        self._move(runner, "after_val")
+        self._leave_stage(runner, "val")
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Publish each metric under ``val/<key>``: a scalar if it is one, otherwise an info."""
@@ -160,11 +163,11 @@ class RuntimeInfoHook:
 
     def before_test(self, runner: Runner) -> None:
         """Enter the stage ``test``."""
-        self._move(runner, "before_test")
+        self._enter_stage(runner, "test")
 
     def after_test(self, runner: Runner) -> None:
         """Restore the stage before it, or none."""
-        self._move(runner, "after_test")
+        self._leave_stage(runner, "test")
 
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         """Publish each metric under ``test/<key>``: a scalar if it is one, otherwise an info."""
@@ -191,17 +194,23 @@ class RuntimeInfoHook:
             {counter: completed for counter, completed in counters.items() if completed is not None}
         )
 
-    def _move(self, runner: Runner, event: str) -> None:
-        self._publish_stage(runner, event)
+    def _enter_stage(self, runner: Runner, stage: str) -> None:
+        self._stages.append(stage)
+        self._publish_stage(runner)
         self._publish_counters(runner)
 
-    def _publish_stage(self, runner: Runner, event: str) -> None:
-        self._heard.feed(event)
-        stage = self._heard.stage
-        if stage is None:
-            runner.message_hub.pop_info("loop_stage")
+    def _leave_stage(self, runner: Runner, stage: str) -> None:
+        # It is not there if this hook was registered inside the scope, or if one before it failed at the opening.
+        if self._stages[-1:] == [stage]:
+            self._stages.pop()
+        self._publish_stage(runner)
+        self._publish_counters(runner)
+
+    def _publish_stage(self, runner: Runner) -> None:
+        if self._stages:
+            runner.message_hub.update_info("loop_stage", self._stages[-1])
         else:
-            runner.message_hub.update_info("loop_stage", stage)
+            runner.message_hub.pop_info("loop_stage")
 
     def _publish_metrics(self, runner: Runner, stage: str, metrics: Mapping[str, Any] | None) -> None:
         if metrics is None:
