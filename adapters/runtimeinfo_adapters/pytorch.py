@@ -336,7 +336,18 @@ class _Training:
         self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "epochs": None, "batches": None, "evaluation": None, "outputs": {}}
+        # A copy is outside of any run, and goes on as this one would after an exception: see `forget`.
+        copied: dict[str, Any] = {
+            "outputs": {},
+            "evaluation": None,
+            "epochs": None,
+            "batches": None,
+            "batches_to_skip": max(self.batches_to_skip, self.batches_done),
+            "pass_is_over": False,
+            "pass_owns_the_epoch": False,
+            "_ending": None,
+        }
+        return {**vars(self), **copied}
 
     def is_bound_reached(self) -> bool:
         """Tell whether there is a bound of iterations, and it is reached."""

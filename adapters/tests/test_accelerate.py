@@ -331,8 +331,10 @@ def test_a_copy_of_a_loop_trains_itself(clone: Callable[[Any], Any]) -> None:
         assert (twin.epoch, twin.iter) == (loop.epoch, loop.iter)
     assert twin.message_hub is not loop.message_hub
     with twin.run():
-        for value in twin.train():
-            twin.log(loss=10 * value)
+        for _ in twin.epochs():
+            for value in twin.train():
+                twin.log(loss=10 * value)
+    assert (twin.epoch, twin.iter) == (2, 4)
     assert loop.message_hub.get_scalar("train/loss").data[0].tolist() == [1.0, 2.0]
     assert twin.message_hub.get_scalar("train/loss").data[0].tolist()[-2:] == [10.0, 20.0]
 

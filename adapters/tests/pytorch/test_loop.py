@@ -1,6 +1,7 @@
 # ruff: noqa: PT012  # what raises here is a whole training
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 import threading
@@ -583,3 +584,60 @@ def test_a_config_with_a_pretty_text_of_its_own(make: Any) -> None:
     with loop.run():
         pass
     assert loop.message_hub.get_info("cfg") == "as it is"
+
+
+# -- copies
+
+
+class CopyAt:
+    """Copies the loop at an event, once it has completed so many iterations."""
+
+    priority = "LOWEST"
+
+    def __init__(self, event: str, iterations: int) -> None:
+        self.copies: list[Any] = []
+
+        def copy_it(runner: Any, **_: Any) -> None:
+            if runner.iter == iterations and not self.copies:
+                self.copies.append(copy.deepcopy(runner))
+
+        setattr(self, event, copy_it)
+
+    def __deepcopy__(self, memo: Any) -> CopyAt:
+        return CopyAt("before_run", -1)
+
+
+@pytest.mark.parametrize(
+    ("event", "iterations", "batches"),
+    [
+        ("before_run", 0, 0),
+        ("before_train_epoch", 3, 0),
+        ("before_train_iter", 1, 1),
+        ("after_train_iter", 1, 1),
+        ("after_train_iter", 4, 1),
+        ("after_train_epoch", 3, 3),
+        ("before_val", 3, 3),
+        ("after_run", 6, 0),
+    ],
+)
+def test_a_copy_of_a_running_loop_goes_on_as_the_loop_would_after_an_exception(
+    event: str, iterations: int, batches: int
+) -> None:
+    copies = CopyAt(event, iterations)
+    loop = Loop(None, ["a", "b", "c"], max_epochs=2, hooks=[copies])
+
+    def train(each: Any) -> list[str]:
+        had = []
+        with each.run():
+            for _ in each.epochs():
+                had += list(each.batches())
+                with each.val():
+                    pass
+        return had
+
+    assert train(loop) == [*"abcabc"]
+    (twin,) = copies.copies
+    state = twin.state_dict()
+    assert (state["iter"], state["batches"], twin.emitter.stage) == (iterations, batches, None)
+    assert train(twin) == [*"abcabc"][iterations:]
+    assert (twin.epoch, twin.iter, loop.epoch, loop.iter) == (2, 6, 2, 6)
