@@ -309,8 +309,21 @@ def displace(registered: list[Any], publishes_the_same: Callable[[Any], bool]) -
     return displaced
 
 
-def put_back(registered: list[Any], adapter: Any, displaced: Displaced) -> None:
-    """Take an adapter out of a framework's list, and put back what it has displaced."""
+def put_back(owner: Any, name: str, adapter: Any, displaced: Displaced, *, is_running: bool) -> None:
+    """Take an adapter out of a framework's list, and put back what it has displaced.
+
+    Args:
+        owner: The object that has the list.
+        name: The attribute that is the list.
+        adapter: The adapter.
+        displaced: What it has displaced.
+        is_running: Whether the framework may be going through the list. It then gets a new one: in the old one, the
+            entry after the adapter would move up and be passed over.
+    """
+    registered: list[Any] = getattr(owner, name)
+    if is_running:
+        registered = list(registered)
+        setattr(owner, name, registered)
     registered[:] = [each for each in registered if each is not adapter]
     for place, each in displaced:
         registered.insert(place, each)

@@ -232,7 +232,7 @@ class RuntimeInfoCallback(Callback):
         self._has_trained = False
         self._has_state = False  # of a checkpoint
         self._was_interrupted = False  # by the last exception that Lightning has reported
-        self._is_attached = False
+        self._attached_to = Target()  # not so for a copy that is made without the trainer
         self._displaced: Displaced = []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -247,19 +247,25 @@ class RuntimeInfoCallback(Callback):
 
     def attach_to(self, trainer: Any) -> None:
         """Take the first place among a trainer's callbacks, and wrap its methods: see `attach`."""
-        self._is_attached = True
+        self._attached_to = Target(trainer)
         self._displaced = displace(trainer.callbacks, lambda each: isinstance(each, RuntimeInfoCallback))
         trainer.callbacks.insert(0, self)
         for name in _ENTRIES:
             wrap_method(trainer, name, self._guard)
 
     def detach_from(self, trainer: Any) -> None:
-        """Leave a trainer to the callbacks that it had, if this one was attached to it: see `detach`."""
-        if self._is_attached:
-            self._is_attached = False
+        """Leave a trainer to the callbacks that it had, and end the run that is under way: see `detach`."""
+        displaced, self._displaced = self._displaced, []
+        self._attached_to = Target()
+        put_back(trainer, "callbacks", self, displaced, is_running=self._emitter.is_open("run"))
+        try:
+            self._emitter.emit("after_run")
+        finally:
             self._leave(trainer)
-            put_back(trainer.callbacks, self, self._displaced)
-            self._displaced = []
+
+    def is_attached_to(self, trainer: Any) -> bool:
+        """Tell whether `attach` has put this callback among those of a trainer."""
+        return self._attached_to() is trainer
 
     # -- the run: each call of fit, validate, test or predict
 
@@ -520,14 +526,15 @@ def attach(trainer: Any, *, optimizer_names: Iterable[str] = (), **options: Unpa
 def detach(trainer: Any) -> None:
     """Take back what `attach` has done to a trainer; do nothing if it is not attached.
 
-    The callbacks that `attach` has taken out come back to their places.
+    The callbacks that `attach` has taken out come back to their places. A run that is under way ends for the hooks.
 
     Args:
         trainer: The trainer.
     """
     adapters = [method.adapter for name in _ENTRIES for method in wrapped_methods(trainer, name)]
     for callback in (*adapters, *trainer.callbacks):
-        if isinstance(callback, RuntimeInfoCallback):
+        # A wrapper of other code may hide those of a callback; an unpickled callback does not know its trainer.
+        if isinstance(callback, RuntimeInfoCallback) and (callback in adapters or callback.is_attached_to(trainer)):
             remove_wrappers(trainer, _ENTRIES, callback)
             callback.detach_from(trainer)
 

@@ -32,7 +32,7 @@ from runtimeinfo_adapters._adapter import (
     wrap_method,
     wrapped_methods,
 )
-from runtimeinfo_adapters._framework import load_framework
+from runtimeinfo_adapters._framework import import_of_extra, load_framework
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 
 __all__ = ["MMEngineRunner", "RuntimeInfoHook", "attach", "detach"]
@@ -45,7 +45,9 @@ _PRIVATE = ("_hooks", "_train_loop", "_val_loop", "_test_loop")
 _mmengine: Any = None
 _hooks: Any = None
 if importlib.util.find_spec("mmengine"):
-    _mmengine, _hooks = load_framework("mmengine"), importlib.import_module("mmengine.hooks")
+    _mmengine = load_framework("mmengine")
+    # It needs torch, which the package mmengine does not.
+    _hooks = import_of_extra("mmengine.hooks", distribution="mmengine", extra="mmengine", used_by="this adapter")
 
 if TYPE_CHECKING:  # mmengine has no types
     _Hook = object
@@ -161,7 +163,7 @@ class RuntimeInfoHook(_Listener):
         if isinstance(hub, str):
             raise HubError(f"hub must be a hub object, but is {shown(hub)}: say replace_hub=True for the reference hub")
         self._replace_hub = replace_hub
-        self._options = options
+        self._options: RunOptions = {**options, "hooks": tuple(options.get("hooks", ()))}  # for each runner
         self._view: MMEngineRunner | None = None
         self._replaced_hub: Any = None
         self._displaced: Displaced = []
@@ -222,15 +224,22 @@ class RuntimeInfoHook(_Listener):
 
     def detach_from(self, runner: Any) -> None:
         """Take back all that `attach_to` did, and the loops and the hub that this hook has changed since."""
-        put_back(getattr(runner, "_hooks", []), self, self._displaced)
+        view, displaced, replaced_hub = self._view, self._displaced, self._replaced_hub
+        self._view, self._displaced, self._replaced_hub = None, [], None
+        is_running = view is not None and view.emitter.is_open("run")
+        if hasattr(runner, "_hooks"):
+            put_back(runner, "_hooks", self, displaced, is_running=is_running)
         remove_wrappers(runner, _LOOPS, self)
         for name in _LOOPS:
             for loop in _loops(runner, name):
                 remove_wrappers(loop, ("run",), self)
-        if self._replaced_hub is not None:
-            _exchange_hub(runner, runner.message_hub, self._replaced_hub)
-        self._in_force.leave()
-        self._view, self._displaced, self._replaced_hub = None, [], None
+        if replaced_hub is not None:
+            _exchange_hub(runner, runner.message_hub, replaced_hub)
+        try:
+            if view is not None:
+                view.emitter.emit("after_run")  # of a run that is under way
+        finally:
+            self._in_force.leave()
 
     def _guard(self, owner: Any, name: str) -> None:
         """Wrap a method that runs a loop, unless it is wrapped: an exception that leaves it closes what it opened."""
@@ -288,16 +297,17 @@ def attach(runner: Any, *, replace_hub: bool = False, **options: Unpack[RunOptio
     Source: LIFE-01, FAIL-01.
     """
     _check_runner(runner)
+    if "hooks" in options:
+        options["hooks"] = tuple(options["hooks"])  # they may come from a generator
     hook = RuntimeInfoHook(replace_hub=replace_hub, **options)
-    hooks: RunOptions = {"hooks": options.get("hooks", ())}
-    MMEngineRunner(runner, **hooks)  # raises before anything has changed
+    MMEngineRunner(runner, hooks=options.get("hooks", ()))  # raises before anything has changed
     detach(runner)
     hook.attach_to(runner)
     return hook
 
 
 def detach(runner: Any) -> None:
-    """Take back what `attach` did; do nothing if it was not called.
+    """Take back what `attach` did; do nothing if it was not called. A run that is under way ends for the hooks.
 
     Args:
         runner: The runner.

@@ -459,7 +459,8 @@ class RuntimeInfoCallback(_Callback):
         remove_wrappers(trainer, self._methods(), self)
         self._is_detached = True  # a wrapper that is out of sight passes its calls on
         self._trainer = Target()
-        put_back(trainer.callback_handler.callbacks, self, self._displaced)
+        is_running = self._emitter.is_open("run")
+        put_back(trainer.callback_handler, "callbacks", self, self._displaced, is_running=is_running)
         self._displaced = []
 
 

@@ -927,6 +927,41 @@ def test_detach_during_a_run_leaves_no_hub_behind() -> None:
     assert trainer.callbacks == make().callbacks
 
 
+class CountBatches(Callback):
+    count = 0
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.count += 1
+
+
+class DetachAtBatch(CountBatches):
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        super().on_train_batch_end()
+        detach(trainer)
+
+
+def test_detach_during_a_run_ends_it_for_the_hooks_and_passes_no_callback_over() -> None:
+    counting = [DetachAtBatch(), CountBatches(), CountBatches()]
+    trainer, callback, recorder = publishing(callbacks=counting)
+    trainer.fit(Model(), Loader(2))
+    assert recorder.events[-1] == "after_run"
+    assert recorder.is_closed
+    assert infos(callback, "loop_stage", "iter") == [None, 1]
+    assert [each.count for each in counting] == [4, 4, 4]
+
+
+def test_a_callback_that_is_copied_alone_is_attached_to_no_trainer() -> None:
+    trainer = make([RuntimeInfoCallback()])
+    alone = copy.deepcopy(attach(trainer))
+    other = make([alone])
+    before = parts_of(other)
+    detach(other)
+    assert parts_of(other) == before
+    attach(other)
+    detach(other)
+    assert parts_of(other) == before
+
+
 def test_an_unknown_keyword_changes_nothing() -> None:
     trainer = make()
     callback = attach(trainer)

@@ -857,6 +857,56 @@ def test_detach_keeps_what_was_registered_and_wrapped_since(tmp_path: Path) -> N
     assert len(values(runner.message_hub, "train/loss")) == 4  # by mmengine's own hook
 
 
+class DetachHook(Hook):
+    """Detaches the runner, and counts."""
+
+    priority = "HIGH"
+
+    def __init__(self, detaches: bool) -> None:
+        self.detaches, self.count = detaches, 0
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.count += 1
+        if self.detaches:
+            detach(runner)
+
+
+@BOTH
+def test_detach_during_a_run_ends_it_for_the_hooks_and_passes_no_hook_over(tmp_path: Path, hub: str) -> None:
+    runner = build(tmp_path)
+    recorder = Recorder()
+    attach(runner, replace_hub=hub == "runtimeinfo", hooks=[recorder])
+    hub_of_the_run = runner.message_hub
+    hooks = [DetachHook(True), DetachHook(False), DetachHook(False)]
+    for each in hooks:
+        runner.register_hook(each)
+    runner.train()
+    recorder.judge()
+    assert recorder.events[-1] == "after_run"
+    assert hub_of_the_run.get_info("loop_stage") is None
+    assert [each.count for each in hooks] == [4, 4, 4]
+
+
+def test_hooks_can_come_from_a_generator(tmp_path: Path) -> None:
+    recorders = [Recorder(), Recorder()]
+    attached = build(tmp_path / "first", experiment_name="first")
+    attach(attached, hooks=(each for each in recorders[:1]))
+    attached.train()
+    assert recorders[0].events.count("before_run") == 1
+    hook = RuntimeInfoHook(hooks=(each for each in recorders[1:]))
+    for name in ("second", "third"):
+        runner = build(tmp_path / name, experiment_name=name)
+        runner.register_hook(hook)
+        runner.train()
+    assert recorders[1].events.count("before_run") == 2
+
+
+def test_mmengine_without_torch_names_the_extra() -> None:
+    code = "import sys; sys.modules['torch'] = None; import runtimeinfo_adapters.mmengine"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert "this adapter needs torch: pip install 'runtimeinfo[mmengine]'" in done.stderr
+
+
 def test_given_options_win_over_the_runners_own(tmp_path: Path) -> None:
     runner = build(tmp_path)
     hub = MessageHub("mine")

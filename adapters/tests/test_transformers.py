@@ -717,6 +717,25 @@ def test_detach_under_the_wrapper_of_another(tmp_path: Path, is_marked: bool) ->
     assert callback.message_hub.get_info("iter") is None
 
 
+class CountSteps(TrainerCallback):
+    def __init__(self, trainer: Any = None) -> None:
+        self.trainer, self.count = trainer, 0
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.count += 1
+        detach(self.trainer)
+
+
+def test_detach_during_a_training_passes_no_callback_over(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path)
+    first, second = CountSteps(trainer), CountSteps()
+    trainer.callback_handler.callbacks[1:1] = [first, second]
+    trainer.train()
+    assert recorder.events[-1] == "after_run"
+    assert callback.message_hub.get_info("loop_stage") is None
+    assert first.count == second.count == 10
+
+
 def test_detach_of_something_else_does_nothing() -> None:
     detach(object())
 
