@@ -317,3 +317,49 @@ def test_every_hook_hears_the_close_of_an_iteration_with_its_own_number() -> Non
     emitter.emit("before_val_iter", batch_idx=7)
     emitter.emit("after_val_iter")
     assert closes.heard == [7]
+
+
+def nth(number: int) -> Callable[[Any], Any]:
+    """Return a decorator as users write them: what it makes has a name of its own."""
+
+    def decorate(function: Any) -> Any:
+        def inner(self: Any, runner: Runner) -> None:
+            if runner.emitter.iter % number == 0:
+                function(self, runner)
+
+        return inner
+
+    return decorate
+
+
+class Decorated:
+    """Has a method that a decorator has made, and one under two names."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    @nth(1)
+    def before_run(self, runner: Runner) -> None:
+        self.heard.append("before_run")
+
+    def before_val(self, runner: Runner) -> None:
+        self.heard.append("before a validation or a test")
+
+    before_test = before_val
+
+
+class Overriding(Decorated):
+    """Overrides one of the two names."""
+
+    def before_val(self, runner: Runner) -> None:
+        self.heard.append("before_val")
+
+
+@both_ways
+def test_the_methods_of_a_copied_hook_are_those_of_its_hook_points(clone: Callable[[Any], Any]) -> None:
+    runner = Runner(hooks=[Overriding()])
+    twin = clone(runner)
+    for each in (runner, twin):
+        for event in ("before_run", "before_val", "before_test"):
+            each.emitter.emit(event)
+        assert each.emitter.dispatcher.hooks[-1].heard == ["before_run", "before_val", "before a validation or a test"]

@@ -76,6 +76,29 @@ class Dispatcher:
             raise HookError(f"{type(hook).__name__}.priority: {error}", hook=hook, requirement="ORDER-01") from None
         behind = (at for at, other in enumerate(self._registered) if other.rank > rank)
         self._registered.insert(next(behind, len(self._registered)), _Registered(rank, hook, methods))
+        self._collect_methods()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Python pickles a bound method by the name of its function, which another one may have, or none: a decorator
+        # may have made it, and a class may have it under two names. The name of the hook point is the right one.
+        registered = [
+            (rank, hook, {point: None if _is_of_its_class(hook, point) else each for point, each in methods.items()})
+            for rank, hook, methods in self._registered
+        ]
+        return {"_registered": registered}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._registered = [
+            _Registered(
+                rank,
+                hook,
+                {point: getattr(hook, point) if method is None else method for point, method in methods.items()},
+            )
+            for rank, hook, methods in state["_registered"]
+        ]
+        self._collect_methods()
+
+    def _collect_methods(self) -> None:
         self.methods = {
             point: tuple(each.methods[point] for each in self._registered if point in each.methods)
             for point in HOOK_POINTS
@@ -124,3 +147,7 @@ class Dispatcher:
             raise LifecycleError(
                 f"there is no event {event!r}: give one of {', '.join(HOOK_POINTS)}", event=event, open_scopes=()
             ) from None
+
+
+def _is_of_its_class(hook: object, point: str) -> bool:
+    return hasattr(type(hook), point) and point not in getattr(hook, "__dict__", ())
