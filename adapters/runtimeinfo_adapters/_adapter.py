@@ -17,7 +17,7 @@ import difflib
 import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, TypedDict, Unpack, cast
 
 from runtimeinfo import InfoReader, MessageHub, RunnerError, use_hub
@@ -161,6 +161,11 @@ Around = Callable[..., Any]
 """What stands around a method: it is called with the owner, the original method, and the arguments of the call."""
 
 
+# The wrappers of each object, for one that another wrapper hides: it need not have `__wrapped__`. Held weakly, because
+# a wrapper that nothing else holds is out of use.
+_wrappers: weakref.WeakKeyDictionary[Any, list[weakref.ref[WrappedMethod]]] = weakref.WeakKeyDictionary()
+
+
 class WrappedMethod:
     """A method of one object, with an adapter around it.
 
@@ -181,6 +186,8 @@ class WrappedMethod:
         self._replaced: Any = cast("dict[str, Any]", vars(owner)).get(name, _ABSENT)
         self._is_passive = False
         self._keeps: Any = None
+        with suppress(TypeError):  # the owner cannot be hashed
+            _wrappers.setdefault(owner, []).append(weakref.ref(self))
 
     @property
     def owner(self) -> Any:
@@ -197,6 +204,11 @@ class WrappedMethod:
         """The adapter whose method `around` is."""
         around = self._around
         return getattr(around.func if isinstance(around, functools.partial) else around, "__self__", None)
+
+    @property
+    def name(self) -> str:
+        """The name of the method."""
+        return self._name
 
     @property
     def is_passive(self) -> bool:
@@ -274,15 +286,22 @@ def wrap_method(owner: Any, name: str, around: Around) -> WrappedMethod:
 
 
 def wrapped_methods(owner: Any, name: str) -> Iterator[WrappedMethod]:
-    """Iterate over what adapters have put around a method of an object, also under wrappers of others, outermost first.
+    """Iterate over what adapters have put around a method of an object, outermost first, also under wrappers of others.
 
     An adapter that wants to remove its own finds it here: to keep it would copy the target with a copied adapter.
     """
+    found: list[WrappedMethod] = []
     method: Any = getattr(owner, name, None)
     while method is not None:
         if isinstance(method, WrappedMethod) and not method.is_passive:
-            yield method
+            found.append(method)
         method = getattr(method, "__wrapped__", None)
+    with suppress(TypeError):  # the owner cannot be hashed, or is not an object that could have a wrapper
+        for each in _wrappers.get(owner, ()):
+            hidden = each()
+            if hidden is not None and hidden.name == name and not hidden.is_passive and hidden not in found:
+                found.append(hidden)
+    yield from found
 
 
 def adapter_around(owner: Any, name: str) -> Any:

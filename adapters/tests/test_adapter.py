@@ -190,6 +190,19 @@ def test_under_the_wrapper_of_another_it_passes_calls_on_once_removed() -> None:
     assert adapter_around(trainer, "fit") is None
 
 
+def test_it_is_found_under_a_wrapper_that_hides_it() -> None:
+    trainer, adapter = attached()
+    inner = trainer.fit
+    trainer.fit = lambda *args: inner(*args)
+    assert adapter_around(trainer, "fit") is adapter
+    assert list(wrapped_methods(trainer, "other")) == []
+    (found,) = wrapped_methods(trainer, "fit")
+    found.remove()
+    assert trainer.fit(2) == 2
+    assert adapter.calls == []
+    assert list(wrapped_methods(trainer, "fit")) == []
+
+
 def test_two_adapters_are_found_outermost_first() -> None:
     trainer, first = attached()
     second = Adapter()

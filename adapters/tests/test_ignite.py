@@ -1248,3 +1248,15 @@ def test_an_untried_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pytorch-ignite 0.9.0 is installed" in done.stderr
     assert "below 0.6" in done.stderr
+
+
+def test_detach_under_a_wrapper_that_hides_ours() -> None:
+    trainer = Engine(lambda engine, batch: {"loss": 1.0})
+    callback = attach(trainer)
+    attached = trainer.run
+    trainer.run = lambda *args, **kwargs: attached(*args, **kwargs)
+    detach(trainer)
+    second = attach(trainer)
+    trainer.run([1, 2], max_epochs=1)
+    assert dict(callback.message_hub.log_scalars) == {}
+    assert len(second.message_hub.get_scalar("train/loss").data[0]) == 2
