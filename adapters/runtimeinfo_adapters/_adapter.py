@@ -109,22 +109,25 @@ class Target:
 
     A copy that is made together with the target refers to the copied target. Any other copy, and a pickled one, refers
     to nothing until the adapter is told its target again: to copy a callback must not copy the trainer and its model.
+
+    Attributes:
+        get: Returns the target, or None if there is none. To call this takes half as long as to call the object.
     """
 
-    __slots__ = ("_get",)
+    __slots__ = ("get",)
 
     def __init__(self, target: Any = None) -> None:
-        self._get: Callable[[], Any]
+        self.get: Callable[[], Any]
         try:
-            self._get = (lambda: None) if target is None else weakref.ref(target)
+            self.get = (lambda: None) if target is None else weakref.ref(target)
         except TypeError:  # it has slots, and none for weak references
-            self._get = lambda: target
+            self.get = lambda: target
 
     def __call__(self) -> Any:
-        return self._get()
+        return self.get()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Target:
-        return Target(memo.get(id(self._get())))
+        return Target(memo.get(id(self.get())))
 
     def __reduce__(self) -> tuple[type[Target], tuple[()]]:
         return Target, ()

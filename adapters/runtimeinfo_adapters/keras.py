@@ -228,7 +228,7 @@ class KerasRunner(FrameworkRunner):
         """Return the rates as they are now; Keras works out a schedule."""
         if self._optimizers is not None:
             return {f"{name}.lr": [self._rate(name, optimizer)] for name, optimizer in self._optimizers.items()}
-        optimizer = getattr(self._target(), "optimizer", None)
+        optimizer = getattr(self._target.get(), "optimizer", None)
         return {} if optimizer is None else {"lr": [self._rate("lr", optimizer)]}
 
     def _rate(self, name: str, optimizer: Any) -> float:

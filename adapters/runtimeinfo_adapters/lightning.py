@@ -165,7 +165,7 @@ class LightningRunner(FrameworkRunner):
     @property
     def optim_wrapper(self) -> LearningRates:
         """The learning rates."""
-        optimizers: list[Any] = self._trainer().optimizers
+        optimizers: list[Any] = self._trainer.get().optimizers
         if optimizers != self._optimizers:  # a trainer may get others in the middle of a training
             self._optimizers = list(optimizers)
             # Without configure_optimizers Lightning has a mock, which has no groups.

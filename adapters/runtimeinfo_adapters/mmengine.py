@@ -81,7 +81,7 @@ class MMEngineRunner(FrameworkRunner):
 
     def is_of(self, runner: Any) -> bool:
         """Tell whether this is the view of a runner."""
-        return self._target() is runner
+        return self._target.get() is runner
 
     def refresh(self) -> None:
         """Take from the runner what may have changed since: its identity, and the loop that counts."""
