@@ -18,7 +18,7 @@ import reprlib
 import sys
 from collections.abc import Callable, Iterable
 from numbers import Real
-from typing import Any, SupportsFloat, cast
+from typing import Any, SupportsFloat, TypeGuard, cast
 
 from runtimeinfo._errors import ScalarTypeError
 
@@ -45,8 +45,11 @@ def shown(value: object, /) -> str:
 _REAL_KINDS = frozenset("biuf")
 
 
-def is_scalar(value: object, /) -> bool:
+def is_scalar(value: object, /) -> TypeGuard[SupportsFloat]:
     """Tell whether a value is a scalar, without reading it from the device it lies on.
+
+    A type checker takes a scalar for something that `float` accepts. The opposite does not follow, which a ``TypeIs``
+    would claim: a tensor of two elements, or an int of 400 digits, has that type and is not a scalar.
 
     Example:
         >>> is_scalar(0.5), is_scalar(True), is_scalar("0.5"), is_scalar([0.5]), is_scalar(10**400)

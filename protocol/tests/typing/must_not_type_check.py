@@ -130,6 +130,10 @@ def trains(runner: TrainRunner) -> float:
     return runner.iter / runner.max_iters  # type: ignore[operator]
 
 
+def takes_any_value_for_a_number(value: object) -> float:
+    return float(value)  # type: ignore[arg-type]
+
+
 def depends_on_a_reader(reader: InfoReader) -> None:
     reader.update_info("epoch", 1)  # type: ignore[attr-defined]
 

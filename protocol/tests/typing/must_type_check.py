@@ -13,7 +13,7 @@ import runtimeinfo
 import runtimeinfo.authoring
 import runtimeinfo_adapters
 from runtimeinfo import Event, HookBase, InfoReader, Priority, Runner, ScalarHistory, TrainRunner
-from runtimeinfo.authoring import Dispatcher, Emitter, PriorityLike, TrainState
+from runtimeinfo.authoring import Dispatcher, Emitter, PriorityLike, TrainState, is_scalar
 
 
 class PlainHistory:
@@ -157,6 +157,10 @@ class HookWithBase(HookBase):
     @override
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, Any] | None = None) -> None:
         print(metrics)
+
+
+def as_number(value: object) -> float:
+    return float(value) if is_scalar(value) else 0.0
 
 
 def publish(runner: Runner) -> None:
