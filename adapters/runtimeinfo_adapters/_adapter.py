@@ -97,11 +97,11 @@ class FrameworkRunner(RunnerView):
         Source: META-01 to META-03.
         """
         if "cfg" not in self._given:
-            self.cfg = TextConfig.of(cfg)
+            self.cfg: Config = TextConfig.of(cfg)
         if "seed" not in self._given:
-            self.seed = seed
+            self.seed: int | None = seed
         if "experiment_name" not in self._given:
-            self.experiment_name = experiment_name
+            self.experiment_name: str | None = experiment_name
 
 
 class Target:

@@ -67,7 +67,9 @@ class MMEngineRunner(FrameworkRunner):
     """
 
     def __init__(self, runner: Any, **options: Unpack[RunOptions]) -> None:
-        self.framework_name, self.framework_version = _framework_of(runner)
+        name, version = _framework_of(runner)
+        self.framework_name: str = name
+        self.framework_version: str = version
         self._target = Target(runner)
         self._progress = Target()  # the loop that counts, if it is there
         options["hub"] = options.get("hub") or runner.message_hub

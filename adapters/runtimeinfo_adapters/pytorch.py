@@ -331,8 +331,10 @@ class _Training:
         self.epochs: weakref.ref[_Epochs] | None = None
         self.batches: weakref.ref[_Batches[Any]] | None = None
         # Of this epoch: how many batches are done, and how many the run that was resumed has had.
-        self.batches_done = self.batches_to_skip = 0
-        self.pass_is_over = self.pass_owns_the_epoch = False
+        self.batches_done: int = 0
+        self.batches_to_skip: int = 0
+        self.pass_is_over: bool = False
+        self.pass_owns_the_epoch: bool = False
         self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
 
     def __getstate__(self) -> dict[str, Any]:
