@@ -190,7 +190,8 @@ class WrappedMethod:
         self._is_passive = False
         self._keeps: Any = None
         with suppress(TypeError):  # the owner cannot be hashed
-            _wrappers.setdefault(owner, []).append(weakref.ref(self))
+            alive = [each for each in _wrappers.get(owner, ()) if each() is not None]
+            _wrappers[owner] = [*alive, weakref.ref(self)]
 
     @property
     def owner(self) -> Any:
@@ -201,6 +202,10 @@ class WrappedMethod:
                 f"{self._name}() belongs to an object that was freed: keep a reference to it while you use its methods"
             )
         return owner
+
+    def belongs_to(self, owner: Any) -> bool:
+        """Tell whether an object is the owner, also once that was freed."""
+        return self._owner() is owner
 
     @property
     def adapter(self) -> Any:
@@ -302,7 +307,10 @@ def wrapped_methods(owner: Any, name: str) -> Iterator[WrappedMethod]:
     with suppress(TypeError):  # the owner cannot be hashed, or is not an object that could have a wrapper
         for each in _wrappers.get(owner, ()):
             hidden = each()
-            if hidden is not None and hidden.name == name and not hidden.is_passive and hidden not in found:
+            # An object that equals the owner has its wrappers under the same key.
+            if hidden is None or hidden.name != name or not hidden.belongs_to(owner):
+                continue
+            if not hidden.is_passive and hidden not in found:
                 found.append(hidden)
     yield from found
 

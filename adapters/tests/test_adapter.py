@@ -203,6 +203,26 @@ def test_it_is_found_under_a_wrapper_that_hides_it() -> None:
     assert list(wrapped_methods(trainer, "fit")) == []
 
 
+def test_an_owner_is_not_taken_for_one_that_equals_it() -> None:
+    class Equal(Trainer):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Equal)
+
+        def __hash__(self) -> int:
+            return 0
+
+    first, second = Equal(), Equal()
+    adapter = Adapter()
+    wrap_method(first, "fit", adapter.around)
+    assert list(wrapped_methods(second, "fit")) == []
+    assert adapter_around(first, "fit") is adapter
+    wrap_method(second, "fit", adapter.around)
+    kept = first.fit
+    del first
+    assert [each.belongs_to(second) for each in wrapped_methods(second, "fit")] == [True]
+    assert not kept.belongs_to(second)
+
+
 def test_two_adapters_are_found_outermost_first() -> None:
     trainer, first = attached()
     second = Adapter()
