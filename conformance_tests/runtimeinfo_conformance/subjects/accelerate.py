@@ -8,15 +8,13 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from runtimeinfo_adapters._framework import import_framework
+from runtimeinfo_adapters._framework import load_framework
 from runtimeinfo_adapters.accelerate import attach
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.plans import Batch, Plan
 from runtimeinfo_conformance.subjects._loop_script import CAPABILITIES, LoopScript
 
-_accelerate: Any = import_framework(
-    "accelerate", distribution="accelerate", extra="accelerate", at_least="1.10", below="2"
-)
+_accelerate: Any = load_framework("accelerate")
 
 
 class _Stream(IterableDataset[Batch]):
