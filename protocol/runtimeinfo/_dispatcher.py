@@ -121,7 +121,7 @@ class Dispatcher:
             method(runner, **arguments)
 
     def dispatch_to_all(self, event: str, runner: object, /, **arguments: Any) -> list[BaseException]:
-        """Call one hook point of every hook, also of those after one that raises: for a close that everybody needs.
+        """Call one hook point of every hook, also of those after one that raises: for a close that all hooks need.
 
         Returns:
             What the hooks raised.
