@@ -6,13 +6,14 @@ holds), `distributed` (the scalars of all ranks together), `sharing` (what other
 runs, in a terminal).
 """
 
-from runtimeinfo_adapters._adapter import FrameworkRunner, RunOptions
+from runtimeinfo_adapters._adapter import FrameworkRunner, ResumeWarning, RunOptions
 from runtimeinfo_adapters._framework import UntestedVersionWarning, import_framework
 from runtimeinfo_adapters.hub import MessageHub, ScalarHistory, UnsavedInfoWarning
 
 __all__ = [
     "FrameworkRunner",
     "MessageHub",
+    "ResumeWarning",
     "RunOptions",
     "ScalarHistory",
     "UnsavedInfoWarning",

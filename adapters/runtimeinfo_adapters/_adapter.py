@@ -26,11 +26,16 @@ from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.sharing import SharingHook
 
 
+class ResumeWarning(UserWarning):
+    """A resumed training cannot go on exactly where the saved one stopped."""
+
+
 class RunOptions(TypedDict, total=False):
     """The keywords that every adapter takes, beside its own."""
 
     hub: MessageHub | None
-    """Where to publish; a new `runtimeinfo_adapters.MessageHub` if left out."""
+    """Where to publish. A hub that you give is yours: every run is appended to what it holds. If left out, each
+    training that does not resume gets a new `runtimeinfo_adapters.MessageHub`."""
 
     hooks: Iterable[object]
     """More hooks. `runtimeinfo.RuntimeInfoHook` runs in any case."""
@@ -57,8 +62,8 @@ def check_options(options: Mapping[str, object], taken_by: str) -> None:
 class FrameworkRunner(RunnerView):
     """The runner view of an adapter: a `RunnerView` with the defaults of this package.
 
-    The hub is a new reference hub if none is given, and one that cannot share itself with other processes is shared by
-    a hook.
+    If no hub is given, each training that does not resume gets a new reference hub: see `renew_hub`. A hub that cannot
+    share itself with other processes is shared by a hook.
 
     Args:
         options: The run options.
@@ -75,7 +80,7 @@ class FrameworkRunner(RunnerView):
         name = options.get("experiment_name")
         hub = options.get("hub")
         if hub is None:
-            hub = ReferenceHub(name or self.framework_name)
+            hub = self._make_hub(name)
         hooks = tuple(options.get("hooks", ()))
         super().__init__(
             hub,
@@ -85,6 +90,20 @@ class FrameworkRunner(RunnerView):
             experiment_name=name,
         )
         self._given = frozenset(option for option, value in options.items() if value is not None)
+
+    def _make_hub(self, experiment_name: str | None) -> MessageHub:
+        return ReferenceHub(experiment_name or self.framework_name)
+
+    def renew_hub(self) -> None:
+        """Go over to a new hub for a training that begins from its start, unless the hub was given.
+
+        Call it before ``before_run``. A hub that no run has published to yet stays, with what the user has put there.
+        Whoever holds the hub of an earlier run keeps its histories.
+
+        Source: LIFE-10.
+        """
+        if "hub" not in self._given and self.message_hub.get_info("runtimeinfo_version") is not None:
+            self.message_hub = self._make_hub(self.experiment_name)
 
     def identify(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -80,6 +81,12 @@ class Emitter:
         lifecycle: Where the run is.
         epoch: Completed epochs. An adapter sets it where a training is resumed.
         iter: Completed iterations. An adapter sets it where a training is resumed.
+        resumed_at: The batch of the next epoch with which a training that is resumed inside it begins, otherwise 0. An
+            adapter sets it before ``before_train``; the end of an epoch sets it to 0.
+        epoch_start: The iteration with which the open epoch began, or the next one begins.
+        epoch_length: Batches of the open epoch as far as they are known, otherwise infinity. An adapter sets it when it
+            knows the loader.
+        is_longer_than_told: Whether an epoch of this training had more batches than its loader had said.
 
     Raises:
         HookError: If one of the hooks cannot be registered.
@@ -104,6 +111,10 @@ class Emitter:
         self.lifecycle: Lifecycle = Lifecycle()
         self.epoch: int = 0
         self.iter: int = 0
+        self.resumed_at: int = 0
+        self.epoch_start: int = 0
+        self.epoch_length: float = math.inf
+        self.is_longer_than_told: bool = False
         self._runner = runner
         batches = {scope: _Batch() for scope in _BEGINS.values()}
         self._train_batch = batches["train_iter"]
@@ -172,6 +183,8 @@ class Emitter:
         if begun is not None:
             idx = begun.idx = begun.idx + 1 if batch_idx is None else batch_idx
             begun.data = data_batch
+            if idx >= self.epoch_length and begun is self._train_batch:
+                self._note_longer_epoch()
             for method in methods:
                 method(runner, batch_idx=idx, data_batch=data_batch)
         elif ended is not None:
@@ -255,9 +268,29 @@ class Emitter:
         self._announced = None
         if event in _NUMBERED:
             self._begins[f"before_{_NUMBERED[event]}"].idx = -1
+        if event == "before_train":
+            self.is_longer_than_told = False
+            self.epoch_start = self.iter - self.resumed_at
+        elif event == "before_train_epoch":
+            self.epoch_start = self.iter - self.resumed_at
+            self._train_batch.idx = self.resumed_at - 1
         self.dispatcher.dispatch(event, self._runner, **named)
         if event == "after_train_epoch":
             self.count(event)
+            self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        self.resumed_at = 0
+        self.epoch_start = self.iter
+        self.epoch_length = math.inf
+
+    def _note_longer_epoch(self) -> None:
+        """Withdraw the total: the loader has more batches than it said."""
+        self.epoch_length = math.inf
+        self.is_longer_than_told = True
+        publish_totals = getattr(self._runner, "publish_totals", None)
+        if publish_totals is not None:
+            publish_totals()
 
     def _make_legal(self, event: str) -> Any:
         """Publish what the framework left out, and return where the event leads; None if there is nothing to close."""

@@ -148,6 +148,15 @@ class SupportsPopScalar(Protocol):
 
 
 @runtime_checkable
+class SupportsDropLatest(Protocol):
+    """A hub that can take back the latest value of a scalar. Optional: mmengine's hub cannot."""
+
+    def drop_latest(self, key: str) -> None:
+        """Remove the latest value of a scalar, if there is one."""
+        ...
+
+
+@runtime_checkable
 class SupportsSharing(Protocol):
     """A hub that other processes can read. Optional: mmengine's hub cannot be shared.
 

@@ -12,7 +12,8 @@ from runtimeinfo._current_hub import use_hub
 from runtimeinfo._emitter import Emitter
 from runtimeinfo._errors import LoopError, RunnerError, StateError
 from runtimeinfo._message_hub import MessageHub
-from runtimeinfo._runner import Config, TrainDataLoader
+from runtimeinfo._runner import Config, TrainDataLoader, TrainRunner
+from runtimeinfo._runtime_info_hook import publish_totals
 from runtimeinfo._scalar import describe, shown
 
 if TYPE_CHECKING:
@@ -138,6 +139,40 @@ class RunnerView:
             stack.enter_context(use_hub(self.message_hub))
             stack.enter_context(emitter.guard() if emitter.is_open("run") else emitter.scope("run"))
             yield
+
+    def total_iters(self, max_epochs: int | None, length: int | None) -> int | None:
+        """Return the iterations of the whole training, from today's length of an epoch.
+
+        Those before this epoch, and the length times the epochs that are left. None if either is not known, or if an
+        epoch turned out to be longer than its loader had said.
+
+        Args:
+            max_epochs: Epochs of the whole training.
+            length: Batches of this epoch, or of the next one between two epochs.
+
+        Source: COUNT-08.
+        """
+        emitter = self.emitter
+        if max_epochs is None or length is None or emitter.is_longer_than_told:
+            return None
+        return emitter.epoch_start + length * max(max_epochs - emitter.epoch, 0)
+
+    def publish_totals(self) -> None:
+        """Publish `max_epochs` and `max_iters` if they have changed: `RuntimeInfoHook` does so as an epoch begins.
+
+        Source: COUNT-07, COUNT-08.
+        """
+        publish_totals(cast("TrainRunner", self))
+
+    def publish_iter(self) -> None:
+        """Publish `iter` ahead of ``before_train_iter``, for handlers that ask while the batch begins.
+
+        Where a framework has several handlers of that moment, an adapter calls this in the first one, and emits the
+        event in the last: by then the learning rate of the iteration is set.
+
+        Source: COUNT-01, COUNT-05, SCALAR-03.
+        """
+        self.message_hub.update_info("iter", self.emitter.iter)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the saved form of the training, which `load_state_dict` takes.

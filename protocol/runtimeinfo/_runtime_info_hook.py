@@ -7,7 +7,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
 from runtimeinfo._errors import RunnerError
-from runtimeinfo._message_hub import MessageHub, SupportsPopScalar
+from runtimeinfo._message_hub import MessageHub, SupportsDropLatest, SupportsPopScalar
 from runtimeinfo._runner import Runner, TrainRunner, check_runner, check_train_runner
 from runtimeinfo._scalar import SCALAR_OF, describe, is_scalar, shown
 from runtimeinfo._version import __version__
@@ -15,6 +15,20 @@ from runtimeinfo._version import __version__
 
 class SkippedOutputWarning(UserWarning):
     """A training output was not published, because it is not a scalar."""
+
+
+_NOT_PUBLISHED = object()
+
+
+def publish_totals(runner: TrainRunner) -> None:
+    """Publish `max_epochs` and `max_iters` of a runner, if they have changed.
+
+    Source: COUNT-07, COUNT-08.
+    """
+    hub = runner.message_hub
+    totals = {"max_epochs": runner.max_epochs, "max_iters": runner.max_iters}
+    if any(hub.get_info(name, _NOT_PUBLISHED) != total for name, total in totals.items()):
+        hub.update_info_dict(totals)  # together, as the counters are
 
 
 class RuntimeInfoHook:
@@ -42,12 +56,16 @@ class RuntimeInfoHook:
         # `__missing__` takes twice as long to subscript.
         self._train_keys: dict[str, str] = {}
         self._skipped: set[str] = set()
+        # The iteration whose learning rates were published last, and whether an exception was announced since.
+        self._rates_of: int | None = None
+        self._has_failed = False
 
     # -- the run
 
     def before_run(self, runner: Runner) -> None:
         """Publish what identifies the run (META-01 to META-05), and forget a stage that a crash left behind."""
         check_runner(runner)
+        self._rates_of, self._has_failed = None, False
         self._stages.clear()
         self._publish_stage(runner)
         self._publish_metadata(runner)
@@ -65,6 +83,7 @@ class RuntimeInfoHook:
         (FAIL-03) take it back scope by scope, as far out as the exception goes.
         """
         self._publish_counters(runner)
+        self._has_failed = True
 
     # -- training
 
@@ -80,7 +99,7 @@ class RuntimeInfoHook:
         # A resumed hub holds the stage in which it was saved: outside of this training there is none.
         self._stages.clear()
         self._enter_stage(runner, "train")
-        hub.update_info_dict({"max_epochs": runner.max_epochs, "max_iters": runner.max_iters})
+        publish_totals(runner)
         dataset = runner.train_dataloader.dataset
         if hasattr(dataset, "metainfo"):
             hub.update_info("dataset_meta", dataset.metainfo)
@@ -90,17 +109,23 @@ class RuntimeInfoHook:
         self._leave_stage(runner, "train")
 
     def before_train_epoch(self, runner: TrainRunner) -> None:
-        """Publish the counters."""
+        """Publish the counters, and the totals if they have changed: a loader can have another length each epoch."""
         self._publish_counters(runner)
+        publish_totals(runner)
 
     def after_train_epoch(self, runner: TrainRunner) -> None:
-        """Publish the counters: the last iteration is complete by now."""
+        """Publish the counters: the last iteration is complete by now, unless it was aborted."""
+        if self._has_failed:
+            self._take_back_rates(runner)
         self._publish_counters(runner)
 
     def before_train_iter(self, runner: TrainRunner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
         """Publish the iteration, and each learning rate as it is before the iteration."""
+        if self._has_failed:
+            self._take_back_rates(runner)
         hub = runner.message_hub
-        hub.update_info("iter", runner.iter)
+        completed = runner.iter
+        hub.update_info("iter", completed)
         rates = runner.optim_wrapper.get_lr()
         train_keys = self._train_keys
         try:
@@ -113,6 +138,7 @@ class RuntimeInfoHook:
         except Exception:  # each hub refuses in its own way: mmengine's asserts
             _check_learning_rates(rates)
             raise
+        self._rates_of = completed
 
     def after_train_iter(
         self,
@@ -186,6 +212,14 @@ class RuntimeInfoHook:
             }
         )
 
+    def _take_back_rates(self, runner: TrainRunner) -> None:
+        """Remove the learning rates of an iteration that was aborted: its history has one value an iteration."""
+        self._has_failed = False
+        if self._rates_of is not None and self._rates_of == getattr(runner, "iter", None):
+            for name in runner.optim_wrapper.get_lr():
+                _drop_latest(runner.message_hub, f"train/{name}")
+        self._rates_of = None
+
     def _publish_counters(self, runner: Runner) -> None:
         """Publish `epoch` and `iter`, if there is anything to count: a runner that only validates has no training."""
         # Together: another process must not see the one without the other (SHARE-04).
@@ -230,6 +264,17 @@ class RuntimeInfoHook:
             else:
                 _pop_scalar(hub, key)
                 hub.update_info(key, value)
+
+
+def _drop_latest(hub: MessageHub, key: str) -> None:
+    """Take back the latest value of a scalar. mmengine's hub has no method for it: its history is made without it."""
+    histories = hub.log_scalars
+    if isinstance(hub, SupportsDropLatest):
+        hub.drop_latest(key)
+    elif isinstance(histories, MutableMapping) and key in histories:
+        history: Any = histories[key]
+        values, counts = history.data
+        histories[key] = type(history)(values[:-1], counts[:-1], history.max_length)
 
 
 def _pop_scalar(hub: MessageHub, key: str) -> None:

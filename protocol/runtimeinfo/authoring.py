@@ -7,7 +7,7 @@ and a hub have to be; the functions tell scalars from other values and check wha
 from runtimeinfo._dispatcher import Dispatcher
 from runtimeinfo._emitter import EVALUATION_EVENTS, Emitter, EvaluationEvents, ScopeGuard
 from runtimeinfo._hook import PriorityLike, get_priority, hook_methods, on_any_event
-from runtimeinfo._message_hub import SupportsPopScalar, SupportsSharing
+from runtimeinfo._message_hub import SupportsDropLatest, SupportsPopScalar, SupportsSharing
 from runtimeinfo._runner import (
     Config,
     HasLearningRates,
@@ -29,6 +29,7 @@ from runtimeinfo._runner_view import (
     training_state,
     with_dataset,
 )
+from runtimeinfo._runtime_info_hook import publish_totals
 from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value, shown
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "RunMetadata",
     "RunnerView",
     "ScopeGuard",
+    "SupportsDropLatest",
     "SupportsPopScalar",
     "SupportsSharing",
     "TextConfig",
@@ -61,6 +63,7 @@ __all__ = [
     "load_hub",
     "load_training",
     "on_any_event",
+    "publish_totals",
     "scalar_value",
     "shown",
     "training_state",

@@ -309,6 +309,18 @@ class MessageHub(NamedInstances):
             self._ready.pop(key, None)
             self._log_scalars.pop(key, None)
 
+    def drop_latest(self, key: str) -> None:
+        """Take back the latest value of a scalar, if there is one: of an iteration that was aborted, for example.
+
+        Source: SCALAR-02.
+        """
+        history = self._log_scalars.get(key)
+        if history is not None:
+            history.drop_latest()
+            board = self._sharing.board
+            if board is not None:
+                board.refresh(key)
+
     @property
     def log_scalars(self) -> Mapping[str, ScalarHistory]:
         """The history of every scalar by its key: a read-only snapshot.

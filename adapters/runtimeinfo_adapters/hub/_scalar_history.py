@@ -202,6 +202,23 @@ class ScalarHistory:
         if len(pending) >= BLOCK:
             self.settle_block()
 
+    def drop_latest(self) -> None:
+        """Take back the latest value, if there is one, as if it had not come: `update_count` falls with it.
+
+        Example:
+            >>> history = ScalarHistory()
+            >>> history.update(4.0); history.update(2.0); history.drop_latest()
+            >>> history.current(), history.update_count
+            (4.0, 1)
+
+        Source: SCALAR-02.
+        """
+        with self._lock:
+            self._settle()
+            if len(self._kept):
+                self._kept.drop_latest()
+                self._settled = max(self._settled - 1, 0)
+
     def settle_block(self) -> None:
         """Move a block of `pending` to the arrays; a writer calls it once `pending` has `BLOCK` entries.
 
@@ -403,6 +420,12 @@ class CountedValues:
         counts = np.ones(len(values), dtype=np.int64) if self._counts is None else self._counts.tail(count).copy()
         return values, counts
 
+    def drop_latest(self) -> None:
+        """Remove the last value."""
+        self._values.drop_latest()
+        if self._counts is not None:
+            self._counts.drop_latest()
+
 
 class Ring:
     """The latest values, up to `max_length` of them, in one buffer of 8 bytes a value.
@@ -456,6 +479,11 @@ class Ring:
             return self._buffer[start : self._end]
         # The values wrap around the end of the buffer.
         return np.concatenate((self._buffer[start:], self._buffer[: self._end]))
+
+    def drop_latest(self) -> None:
+        """Remove the last value; the one that it had pushed out does not come back."""
+        self._size -= 1
+        self._end = (self._end - 1) % len(self._buffer)
 
     def _reserve(self, count: int) -> None:
         needed = min(self._size + count, self._max_length)

@@ -52,7 +52,7 @@ class UpdateTracker:
         self._held = {
             key: HistoryPosition(history)
             for key, history in self.hub.log_scalars.items()
-            if _updates_since(self._taken.get(key), history)
+            if _updates_since(self._taken.get(key), history) > 0
         }
 
     def take(self, *, only_since_hold: bool = False) -> list[tuple[str, ScalarHistory, int]]:
@@ -70,7 +70,8 @@ class UpdateTracker:
             if updates:
                 self._taken[key] = HistoryPosition(history)
                 self._held.pop(key, None)
-                updated.append((key, history, updates))
+                if updates > 0:  # otherwise its latest value was taken back
+                    updated.append((key, history, updates))
         return updated
 
 
@@ -107,7 +108,10 @@ class HistoryPosition:
         return self._history is history
 
     def updates_since(self, history: ScalarHistory) -> int:
-        """Return the number of later updates; the least possible one where the history does not count them."""
+        """Return the number of later updates; the least possible one where the history does not count them.
+
+        It is negative if updates that came before this position were taken back.
+        """
         if self._history is not history:
             return total_updates(history)
         count = update_count(history)

@@ -77,6 +77,7 @@ def test_satisfies_the_protocols():
     hub = MessageHub("protocol")
     assert isinstance(hub, runtimeinfo.MessageHub)
     assert isinstance(hub, runtimeinfo.authoring.SupportsPopScalar)
+    assert isinstance(hub, runtimeinfo.authoring.SupportsDropLatest)
 
 
 @pytest.mark.parametrize(

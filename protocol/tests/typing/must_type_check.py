@@ -189,6 +189,7 @@ readers: list[InfoReader] = [hub, reference, PlainReader(), runtimeinfo.current_
 histories: list[ScalarHistory] = [PlainHistory(), InheritingHistory(0.5), runtimeinfo_adapters.ScalarHistory()]
 relative: float = reference.get_scalar("train/loss").current() / reference.get_scalar("train/loss").mean(10)
 forgetful: runtimeinfo.authoring.SupportsPopScalar = reference
+retracting: runtimeinfo.authoring.SupportsDropLatest = reference
 hooks: list[runtimeinfo.Hook] = [
     HookWithName(),
     HookWithNumber(),
