@@ -396,3 +396,38 @@ def test_the_methods_of_a_copied_hook_are_those_of_its_hook_points(clone: Callab
         for event in ("before_run", "before_val", "before_test"):
             each.emitter.emit(event)
         assert each.emitter.dispatcher.hooks[-1].heard == ["before_run", "before_val", "before a validation or a test"]
+
+
+# -- The hub of each training
+
+
+class View(FrameworkRunner):
+    framework_name, framework_version = "plain", "1.0"
+
+
+def test_each_training_from_the_start_gets_its_own_hub() -> None:
+    view = View(experiment_name="folds")
+    first = view.message_hub
+    first.update_info("note", 1)
+    view.renew_hub()
+    assert view.message_hub is first  # no run has published to it
+    with view.running():
+        first.update_scalar("train/loss", 1.0)
+    view.renew_hub()
+    second = view.message_hub
+    assert second is not first
+    assert (second.instance_name, dict(second.log_scalars), second.get_info("note")) == ("folds", {}, None)
+    assert list(first.log_scalars) == ["train/loss"]
+    with view.running():
+        assert current_hub().get_info("experiment_name") == "folds"
+
+
+def test_a_hub_that_was_given_stays() -> None:
+    hub = MessageHub("mine")
+    view = View(hub=hub)
+    for _ in range(2):
+        view.renew_hub()
+        with view.running():
+            hub.update_scalar("train/loss", 1.0)
+    assert view.message_hub is hub
+    assert hub.get_scalar("train/loss").data[0].tolist() == [1.0, 1.0]

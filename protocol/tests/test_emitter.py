@@ -401,3 +401,55 @@ def test_an_exception_that_was_handled_can_be_forgotten():
     emitter.forget_handled()
     gc.collect()
     assert held() is None
+
+
+def epoch_of(emitter, batches, length=None):
+    """Emit an epoch of training, and return the batch numbers."""
+    emitter.emit("before_train_epoch")
+    if length is not None:
+        emitter.epoch_length = length
+    for _ in range(batches):
+        emitter.emit("before_train_iter")
+        emitter.emit("after_train_iter")
+    emitter.emit("after_train_epoch")
+
+
+def test_a_resumed_epoch_numbers_its_batches_from_where_it_was_stopped():
+    recorder = Recorder()
+    emitter, _ = emitter_of(recorder)
+    emitter.epoch, emitter.iter, emitter.resumed_at = 2, 13, 3
+    emitter.emit("before_train")
+    assert emitter.epoch_start == 10
+    epoch_of(emitter, 2)
+    assert [each["batch_idx"] for each in recorder.of("before_train_iter")] == [3, 4]
+    assert (emitter.epoch, emitter.iter, emitter.epoch_start, emitter.resumed_at) == (3, 15, 15, 0)
+    epoch_of(emitter, 2)
+    assert [each["batch_idx"] for each in recorder.of("before_train_iter")] == [3, 4, 0, 1]
+    assert emitter.epoch_start == 17
+
+
+def test_an_epoch_that_is_longer_than_told_withdraws_the_total_at_once():
+    class Told(Run):
+        published = ()
+
+        def publish_totals(self):
+            self.published = (*self.published, self.emitter.iter)
+
+    emitter, run = emitter_of(run=Told())
+    epoch_of(emitter, 2, length=2)
+    assert (run.published, emitter.is_longer_than_told) == ((), False)
+    epoch_of(emitter, 4, length=2)
+    assert (run.published, emitter.is_longer_than_told) == ((4,), True)  # once, at the third batch
+    emitter.emit("after_train")
+    emitter.emit("before_train")
+    assert not emitter.is_longer_than_told
+
+
+def test_validation_batches_beyond_the_length_of_the_training_epoch_withdraw_nothing():
+    emitter, _ = emitter_of()
+    emitter.emit("before_train_epoch")
+    emitter.epoch_length = 1
+    for _ in range(3):
+        emitter.emit("before_val_iter")
+        emitter.emit("after_val_iter")
+    assert not emitter.is_longer_than_told

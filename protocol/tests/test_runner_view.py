@@ -271,3 +271,78 @@ def test_what_has_no_dataset_is_its_own(loader):
 )
 def test_the_length_is_none_where_there_is_none(loader, length):
     assert length_of(loader) == length
+
+
+# -- Totals
+
+
+class Sized(RunnerView):
+    """A view of a training whose loader can change its length."""
+
+    framework_name, framework_version = "plain", "1.0"
+    train_dataloader = with_dataset([1, 2])
+    optim_wrapper = LearningRates(None)
+    max_epochs: int | None = 3
+
+    def __init__(self, lengths: list[int | None]) -> None:
+        super().__init__(MessageHub("totals"))
+        self.lengths = lengths
+
+    @property
+    def max_iters(self) -> int | None:
+        return self.total_iters(self.max_epochs, self.lengths[min(self.epoch, len(self.lengths) - 1)])
+
+
+def train(view: Sized, batches: list[int]) -> list[tuple[Any, Any]]:
+    """Train, and return the hub's and the runner's total at each batch, and after each epoch."""
+    emitter, hub = view.emitter, view.message_hub
+    totals: list[tuple[Any, Any]] = []
+    with view.running():
+        for count in batches:
+            emitter.emit("before_train_epoch")
+            emitter.epoch_length = view.lengths[view.epoch] or 1_000
+            for _ in range(count):
+                emitter.emit("before_train_iter")
+                totals.append((hub.get_info("max_iters"), view.max_iters))
+                emitter.emit("after_train_iter")
+            emitter.emit("after_train_epoch")
+            emitter.emit("before_val")
+            emitter.emit("after_val")
+        assert view.max_iters == hub.get_info("max_iters")
+    return totals
+
+
+def test_total_follows_a_loader_that_changes_its_length() -> None:
+    assert train(Sized([2, 4, 6]), [2, 4, 6]) == [(6, 6)] * 2 + [(10, 10)] * 4 + [(12, 12)] * 6
+
+
+def test_total_is_none_from_the_batch_on_that_the_loader_had_not_told() -> None:
+    assert train(Sized([2, 2, 2]), [2, 3, 2]) == [(6, 6)] * 4 + [(None, None)] * 3
+
+
+def test_total_of_shorter_epochs_counts_what_was_done() -> None:
+    assert train(Sized([4, 4, 4]), [4, 1, 4]) == [(12, 12)] * 4 + [(12, 12)] + [(9, 9)] * 4
+
+
+def test_total_of_a_resumed_epoch_counts_its_first_batches_once() -> None:
+    view = Sized([4, 4, 4])
+    view.emitter.epoch, view.emitter.iter, view.emitter.resumed_at = 1, 6, 2
+    assert train(view, [2, 4]) == [(12, 12)] * 6
+
+
+def test_total_is_none_without_a_length_or_a_number_of_epochs() -> None:
+    view = Sized([None])
+    assert view.total_iters(3, None) is None
+    assert view.total_iters(None, 4) is None
+    assert view.total_iters(3, 4) == 12
+
+
+def test_iter_is_published_ahead_of_the_iteration() -> None:
+    view = Sized([2])
+    with view.running():
+        view.emitter.emit("before_train_epoch")
+        view.emitter.emit("before_train_iter")
+        view.emitter.emit("after_train_iter")
+        assert (view.iter, view.message_hub.get_info("iter")) == (1, 0)
+        view.publish_iter()
+        assert view.message_hub.get_info("iter") == 1

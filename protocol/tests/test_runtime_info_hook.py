@@ -489,3 +489,75 @@ def test_a_hook_that_fails_before_ours_does_not_cost_the_outer_stage(hub, runner
     hook.before_train(runner)
     hook.after_val(runner)
     assert hub.get_info("loop_stage") == "train"
+
+
+# -- An iteration that was aborted
+
+
+def step(hook: RuntimeInfoHook, runner: Any) -> None:
+    hook.before_train_iter(runner, batch_idx=0)
+    hook.after_train_iter(runner, batch_idx=0, outputs={"loss": 1.0})
+    runner.iter += 1
+
+
+def begin(hook: RuntimeInfoHook, runner: Any) -> None:
+    for event in ("before_run", "before_train", "before_train_epoch"):
+        getattr(hook, event)(runner)
+
+
+def abort_in_iteration(hook: RuntimeInfoHook, runner: Any) -> None:
+    hook.before_train_iter(runner, batch_idx=0)
+    hook.on_exception(runner, ValueError())
+    hook.after_train_iter(runner, batch_idx=0)
+    for event in ("after_train_epoch", "after_train", "after_run"):
+        getattr(hook, event)(runner)
+
+
+def test_an_aborted_iteration_leaves_no_learning_rate(hook: RuntimeInfoHook, runner: Any, either_hub: Any) -> None:
+    runner.message_hub = either_hub
+    runner.rates = {"lr": [0.1], "b.lr": [0.2]}
+    begin(hook, runner)
+    step(hook, runner)
+    abort_in_iteration(hook, runner)
+    assert values(either_hub, "train/lr") == [0.1]
+    assert values(either_hub, "train/b.lr") == [0.2]
+    begin(hook, runner)
+    step(hook, runner)
+    assert values(either_hub, "train/lr") == [0.1, 0.1]
+    assert values(either_hub, "train/loss") == [1.0, 1.0]
+
+
+def test_an_exception_that_leaves_the_iteration_open_takes_no_learning_rate(
+    hook: RuntimeInfoHook, runner: Any, hub: MessageHub
+) -> None:
+    begin(hook, runner)
+    hook.before_train_iter(runner, batch_idx=0)
+    hook.before_val(runner)
+    hook.on_exception(runner, ValueError())  # handled by the user, around the validation
+    hook.after_val(runner)
+    hook.after_train_iter(runner, batch_idx=0)
+    runner.iter += 1
+    step(hook, runner)
+    hook.after_train_epoch(runner)
+    assert values(hub, "train/lr") == [0.1, 0.1]
+
+
+def test_an_exception_between_iterations_takes_no_learning_rate(
+    hook: RuntimeInfoHook, runner: Any, hub: MessageHub
+) -> None:
+    begin(hook, runner)
+    step(hook, runner)
+    hook.on_exception(runner, ValueError())
+    for event in ("after_train_epoch", "after_train", "after_run"):
+        getattr(hook, event)(runner)
+    assert values(hub, "train/lr") == [0.1]
+
+
+def test_an_epoch_publishes_totals_that_have_changed(hook: RuntimeInfoHook, runner: Any, hub: MessageHub) -> None:
+    begin(hook, runner)
+    runner.max_iters = 40
+    hook.before_train_epoch(runner)
+    assert hub.get_info("max_iters") == 40
+    runner.max_epochs, runner.max_iters = None, None
+    hook.before_train_epoch(runner)
+    assert (hub.get_info("max_epochs", 0), hub.get_info("max_iters", 0)) == (None, None)

@@ -399,3 +399,31 @@ def test_the_reference_history_counts():
 @pytest.mark.parametrize("history", [HistoryBuffer([1.0], [1]), SimpleNamespace(update_count=lambda: 3)])
 def test_another_history_does_not_count(history):
     assert update_count(history) is None
+
+
+@pytest.mark.parametrize("max_length", [3, 100])
+@pytest.mark.parametrize("settle", [False, True], ids=["pending", "settled"])
+def test_latest_value_can_be_taken_back(max_length: int, settle: bool) -> None:
+    history, model = ScalarHistory(max_length=max_length), []
+    for number in range(8):
+        history.update(float(number), count=number + 1)
+        model.append(float(number))
+        if settle:
+            history.current(), history.data
+        if number % 3 == 2:
+            history.drop_latest()
+            model.pop()
+    assert history.data[0].tolist()[-1:] == model[-1:]
+    assert history.update_count == len(model) == 6
+    assert history.data[0].tolist() == model if max_length == 100 else len(history.data[0]) <= 3
+
+
+def test_to_take_back_from_an_empty_history_does_nothing() -> None:
+    history = ScalarHistory()
+    history.drop_latest()
+    assert (history.update_count, len(history.data[0])) == (0, 0)
+    history.update(1.0)
+    history.drop_latest()
+    history.drop_latest()
+    history.update(2.0)
+    assert (history.update_count, history.data[0].tolist()) == (1, [2.0])

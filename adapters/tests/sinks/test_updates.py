@@ -159,3 +159,14 @@ def test_a_checkpoint_is_not_taken_but_updates_before_it_are() -> None:
     tracker.skip_loaded()
     hub.update_scalar("loss", 2.0)
     assert updates(tracker) == {"mine": 1, "loss": 1}
+
+
+def test_values_that_were_taken_back_are_not_updates_and_hide_no_later_one() -> None:
+    hub = MessageHub("retracting")
+    tracker = UpdateTracker(hub)
+    hub.update_scalar("train/lr", 0.1)
+    assert [(key, updates) for key, _, updates in tracker.take()] == [("train/lr", 1)]
+    hub.drop_latest("train/lr")
+    assert tracker.take() == []
+    hub.update_scalar("train/lr", 0.2)
+    assert [(key, updates) for key, _, updates in tracker.take()] == [("train/lr", 1)]
