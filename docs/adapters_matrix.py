@@ -12,6 +12,7 @@ from pathlib import Path
 
 from adapter_features import HEADING, feature_table
 from badges import badge_of_the_adapters
+from resumes import ADAPTERS, resumes_of, table
 
 from runtimeinfo.spec import CAPABILITIES, SPEC_VERSION
 from runtimeinfo_conformance import Subject, subjects
@@ -65,6 +66,24 @@ def lines(reports: list[ReportData]) -> Iterator[str]:
     yield "<!-- features:begin -->"
     yield feature_table()
     yield "<!-- features:end -->"
+    yield ""
+    yield "## After a stop and a resume"
+    yield ""
+    yield (
+        "Real trainings, each stopped in one way and resumed from a checkpoint that was made at one point. ✓: at every "
+        "batch of the resumed training, and after it, `epoch` and `iter` of the hub are the framework's own; ·: the "
+        "framework has no such stop, or no checkpoint there. `adapters/tests/test_resumes.py` runs the same trainings."
+    )
+    yield ""
+    yield "<!-- resumes:begin -->"
+    yield from table({name: list(resumes_of(name)) for name in ADAPTERS})
+    yield "<!-- resumes:end -->"
+    yield ""
+    yield (
+        "What a framework gives a resumed training to see is its own matter, where it has a loop: the second table "
+        "counts the items of the interrupted epoch that were never seen, and those that were seen twice, over both "
+        "trainings."
+    )
     yield ""
     yield "## Capabilities"
     yield ""
