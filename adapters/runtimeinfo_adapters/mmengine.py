@@ -10,14 +10,17 @@ members, calls its hooks at mmengine's hook points, and lets them be registered,
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import inspect
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from runtimeinfo import Event, HubError, MessageHub, RunnerError
-from runtimeinfo.authoring import describe, on_any_event, shown
+from runtimeinfo import Event, HubError, RunnerError
+from runtimeinfo.authoring import describe, length_of, on_any_event, shown
 from runtimeinfo_adapters._adapter import (
     Displaced,
     FrameworkRunner,
@@ -33,14 +36,22 @@ from runtimeinfo_adapters._adapter import (
     wrapped_methods,
 )
 from runtimeinfo_adapters._framework import import_of_extra, load_framework
+from runtimeinfo_adapters._mmengine_hubs import (
+    belongs_to_another,
+    exchange_hub,
+    holds_another_run,
+    hub_class,
+    put_hub_back,
+)
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 
 __all__ = ["MMEngineRunner", "RuntimeInfoHook", "attach", "detach"]
 
 _LOOPS = ("train", "val", "test")
 
-# What this adapter relies on of what mmengine does not promise, where the runner is one of mmengine's.
+# What this adapter relies on of what mmengine does not promise, where the runner is one of mmengine's, and of its hub.
 _PRIVATE = ("_hooks", "_train_loop", "_val_loop", "_test_loop")
+_PRIVATE_OF_HUB = ("_instance_dict",)
 
 _mmengine: Any = None
 _hooks: Any = None
@@ -72,7 +83,9 @@ class MMEngineRunner(FrameworkRunner):
         self.framework_version: str = version
         self._target = Target(runner)
         self._progress = Target()  # the loop that counts, if it is there
-        options["hub"] = options.get("hub") or runner.message_hub
+        self._has_placeholder = self._counts_by_length = False
+        if options.get("hub") is None:
+            options["hub"] = runner.message_hub
         super().__init__(**options)
         self.refresh()
 
@@ -92,7 +105,23 @@ class MMEngineRunner(FrameworkRunner):
         # In a lone val() or test() the training loop is still its config. To ask the runner itself would build
         # it, with the data set and all.
         loop: Any = getattr(runner, "_train_loop", runner)
-        self._progress = Target(None if isinstance(loop, dict) else loop)
+        if isinstance(loop, dict):
+            loop = None
+        if loop is not self._progress.get():
+            self._progress = Target(loop)
+            self._has_placeholder = _is_by_iterations(loop)
+            self._counts_by_length = _is_by_length(loop)
+        emitter = self.emitter
+        if not emitter.is_open("train_epoch"):
+            emitter.epoch, emitter.iter = self.epoch, self.iter
+            emitter.epoch_start = emitter.iter
+
+    def take_length(self) -> None:
+        """Take the length of the epoch that begins, and publish the totals if they have changed by that."""
+        if self._counts_by_length:
+            length = length_of(self._progress().dataloader)
+            self.emitter.epoch_length = math.inf if length is None else length
+            self.publish_totals()
 
     @property
     def epoch(self) -> int:
@@ -108,15 +137,23 @@ class MMEngineRunner(FrameworkRunner):
 
     @property
     def max_epochs(self) -> int | None:
-        """Epochs of the training; 1 under an IterBasedTrainLoop."""
+        """Epochs of the training; None if it was asked for iterations."""
         progress = self._progress()
-        return None if progress is None else progress.max_epochs
+        if progress is None or (self._has_placeholder and progress.max_epochs == 1):
+            return None
+        epochs: int | None = progress.max_epochs
+        return epochs
 
     @property
     def max_iters(self) -> int | None:
-        """Iterations of the training."""
+        """Iterations of the training: by epochs, from today's length of the loader; mmengine takes the first one."""
         progress = self._progress()
-        return None if progress is None else progress.max_iters
+        if progress is None:
+            return None
+        if self._counts_by_length:
+            return self.total_iters(progress.max_epochs, length_of(progress.dataloader))
+        iters: int | None = progress.max_iters
+        return iters
 
     @property
     def train_dataloader(self) -> Any:
@@ -137,27 +174,64 @@ class _Listener(_Hook):
         raise NotImplementedError
 
 
+class _Priority:
+    """The priority of a hook, which a runner asks for as it registers the hook: that is how the hook meets its runner.
+
+    mmengine tells a hook of its runner inside ``train()`` only, too late to put anything around that call. Nothing that
+    it promises comes earlier, so this looks at who asks. Where that is not a runner, nothing happens.
+
+    Args:
+        level: The priority of hooks that are not given another one.
+    """
+
+    def __init__(self, level: Any) -> None:
+        self._level = level
+
+    def __get__(self, hook: RuntimeInfoHook | None, kind: type | None = None) -> Any:
+        if hook is None:
+            return self._level
+        frame = inspect.currentframe()
+        asking = None if frame is None or frame.f_back is None else frame.f_back.f_locals.get("self")
+        if callable(getattr(asking, "register_hook", None)):
+            hook.meet(asking)
+        return vars(hook).get("priority", self._level)
+
+    def __set__(self, hook: RuntimeInfoHook, level: Any) -> None:
+        vars(hook)["priority"] = level
+
+
 class RuntimeInfoHook(_Listener):
     """Takes the place of mmengine's hook: its events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
 
-    Once the run has begun, an exception that its loops raise, KeyboardInterrupt included, closes all scopes. Until then
-    the runner's hub is what `runtimeinfo.current_hub` returns.
+    The runner's ``train``, ``val`` and ``test`` are wrapped: an exception from anywhere inside them, KeyboardInterrupt
+    included, closes all scopes. Until then the runner's hub is what `runtimeinfo.current_hub` returns.
+
+    The hub is the runner's: what runs on one runner is appended to it, a second ``train()`` goes on. mmengine hands out
+    its own hubs by the name of the experiment and the second, so that runners built in the same second share one, with
+    all histories. With `replace_hub` each runner gets its own.
 
     Args:
         replace_hub: Put a new reference hub in the place of mmengine's, for all code that asks mmengine for it. This is
-            what a config can say, which has no place for an object.
-        options: The run options. `hub` takes the place of mmengine's hub in the same way; without both, mmengine's
-            stays. `cfg`, `seed` and `experiment_name` are the runner's own if left out. `hooks` run in this hook's
-            place, by their priority among themselves.
+            what a config can say, which has no place for an object. Of several runners whose hub has one name, mmengine
+            hands out the newest.
+        options: The run options. `hub` takes the place of mmengine's hub in the same way; it is yours, and every runner
+            appends to it. Without both, mmengine's stays. `cfg`, `seed` and `experiment_name` are the runner's own if
+            left out. `hooks` run in this hook's place, by their priority among themselves.
 
     Raises:
         HubError: If `hub` is text.
         HookError: If a hook cannot be registered.
 
-    Source: LIFE-01 to LIFE-09, LIFE-15, FAIL-01 to FAIL-06.
+    Source: LIFE-01 to LIFE-10, LIFE-15, FAIL-01 to FAIL-06.
     """
 
-    priority = "VERY_HIGH"
+    priority: Any = _Priority("VERY_HIGH")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        level = vars(cls).get("priority")
+        if level is not None and not isinstance(level, _Priority):
+            cls.priority = _Priority(level)
 
     def __init__(self, *, replace_hub: bool = False, **options: Unpack[RunOptions]) -> None:
         check_options(options, "RuntimeInfoHook")
@@ -167,20 +241,30 @@ class RuntimeInfoHook(_Listener):
         self._replace_hub = replace_hub
         self._options: RunOptions = {**options, "hooks": tuple(options.get("hooks", ()))}  # for each runner
         self._view: MMEngineRunner | None = None
+        self._attached_to = Target()
         self._replaced_hub: Any = None
         self._displaced: Displaced = []
         self._in_force = HubInForce()
+        self._under_way: list[Any] = []  # the runners whose train(), val() or test() has been called
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_under_way": []}  # a copy is in no call
 
     def hear(self, event: Event, runner: Any, arguments: dict[str, Any]) -> None:
         """Take an event of the runner."""
         view = self.view_of(runner)
         emitter = view.emitter
+        if event in {"before_run", "after_run"} and emitter.is_open("run") and self._is_nested(runner):
+            return
         if event == "before_run":
+            self.meet(runner)
             for name in _LOOPS:
                 for loop in _loops(runner, name):
-                    self._guard(loop, "run")
+                    self._guard(loop, "run", self._run)
         view.refresh()
-        # A run that was left in its preparations, where no loop is guarded yet, is open still.
+        if event == "before_train_epoch":
+            view.take_length()
+        # A run that was left in its preparations, where nothing was guarded yet, is open still.
         if event == "before_run" or not emitter.is_open("run"):
             self._in_force.enter(view.message_hub)
         try:
@@ -192,6 +276,8 @@ class RuntimeInfoHook(_Listener):
         """Open an iteration."""
         view = self._view
         if view is not None and self._in_force.is_in_force and view.is_of(runner):
+            if not batch_idx:
+                view.take_length()  # a hook may have given the sampler its epoch, and another length, meanwhile
             view.emitter.emit("before_train_iter", batch_idx=batch_idx, data_batch=data_batch)
         else:
             self.hear("before_train_iter", runner, {"batch_idx": batch_idx, "data_batch": data_batch})
@@ -209,25 +295,37 @@ class RuntimeInfoHook(_Listener):
         """Return the view of a runner, which the hooks get; the first time, put the hub into its place."""
         view = self._view
         if view is None or not view.is_of(runner):
+            _check_members(runner)
             self._put_hub_into_place(runner)
             # The hub is there by now, be it mmengine's or another one.
             options: RunOptions = {**self._options, "hub": None}
             view = self._view = MMEngineRunner(runner, **options)
         return view
 
+    def meet(self, runner: Any) -> None:
+        """Guard a runner that has this hook: an exception that leaves it closes what it opened."""
+        # Runner(...).train() leaves nothing that refers to the runner but this, until it has built a loop.
+        kept = [runner]
+        for name in _LOOPS:
+            if callable(getattr(runner, name, None)):
+                self._guard(runner, name, functools.partial(self._run_runner, kept))
+
     def attach_to(self, runner: Any) -> None:
         """Register this hook with a runner, in the place of those that publish the same: see `attach`."""
         self.view_of(runner)
         self._displaced = displace(getattr(runner, "_hooks", []), _publishes_this)
         runner.register_hook(self)
-        for name in _LOOPS:
-            if callable(getattr(runner, name, None)):
-                self._guard(runner, name)
+        self.meet(runner)
+        self._attached_to = Target(runner)
+
+    def is_attached_to(self, runner: Any) -> bool:
+        """Tell whether `attach_to` was called for a runner, and not taken back."""
+        return self._attached_to.get() is runner
 
     def detach_from(self, runner: Any) -> None:
         """Take back all that `attach_to` did, and the loops and the hub that this hook has changed since."""
         view, displaced, replaced_hub = self._view, self._displaced, self._replaced_hub
-        self._view, self._displaced, self._replaced_hub = None, [], None
+        self._view, self._displaced, self._replaced_hub, self._attached_to = None, [], None, Target()
         is_running = view is not None and view.emitter.is_open("run")
         if hasattr(runner, "_hooks"):
             put_back(runner, "_hooks", self, displaced, is_running=is_running)
@@ -236,30 +334,45 @@ class RuntimeInfoHook(_Listener):
             for loop in _loops(runner, name):
                 remove_wrappers(loop, ("run",), self)
         if replaced_hub is not None:
-            _exchange_hub(runner, runner.message_hub, replaced_hub)
+            put_hub_back(runner, replaced_hub)
         try:
             if view is not None:
                 view.emitter.emit("after_run")  # of a run that is under way
         finally:
             self._in_force.leave()
 
-    def _guard(self, owner: Any, name: str) -> None:
-        """Wrap a method that runs a loop, unless it is wrapped: an exception that leaves it closes what it opened."""
+    def _guard(self, owner: Any, name: str, around: Callable[..., Any]) -> None:
+        """Wrap a method, unless it is wrapped."""
         if not any(each.adapter is self for each in wrapped_methods(owner, name)):
-            wrap_method(owner, name, self._run)
+            wrap_method(owner, name, around)
+
+    def _run_runner(self, kept: list[Any], runner: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        kept.clear()  # from now on it lives as long as it does without this
+        self._under_way.append(runner)
+        try:
+            return self._run(runner, original, *args, **kwargs)
+        finally:
+            self._under_way.pop()
 
     def _run(self, owner: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        view = self.view_of(owner if self._view is None or hasattr(owner, "register_hook") else self._view.runner)
-        outside = len(view.emitter.lifecycle.open_scopes)
+        runner = owner if hasattr(owner, "register_hook") else getattr(owner, "runner", None)
+        view = self._view
+        outside = 0 if view is None or not view.is_of(runner) else len(view.emitter.lifecycle.open_scopes)
         try:
             return original(*args, **kwargs)
         except BaseException as error:
-            # With the run alone around it, this is the outermost loop, and the run ends too.
-            try:
-                view.emitter.abort(error, keep=outside if outside > 1 else 0)
-            finally:
-                self._leave_ended_run()
+            view = self._view  # the run may have begun inside
+            if view is not None and view.is_of(runner):
+                # With the run alone around it, this is the outermost loop, and the run ends too.
+                try:
+                    view.emitter.abort(error, keep=outside if outside > 1 else 0)
+                finally:
+                    self._leave_ended_run()
             raise
+
+    def _is_nested(self, runner: Any) -> bool:
+        """Tell whether user code has called ``val()``, for example, inside the runner's ``train()``."""
+        return sum(each is runner for each in self._under_way) > 1
 
     def _leave_ended_run(self) -> None:
         if self._view is None or not self._view.emitter.is_open("run"):
@@ -268,21 +381,24 @@ class RuntimeInfoHook(_Listener):
     def _put_hub_into_place(self, runner: Any) -> None:
         theirs: Any = runner.message_hub
         ours: Any = self._options.get("hub")
-        if ours is None and self._replace_hub and not isinstance(theirs, ReferenceHub):
-            ours = ReferenceHub.get_instance(theirs.instance_name)
-        if ours is None or ours is theirs:
+        if ours is None:
+            # A reference hub that is there already is this runner's, or was put there by the user.
+            if not self._replace_hub or (isinstance(theirs, ReferenceHub) and not belongs_to_another(theirs, runner)):
+                return
+            ours = ReferenceHub.renew_instance(theirs.instance_name)
+        if ours is theirs:
             return
-        if isinstance(ours, ReferenceHub):
+        if isinstance(ours, ReferenceHub) and not holds_another_run(theirs, runner):
             ours.load_state_dict(theirs)
         self._replaced_hub = theirs
-        _exchange_hub(runner, theirs, ours)
+        exchange_hub(runner, theirs, ours)
 
 
 def attach(runner: Any, *, replace_hub: bool = False, **options: Unpack[RunOptions]) -> RuntimeInfoHook:
     """Make a runner that was built already publish through this protocol.
 
-    mmengine's own hook is taken out, and so is one of this class: two would publish everything twice. The runner's
-    ``train``, ``val`` and ``test`` are wrapped, so that an exception from anywhere inside them closes all scopes.
+    mmengine's own hook is taken out, and so is one of this class: two would publish everything twice. Apart from that
+    the hook works as one from the config: see `RuntimeInfoHook`.
 
     Args:
         runner: A runner of mmengine, or of that shape: with `register_hook`.
@@ -322,14 +438,20 @@ def detach(runner: Any) -> None:
     _check_runner(runner)
     adapters = [each.adapter for name in _LOOPS for each in wrapped_methods(runner, name)]
     for adapter in dict.fromkeys(each for each in adapters if isinstance(each, RuntimeInfoHook)):
-        adapter.detach_from(runner)
+        if adapter.is_attached_to(runner):  # and not from the config
+            adapter.detach_from(runner)
 
 
 def _check_runner(runner: Any) -> None:
     if not callable(getattr(runner, "register_hook", None)):
         raise RunnerError(f"{describe(runner)} has no register_hook(), which mmengine's runners have: pass a Runner")
-    if _mmengine is not None and type(runner).__module__.startswith("mmengine."):
+    _check_members(runner)
+
+
+def _check_members(runner: Any) -> None:
+    if _mmengine is not None and "mmengine" in _roots_of(runner):
         check_target(runner, object, "a runner", _PRIVATE)
+        check_target(hub_class(), object, "a runner", _PRIVATE_OF_HUB)
 
 
 def _loops(runner: Any, name: str) -> list[Any]:
@@ -347,23 +469,28 @@ def _framework_of(runner: Any) -> tuple[str, str]:
     own = getattr(runner, "framework_name", None)
     if own is not None:
         return str(own), str(getattr(runner, "framework_version", "unknown"))
-    roots = [kind.__module__.partition(".")[0] for kind in type(runner).__mro__]
+    roots = _roots_of(runner)
     if "mmengine" in roots:  # a subclass is a runner of mmengine's as well
         return "mmengine", str(importlib.import_module("mmengine").__version__)
     return roots[0], str(getattr(sys.modules.get(roots[0]), "__version__", "unknown"))
 
 
-def _exchange_hub(runner: Any, before: Any, after: MessageHub) -> None:
-    """Put a hub in the place of another one, wherever mmengine hands it out."""
-    runner.message_hub = after
-    # Optimizer wrappers have looked their hub up when they were built.
-    wrapper: Any = getattr(runner, "optim_wrapper", None)
-    for each in (wrapper, *getattr(wrapper, "optim_wrappers", {}).values()):
-        if getattr(each, "message_hub", None) is before:
-            each.message_hub = after
-    # All code that asks mmengine for the hub by name, or for the current one, gets this one.
-    for hub in (before, after):
-        instances: Any = getattr(hub, "_instance_dict", {})
-        for name, instance in instances.items():
-            if instance is before:
-                instances[name] = after
+def _roots_of(runner: Any) -> list[str]:
+    return [kind.__module__.partition(".")[0] for kind in type(runner).__mro__]
+
+
+def _is_by_iterations(loop: Any) -> bool:
+    """Tell whether mmengine trains by iterations: its ``max_epochs`` is 1 then, for compatibility."""
+    return _mmengine is not None and isinstance(loop, importlib.import_module("mmengine.runner").IterBasedTrainLoop)
+
+
+def _is_by_length(loop: Any) -> bool:
+    """Tell whether the iterations of a loop follow from the length of its loader."""
+    if _mmengine is None:
+        return False
+    by_epochs: Any = importlib.import_module("mmengine.runner").EpochBasedTrainLoop
+    if not isinstance(loop, by_epochs):
+        return False
+    # A subclass may count by something else, by several loaders for example: what it says is taken as it is.
+    by_length = loop.max_epochs * (length_of(loop.dataloader) or 0)
+    return type(loop) is by_epochs or loop.max_iters == by_length

@@ -259,17 +259,19 @@ def on_any_event(by: str) -> Callable[[type[_T]], type[_T]]:
 
     def decorate(kind: type[_T]) -> type[_T]:
         for event, names in HOOK_POINTS.items():
-            setattr(kind, event, _passing_on(event, names, by))
+            setattr(kind, event, _passing_on(event, names, by, kind))
         return kind
 
     return decorate
 
 
-def _passing_on(event: str, names: tuple[str, ...], by: str) -> Callable[..., None]:
+def _passing_on(event: str, names: tuple[str, ...], by: str, kind: type) -> Callable[..., None]:
     def method(self: object, runner: object, *args: object, **kwargs: object) -> None:
         getattr(self, by)(event, runner, {**dict(zip(names, args, strict=False)), **kwargs})
 
-    method.__name__ = event
+    # As if it were written in the class: tracebacks and profilers show the names of the code, not of the function.
+    method.__name__, method.__qualname__, method.__module__ = event, f"{kind.__qualname__}.{event}", kind.__module__
+    method.__code__ = method.__code__.replace(co_name=event, co_qualname=method.__qualname__)
     method.__doc__ = f"Pass {event} on to {by}."
     return method
 

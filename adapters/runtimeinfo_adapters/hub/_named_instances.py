@@ -59,6 +59,19 @@ class NamedInstances:
             return instance
 
     @classmethod
+    def renew_instance(cls, name: str) -> Self:
+        """Create an instance, which its name finds from now on, in the place of one that there was.
+
+        Raises:
+            HubError: If the name is not a non-empty string.
+        """
+        with cls._instances_lock:
+            instance = cls(name)
+            cls._instances.pop(name, None)  # the new one is the latest
+            cls._instances[name] = instance
+            return instance
+
+    @classmethod
     def get_current_instance(cls) -> Self:
         """Return the instance that was created last; create one if there is none."""
         with cls._instances_lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -312,19 +313,27 @@ class ScalarHistory:
     def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
         """Return a statistic by its name.
 
+        A function that was registered with mmengine's ``HistoryBuffer.register_statistics`` is found, too: it is called
+        with such a buffer, made of the values and counts.
+
         Raises:
             UnknownStatisticError: If no such statistic is registered.
 
         Source: HUB-06.
         """
         method = self.statistics_methods.get(method_name)
-        if method is None:
-            known = ", ".join(sorted(self.statistics_methods))
-            raise UnknownStatisticError(
-                f"no statistic named {method_name!r} is registered; there are {known}. "
-                "Add it with ScalarHistory.register_statistics"
-            )
-        return method(self, *args, **kwargs)
+        if method is not None:
+            return method(self, *args, **kwargs)
+        # mmengine's: nothing can be registered with it where it is not loaded.
+        buffer: Any = getattr(sys.modules.get("mmengine.logging"), "HistoryBuffer", None)
+        theirs: dict[str, Any] = {} if buffer is None else buffer._statistics_methods
+        if buffer is not None and method_name in theirs:
+            return theirs[method_name](buffer(*self.data, max_length=self.max_length), *args, **kwargs)
+        known = ", ".join(sorted({*self.statistics_methods, *theirs}))
+        raise UnknownStatisticError(
+            f"no statistic named {method_name!r} is registered; there are {known}. "
+            "Add it with ScalarHistory.register_statistics"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The copy gets its own queue; a hub that holds the copy replaces it by the queue of the hub.
