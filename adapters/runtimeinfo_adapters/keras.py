@@ -6,10 +6,13 @@
     model.fit(images, labels, validation_data=validation, epochs=3)
 
 Keras has no event for an exception, so `attach` wraps the two methods of this one model: whatever leaves them closes
-all scopes. A `RuntimeInfoCallback` among the `callbacks` alone publishes the same, but learns of an exception only
-when the next `fit` begins.
+all scopes. A `RuntimeInfoCallback` among the `callbacks` alone publishes the same as far as Keras tells it: see there
+what it cannot know.
 
 An evaluation inside `fit` is a validation, wherever it sits; one on its own is a test. Tried with the torch backend.
+
+Keras goes on with whole epochs only: ``fit(initial_epoch=n)``, and `BackupAndRestore` after a save in mid-epoch, train
+that epoch from its first batch. `iter` counts on from the batches that the weights have seen, as the optimizer does.
 
 Keras copies and pickles a model through its saved form, which has no attributes of the instance: a copy of an attached
 model is not attached.
@@ -20,8 +23,14 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import json
+import math
+import threading
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from runtimeinfo import LoopError, MessageHub, RunnerError
@@ -30,12 +39,14 @@ from runtimeinfo.authoring import (
     EvaluationEvents,
     HasLearningRates,
     TrainDataLoader,
+    length_of,
     shown,
     with_dataset,
 )
 from runtimeinfo_adapters._adapter import (
     FrameworkRunner,
     HubInForce,
+    ResumeWarning,
     RunOptions,
     Target,
     WrappedMethod,
@@ -62,9 +73,17 @@ else:
     _Callback = _keras.callbacks.Callback
 
 # What this adapter relies on of what Keras does not promise, by the object that has it. `compile` replaces the loss
-# tracker, so that its identity tells whether the metrics are still the same; `_model` is where a callback keeps its
-# model; `_value` is the tensor of a variable, to read which costs a tenth of what the variable's own `__float__` does.
-_PRIVATE: dict[str, tuple[str, ...]] = {"model": ("_loss_tracker",), "callback": ("_model",), "variable": ("_value",)}
+# tracker, so that its identity tells whether the metrics are still the same; `_initial_epoch` is where `fit` begins if
+# a callback has set it, and stays for later ones; `_model` is where a callback keeps its model; the file has the epoch
+# that a backup brings back; `_value` is the tensor of a variable, to read which costs a tenth of what the variable's
+# own `__float__` does; `_version` counts how often a tensor of torch was written.
+_PRIVATE: dict[str, tuple[str, ...]] = {
+    "model": ("_loss_tracker", "_initial_epoch"),
+    "callback": ("_model",),
+    "backup": ("_training_metadata_path",),
+    "variable": ("_value",),
+    "tensor": ("_version",),
+}
 
 _METHODS = ("fit", "evaluate")
 
@@ -184,7 +203,7 @@ class KerasRunner(FrameworkRunner):
     Attributes:
         data: The data that `fit` was given.
         max_epochs: Epochs of the whole training, or None.
-        max_iters: Iterations of the whole training, or None.
+        ended_early: Whether an epoch of this training had fewer batches than Keras had said, and was not stopped.
         optim_wrapper: The runner itself, because a model may be compiled again.
 
     Source: META-01 to META-07, COUNT-01 to COUNT-10, SCALAR-02, SCALAR-03.
@@ -197,7 +216,8 @@ class KerasRunner(FrameworkRunner):
         super().__init__(**options)
         self.data: Any = None
         self.max_epochs: int | None = None
-        self.max_iters: int | None = None
+        self.ended_early: bool = False
+        self._max_iters: int | None = None
         self.optim_wrapper: HasLearningRates = self
         self._target = Target()
         self._optimizers = optimizers
@@ -217,6 +237,32 @@ class KerasRunner(FrameworkRunner):
         self._target = Target(model)
 
     @property
+    def max_iters(self) -> int | None:
+        """Iterations of the whole training, from today's length of an epoch; None if that is unknown, or was wrong."""
+        return None if self.emitter.is_longer_than_told else self._max_iters
+
+    def length(self, steps: int | None) -> int | None:
+        """Return the batches of the epoch that begins, or None.
+
+        Args:
+            steps: The steps of an epoch that Keras tells a callback. They stay what they were when `fit` began: Keras
+                cuts off what is more. Data that have a length of their own may be shorter today.
+        """
+        data = self.data
+        if steps is None or data is None:
+            return steps
+        if isinstance(data, _keras.utils.PyDataset):
+            today = data.num_batches
+        else:
+            today = length_of(data) if hasattr(data, "dataset") else None  # a loader: any other counts samples
+        return steps if today is None else min(steps, today)
+
+    def tell_length(self, length: int | None) -> None:
+        """Take the length of the epoch that begins."""
+        self.emitter.epoch_length = math.inf if length is None else length
+        self._max_iters = None if self.ended_early else self.total_iters(self.max_epochs, length)
+
+    @property
     def train_dataloader(self) -> TrainDataLoader:
         """The data that `fit` was given; data without a dataset are their own dataset.
 
@@ -229,7 +275,8 @@ class KerasRunner(FrameworkRunner):
         if self._optimizers is not None:
             return {f"{name}.lr": [self._rate(name, optimizer)] for name, optimizer in self._optimizers.items()}
         optimizer = getattr(self._target.get(), "optimizer", None)
-        return {} if optimizer is None else {"lr": [self._rate("lr", optimizer)]}
+        # A `train_step` of the user's own may have put an optimizer there that is not one of Keras.
+        return {"lr": [self._rate("lr", optimizer)]} if hasattr(optimizer, "learning_rate") else {}
 
     def _rate(self, name: str, optimizer: Any) -> float:
         rate = optimizer.learning_rate
@@ -239,8 +286,17 @@ class KerasRunner(FrameworkRunner):
 class RuntimeInfoCallback(_Callback):
     """Makes a model publish through this protocol. `attach` does more: see there.
 
-    It overrides `on_train_batch_end` and `on_test_batch_end`: Keras then calls all callbacks in this thread, and not
-    some time later in another one. It holds its model weakly, and a copy of it is outside of any run.
+    Alone, give it to `fit` in a list: a callback that is not in one is called by Keras from another thread, some time
+    later. It does not know what the callbacks after it do, nor what `fit` was given. So
+
+    - put it after those that set the learning rate as a batch begins, and before those that ask for `iter` then;
+    - an exception is noticed only when the next `fit` begins;
+    - a training that `BackupAndRestore` brings back is noticed only when its first epoch begins, and counted in whole
+      epochs;
+    - the length of the data is that at the beginning.
+
+    It overrides `on_train_batch_end` and `on_test_batch_end`: Keras then calls all callbacks of a list in this thread.
+    It holds its model weakly, and a copy of it is outside of any run.
 
     Args:
         optimizers: Several optimizers by name, for a `train_step` that uses them; if left out, the one that the
@@ -250,14 +306,13 @@ class RuntimeInfoCallback(_Callback):
 
     Attributes:
         runner: The view of the model that hooks get.
-        message_hub: The hub that it publishes to.
 
     Raises:
-        RunnerError: If `standalone_stage` is neither.
+        RunnerError: If `standalone_stage` is neither, or this version of Keras lacks what the adapter relies on.
         TypeError: If a keyword is not a run option.
         HookError: If a hook cannot be registered.
 
-    Source: LIFE-01 to LIFE-09, FAIL-01 to FAIL-06, RESUME-01, RESUME-02.
+    Source: LIFE-01 to LIFE-10, FAIL-01 to FAIL-06, RESUME-01, RESUME-02.
     """
 
     def __init__(
@@ -272,21 +327,32 @@ class RuntimeInfoCallback(_Callback):
                 f"standalone_stage must be 'val' or 'test', but is {shown(standalone_stage)}: say what an evaluate() "
                 "outside of fit() is"
             )
+        _check_keras()
         self.runner: KerasRunner = KerasRunner(optimizers, **options)
-        self.message_hub: MessageHub = self.runner.message_hub
         super().__init__()
         self._standalone_stage: Literal["val", "test"] = standalone_stage
         self._evaluation: EvaluationEvents = EVALUATION_EVENTS[standalone_stage]
         self._values = _BatchValues()
         self._calls: list[str] = []  # of fit and evaluate, that are under way, outermost first
         self._is_guarded = False  # by `attach`, which ends the run, and begins the iterations
+        self._is_deaf = False  # to a fit inside of a fit
         self._hub_in_force = HubInForce()  # if the calls are not guarded
-        self._initial_epoch = 0
+        self._thread = 0  # that of the call
+        self._last_model = Target()
+        self._is_undecided = False  # whether the fit that has begun goes on with the last one
+        self._extra_iters: int | None = None  # if the counters are worked out: beside those of whole epochs
         self._begins_training = False
         self._was_loaded = False
+        self._length: int | None = None  # of the epoch
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_values": _BatchValues(), "_calls": [], "_is_guarded": False}
+        outside: dict[str, Any] = dict.fromkeys(("_is_guarded", "_is_deaf", "_is_undecided"), False)
+        return {**vars(self), "_values": _BatchValues(), "_calls": [], **outside}
+
+    @property
+    def message_hub(self) -> MessageHub:
+        """The hub that it publishes to. Each training that does not go on with the last one has its own."""
+        return self.runner.message_hub
 
     @property
     def _model(self) -> Any:
@@ -302,31 +368,55 @@ class RuntimeInfoCallback(_Callback):
         """Take the model."""
         super().set_model(model)
         self.runner.model = self.model  # without what PyTorch may have put around it
+        check_target(self.runner.model, _keras.Model, "a model of Keras", _PRIVATE["model"])
 
     # -- training
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Open the training."""
-        self._begin_call("fit")
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")  # steps: None for data without a length
-        self.runner.max_epochs = epochs
-        self.runner.max_iters = None if epochs is None or steps is None else epochs * steps
-        if not self._was_loaded:
-            self._count_from(self._initial_epoch)
+        if not self._is_guarded:
+            self._close_unfinished("fit")
+            model, emitter = self.runner.model, self.runner.emitter
+            epoch = model._initial_epoch or 0
+            if not epoch and not self._was_loaded and model is self._last_model():
+                # It can begin with epoch 0, or go on with the last one: the first epoch tells.
+                self._is_undecided = 0 < emitter.epoch < (self._told("epochs") or 0)
+            if self._is_undecided:
+                return
+            self._begin_call("fit", epoch)
+        self._begin_training()
+
+    def _begin_training(self) -> None:
+        self._thread = threading.get_ident()
+        runner, emitter = self.runner, self.runner.emitter
+        runner.max_epochs = self._told("epochs")
+        runner.ended_early = emitter.is_longer_than_told = False
+        if self._extra_iters is not None:
+            self._count_from(emitter.epoch, self._extra_iters)
+        emitter.epoch_start, emitter.resumed_at = emitter.iter, 0
+        self._tell_length()
         self._begins_training = True
-        self.runner.emitter.emit("before_train")
+        emitter.emit("before_train")
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Open an epoch. The first one tells where the training begins, if that is not known yet."""
-        if self._begins_training and not self._was_loaded:
-            self._count_from(epoch)
+        self._decide(epoch)
+        emitter = self.runner.emitter
+        if self._begins_training and epoch != emitter.epoch:
+            self._correct(epoch)
         self._begins_training = self._was_loaded = False
         self._values.forget()
-        self.runner.emitter.emit("before_train_epoch")
+        self._tell_length()
+        emitter.emit("before_train_epoch")
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Open an iteration, unless `attach` does so when all callbacks have set the learning rate."""
-        if not self._is_guarded:
+        """Publish `iter`, and open an iteration, unless `attach` does so when all callbacks have set the rate."""
+        if batch == 0 and self.runner.length(self._told("steps")) != self._length:
+            self._tell_length()  # data may change it at the very beginning of an epoch
+            self.runner.publish_totals()
+        if self._is_guarded:
+            self.runner.publish_iter()
+        else:
             self.begin_iteration(batch)
 
     def begin_iteration(self, batch: int) -> None:
@@ -336,25 +426,36 @@ class RuntimeInfoCallback(_Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the iteration."""
+        if threading.get_ident() != self._thread:
+            raise _out_of_turn("fit")
         # Under JAX, Keras writes the variables when a callback asks for the model.
         model = self.runner.model if _COUNTS_WRITES else self.model
         self.runner.emitter.emit("after_train_iter", outputs=self._values.end(model, logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the epoch."""
-        self.runner.emitter.emit("after_train_epoch")
+        runner, emitter = self.runner, self.runner.emitter
+        if emitter.iter - emitter.epoch_start < (self._length or 0) and not runner.model.stop_training:
+            runner.ended_early = True
+        emitter.emit("after_train_epoch")
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the training."""
+        self._decide(0)  # it had no epoch
         self._values.forget()
         self.runner.emitter.emit("after_train")
+        self._was_loaded = False
         self._end_call()
 
     # -- validation and test
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Open a validation or a test."""
-        self._begin_call("evaluate")
+        self._decide(0)
+        self._thread = threading.get_ident()
+        if not self._is_guarded:
+            self._close_unfinished("evaluate")
+            self._begin_call("evaluate")
         self._evaluation = EVALUATION_EVENTS["val" if "fit" in self._calls else self._standalone_stage]
         self.runner.emitter.emit(self._evaluation.before)
         self.runner.emitter.emit(self._evaluation.before_epoch)
@@ -365,6 +466,8 @@ class RuntimeInfoCallback(_Callback):
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the iteration."""
+        if threading.get_ident() != self._thread:
+            raise _out_of_turn("evaluate")
         self.runner.emitter.emit(self._evaluation.after_iter, outputs=logs)
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -376,7 +479,7 @@ class RuntimeInfoCallback(_Callback):
     # -- state
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the training is, the hub's state included. Keras has no place for it: save it beside.
+        """Return how far the training is, with the state of the hub. Keras does not keep it: save it with the weights.
 
         Source: RESUME-01, RESUME-02.
         """
@@ -384,6 +487,8 @@ class RuntimeInfoCallback(_Callback):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a saved state, at the next ``fit(initial_epoch=callback.runner.epoch, ...)``.
+
+        A hub that an earlier training has published to keeps its histories, unless it is yours.
 
         Raises:
             StateError: If a field is missing or wrong; nothing has changed.
@@ -393,7 +498,13 @@ class RuntimeInfoCallback(_Callback):
         """
         if self.runner.emitter.is_open("train"):
             raise LoopError("the training has begun already: call load_state_dict() before model.fit()")
-        self.runner.load_state_dict(state_dict)
+        runner, hub = self.runner, self.runner.message_hub
+        runner.renew_hub()
+        try:
+            runner.load_state_dict(state_dict)
+        except BaseException:
+            runner.message_hub = hub
+            raise
         self._was_loaded = True
 
     # -- the calls of fit and evaluate
@@ -403,18 +514,41 @@ class RuntimeInfoCallback(_Callback):
 
         Source: LIFE-15, FAIL-01 to FAIL-03.
         """
-        runner, emitter = self.runner, self.runner.emitter
-        bound = inspect.signature(method).bind(*args, **kwargs)
-        given = bound.arguments.get("callbacks")
-        # The validation of `fit` has the callbacks of `fit`; and no evaluation nests in another one.
-        if isinstance(given, _keras.callbacks.CallbackList) or emitter.is_open("val") or emitter.is_open("test"):
-            return method(*args, **kwargs)
-        others = [each for each in _keras.tree.flatten(given or []) if each is not self]
-        last = [_IterationBegin(self)] if call == "fit" else []
-        bound.arguments["callbacks"] = [self, *others, *last]
+        signature = inspect.signature(method)
+        bound = None
+        with suppress(TypeError):
+            bound = signature.bind(*args, **kwargs)
+        if bound is None:
+            return method(*args, **kwargs)  # raises as it does without us
+        arguments: dict[str, Any] = bound.arguments
+        more = _more_keywords(signature)
+        if "callbacks" not in signature.parameters and more is not None:
+            arguments = bound.arguments.setdefault(more, {})
+        given: Any = arguments.get("callbacks")
+        is_list = isinstance(given, _keras.callbacks.CallbackList)
+        others: list[Any] = list(given.callbacks) if is_list else _keras.tree.flatten(given or [])
+        if is_list and any(each is self for each in others):
+            return method(*args, **kwargs)  # the validation of `fit`, which has the callbacks of `fit`
+        if self._is_deaf or self._is_inside(call):
+            was_deaf, self._is_deaf = self._is_deaf, True
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self._is_deaf = was_deaf
+        runner = self.runner
         runner.model = model
-        if not emitter.is_open("run"):  # what Keras does not tell a callback
-            runner.data, self._initial_epoch = bound.arguments.get("x"), bound.arguments.get("initial_epoch", 0)
+        if not runner.emitter.is_open("run"):
+            runner.data = bound.arguments.get("x", arguments.get("x"))  # which Keras does not tell a callback
+            if call == "fit":
+                epoch, done = _restored_by(others) or (model._initial_epoch, None)
+                self._begin_run(call, epoch or arguments.get("initial_epoch", 0), done)
+            else:
+                self._begin_run(call)
+        others = [given] if is_list else [each for each in others if each is not self]
+        callbacks = [self, *others, *([_IterationBegin(self)] if call == "fit" else [])]
+        # Keras takes a list that was made by the user as it is, with the parameters that it has.
+        make: Any = _keras.callbacks.CallbackList
+        arguments["callbacks"] = make(callbacks, model=model, **(given.params or {})) if is_list else callbacks
         was_guarded, self._is_guarded = self._is_guarded, True
         self._calls.append(call)
         try:
@@ -424,33 +558,141 @@ class RuntimeInfoCallback(_Callback):
             self._calls.pop()
             self._is_guarded = was_guarded
 
-    def _begin_call(self, call: str) -> None:
-        """Frame a call that is not guarded: a run, or a part of one."""
-        if self._is_guarded:
-            return
+    def _is_inside(self, call: str) -> bool:
+        """Tell whether a call is inside of one that it cannot be a part of: then it is not heard."""
         emitter = self.runner.emitter
-        if call == "fit" and self._calls:  # Keras said nothing
-            emitter.abort(RuntimeError("the last fit() did not finish"))
-            self._calls.clear()
+        return emitter.is_open("val") or emitter.is_open("test") or (call == "fit" and emitter.is_open("train"))
+
+    def _begin_run(self, call: str, epoch: int = 0, done: int | None = None) -> None:
+        """Choose the hub and the counters of a run, before it begins.
+
+        A training that begins where the counters are goes on with the last one. Any other has a hub of its own.
+
+        Args:
+            call: What is called.
+            epoch: The epoch that `fit` begins with.
+            done: The batches of it that the weights have seen, if a backup is brought back.
+
+        Source: LIFE-10.
+        """
+        emitter, model = self.runner.emitter, self.runner.model
+        is_same, self._last_model = model is self._last_model(), Target(model)
+        self._extra_iters = None
+        if self._was_loaded or (call == "evaluate" and is_same):
+            return
+        iteration: int | None = None
+        if is_same and epoch == emitter.epoch:
+            # After an exception, the weights have seen the batches of the epoch that did not end.
+            iteration = emitter.epoch_start + done if done is not None else emitter.iter if epoch else None
+        if iteration != emitter.iter:
+            self.runner.renew_hub()
+        emitter.epoch, emitter.iter = epoch, iteration or 0
+        if iteration is None:
+            self._extra_iters = done or 0  # the length of an epoch is not known yet
+
+    def _begin_call(self, call: str, epoch: int = 0) -> None:
+        """Frame a call that is not guarded: a run, or a part of one."""
         if not self._calls:
+            self._begin_run(call, epoch)
             self._hub_in_force.enter(self.message_hub)
-            self.runner.data, self._initial_epoch = None, 0
-            emitter.emit("before_run")
+            self.runner.data = None
+            self.runner.emitter.emit("before_run")
         self._calls.append(call)
 
     def _end_call(self) -> None:
         if self._is_guarded:
             return
-        self._calls.pop()
+        if self._calls:
+            self._calls.pop()
         if not self._calls:
             self.runner.emitter.emit("after_run")
             self._hub_in_force.leave()
 
-    def _count_from(self, epoch: int) -> None:
-        """Count from an epoch on: the counters go on if that is where they are, or are worked out."""
+    def _close_unfinished(self, call: str) -> None:
+        """Close what an exception has left open in a call that is not guarded: Keras said nothing."""
+        if "evaluate" in self._calls:
+            self._calls.remove("evaluate")  # no evaluation nests in another one
+            if self._calls and call == "evaluate":  # a validation: its training goes on
+                scopes = self.runner.emitter.lifecycle.open_scopes
+                self.runner.emitter.abort(RuntimeError("the last evaluate() did not finish"), scopes.index("val"))
+                return
+        elif call == "evaluate" or not self._calls:
+            return
+        self._calls.clear()
+        self.runner.emitter.abort(RuntimeError(f"the last {call}() did not finish"))
+
+    def _decide(self, epoch: int) -> None:
+        """Begin the call whose first epoch was not known yet."""
+        if self._is_undecided:
+            self._is_undecided = False
+            self._begin_call("fit", epoch)
+            self._begin_training()
+
+    def _told(self, name: str) -> int | None:
+        """Return a parameter that Keras tells its callbacks; None if it does not know it."""
+        return (self.params or {}).get(name)
+
+    def _tell_length(self) -> None:
+        self._length = self.runner.length(self._told("steps"))
+        self.runner.tell_length(self._length)
+
+    def _correct(self, epoch: int) -> None:
+        """Follow Keras, which begins with another epoch than was known."""
         emitter = self.runner.emitter
-        if epoch == 0 or epoch != emitter.epoch:
-            emitter.epoch, emitter.iter = epoch, epoch * (self.params.get("steps") or 0)
+        if self._was_loaded:
+            warnings.warn(
+                f"fit() begins with epoch {epoch}, but {emitter.epoch} epochs are completed in the state that was "
+                f"loaded: call fit(initial_epoch={emitter.epoch}) to go on [RESUME-02]",
+                ResumeWarning,
+                stacklevel=2,
+            )
+            emitter.epoch = epoch
+        else:
+            self._count_from(epoch, 0)
+        emitter.epoch_start = emitter.iter
+
+    def _count_from(self, epoch: int, more: int) -> None:
+        """Work out the counters of a training that begins with an epoch."""
+        emitter, steps = self.runner.emitter, self._told("steps")
+        if epoch and steps is None:
+            warnings.warn(
+                f"fit() begins with epoch {epoch}, and data without a length do not tell how many iterations are "
+                "completed: iter begins with 0. Load what state_dict() of the callback returned [RESUME-02]",
+                ResumeWarning,
+                stacklevel=2,
+            )
+        emitter.epoch, emitter.iter = epoch, epoch * (steps or 0) + more
+
+
+def _restored_by(callbacks: list[Any]) -> tuple[int, int] | None:
+    """Return the epoch that a `BackupAndRestore` brings back, and the batches of it that the weights have seen.
+
+    None if there is none, or it has saved nothing that can be read: the first epoch tells then.
+    """
+    restored: tuple[int, int] | None = None
+    for each in callbacks:
+        if isinstance(each, _keras.callbacks.BackupAndRestore):
+            backup: Any = each
+            with (
+                suppress(OSError, ValueError, KeyError),
+                Path(backup._training_metadata_path).open(encoding="utf-8") as file,
+            ):
+                saved = json.load(file)
+                restored = saved["epoch"], 0 if backup.save_freq == "epoch" else saved["batch"] + 1
+    return restored
+
+
+def _out_of_turn(call: str) -> RunnerError:
+    return RunnerError(
+        f"Keras calls the callbacks of this {call}() from another thread, some time later, because they are not in a "
+        f"list: call {call}(callbacks=[callback]), or attach(model)",
+        requirement="LIFE-01",
+    )
+
+
+def _more_keywords(signature: inspect.Signature) -> str | None:
+    """Return the name of the parameter that takes any other keywords; None if there is none."""
+    return next((each.name for each in signature.parameters.values() if each.kind is each.VAR_KEYWORD), None)
 
 
 class _IterationBegin(_Callback):
@@ -491,28 +733,58 @@ def attach(
         model: The model. If it was attached before, it is detached first.
         optimizers: As for `RuntimeInfoCallback`.
         standalone_stage: As for `RuntimeInfoCallback`.
-        options: The run options `hub`, `hooks`, `cfg`, `seed` and `experiment_name`.
+        options: The run options `hub`, `hooks`, `cfg`, `seed` and `experiment_name`. Without `hub`, a training that
+            does not go on with the last one gets a new hub. A hub that you give is yours: every training is appended to
+            what it holds.
 
     Returns:
         The callback. There is no need to hand it to `fit`.
 
     Raises:
-        RunnerError: If it is not a model, `standalone_stage` is not a stage of an evaluation, or this version of
-            Keras lacks what the adapter relies on.
+        RunnerError: If it is not a model, its `fit` or `evaluate` takes no callbacks, `standalone_stage` is not a stage
+            of an evaluation, or this version of Keras lacks what the adapter relies on.
         TypeError: If a keyword is not a run option.
         HookError: If a hook cannot be registered.
 
     Source: LIFE-01, LIFE-15, FAIL-01 to FAIL-06.
     """
     check_target(model, _keras.Model, "a model of Keras", _PRIVATE["model"])
-    check_target(_keras.callbacks.Callback(), _keras.callbacks.Callback, "a callback", _PRIVATE["callback"])
-    check_target(_keras.Variable(0.0, name="probe"), _keras.Variable, "a variable", _PRIVATE["variable"])
+    for name in _METHODS:
+        _check_method(model, name)
     callback = RuntimeInfoCallback(optimizers=optimizers, standalone_stage=standalone_stage, **options)
     detach(model)
     callback.runner.model = model
     for name in _METHODS:
         setattr(model, name, _MethodOfModel(model, name, functools.partial(callback.guard, name)))
     return callback
+
+
+def _check_method(model: Any, name: str) -> None:
+    """Raise if a method cannot be given the callback: it would train, and publish nothing."""
+    try:
+        signature = inspect.signature(getattr(model, name))
+    except ValueError:  # a function that tells nothing of its arguments
+        signature = inspect.Signature()
+    # What a class defines over Keras's own method hands other keywords on. What an object has in front of it may do
+    # anything with them.
+    takes_any = name not in vars(model) and _more_keywords(signature) is not None
+    if "callbacks" not in signature.parameters and not takes_any:
+        raise RunnerError(
+            f"{type(model).__name__}.{name}{signature} takes no callbacks, so that the model would publish nothing: "
+            "give it a parameter `callbacks`, or decorate what wraps it with functools.wraps, or attach first and wrap "
+            "then",
+            requirement="LIFE-01",
+        )
+
+
+def _check_keras() -> None:
+    """Raise if this version of Keras lacks what the adapter relies on."""
+    callbacks, variable = _keras.callbacks, _keras.Variable(0.0, name="probe")
+    check_target(callbacks.Callback(), callbacks.Callback, "a callback", _PRIVATE["callback"])
+    check_target(callbacks.BackupAndRestore("probe"), callbacks.Callback, "a callback", _PRIVATE["backup"])
+    check_target(variable, _keras.Variable, "a variable", _PRIVATE["variable"])
+    if _COUNTS_WRITES:
+        check_target(variable._value, object, "a tensor", _PRIVATE["tensor"])
 
 
 def detach(model: Any) -> None:
