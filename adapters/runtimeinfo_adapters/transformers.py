@@ -12,8 +12,11 @@ loss, a validation is seen only when it is over, and an exception does not close
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Generator, Mapping
+import math
+import warnings
+from collections.abc import Callable, Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +27,8 @@ from runtimeinfo import MessageHub, RunnerError
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     LearningRates,
+    SupportsDropLatest,
+    SupportsPopScalar,
     TrainDataLoader,
     check_training_state,
     detached,
@@ -37,6 +42,7 @@ from runtimeinfo_adapters._adapter import (
     Displaced,
     FrameworkRunner,
     HubInForce,
+    ResumeWarning,
     RunOptions,
     Target,
     adapter_around,
@@ -47,6 +53,7 @@ from runtimeinfo_adapters._adapter import (
     wrap_method,
 )
 from runtimeinfo_adapters._framework import import_of_extra, load_framework
+from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 
 __all__ = ["RuntimeInfoCallback", "TransformersRunner", "attach", "detach"]
 
@@ -60,7 +67,7 @@ _Stage = Literal["val", "test"]
 
 # Members that Transformers and PyTorch do not document, checked by `attach`: of a Trainer, of a Trainer from its first
 # optimizer step on (how many batches that is made for), and of a module.
-_PRIVATE = ("callback_handler", "_inner_training_loop")
+_PRIVATE = ("callback_handler", "_inner_training_loop", "_save_checkpoint", "_get_output_dir")
 _PRIVATE_IN_TRAINING = "current_gradient_accumulation_steps"
 _PRIVATE_OF_MODULES = ("_forward_hooks",)
 
@@ -68,6 +75,11 @@ _PRIVATE_OF_MODULES = ("_forward_hooks",)
 # the state of its callbacks as JSON, rewritten with the whole history each time, and reads it only if an argument says
 # so.
 _FILE_NAME = "runtimeinfo.pt"
+
+_WHY_ELSEWHERE = (
+    "It reckons the place from its number of optimizer steps, as if each epoch had as many as today: resume with the "
+    "same batch size, and data without a length with ignore_data_skip=True if it knows by itself where it was"
+)
 
 # How fast this machine was is not a metric of the model, and the same training would never publish the same twice.
 _SPEEDS = frozenset(
@@ -81,6 +93,9 @@ _SPEEDS = frozenset(
     }
 )
 
+# Nor is how far the training has come, which it adds as well.
+_COUNTERS = ("epoch", "num_input_tokens_seen")
+
 _logger = logging.getLogger("runtimeinfo")
 
 
@@ -89,9 +104,6 @@ class TransformersRunner(FrameworkRunner):
 
     Args:
         options: The run options. Without `cfg`, `seed` or `experiment_name`, the Trainer's arguments have them.
-
-    Attributes:
-        batches_done: How many batches of this epoch are completed.
 
     Raises:
         HookError: If a hook cannot be registered.
@@ -105,37 +117,83 @@ class TransformersRunner(FrameworkRunner):
     def __init__(self, **options: Unpack[RunOptions]) -> None:
         super().__init__(**options)
         self.max_epochs: int | None = None
-        self.max_iters: int | None = None
-        self.batches_done: int = 0
         self.optim_wrapper: LearningRates = LearningRates(None)
         self.train_dataloader: TrainDataLoader = with_dataset(None)
+        self._max_iters: int | None = None
+        self._length: int | None = None  # batches of an epoch, as they were when the training began
+        self._accumulation = 1
+        self._epochs = 0  # how many the Trainer begins at most
+        self._is_length_wrong = False
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is outside of any training: the model and the data are not copied with it.
         return {**vars(self), "optim_wrapper": LearningRates(None), "train_dataloader": with_dataset(None)}
 
-    def begin(self, args: Any, state: Any, loader: Any, optimizer: Any) -> None:
-        """Take a training that begins, or goes on, from what the Trainer tells at its beginning."""
+    @property
+    def max_iters(self) -> int | None:
+        """Iterations of the whole training, as far as they are known at this epoch's beginning."""
+        return None if self._is_length_wrong or self.emitter.is_longer_than_told else self._max_iters
+
+    def begin(self, args: Any, state: Any, loader: Any, optimizer: Any, saved: Mapping[str, Any] | None) -> None:
+        """Take a training that begins, or goes on, from what the Trainer tells at its beginning.
+
+        The epoch and the batch are reckoned from the number of optimizer steps, as the Trainer does itself: to a
+        checkpoint after the last step of an epoch that is the next epoch. So is the iteration, if there is no saved
+        state: that has more to go by where an epoch was cut short.
+        """
         self.optim_wrapper = LearningRates(optimizer)
         self.train_dataloader = with_dataset(loader)
-        counters = self.emitter  # the Trainer's own count optimizer steps, and fractions of epochs
-        accumulation = args.gradient_accumulation_steps
-        length = length_of(loader)
+        accumulation = self._accumulation = args.gradient_accumulation_steps
+        length = self._length = length_of(loader)
+        self._is_length_wrong = False
         # Asked for a number of steps, the Trainer makes up one of epochs: sys.maxsize where the data has no length.
+        self._epochs = state.num_train_epochs
         self.max_epochs = state.num_train_epochs if args.max_steps <= 0 else None
-        if length is None:
-            # At the end of the data, wherever that is, an optimizer step may be made for fewer batches.
-            self.max_iters = state.max_steps if accumulation == 1 else None
-            counters.epoch, self.batches_done = 0, state.global_step * accumulation
-            counters.iter = self.batches_done
+        counters = self.emitter
+        # To data without a length, the Trainer takes all the steps for one epoch.
+        steps_an_epoch = max(state.max_steps if length is None else -(-length // accumulation), 1)
+        counters.epoch, steps = divmod(state.global_step, steps_an_epoch)
+        batches = steps_an_epoch * accumulation if length is None else length
+        counters.iter = counters.epoch * batches + steps * accumulation if saved is None else saved["iter"]
+        counters.resumed_at = 0 if args.ignore_data_skip else steps * accumulation
+        self.take_totals(state)
+
+    def other_place(self, epoch: int, batches: int) -> str | None:
+        """Return where a training goes on, in words, if that is not after so many batches of an epoch."""
+        counters = self.emitter
+        place = (epoch + 1, 0) if batches == self._length else (epoch, batches)
+        if not batches or place == (counters.epoch, counters.resumed_at):
+            return None
+        return (
+            f"the checkpoint was saved after {batches} batches of epoch {epoch}, and the Trainer goes on after "
+            f"{counters.resumed_at} batches of epoch {counters.epoch}"
+        )
+
+    def take_totals(self, state: Any) -> None:
+        """Reckon how many batches this epoch has, and the whole training, before the first batch of the epoch."""
+        counters = self.emitter
+        resumed_at, accumulation = counters.resumed_at, self._accumulation
+        epochs = self._epochs - counters.epoch
+        # A Trainer that is resumed after its last step, inside an epoch, makes one more.
+        steps = max(state.max_steps - state.global_step, 1) + resumed_at // accumulation
+        batches: float = math.inf
+        if self._length is not None:
+            today = length_of(self.train_dataloader)
+            # It makes no more steps an epoch than it has reckoned with at the beginning.
+            batches = self._length if today is None else min(today, self._length)
+            left: int | None = _batches_of(steps, epochs, int(batches), self._length, accumulation)
         else:
-            steps_an_epoch = max(-(-length // accumulation), 1)
-            self.max_iters = _batches(state.max_steps, steps_an_epoch, length, accumulation)
-            counters.iter = _batches(state.global_step, steps_an_epoch, length, accumulation)
-            counters.epoch, steps = divmod(state.global_step, steps_an_epoch)
-            self.batches_done = steps * accumulation
-        if args.ignore_data_skip:
-            self.batches_done = 0
+            # At the end of the data, wherever that is, an optimizer step may be made for fewer batches.
+            left = steps if accumulation == 1 else None
+        self._max_iters = None if left is None else counters.iter - resumed_at + left
+        counters.epoch_length = batches if left is None else min(batches, left)
+
+    def end_epoch(self, *, is_cut_short: bool) -> None:
+        """Withdraw the total if the data has ended before the length that it had said."""
+        counters = self.emitter
+        done = counters.iter - counters.epoch_start
+        if not is_cut_short and self._length is not None and done < counters.epoch_length:
+            self._is_length_wrong = True
 
     def end(self) -> None:
         """Let go of the optimizer and the data: the model's memory is free as soon as the Trainer is."""
@@ -143,10 +201,47 @@ class TransformersRunner(FrameworkRunner):
         self.train_dataloader = with_dataset(None)
 
 
-def _batches(steps: int, steps_an_epoch: int, length: int, accumulation: int) -> int:
-    """Return how many batches so many optimizer steps are made for; the last one of an epoch may have fewer."""
-    epochs, rest = divmod(steps, steps_an_epoch)
-    return epochs * length + rest * accumulation
+def _batches_of(steps: int, epochs: int, length: int, full_length: int, accumulation: int) -> int:
+    """Return how many batches a Trainer takes for so many optimizer steps, in so many epochs at most.
+
+    The last step of an epoch may be made for fewer batches. Where an epoch has become shorter than it was as the
+    training began, no step is made for those.
+
+    Example:
+        >>> _batches_of(4, 2, 5, 5, accumulation=2), _batches_of(4, 2, 5, 6, accumulation=2)
+        (7, 9)
+    """
+    steps_an_epoch, without_step = -(-length // accumulation), 0
+    if length < full_length:
+        steps_an_epoch, without_step = divmod(length, accumulation)
+    if epochs <= 0 or steps_an_epoch == 0:
+        return max(epochs, 0) * length
+    whole, more = divmod(steps, steps_an_epoch)
+    if whole >= epochs and (steps > epochs * steps_an_epoch or not without_step):
+        return epochs * length
+    return whole * length + (more * accumulation or -without_step)
+
+
+class _Held:
+    """The contents of a hub at one moment, to which it can be set back. Nothing is read from a device."""
+
+    def __init__(self, hub: MessageHub) -> None:
+        self._infos = frozenset(hub.runtime_info)
+        self._scalars = frozenset(hub.log_scalars)
+        self._contents: Any = copy.copy(hub) if isinstance(hub, ReferenceHub) else copy.deepcopy(hub.state_dict())
+
+    def put_back(self, hub: MessageHub) -> None:
+        """Set the hub back."""
+        is_whole = isinstance(hub, ReferenceHub)  # which drops other keys, and takes copies
+        hub.load_state_dict(self._contents if is_whole else copy.deepcopy(self._contents))
+        for key in [key for key in hub.runtime_info if key not in self._infos]:
+            hub.pop_info(key)
+        histories = hub.log_scalars
+        for key in [key for key in histories if key not in self._scalars]:
+            if isinstance(hub, SupportsPopScalar):
+                hub.pop_scalar(key)
+            elif isinstance(histories, MutableMapping):  # mmengine's
+                histories.pop(key)
 
 
 class _NamedOutputs:
@@ -209,15 +304,20 @@ class RuntimeInfoCallback(_Callback):
         self._computes_loss = True  # this step has called compute_loss
         self._noted = _NamedOutputs()
         self._outputs: dict[str, Any] | None = None  # of the iteration that is open
+        self._is_new_epoch = False  # it has not begun its first iteration
+        self._without_step: list[Mapping[str, Any]] = []  # the outputs since the last optimizer step
+        self._held: _Held | None = None  # before an attempt that may be given up
+        self._batch_size: int | None = None  # of the last attempt
         self._in_force = HubInForce()  # unless a wrapper sees to that
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is outside of any run.
-        return {**vars(self), "_is_muted": False, "_resume_from": None, "_noted": _NamedOutputs(), "_outputs": None}
+        outside = {"_is_muted": False, "_resume_from": None, "_outputs": None, "_without_step": [], "_held": None}
+        return {**vars(self), **outside, "_noted": _NamedOutputs()}
 
     @property
     def message_hub(self) -> MessageHub:
-        """Where it publishes."""
+        """Where it publishes: each training has its own hub, unless one was given."""
         return self.runner.message_hub
 
     @property
@@ -236,20 +336,54 @@ class RuntimeInfoCallback(_Callback):
         if self.is_attached:
             emitter.emit("after_train")  # one that was given up, for smaller batches
         else:
-            emitter.emit("after_run")  # one that an exception has left
-            self._in_force.enter(self.message_hub)
+            self._begin_run_alone(args, state)
+        if args.auto_find_batch_size:
+            if self._held is None:
+                self._held = _Held(self.message_hub)
+            else:  # the attempt before was given up
+                self._held.put_back(self.message_hub)
+        self._batch_size = state.train_batch_size
         self._identify(args)
         saved = None if self._resume_from is None else _read(self._resume_from)
-        self.runner.begin(args, state, kwargs.get("train_dataloader"), kwargs.get("optimizer"))
+        self._without_step.clear()
+        self.runner.begin(args, state, kwargs.get("train_dataloader"), kwargs.get("optimizer"), saved)
         if not emitter.is_open("run"):
             emitter.emit("before_run")
         if saved is not None:
             emitter.emit("after_load_checkpoint", checkpoint=saved)
-            # Not the epoch, nor the batch of the epoch: where the Trainer goes on it reckons from its number of steps.
-            # To a checkpoint after the last step of an epoch that is the next epoch.
             load_hub(self.message_hub, saved)
-            emitter.iter = saved["iter"]
+        self._warn_of_resume(args, state, saved)
         emitter.emit("before_train")
+
+    def _begin_run_alone(self, args: Any, state: Any) -> None:
+        """Close what an exception has left, and go over to a new hub."""
+        is_given_up = (
+            args.auto_find_batch_size
+            and self._emitter.is_open("train")
+            and None not in (state.train_batch_size, self._batch_size)
+            and state.train_batch_size < self._batch_size
+        )
+        self._emitter.emit("after_run")
+        if not is_given_up:
+            self._held = None
+        self._identify(args)
+        self.runner.renew_hub()
+        self._in_force.enter(self.message_hub)
+
+    def _warn_of_resume(self, args: Any, state: Any, saved: Mapping[str, Any] | None) -> None:
+        """Say where the Trainer, which knows its number of optimizer steps only, does not go on where it was."""
+        found = None
+        if saved is not None:
+            found = self.runner.other_place(saved["epoch"], saved["batches"])
+        if found is not None and not args.ignore_data_skip:
+            warnings.warn(f"{found}: some batches come twice, or never. {_WHY_ELSEWHERE}", ResumeWarning, stacklevel=2)
+        elif self.is_attached and self._resume_from is None and state.global_step:
+            warnings.warn(
+                "the Trainer resumes, and its training loop was not given resume_from_checkpoint, by which this "
+                "adapter finds the saved state: the counters go on, and the histories begin empty",
+                ResumeWarning,
+                stacklevel=2,
+            )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Close the training."""
@@ -257,21 +391,35 @@ class RuntimeInfoCallback(_Callback):
         if not self.is_attached:
             self._emitter.emit("after_run")
             self._in_force.leave()
+            self._held = None
             self.runner.end()
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Open an epoch."""
+        self.runner.take_totals(state)
+        self._is_new_epoch = True
         self._emitter.emit("before_train_epoch")
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Close the epoch."""
+        runner = self.runner
+        runner.end_epoch(is_cut_short=control.should_epoch_stop or control.should_training_stop)
+        runner.publish_totals()
         self._emitter.emit("after_train_epoch")
-        self.runner.batches_done = 0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Open an iteration: of several batches to one optimizer step, only the first one is heard of here."""
+        """Publish `iter` for the callbacks after this one, and open an iteration if this callback is alone.
+
+        Of several batches to one optimizer step, only the first one is heard of here.
+        """
+        if self._is_new_epoch:  # data that is told the epoch may have another length since
+            self._is_new_epoch = False
+            self.runner.take_totals(state)
+            self.runner.publish_totals()
         if self._trainer() is None:
             self._begin_iteration()
+        else:  # the learning rate is that of the training step
+            self.runner.publish_iter()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Open the last iteration of several to one optimizer step, while the learning rate is still its own."""
@@ -280,19 +428,25 @@ class RuntimeInfoCallback(_Callback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Close an iteration."""
+        self._end_iteration()
+        self._without_step.clear()
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Close an iteration without an optimizer step."""
+        self._without_step.append(self._outputs or {})
+        self._end_iteration()
+
+    def _begin_iteration(self, data_batch: Any = None) -> None:
+        self._outputs = None
+        self._emitter.emit("before_train_iter", data_batch=data_batch)
+
+    def _end_iteration(self) -> None:
         if not self._emitter.is_open("train_iter"):
             if self.is_attached:  # a training step of the user's, outside of any training
                 return
             self._begin_iteration()
         outputs, self._outputs = self._outputs, None
         self._emitter.emit("after_train_iter", outputs=outputs)
-        self.runner.batches_done += 1
-
-    on_substep_end = on_step_end  # one without an optimizer step
-
-    def _begin_iteration(self, data_batch: Any = None) -> None:
-        self._outputs = None
-        self._emitter.emit("before_train_iter", batch_idx=self.runner.batches_done, data_batch=data_batch)
 
     # -- evaluation, as callbacks hear of it
 
@@ -327,44 +481,76 @@ class RuntimeInfoCallback(_Callback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Put the state beside the Trainer's own in the checkpoint that it has just written.
 
-        One of a hyperparameter search lies elsewhere, and gets none.
+        Alone, this callback hears only of those in the usual folder: not of one that a hyperparameter search has made,
+        nor of one that is written because the process is to end.
         """
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if args.should_save and folder.is_dir():
-            runner = self.runner
-            checkpoint = training_state(
-                runner.message_hub, epoch=runner.epoch, iter=runner.iter, batches=runner.batches_done, outputs={}
-            )
-            self._emitter.emit("before_save_checkpoint", checkpoint=checkpoint)
-            torch.save(checkpoint, folder / _FILE_NAME)
+        if not self.is_attached:
+            self._save(args, Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    def _save(self, args: Any, folder: Path) -> None:
+        if not (args.should_save and folder.is_dir()):
+            return
+        # A Trainer that is resumed repeats the batches since the last optimizer step.
+        emitter, repeated = self._emitter, self._without_step
+        hub, completed = self.message_hub, emitter.iter - len(repeated)
+        rates = [f"train/{name}" for name in self.runner.optim_wrapper.get_lr()]
+        is_inside = emitter.is_open("train_iter")
+        if repeated or is_inside:
+            hub = copy.deepcopy(hub)
+            taken_back = rates * (len(repeated) + is_inside) + [f"train/{name}" for each in repeated for name in each]
+            for key in taken_back:
+                _drop_latest(hub, key)
+        batches = max(completed - emitter.epoch_start, 0)
+        checkpoint = training_state(hub, epoch=emitter.epoch, iter=completed, batches=batches, outputs={})
+        emitter.emit("before_save_checkpoint", checkpoint=checkpoint)
+        torch.save(checkpoint, folder / _FILE_NAME)
 
     # -- the methods of a Trainer, which are wrapped
 
     @contextmanager
-    def _running(self, trainer: Any) -> Generator[None]:
+    def _running(self, trainer: Any, *, begins: bool = False) -> Generator[None]:
         self._trainer = Target(trainer)  # a copy and an unpickled one learn here whose they are
         if not self._emitter.is_open("run"):
             self._identify(trainer.args)
+            if begins:
+                self.runner.renew_hub()
         with self.runner.running():
             yield
 
+    def _is_out(self, trainer: Any) -> bool:
+        """Tell whether it was detached, or taken out of the Trainer's callbacks."""
+        return self._is_detached or not any(each is self for each in trainer.callback_handler.callbacks)
+
     def _around_train(self, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
-        if self._is_detached:
+        if self._is_out(trainer):
             return method(*args, **kwargs)
-        checkpoint = args[0] if args else kwargs.get("resume_from_checkpoint")
-        if checkpoint is True:
-            checkpoint = transformers.trainer_utils.get_last_checkpoint(trainer.args.output_dir)
-        self._resume_from = Path(checkpoint) if checkpoint else None
+        registered: list[Any] = trainer.callback_handler.callbacks
+        if registered[0] is not self:  # others were put before it since: they must find its information in the hub
+            registered[:] = [self, *(each for each in registered if each is not self)]
+        self._held = None
         try:
-            with self._running(trainer):
+            with self._running(trainer, begins=True):
                 return method(*args, **kwargs)
         finally:
+            self._resume_from = self._held = None
             self.runner.end()
 
     def _around_attempt(self, _trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
         """Let the Trainer train: with `auto_find_batch_size` it does so again after it has run out of memory."""
+        checkpoint = kwargs.get("resume_from_checkpoint")
+        self._resume_from = None if checkpoint is None else Path(checkpoint)
         with self._emitter.guard():
             return method(*args, **kwargs)
+
+    def _around_save_checkpoint(
+        self, trainer: Any, method: _Method, model: Any, trial: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Save with the Trainer, also where no callback hears of it: on a signal, see `enable_jit_checkpoint`."""
+        saved = method(model, trial, *args, **kwargs)
+        if self._emitter.is_open("train"):
+            folder = Path(trainer._get_output_dir(trial=trial)) / f"checkpoint-{trainer.state.global_step}"
+            self._save(trainer.args, folder)
+        return saved
 
     def _around_training_step(
         self, trainer: Any, method: _Method, model: Any, inputs: Any, *args: Any, **kwargs: Any
@@ -398,7 +584,7 @@ class RuntimeInfoCallback(_Callback):
 
     def _around_evaluation(self, stage: _Stage, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
         outer = self._evaluation()
-        if self._is_detached or outer == stage:  # one of several data sets
+        if outer == stage or self._is_out(trainer):  # the one: one of several data sets
             return method(*args, **kwargs)
         if outer is not None:  # as a part of how the outer one is made
             self._is_muted, was_muted = True, self._is_muted
@@ -436,6 +622,7 @@ class RuntimeInfoCallback(_Callback):
         methods: dict[str, _Method] = {
             "train": self._around_train,
             "_inner_training_loop": self._around_attempt,
+            "_save_checkpoint": self._around_save_checkpoint,
             "training_step": self._around_training_step,
             "evaluate": partial(self._around_evaluation, "val"),
             "predict": partial(self._around_evaluation, "test"),
@@ -469,11 +656,14 @@ def attach(trainer: Any, **options: Unpack[RunOptions]) -> RuntimeInfoCallback:
 
     A `RuntimeInfoCallback` is registered before all other callbacks, so that they find its information in the hub; one
     that the Trainer already has is taken out. The methods of this one trainer that train and evaluate are wrapped:
-    `train`, `evaluate`, `predict`, `evaluation_loop`, `prediction_step`, `training_step`, and `compute_loss` where a
-    subclass has its own `training_step`.
+    `train`, `evaluate`, `predict`, `evaluation_loop`, `prediction_step`, `training_step`, `compute_loss` where a
+    subclass has its own `training_step`, and two private ones: the training loop, and what saves a checkpoint.
 
-    Each call of `train` is its own run, which counts from 0 unless it resumes, and appends to the histories of the
-    same hub. So is a lone `evaluate`, which validates, and `predict`, which tests.
+    Each call of `train` is its own run, which counts from 0 unless it resumes, and has its own hub: the `message_hub`
+    of the callback is that of the latest one. It begins empty, or with what the checkpoint has. A hub that you give is
+    yours: each run is appended to what it holds. A lone `evaluate`, which validates, and `predict`, which tests,
+    publish into the hub that is there. An attempt that a Trainer with `auto_find_batch_size` has given up leaves
+    nothing behind.
 
     Published of an iteration are ``loss``, not divided by the accumulation, and every other scalar that the model
     returns by name.
@@ -538,6 +728,17 @@ def _read(folder: Path) -> dict[str, Any] | None:
     return state
 
 
+def _drop_latest(hub: MessageHub, key: str) -> None:
+    """Take back the latest value of a scalar, if there is one. mmengine's hub has no method for it."""
+    histories = hub.log_scalars
+    if isinstance(hub, SupportsDropLatest):
+        hub.drop_latest(key)
+    elif isinstance(histories, MutableMapping) and key in histories:
+        history: Any = histories[key]
+        values, counts = history.data
+        histories[key] = type(history)(values[:-1], counts[:-1], history.max_length)
+
+
 def _own_metrics(metrics: Mapping[str, Any], usual: str) -> dict[str, Any]:
     """Return the metrics without what a Trainer puts among them, and without the usual prefix.
 
@@ -550,13 +751,7 @@ def _own_metrics(metrics: Mapping[str, Any], usual: str) -> dict[str, Any]:
     Source: SCALAR-06, SCALAR-09.
     """
     # It has always been timed, under the prefix of this evaluation; a metric may be called so as well.
-    timed = [key.removesuffix("_runtime") for key in metrics if key.endswith("_runtime")]
+    timed = [key.removesuffix("runtime") for key in metrics if key.endswith("_runtime")]
     prefix = min(timed, key=len, default=None)
-    if prefix is None:
-        return {key.removeprefix(f"{usual}_"): value for key, value in metrics.items()}
-    start = f"{prefix}_"
-    return {
-        key.removeprefix(f"{usual}_"): value
-        for key, value in metrics.items()
-        if key.startswith(start) and key.removeprefix(start) not in _SPEEDS
-    }
+    dropped = {*_COUNTERS, *(f"{prefix}{speed}" for speed in _SPEEDS)}
+    return {key.removeprefix(f"{usual}_"): value for key, value in metrics.items() if key not in dropped}

@@ -432,6 +432,150 @@ def test_a_training_that_restarts_with_smaller_batches(tmp_path: Path, has_own_l
     assert recorder.at("before_train") == [(0, 0), (0, 0)]
     assert recorder.at("before_train_iter") == [(0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 3)]
     assert callback.message_hub.get_info("max_iters") == 4
+    assert values(callback.message_hub, "train/loss") == pytest.approx(model.losses[-4:])
+    assert len(values(callback.message_hub, "train/lr")) == 4
+
+
+def mmengine_hub() -> Any:
+    return pytest.importorskip("mmengine.logging").MessageHub("mine")
+
+
+@pytest.mark.parametrize("make", [functools.partial(MessageHub, "mine"), mmengine_hub])
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_attempts_that_were_given_up_leave_nothing_in_a_given_hub(tmp_path: Path, make: Any, is_attached: bool) -> None:
+    class Publishes(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            hub.update_scalar("mine/step", float(state.train_batch_size))
+            hub.update_info(f"batch size {state.train_batch_size}", True)
+            hub.update_info("best", state.train_batch_size)
+
+    hub = make()
+    hub.update_scalar("train/lr", 7.0)
+    hub.update_info("best", None)
+    for attempt in (0, 10):
+        model = Model()
+        errors = [torch.OutOfMemoryError("CUDA out of memory.") for _ in range(2)]
+        model.raises.update({2: errors[0], 4: errors[1]})
+        given = {"auto_find_batch_size": True, "per_device_train_batch_size": 4, "num_train_epochs": 1}
+        options: Any = {"hub": hub}
+        callback = RuntimeInfoCallback(**options)
+        trainer = build(
+            tmp_path, model=model, data=Data(9), callbacks=[Publishes(), *[callback][is_attached:]], **given
+        )
+        callback = attach(trainer, **options) if is_attached else callback
+        trainer.train()
+        assert callback.message_hub is hub
+        size = trainer._train_batch_size
+        assert size == 2
+        batches = -(-9 // size)
+        assert len(values(hub, "train/lr")) == 1 + batches * (1 + attempt // 10)
+        assert len(values(hub, "mine/step")) == batches * (1 + attempt // 10)
+        assert {key for key in hub.runtime_info if key.startswith("batch size")} == {f"batch size {size}"}
+        assert [hub.get_info(key) for key in ("best", "iter", "max_iters", "epoch")] == [size, batches, batches, 1]
+        if is_attached:
+            assert len(values(hub, "train/loss")) == batches * (1 + attempt // 10)
+
+
+def test_a_training_that_failed_in_a_given_hub_stays_there_also_with_the_batch_size_finder(tmp_path: Path) -> None:
+    hub = MessageHub("mine")
+    trainer = build(tmp_path, auto_find_batch_size=True, num_train_epochs=1)
+    attach(trainer, hub=hub)
+    trainer.model.raises[3] = ValueError("mine")
+    with pytest.raises(ValueError, match="mine"):
+        trainer.train()
+    trainer.train()
+    assert len(values(hub, "train/loss")) == 2 + 5
+
+
+# -- each training has its own hub
+
+
+class NotesHubs(TrainerCallback):
+    """Notes the current hub, and how much its histories hold, at each event of a kind."""
+
+    def __init__(self, event: str, key: str) -> None:
+        self.hubs: list[Any] = []
+        self.lengths: list[int] = []
+        self.key = key
+        setattr(self, event, self.note)
+
+    def note(self, *_: Any, **__: Any) -> None:
+        hub = current_hub()
+        self.hubs.append(hub)
+        self.lengths.append(len(hub.get_scalar(self.key).data[0]))
+
+
+def test_trials_of_a_search_have_their_own_hubs(tmp_path: Path) -> None:
+    notes = NotesHubs("on_evaluate", "val/loss")
+    trainer = build(tmp_path, eval_strategy="epoch", num_train_epochs=1, callbacks=[notes])
+    trainer.model_init = Model
+    callback = attach(trainer)
+    hubs = []
+    for _ in range(3):
+        trainer.train()
+        hubs.append(callback.message_hub)
+    assert notes.lengths == [1, 1, 1]
+    assert notes.hubs == hubs
+    assert len(set(map(id, hubs))) == 3
+    assert [len(values(hub, "train/loss")) for hub in hubs] == [5, 5, 5]
+
+
+def test_one_callback_for_the_trainers_of_all_folds(tmp_path: Path) -> None:
+    callback, notes = RuntimeInfoCallback(), NotesHubs("on_evaluate", "val/loss")
+    for _ in range(2):
+        build(tmp_path, eval_strategy="epoch", num_train_epochs=1, callbacks=[callback, notes]).train()
+        assert len(values(callback.message_hub, "train/lr")) == 5
+    assert notes.lengths == [1, 1]
+    assert notes.hubs[0] is not notes.hubs[1]
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_lone_evaluation_publishes_into_the_hub_that_is_there(tmp_path: Path, is_attached: bool) -> None:
+    callback = RuntimeInfoCallback()
+    trainer = build(tmp_path, num_train_epochs=1, callbacks=[] if is_attached else [callback])
+    callback = attach(trainer) if is_attached else callback
+    callback.message_hub.update_info("mine", 1)
+    trainer.evaluate()
+    before = callback.message_hub
+    assert before.get_info("mine") == 1
+    trainer.train()
+    trained = callback.message_hub
+    assert trained is not before
+    assert "val/loss" not in trained.log_scalars
+    trainer.evaluate()
+    trainer.predict(Data(2))
+    assert callback.message_hub is trained
+    assert (len(values(trained, "val/loss")), len(values(trained, "test/loss"))) == (1, 1)
+    assert len(values(before, "val/loss")) == 1
+
+
+def test_a_hub_that_no_run_has_used_keeps_what_was_put_there(tmp_path: Path) -> None:
+    trainer = build(tmp_path, num_train_epochs=1)
+    hub = attach(trainer).message_hub
+    hub.update_info("mine", 1)
+    trainer.train()
+    assert callback_of(trainer).message_hub is hub
+    assert hub.get_info("mine") == 1
+
+
+def test_a_training_inside_a_callback_of_another_has_its_own_hub(tmp_path: Path) -> None:
+    inner, inner_callback, inner_recorder = attached(tmp_path / "inner", num_train_epochs=1)
+
+    class Trains(TrainerCallback):
+        def on_evaluate(self, *_: Any, **__: Any) -> None:
+            inner.train()
+            hubs.append((current_hub(), inner_callback.message_hub))
+
+    hubs: list[Any] = []
+    outer, callback, recorder = attached(tmp_path / "outer", eval_strategy="epoch", callbacks=[Trains()])
+    outer.train()
+    recorder.judge()
+    inner_recorder.judge()
+    assert recorder.events == ["before_run", "before_train", *(EPOCH + VAL) * 2, "after_train", "after_run"]
+    assert len(values(callback.message_hub, "train/loss")) == 10
+    assert [outside is callback.message_hub for outside, _ in hubs] == [True, True]
+    assert hubs[0][1] is not hubs[1][1]
+    assert [len(values(inside, "train/loss")) for _, inside in hubs] == [5, 5]
 
 
 # -- the user's own
@@ -458,14 +602,21 @@ def test_callbacks_of_the_user_work_and_find_the_information(tmp_path: Path) -> 
     assert callback.message_hub.get_info("epoch") == 1
 
 
-def test_two_trainings_one_after_the_other(tmp_path: Path) -> None:
-    trainer, callback, recorder = attached(tmp_path, num_train_epochs=1)
+@pytest.mark.parametrize("is_given", [False, True])
+def test_two_trainings_one_after_the_other(tmp_path: Path, is_given: bool) -> None:
+    given: Any = {"hub": MessageHub("mine")} if is_given else {}
+    recorder = Recorder()
+    trainer = build(tmp_path, num_train_epochs=1)
+    callback = attach(trainer, hooks=[recorder], **given)
     trainer.train()
+    first = callback.message_hub
     trainer.train()
     recorder.judge()
     assert recorder.at("before_train") == [(0, 0), (0, 0)]
     assert recorder.at("before_train_iter") == [(0, index) for index in range(5)] * 2
-    assert len(values(callback.message_hub, "train/loss")) == 10
+    assert (callback.message_hub is first) is is_given
+    assert len(values(first, "train/loss")) == (10 if is_given else 5)
+    assert len(values(callback.message_hub, "train/loss")) == (10 if is_given else 5)
 
 
 def test_a_training_after_one_that_failed(tmp_path: Path) -> None:
@@ -832,12 +983,15 @@ def test_a_copy_of_a_trainer_that_has_trained_publishes_to_its_own_hub(tmp_path:
     assert values(hub, "train/loss") == pytest.approx(values(callback.message_hub, "train/loss"))
     twin.train()
     assert len(twin.model.seen) == len(trainer.model.seen) * 2
-    assert (len(values(hub, "train/loss")), len(values(callback.message_hub, "train/loss"))) == (20, 10)
+    new_hub = callback_of(twin).message_hub
+    assert new_hub is not hub
+    assert (len(values(hub, "train/loss")), len(values(new_hub, "train/loss"))) == (10, 10)
+    assert len(values(callback.message_hub, "train/loss")) == 10
     assert weights(trainer) == before
     trainer.train()
     assert weights(trainer) != before
-    assert len(values(callback.message_hub, "train/loss")) == 20
-    assert len(values(hub, "val/loss")) == len(values(callback.message_hub, "val/loss")) == 4
+    assert len(values(callback.message_hub, "train/loss")) == 10
+    assert len(values(new_hub, "val/loss")) == len(values(callback.message_hub, "val/loss")) == 2
 
 
 class CopiesItself(TrainerCallback):
@@ -864,11 +1018,11 @@ def test_a_copy_of_a_trainer_that_trains_is_outside_of_any_run(tmp_path: Path) -
     other = callback_of(twin)
     assert other.runner.emitter.lifecycle.open_scopes == ()
     assert len(values(other.message_hub, "train/loss")) == other.runner.iter == 3
+    assert values(callback.message_hub, "train/loss")[:3] == pytest.approx(values(other.message_hub, "train/loss")[:3])
     twin.train()
-    assert (twin.state.global_step, len(values(other.message_hub, "train/loss"))) == (10, 13)
+    assert (twin.state.global_step, len(values(other.message_hub, "train/loss"))) == (10, 10)
     assert other.message_hub.get_info("iter") == 10
     assert weights(trainer) == after
-    assert values(callback.message_hub, "train/loss")[:3] == pytest.approx(values(other.message_hub, "train/loss")[:3])
     assert len(values(callback.message_hub, "train/loss")) == 10
 
 
@@ -891,8 +1045,9 @@ def test_a_copied_callback_leaves_the_trainer_and_works_alone(tmp_path: Path, is
     assert clone.runner.optim_wrapper.get_lr() == {}
     assert clone.runner.emitter.lifecycle.open_scopes == ()
     assert len(values(callback.message_hub, "train/lr")) == 10
+    assert len(values(clone.message_hub, "train/lr")) == 3
     build(tmp_path, callbacks=[clone]).train()
-    assert len(values(clone.message_hub, "train/lr")) == clone.runner.iter + 3 == 13
+    assert len(values(clone.message_hub, "train/lr")) == clone.runner.iter == 10
     assert callback.runner.iter == 10
 
 
