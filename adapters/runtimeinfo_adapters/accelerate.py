@@ -56,12 +56,21 @@ class AccelerateRunner(Loop[B]):
         *,
         max_epochs: int | None = None,
         max_iters: int | None = None,
+        start_epoch: int | None = None,
+        start_iter: int | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
         check_target(accelerator, _accelerate.Accelerator, "an accelerate.Accelerator", _PRIVATE)
-        self._is_stateful = bool(accelerator.use_stateful_dataloader)
         options["hooks"] = (*options.get("hooks", ()), _LeftLoaders(accelerator.gradient_state))
-        super().__init__(optimizer, train_loader, max_epochs=max_epochs, max_iters=max_iters, **options)
+        super().__init__(
+            optimizer,
+            train_loader,
+            max_epochs=max_epochs,
+            max_iters=max_iters,
+            start_epoch=start_epoch,
+            start_iter=start_iter,
+            **options,
+        )
 
     def batches(self) -> TrainPass[B]:
         """Iterate over the loader once; each batch is an iteration.
@@ -80,24 +89,6 @@ class AccelerateRunner(Loop[B]):
             loader.set_epoch(self.epoch)
         return batches
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *, skip_batches: bool | None = None) -> None:
-        """Go on from a saved state; `accelerator.load_state` calls this.
-
-        Args:
-            state_dict: What `state_dict` returned.
-            skip_batches: When the state was saved in mid-epoch: whether to draw the batches that were had, and drop
-                them. By default, unless the Accelerator's loaders are stateful, and go on by themselves.
-
-        Raises:
-            StateError: If a field is missing or wrong; nothing has changed.
-            LoopError: If the training has begun already.
-
-        Source: RESUME-01 to RESUME-03.
-        """
-        if skip_batches is None:
-            skip_batches = not self._is_stateful
-        super().load_state_dict(state_dict, skip_batches=skip_batches)
-
 
 def attach(
     accelerator: Any,
@@ -106,6 +97,8 @@ def attach(
     *,
     max_epochs: int | None = None,
     max_iters: int | None = None,
+    start_epoch: int | None = None,
+    start_iter: int | None = None,
     **options: Unpack[RunOptions],
 ) -> AccelerateRunner[B]:
     """Return an instrumented loop over what an Accelerator has prepared.
@@ -122,8 +115,12 @@ def attach(
         accelerator: The Accelerator.
         optimizer: One prepared optimizer, several by name, or None.
         train_loader: The prepared loader that `train` iterates over.
-        max_epochs: After how many epochs `epochs` ends; None for no bound.
-        max_iters: After how many batches `train` and `epochs` end; None for no bound.
+        max_epochs: After how many epochs the training ends, those before `start_epoch` included; None for no bound.
+        max_iters: After how many batches it ends, those before `start_iter` included; None for no bound.
+        start_epoch: How many epochs are done already, for a project that goes on from its own checkpoint. No batches
+            are skipped: the epoch begins with its first one.
+        start_iter: How many batches are done already. If left out, as many as those epochs have by the length of the
+            loader.
         options: The run options `hub`, `hooks`, `cfg`, `seed` and `experiment_name`, as for
             `runtimeinfo_adapters.pytorch.Loop`.
 
@@ -134,7 +131,16 @@ def attach(
 
     Source: LIFE-01 to LIFE-09, COUNT-01 to COUNT-11, RESUME-01 to RESUME-03, FAIL-01 to FAIL-06.
     """
-    loop = AccelerateRunner(accelerator, optimizer, train_loader, max_epochs=max_epochs, max_iters=max_iters, **options)
+    loop = AccelerateRunner(
+        accelerator,
+        optimizer,
+        train_loader,
+        max_epochs=max_epochs,
+        max_iters=max_iters,
+        start_epoch=start_epoch,
+        start_iter=start_iter,
+        **options,
+    )
     detach(accelerator)
     accelerator.register_for_checkpointing(loop)
     return loop

@@ -18,16 +18,14 @@ However the loop is left, every scope closes.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, RuntimeInfoHook, StateError, use_hub
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
-    Emitter,
     LearningRates,
     TrainDataLoader,
     check_training_state,
@@ -43,12 +41,14 @@ from runtimeinfo.authoring import (
 from runtimeinfo.spec import START
 from runtimeinfo_adapters._adapter import FrameworkRunner, RunOptions
 from runtimeinfo_adapters._framework import import_of_extra
+from runtimeinfo_adapters._loader_state import Position, warn_user
+from runtimeinfo_adapters._loop_training import Epochs, Training, TrainPass
 from runtimeinfo_adapters._numbers import is_int
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["Evaluation", "Loop", "TrainPass"]
+__all__ = ["Evaluation", "FinishedLoopWarning", "Loop", "TrainPass"]
 
 _torch: Any = import_of_extra("torch", distribution="torch", extra="torch", used_by="this adapter")
 
@@ -59,6 +59,10 @@ _publishing: dict[int, Loop[Any]] = {}
 
 # Where a loop nearly always is when it is called: positions are compared by identity.
 _IN_ITERATION = START.after["before_run"].after["before_train"].after["before_train_epoch"].after["before_train_iter"]
+
+
+class FinishedLoopWarning(UserWarning):
+    """A loop was run whose training is complete, so that there is nothing left to do."""
 
 
 class Loop(FrameworkRunner, Generic[B]):
@@ -73,8 +77,12 @@ class Loop(FrameworkRunner, Generic[B]):
     Args:
         optimizer: One optimizer, several by name, or None.
         train_loader: What `train` iterates over: a DataLoader, or any iterable that can be iterated repeatedly.
-        max_epochs: After how many epochs `epochs` ends; None for no bound.
-        max_iters: After how many iterations `train` and `epochs` end; None for no bound.
+        max_epochs: After how many epochs the training ends, those before `start_epoch` included; None for no bound.
+        max_iters: After how many iterations it ends, those before `start_iter` included; None for no bound.
+        start_epoch: How many epochs are done already, for a project that goes on from its own checkpoint. A state that
+            is loaded wins. No batches are skipped: the epoch begins with its first one.
+        start_iter: How many iterations are done already. If left out, as many as those epochs have by the length of the
+            loader.
         options: The run options: `hub` (where to publish; a new `runtimeinfo_adapters.MessageHub` if left out), `hooks`
             (more hooks; `RuntimeInfoHook` runs in any case), `cfg` (the configuration: a mapping, text, or anything
             with `pretty_text`), `seed` (published, not set here) and `experiment_name`.
@@ -111,6 +119,8 @@ class Loop(FrameworkRunner, Generic[B]):
         *,
         max_epochs: int | None = None,
         max_iters: int | None = None,
+        start_epoch: int | None = None,
+        start_iter: int | None = None,
         **options: Unpack[RunOptions],
     ) -> None:
         for name, bound in (("max_epochs", max_epochs), ("max_iters", max_iters)):
@@ -118,6 +128,12 @@ class Loop(FrameworkRunner, Generic[B]):
                 raise LoopError(
                     f"{name} must be an int from 0, or None for no bound, but is {shown(bound)}: leave it "
                     "out for no bound"
+                )
+        for name, start in (("start_epoch", start_epoch), ("start_iter", start_iter)):
+            if start is not None and not (is_int(start) and start >= 0):
+                raise LoopError(
+                    f"{name} must be an int from 0, or None, but is {shown(start)}: give how many are done, or leave "
+                    "it out for a training that begins"
                 )
         if train_loader is not None and not hasattr(train_loader, "__iter__"):
             raise LoopError(
@@ -129,15 +145,26 @@ class Loop(FrameworkRunner, Generic[B]):
         self._bound = max_iters
         self._loader = train_loader
         super().__init__(**options)
-        self._training = _Training(self.emitter, max_iters)
+        self.emitter.epoch, self.emitter.iter = start_epoch or 0, _first_iter(start_epoch, start_iter, train_loader)
+        self.emitter.epoch_start = self.emitter.iter
+        self._training = Training(self, max_iters)
+        # The counters as this run began, and whether it was said that nothing was left to do.
+        self._begun_at = self.epoch, self.iter
+        self._was_warned = False
 
     # -- the runner view
 
     @property
     def max_iters(self) -> int | None:
-        """Iterations of the whole training; None if there is no bound, or the loader has no length."""
-        length = length_of(self._loader)
-        by_epochs = None if self.max_epochs is None or length is None else self.max_epochs * length
+        """Iterations of the whole training.
+
+        By the length that the loader had when the pass began; None if there is no bound, if the loader has no length,
+        or if it turned out to be wrong.
+        """
+        max_epochs = self.max_epochs
+        if max_epochs is not None and self.emitter.is_open("train_epoch"):
+            max_epochs = max(max_epochs, self.epoch + 1)  # the one that is open is one of them
+        by_epochs = self.total_iters(max_epochs, self._training.epoch_length(self._loader))
         bounds = [bound for bound in (self._bound, by_epochs) if bound is not None]
         return min(bounds, default=None)
 
@@ -152,7 +179,8 @@ class Loop(FrameworkRunner, Generic[B]):
     def run(self) -> Generator[Self]:
         """Frame the run: everything else goes inside. The hub is the current one meanwhile.
 
-        A loop may run again when it has ended. It goes on where it was.
+        A loop may run again when it has ended. It goes on where it was, and publishes to the same hub. For a training
+        that begins from its start, make a new loop.
 
         Raises:
             LoopError: If this loop is running already, or another one on the same hub.
@@ -169,6 +197,8 @@ class Loop(FrameworkRunner, Generic[B]):
                 f"loop {other.experiment_name!r} is publishing to this hub already; give each loop its own hub"
             )
         _publishing[id(self.message_hub)] = self
+        self._begun_at = self.epoch, self.iter
+        self._was_warned = False
         try:
             with use_hub(self.message_hub), self.emitter.scope("run"):
                 try:
@@ -184,18 +214,22 @@ class Loop(FrameworkRunner, Generic[B]):
     def epochs(self) -> Iterator[int]:
         """Iterate over the epochs still to do; each value is the number of epochs completed before it.
 
+        If the training was complete before this run, there are none, and a `FinishedLoopWarning` says so.
+
         Raises:
             LoopError: Outside of `run`, inside a validation or test, or while another `epochs` is running.
 
         Source: LIFE-04, COUNT-03.
         """
         self._training.check_running("epochs")
-        return _Epochs(self._training, self.max_epochs)
+        self._is_finished()
+        return Epochs(self._training, self.max_epochs, self._loader)
 
     def batches(self) -> TrainPass[B]:
         """Iterate over the loader once; each batch is an iteration.
 
-        Inside `epochs` this is the pass of that epoch. Without `epochs` each pass is its own epoch.
+        Inside `epochs` this is the pass of that epoch. Without `epochs` each pass is its own epoch. If the training was
+        complete before this run, there are no batches, and a `FinishedLoopWarning` says so.
 
         Raises:
             LoopError: Outside of `run`, inside a validation or test, or if there is no `train_loader`.
@@ -205,7 +239,25 @@ class Loop(FrameworkRunner, Generic[B]):
         self._training.check_running("train")
         if self._loader is None:
             raise LoopError("train() needs a train_loader: give one to Loop")
-        return TrainPass(self._training, self._loader)
+        return TrainPass(self._training, self._loader, is_finished=self._is_finished())
+
+    def _is_finished(self) -> bool:
+        """Tell whether the training was complete before this run, and warn of it once."""
+        training = self._training
+        is_complete = training.is_bound_reached() or (self.max_epochs is not None and self.epoch >= self.max_epochs)
+        wants_none = self.max_epochs == 0 or self._bound == 0
+        if not is_complete or wants_none or (self.epoch, self.iter) != self._begun_at or training.is_open():
+            return False
+        if not self._was_warned:
+            self._was_warned = True
+            bound = f"max_iters={self._bound}" if training.is_bound_reached() else f"max_epochs={self.max_epochs}"
+            warn_user(
+                f"the training is complete: {bound}, and this loop has done {self.epoch} epochs and {self.iter} "
+                "iterations, so that there is nothing left to do. Make a new Loop to train from the start, or raise "
+                f"{bound.partition('=')[0]} to go on",
+                FinishedLoopWarning,
+            )
+        return True
 
     def train(self) -> TrainPass[B]:
         """Iterate over the loader once: another name of `batches`, which reads well beside `val` and `test`.
@@ -267,11 +319,12 @@ class Loop(FrameworkRunner, Generic[B]):
 
     # -- state. Its fields, beside those of every training:
     #
-    #     {"batches": int,              of the epoch that goes on
-    #      "outputs": {name: scalar}}   handed out by the last iteration, not published yet
+    #     {"batches": int,               of the epoch that goes on
+    #      "position": {...},            where that is in the loader: see `Position`; None between two epochs
+    #      "outputs": {name: scalar}}    handed out by the last iteration, not published yet
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the training is, the hub's state included.
+        """Return how far the training is, the state of the hub and the place in the loader included.
 
         Inside an iteration this iteration counts as done: save after its optimizer step. Once the pass over
         the loader is over, the epoch counts as done.
@@ -279,17 +332,29 @@ class Loop(FrameworkRunner, Generic[B]):
         Source: RESUME-01, RESUME-02.
         """
         training = self._training
-        epoch, completed, batches = training.progress()
+        epoch, completed, position = training.progress(self._loader)
         outputs = {name: scalar_value(value) for name, value in training.outputs.items() if is_scalar(value)}
-        return training_state(self.message_hub, epoch=epoch, iter=completed, batches=batches, outputs=outputs)
+        return training_state(
+            self.message_hub,
+            epoch=epoch,
+            iter=completed,
+            batches=0 if position is None else position.done,
+            position=None if position is None else position.to_state(),
+            outputs=outputs,
+        )
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *, skip_batches: bool = True) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, skip_batches: bool | None = None) -> None:
         """Go on from a saved state, at the next `epochs` or `train`.
+
+        A resume in mid-epoch gives the batches that are left, also of a loader that shuffles, and in a process with
+        another random state; a `ResumeWarning` says where that cannot be had. A loader that has its own state, as
+        torchdata's StatefulDataLoader has, is given that state. Any other begins its pass in the random state that it
+        had then, and the batches that were had are drawn and dropped. The global random generators are left alone.
 
         Args:
             state_dict: What `state_dict` returned.
-            skip_batches: When the state was saved in mid-epoch: draw the batches that were had, and drop them. Say
-                False if your loader resumes by itself.
+            skip_batches: None decides by the loader, as above. Say True to draw and drop batches in any case, False if
+                your loader resumes by itself, in a way that is not known here.
 
         Raises:
             StateError: If a field is missing or wrong; nothing has changed.
@@ -300,12 +365,14 @@ class Loop(FrameworkRunner, Generic[B]):
         if self.emitter.is_open("train"):
             raise LoopError("the training has begun already: call load_state_dict() before run()")
         _check_state(state_dict)
+        position = Position.from_state(state_dict["batches"], state_dict.get("position"), skip_batches)
         load_hub(self.message_hub, state_dict)
         # What its last iteration had handed out was not in the hub yet.
         RuntimeInfoHook().after_train_iter(self, 0, outputs=state_dict["outputs"])
         self.emitter.epoch, self.emitter.iter = state_dict["epoch"], state_dict["iter"]
-        self._training.batches_done = 0
-        self._training.batches_to_skip = state_dict["batches"] if skip_batches else 0
+        self.emitter.epoch_start = self.iter - position.done
+        self._begun_at = self.epoch, self.iter
+        self._training.resume_at(position if position.done else None)
         # The hub has the stage in which the state was saved, and the counters then.
         self.message_hub.update_info_dict({"epoch": self.epoch, "iter": self.iter})
         if self.emitter.stage is None:
@@ -314,239 +381,17 @@ class Loop(FrameworkRunner, Generic[B]):
             self.message_hub.update_info("loop_stage", self.emitter.stage)
 
 
-class _Training:
-    """What is open of a training, and how it closes.
-
-    A ``for`` statement that is left by `break` or `return` tells its iterator nothing. It does let go of it, so the
-    iterators are held weakly: one that is gone was left. What it had open closes at the next call.
-
-    Source: LIFE-03 to LIFE-05, LIFE-08.
-    """
-
-    def __init__(self, emitter: Emitter, max_iters: int | None) -> None:
-        self.emitter = emitter
-        self.bound = max_iters
-        self.outputs: dict[str, Any] = {}  # handed out by the iteration that is open
-        self.evaluation: Evaluation | None = None  # the one that was entered last
-        self.epochs: weakref.ref[_Epochs] | None = None
-        self.batches: weakref.ref[_Batches[Any]] | None = None
-        # Of this epoch: how many batches are done, and how many the run that was resumed has had.
-        self.batches_done: int = 0
-        self.batches_to_skip: int = 0
-        self.pass_is_over: bool = False
-        self.pass_owns_the_epoch: bool = False
-        self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy is outside of any run, and goes on as this one would after an exception: see `forget`.
-        copied: dict[str, Any] = {
-            "outputs": {},
-            "evaluation": None,
-            "epochs": None,
-            "batches": None,
-            "batches_to_skip": max(self.batches_to_skip, self.batches_done),
-            "pass_is_over": False,
-            "pass_owns_the_epoch": False,
-            "_ending": None,
-        }
-        return {**vars(self), **copied}
-
-    def is_bound_reached(self) -> bool:
-        """Tell whether there is a bound of iterations, and it is reached."""
-        return self.bound is not None and self.emitter.iter >= self.bound
-
-    def check_running(self, method: str) -> None:
-        """Raise unless a run is open, and neither a validation nor a test is."""
-        if not self.emitter.is_open("run"):
-            raise LoopError(f"{method}() belongs inside `with loop.run():`")
-        stage = self._open_evaluation()
-        if stage is not None:
-            metrics = f"; its metrics go into `{stage}.log_metrics(...)` of `with loop.{stage}() as {stage}`"
-            raise LoopError(
-                f"{method}() cannot be used inside a {stage}: leave `with loop.{stage}()` first"
-                f"{metrics if method == 'log' else ''}"
-            )
-
-    def _open_evaluation(self) -> str | None:
-        return next((stage for stage in EVALUATION_EVENTS if self.emitter.is_open(stage)), None)
-
-    def was_left(self) -> bool:
-        """Tell whether a ``for`` statement was left since the last call."""
-        batches, epochs = self.batches, self.epochs
-        return (batches is not None and batches() is None) or (epochs is not None and epochs() is None)
-
-    def settle(self) -> None:
-        """Close what was left by `break` or `return` since the last call.
-
-        Not for a hook, which hears of that very close; nor inside an evaluation, which would be closed with it.
-        """
-        if self._ending is not None or self._open_evaluation() is not None:
-            return
-        self.emitter.forget_handled()
-        if self.batches is not None and self.batches() is None:
-            self.end_pass()
-        if self.epochs is not None and self.epochs() is None:
-            self.epochs = None
-            self.end()
-
-    def begin_epoch(self) -> None:
-        self.batches_done = 0
-        self.pass_is_over = False
-        self.emitter.emit("before_train_epoch")
-
-    def end_iteration(self) -> None:
-        if self.emitter.is_open("train_iter"):
-            outputs, self.outputs = self.outputs, {}
-            self._ending = "train_iter"
-            try:
-                self.emitter.emit("after_train_iter", outputs=outputs or None)
-            finally:
-                self._ending = None
-            self.batches_done += 1
-
-    def end_pass(self) -> None:
-        """Close a pass that has come to its end, or was left."""
-        self.end_iteration()
-        self.batches = None
-        self.pass_is_over = True
-        if self.pass_owns_the_epoch:
-            self.end_epoch()
-
-    def end_epoch(self) -> None:
-        self.end_iteration()
-        self.batches = None
-        if self.emitter.is_open("train_epoch"):
-            self._ending = "train_epoch"
-            try:
-                self.emitter.emit("after_train_epoch")
-            finally:
-                self._ending = None
-            self.batches_done = self.batches_to_skip = 0
-
-    def end(self) -> None:
-        self.end_epoch()
-        if self.emitter.is_open("train"):
-            self.emitter.emit("after_train")
-        self.epochs = None
-
-    def progress(self) -> tuple[int, int, int]:
-        """Return the epoch, the iteration, and the batch of the epoch with which a resumed run has to begin.
-
-        An iteration that is open counts as done, because a checkpoint is saved when its step has been made. An epoch
-        counts as done once its pass over the loader is over. So does either for a hook that saves when it ends.
-        """
-        self.settle()
-        emitter = self.emitter
-        inside = emitter.is_open("train_iter") or self._ending == "train_iter"
-        completed = emitter.iter + inside
-        if self._ending == "train_epoch" or (self.pass_is_over and emitter.is_open("train_epoch")):
-            return emitter.epoch + 1, completed, 0
-        return emitter.epoch, completed, max(self.batches_done + inside, self.batches_to_skip)
-
-    def forget(self) -> None:
-        """Let go of what belonged to a run that is over."""
-        self.epochs = self.batches = None
-        self.pass_owns_the_epoch = self.pass_is_over = False
-        self.outputs.clear()
-        # If the same loop runs again after an exception, it goes on where it stopped.
-        self.batches_to_skip = max(self.batches_to_skip, self.batches_done)
-
-
-# -- what the ``for`` statements iterate over
-
-
-class _Epochs(Iterator[int]):
-    """Opens and closes an epoch with each step."""
-
-    def __init__(self, training: _Training, max_epochs: int | None) -> None:
-        self._training = training
-        self._max_epochs = max_epochs
-        self._is_over = False
-        training.settle()
-        if training.epochs is not None:
-            raise LoopError("epochs() is running already; leave the first for statement before you start another")
-        training.epochs = weakref.ref(self)
-        if not training.emitter.is_open("train"):
-            training.emitter.emit("before_train")
-
-    def __next__(self) -> int:
-        training = self._training
-        if self._is_over:
-            raise StopIteration
-        if training.epochs is None or training.epochs() is not self:
-            raise LoopError(
-                "this iteration over the epochs is over: its run has ended. Call epochs() again in the next run"
-            )
-        training.settle()
-        training.end_epoch()
-        if training.is_bound_reached() or (self._max_epochs is not None and training.emitter.epoch >= self._max_epochs):
-            self._is_over = True
-            training.end()
-            raise StopIteration
-        training.begin_epoch()
-        return training.emitter.epoch
-
-
-class _Batches(Iterator[B]):
-    """Opens and closes an iteration with each batch."""
-
-    def __init__(self, training: _Training, loader: Iterable[B]) -> None:
-        self._training = training
-        self._is_over = False
-        training.settle()
-        if training.batches is not None:  # the last pass is still held, but this one takes its place
-            training.end_pass()
-        training.pass_owns_the_epoch = not training.emitter.is_open("train_epoch")
-        if training.pass_owns_the_epoch:
-            if not training.emitter.is_open("train"):
-                training.emitter.emit("before_train")
-            training.begin_epoch()
-        training.batches = weakref.ref(self)
-        training.pass_is_over = False
-        # Only now: the workers that this may start must find the epoch in the hub.
-        self._batches = iter(loader)
-
-    def __next__(self) -> B:
-        training = self._training
-        if self._is_over:
-            raise StopIteration
-        if training.batches is None or training.batches() is not self:
-            raise LoopError(
-                "this pass over the loader is over: its epoch has ended, or another train() has begun. Call "
-                "train() for each pass"
-            )
-        training.end_iteration()
-        if training.is_bound_reached():
-            self._end()
-        try:
-            while training.batches_done < training.batches_to_skip:
-                next(self._batches)
-                training.batches_done += 1
-            batch = next(self._batches)
-        except StopIteration:
-            self._end()
-        training.emitter.emit("before_train_iter", batch_idx=training.batches_done, data_batch=batch)
-        return batch
-
-    def _end(self) -> NoReturn:
-        self._is_over = True
-        self._training.end_pass()
-        raise StopIteration
-
-
-class TrainPass(Generic[B]):
-    """An iterable over the batches of one pass; it has a length if the loader has."""
-
-    def __init__(self, training: _Training, loader: Iterable[B]) -> None:
-        self._training = training
-        self._loader = loader
-
-    def __iter__(self) -> Iterator[B]:
-        self._training.check_running("train")  # it may be iterated over elsewhere than it was made
-        return _Batches(self._training, self._loader)
-
-    def __len__(self) -> int:
-        return len(self._loader)  # type: ignore[arg-type]  # a TypeError is right where the loader has none
+def _first_iter(start_epoch: int | None, start_iter: int | None, loader: Any) -> int:
+    """Return how many iterations are done when a training starts at an epoch."""
+    if start_iter is not None or not start_epoch:
+        return start_iter or 0
+    length = length_of(loader)
+    if length is None:
+        raise LoopError(
+            f"start_iter is needed beside start_epoch={start_epoch}, because train_loader has no length: give how many "
+            "iterations are done"
+        )
+    return start_epoch * length
 
 
 class Evaluation:
@@ -557,7 +402,7 @@ class Evaluation:
     Source: STAGE-02 to STAGE-05, LIFE-06, LIFE-07, SCALAR-06, SCALAR-09.
     """
 
-    def __init__(self, training: _Training, stage: Literal["val", "test"]) -> None:
+    def __init__(self, training: Training, stage: Literal["val", "test"]) -> None:
         self._training = training
         self._emitter = training.emitter
         self._stage: Literal["val", "test"] = stage

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runtimeinfo import LoopError, current_hub
 from runtimeinfo.spec import HOOK_POINTS
-from runtimeinfo_adapters.pytorch import Loop
+from runtimeinfo_adapters.pytorch import FinishedLoopWarning, Loop
 
 ERRORS = [ValueError("user"), KeyboardInterrupt(), SystemExit(3), StopIteration(7), RuntimeError("user")]
 
@@ -178,7 +178,8 @@ def test_return_from_each_place(make: Any, place: str, story: str, as_generator:
     assert loop.told.story == story
     assert loop.told.of("on_exception") == []
     before = loop.epoch, loop.iter
-    train_all(loop)
+    with pytest.warns(FinishedLoopWarning) if before[0] == 2 else contextlib.nullcontext():
+        train_all(loop)
     assert (loop.epoch, loop.iter) == (2, before[1] + 2 * (2 - before[0])), "the next run goes on"
 
 

@@ -1,6 +1,7 @@
 # ruff: noqa: PT012  # what raises here is a whole training
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import itertools
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from runtimeinfo import HookError, HubError, LoopError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.pytorch import Loop
+from runtimeinfo_adapters.pytorch import FinishedLoopWarning, Loop
 
 
 class Stream(IterableDataset[int]):
@@ -639,5 +640,6 @@ def test_a_copy_of_a_running_loop_goes_on_as_the_loop_would_after_an_exception(
     (twin,) = copies.copies
     state = twin.state_dict()
     assert (state["iter"], state["batches"], twin.emitter.stage) == (iterations, batches, None)
-    assert train(twin) == [*"abcabc"][iterations:]
+    with pytest.warns(FinishedLoopWarning) if iterations == 6 else contextlib.nullcontext():
+        assert train(twin) == [*"abcabc"][iterations:]
     assert (twin.epoch, twin.iter, loop.epoch, loop.iter) == (2, 6, 2, 6)

@@ -1,0 +1,502 @@
+"""The place in a pass over a loader, so that a resume gives the batches that are left, and no other.
+
+A count of batches is not enough: a shuffled loader has another order in another process. So what the order depends on
+is recorded as a pass begins, in `PassStart`, and put back while the batches that were had are drawn once more. A loader
+that has its own state gets that instead.
+
+What the order depends on: the global random generators of PyTorch, Python and NumPy; the generators that the loader,
+its samplers and its dataset have as attributes; and their counters, such as `epoch`. A sampler that draws from a global
+generator while the pass goes on, in between the draws of the training, is the one that cannot be repeated.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from runtimeinfo import StateError
+from runtimeinfo.authoring import describe, shown
+from runtimeinfo_adapters._adapter import ResumeWarning
+from runtimeinfo_adapters._framework import import_of_extra
+from runtimeinfo_adapters._numbers import is_int
+from runtimeinfo_adapters._rank import global_rank
+
+_torch: Any = import_of_extra("torch", distribution="torch", extra="torch", used_by="this adapter")
+_data: Any = _torch.utils.data
+
+# A loader with persistent workers keeps its iterator here. The first one draws a seed that the later ones do not.
+_ITERATOR = "_iterator"
+
+_PARTS = frozenset({"base_dataloader", "batch_sampler", "data_source", "dataloader", "dataset", "loader", "sampler"})
+# How often a sampler or a loader has begun, and what it was seeded with. Samplers shuffle by these.
+_COUNTERS = frozenset({"epoch", "initial_seed", "iteration", "seed"})
+_RANDOM_SAMPLERS = (_data.RandomSampler, _data.SubsetRandomSampler, _data.WeightedRandomSampler)
+_GENERATORS: tuple[type, ...] = (_torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+_PLAIN = frozenset({bool, dict, float, int, list, str, tuple, type(None)})
+
+_REMEDY = "load what Loop.state_dict() returned"
+
+
+class PassStart(NamedTuple):
+    """What the order of a pass depends on, as it was when the pass began."""
+
+    torch: Any
+    """The state of PyTorch's generator."""
+
+    python: tuple[Any, ...]
+    """The state of Python's generator."""
+
+    numpy: Any
+    """The state of NumPy's generator."""
+
+    generators: dict[str, Any]
+    """The states of the loader's own generators, by where they are."""
+
+    counters: dict[str, int]
+    """The loader's own counters, by where they are."""
+
+    reused: bool | None
+    """Whether workers of an earlier pass went on; None if that is not known."""
+
+    in_order: bool
+    """Whether the batches came in the order of the sampler."""
+
+    rank: int
+    """The rank of the process."""
+
+    @classmethod
+    def of(cls, loader: Any) -> PassStart:
+        """Record it, just before a pass begins."""
+        generators: dict[str, Any] = {}
+        counters: dict[str, int] = {}
+        for path, owner, name, value in _attributes(loader):
+            if name in _COUNTERS:
+                counters[path] = value
+            elif owner is not None and (state := _state_of(value)) is not None:
+                generators[path] = state
+        inner = _data_loader(loader)
+        in_order = inner is None or inner.num_workers == 0 or getattr(inner, "in_order", True)
+        return cls(*_global_states(), generators, counters, _has_workers(inner), in_order, global_rank())
+
+    def to_state(self) -> dict[str, Any]:
+        """Return it in plain values and tensors."""
+        return {name: _to_plain(value) for name, value in self._asdict().items()}
+
+    @classmethod
+    def from_state(cls, state: Any) -> PassStart:
+        """Return what `to_state` has returned once.
+
+        Raises:
+            StateError: If a field is missing or wrong.
+        """
+        if not isinstance(state, Mapping):
+            raise _damaged("position.start", "a mapping", state)
+        fields = cast("Mapping[str, Any]", state)
+        kinds = {"generators": Mapping, "counters": Mapping, "reused": bool | None, "in_order": bool, "rank": int}
+        for name, kind in kinds.items():
+            if not isinstance(fields.get(name, _MISSING), kind):
+                raise _damaged(f"position.start.{name}", "as it was saved", fields.get(name))
+        loaded = {name: _on_cpu(fields.get(name)) for name in cls._fields}
+        scratch = (_torch.Generator(), random.Random(), np.random.RandomState())  # noqa: S311
+        for name, generator in zip(("torch", "python", "numpy"), scratch, strict=True):
+            try:
+                _set(generator, loaded[name])
+            except Exception:  # noqa: BLE001  # whatever it says of what is none
+                raise _damaged(f"position.start.{name}", "the state of a generator", fields.get(name)) from None
+        return cls(**loaded)
+
+    def put_back(self, loader: Any) -> list[str]:
+        """Set all generators and counters to what they were, and return where there is none any more."""
+        _torch.set_rng_state(self.torch)
+        _set(random, self.python)
+        _set(np.random, self.numpy)
+        lost = {*self.generators, *self.counters}
+        for path, owner, name, value in _attributes(loader):
+            if path in self.counters:
+                setattr(owner, name, self.counters[path])
+                lost.discard(path)
+            elif path in self.generators:
+                try:
+                    _set(value, self.generators[path])
+                except (KeyError, RuntimeError, TypeError, ValueError):  # it is a generator of another kind
+                    continue
+                lost.discard(path)
+        return sorted(path for path in lost if not self._make_generator(loader, path))
+
+    def _make_generator(self, loader: Any, path: str) -> bool:
+        """Make a generator that a sampler makes only when it begins for the first time."""
+        *way, name = path.split(".")
+        owner = loader
+        for each in way:
+            owner = getattr(owner, each, None)
+        state = self.generators.get(path)
+        if not isinstance(state, _torch.Tensor) or getattr(owner, name, _MISSING) is not None:
+            return False
+        made = _torch.Generator()
+        made.set_state(state)
+        setattr(owner, name, made)
+        return True
+
+
+class Position(NamedTuple):
+    """A place inside an epoch, at which a training resumes."""
+
+    done: int
+    """How many batches of the epoch are done."""
+
+    passes: int = 0
+    """How many passes of the epoch are over."""
+
+    in_pass: int = 0
+    """How many batches of the pass that follows them are done."""
+
+    start: PassStart | None = None
+    """What the order of that pass depends on; None in a state of an earlier release."""
+
+    loader: Any = None
+    """The loader's own state, if it has one."""
+
+    skip: bool | None = None
+    """Whether to draw the batches that were had, and drop them; None leaves it to the loader."""
+
+    is_same_process: bool = False
+    """Whether the loader is the very one that had begun the pass."""
+
+    def to_state(self) -> dict[str, Any]:
+        """Return it in plain values and tensors, and the loader's own state as it is."""
+        start = None if self.start is None else self.start.to_state()
+        return {"passes": self.passes, "in_pass": self.in_pass, "start": start, "loader": self.loader}
+
+    @classmethod
+    def from_state(cls, done: int, state: Any, skip: bool | None) -> Position:
+        """Return what `to_state` has returned once; None stands for a state of an earlier release.
+
+        Raises:
+            StateError: If a field is missing or wrong.
+        """
+        if state is None:
+            return cls(done, in_pass=done, skip=skip)
+        if not isinstance(state, Mapping):
+            raise _damaged("position", "a mapping", state)
+        fields = cast("Mapping[str, Any]", state)
+        for name in ("passes", "in_pass"):
+            value = fields.get(name)
+            if not (is_int(value) and value >= 0):
+                raise _damaged(f"position.{name}", "an int from 0", value)
+        start = fields.get("start")
+        start = None if start is None else PassStart.from_state(start)
+        return cls(done, fields["passes"], fields["in_pass"], start, fields.get("loader"), skip)
+
+    @property
+    def before_pass(self) -> int:
+        """How many batches of the epoch were done when the pass began."""
+        return self.done - self.in_pass
+
+    def is_up_to(self, loader: Any) -> bool:
+        """Tell whether the loader resumes in a way that is not known here."""
+        return self.skip is False or (self.skip is None and _own_skip(loader) > 0)
+
+    def resume(self, loader: Any) -> Iterator[Any]:
+        """Begin the pass again, and return an iterator over the batches that are left.
+
+        The global random generators are left as they are; those of the loader go on from the pass.
+
+        Raises:
+            StopIteration: If there are none.
+        """
+        if self.skip is False:
+            return iter(loader)
+        if self.is_same_process and _is_iterator(loader):
+            return iter(loader)
+        by_itself = self.loader is not None and self.skip is None and is_stateful(loader)
+        own_skip = 0 if by_itself or self.skip else _own_skip(loader)
+        for reason in self._doubts(loader, by_itself=by_itself, own_skip=own_skip):
+            warn_user(f"{type(loader).__name__} may give other batches than those that are left: {reason}")
+        own = _global_states()
+        try:
+            if self.start is not None:
+                _prepare_workers(loader, self.start)
+                lost = self.start.put_back(loader)
+                if lost:
+                    warn_user(
+                        f"{type(loader).__name__} may give other batches than those that are left: it has no "
+                        f"{', '.join(lost)}, which it had when the state was saved. Make it in the same way"
+                    )
+                _draw_seed_of_workers(loader, self.start)
+            if by_itself:
+                loader.load_state_dict(self.loader)
+                if _is_finished(self.loader):  # it would begin the next pass
+                    raise StopIteration
+            batches: Iterator[Any] = iter(loader)
+            for _ in range(0 if by_itself or own_skip else self.in_pass):
+                next(batches)
+            # Its order is decided at its first batch, which must not be drawn in another random state.
+            if own_skip or (by_itself and inspect.isgenerator(batches)):
+                return _Prepended(next(batches), batches)
+            return batches
+        finally:
+            for generator, state in zip((_torch, random, np.random), own, strict=True):
+                _set(generator, state)
+
+    def _doubts(self, loader: Any, *, by_itself: bool, own_skip: int) -> Iterator[str]:
+        """Yield the reasons why the resume may not be exact."""
+        if by_itself:
+            sampler = _eager_sampler(_data_loader(loader))
+            if sampler is not None:
+                yield (
+                    f"it begins its sampler, {type(sampler).__name__}, several times to go on from its state, and that "
+                    "has no state. Let __iter__ of the sampler be a generator, or give it a state_dict()"
+                )
+            return
+        if own_skip and own_skip != self.in_pass:
+            yield f"it skips {own_skip} by itself, but {self.in_pass} were had. Let it skip as many, or none"
+        yield from self._doubts_about_the_state(loader)
+        inner: Any = _data_loader(loader)
+        start = self.start
+        workers: int = 0 if inner is None else inner.num_workers
+        if workers and not (getattr(inner, "in_order", True) and (start is None or start.in_order)):
+            yield (
+                "with in_order=False its workers give batches as they are ready, so that the ones that were had are "
+                "not the first ones. Say in_order=True, or give a loader that has its own state, such as torchdata's "
+                "StatefulDataLoader"
+            )
+        if start is None:
+            if _shuffles(loader):
+                yield (
+                    "it shuffles, and the state, of an earlier release, does not say in which order. Save the state "
+                    "with this release, or resume at the beginning of an epoch"
+                )
+            return
+        if start.rank != global_rank() and (start.generators or _shuffles(loader)):
+            yield (
+                f"it shuffles, and the state is that of rank {start.rank}, but this is rank {global_rank()}. Save and "
+                "load a state on each rank, or shuffle with a DistributedSampler"
+            )
+        if start.reused is None:
+            yield "whether its workers were those of an earlier pass is not known. Say persistent_workers=False"
+        elif start.reused and inner is not None and isinstance(inner.dataset, _data.IterableDataset):
+            yield (
+                "its dataset is a stream in persistent workers, whose random state is lost. Say "
+                "persistent_workers=False if the dataset shuffles"
+            )
+
+    def _doubts_about_the_state(self, loader: Any) -> Iterator[str]:
+        """Yield the reason why the loader does not go on from its own state, if it has one."""
+        if not is_stateful(loader):
+            if self.loader is not None:
+                yield "its state was saved, but it has no load_state_dict() now. Give a loader of the same kind"
+        elif self.skip is None and not self.is_same_process:
+            yield (
+                "it has its own state, but the state of this training lacks it, so that batches are skipped by their "
+                "number. Say skip_batches=False if you have loaded the loader's state yourself"
+            )
+        elif self.skip is None and _data_loader(loader) is None:
+            # A DataLoader begins each pass with its first batch, whatever it had given before.
+            yield (
+                "it has its own state, which was not saved where the last run stopped, so that batches are skipped by "
+                "their number. Resume from what state_dict() returned"
+            )
+
+
+class _Prepended(Iterator[Any]):
+    """An iterator, with an item in front that was drawn already."""
+
+    def __init__(self, first: Any, rest: Iterator[Any]) -> None:
+        self._first = [first]
+        self._rest = rest
+
+    def __next__(self) -> Any:
+        return self._first.pop() if self._first else next(self._rest)
+
+
+def _is_iterator(loader: Any) -> bool:
+    """Tell whether an iterable goes on where it is, rather than begin again."""
+    return isinstance(loader, Iterator)
+
+
+def is_stateful(loader: Any) -> bool:
+    """Tell whether a loader has its own state, as torchdata's StatefulDataLoader has.
+
+    Example:
+        >>> is_stateful([1, 2])
+        False
+    """
+    has_methods = callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
+    # One that Accelerate has prepared always has the methods, and a state only if it wraps such a loader.
+    return has_methods and getattr(loader, "use_stateful_dataloader", True) is not False
+
+
+def warn_user(message: str, category: type[Warning] = ResumeWarning) -> None:
+    """Warn, with the line of the caller of this package."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("runtimeinfo_adapters."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+# -- the generators
+
+_MISSING: Any = object()
+
+
+def _global_states() -> tuple[Any, Any, Any]:
+    return _torch.get_rng_state(), random.getstate(), _state_of(np.random)
+
+
+def _attributes(loader: Any) -> Iterator[tuple[str, Any, str, Any]]:
+    """Yield the generators and counters of a loader, of its samplers and its dataset: path, owner, name and value."""
+    # Not the global ones, which have to be put back when the pass has begun; they are private in Python and NumPy.
+    seen = {id(_torch.default_generator), id(getattr(random, "_inst", None)), id(getattr(np.random.mtrand, "_rand", 0))}
+    owners: list[tuple[str, Any]] = [("", loader)]
+    for prefix, owner in owners:  # which grows meanwhile: what is nearest comes first
+        for name, value in tuple(getattr(owner, "__dict__", {}).items()):
+            if type(value) in _PLAIN:
+                if type(value) is int and name in _COUNTERS:
+                    yield f"{prefix}{name}", owner, name, value
+                continue
+            if id(value) in seen:
+                continue
+            if isinstance(value, _GENERATORS):
+                seen.add(id(value))
+                yield f"{prefix}{name}", owner, name, value
+            elif name.lstrip("_") in _PARTS or isinstance(value, (_data.DataLoader, _data.Sampler, _data.Dataset)):
+                seen.add(id(value))
+                owners.append((f"{prefix}{name}.", value))
+
+
+def _state_of(generator: Any) -> Any:
+    """Return the state of a random generator; None if it has none."""
+    if isinstance(generator, _torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if isinstance(generator, random.Random):
+        try:
+            return generator.getstate()
+        except NotImplementedError:  # the system's
+            return None
+    return generator.get_state(legacy=False)
+
+
+def _set(generator: Any, state: Any) -> None:
+    """Set the state of a random generator, as `_state_of` or `_to_plain` has returned it."""
+    if generator is _torch:
+        _torch.set_rng_state(state)
+    elif isinstance(generator, _torch.Generator):
+        generator.set_state(state)
+    elif generator is random or isinstance(generator, random.Random):
+        version, words, following = state
+        generator.setstate((version, tuple(words.tolist() if hasattr(words, "tolist") else words), following))
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = _like(generator.bit_generator.state, state)
+    else:
+        generator.set_state(_like(generator.get_state(legacy=False), state))
+
+
+def _to_plain(value: Any) -> Any:
+    """Return a state in values that `torch.load` takes with ``weights_only=True``."""
+    if isinstance(value, Mapping):
+        return {name: _to_plain(each) for name, each in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, np.ndarray):
+        return _torch.from_numpy(cast("Any", value).astype(np.int64))
+    if isinstance(value, np.generic):
+        return cast("Any", value).item()
+    if isinstance(value, tuple):
+        values = cast("tuple[Any, ...]", value)
+        # The 625 words of Python's generator.
+        return _torch.tensor(values) if len(values) > 100 else tuple(map(_to_plain, values))
+    return value
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return a plain state on the CPU, wherever `torch.load` has put it."""
+    if isinstance(value, Mapping):
+        return {name: _on_cpu(each) for name, each in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, tuple):
+        return tuple(map(_on_cpu, cast("tuple[Any, ...]", value)))
+    is_tensor: bool = isinstance(value, _torch.Tensor)
+    return value.cpu() if is_tensor else value
+
+
+def _like(template: Any, state: Any) -> Any:
+    """Return a plain state with arrays where a generator wants them."""
+    if isinstance(template, Mapping):
+        return {name: _like(each, state[name]) for name, each in cast("Mapping[str, Any]", template).items()}
+    if isinstance(template, np.ndarray):
+        return np.asarray(state).astype(cast("Any", template).dtype)
+    return state
+
+
+# -- the loader
+
+
+def _data_loader(loader: Any) -> Any:
+    """Return the DataLoader that a loader is, or has inside; None if there is none."""
+    inner: Any = getattr(loader, "base_dataloader", loader)  # of one that Accelerate has prepared
+    return inner if isinstance(inner, _data.DataLoader) else None
+
+
+def _has_workers(inner: Any) -> bool | None:
+    """Tell whether a loader has workers that go on with the next pass."""
+    if inner is None or not (inner.persistent_workers and inner.num_workers):
+        return False
+    return vars(inner)[_ITERATOR] is not None if _ITERATOR in vars(inner) else None
+
+
+def _prepare_workers(loader: Any, start: PassStart) -> None:
+    """Start the workers that the pass had found there."""
+    inner = _data_loader(loader)
+    if start.reused and _has_workers(inner) is False and inner is not None and inner.persistent_workers:
+        iter(inner)
+
+
+def _draw_seed_of_workers(loader: Any, start: PassStart) -> None:
+    """Draw what the pass had drawn to seed its workers, which are there already."""
+    inner = _data_loader(loader)
+    if start.reused is False and _has_workers(inner):
+        _torch.empty((), dtype=_torch.int64).random_(generator=inner.generator)
+
+
+def _own_skip(loader: Any) -> int:
+    """Return how many batches a loader skips by itself: one of Accelerate's `skip_first_batches`."""
+    parts = (loader, getattr(loader, "batch_sampler", None), getattr(loader, "sampler", None))
+    found = (getattr(part, "skip_batches", 0) for part in parts)
+    return max(count if is_int(count) else 0 for count in found)
+
+
+def _shuffles(loader: Any) -> bool:
+    """Tell whether one of PyTorch's random samplers decides the order, which draws from the global generator."""
+    own_order: list[Any] = [kind.__iter__ for kind in _RANDOM_SAMPLERS]
+    owners: list[Any] = [loader]
+    for owner in owners:
+        if isinstance(owner, _RANDOM_SAMPLERS) and cast("Any", type(owner)).__iter__ in own_order:
+            return True
+        attributes: dict[str, Any] = getattr(owner, "__dict__", {})
+        parts = [attributes.get(name) for name in ("base_dataloader", "batch_sampler", "sampler")]
+        owners += [part for part in parts if part is not None and not any(part is other for other in owners)]
+    return False
+
+
+def _eager_sampler(inner: Any) -> Any:
+    """Return the user's sampler if it decides the order as soon as it begins, and has no state; None otherwise."""
+    sampler: Any = getattr(inner, "sampler", None)
+    module = str(type(sampler).__module__).partition(".")[0]
+    begin: Any = getattr(type(sampler), "__iter__", None)
+    if begin is None or module in {"torch", "torchdata", "accelerate"} or inspect.isgeneratorfunction(begin):
+        return None
+    return None if hasattr(sampler, "state_dict") else sampler
+
+
+def _is_finished(state: Any) -> bool:
+    """Tell whether a loader's own state is that of the end of a pass: Accelerate says so from the last batch on."""
+    return isinstance(state, Mapping) and bool(cast("Mapping[Any, Any]", state).get("_iterator_finished"))
+
+
+def _damaged(field: str, expected: str, value: object) -> StateError:
+    what = shown(value) if isinstance(value, int | str | None) else describe(value)
+    return StateError(f"{field} must be {expected}, but is {what}: {_REMEDY}", field=field)
