@@ -215,7 +215,8 @@ class RuntimeInfoHook(_Listener):
             what a config can say, which has no place for an object. Of several runners whose hub has one name, mmengine
             hands out the newest.
         options: The run options. `hub` takes the place of mmengine's hub in the same way; it is yours, and every runner
-            appends to it. Without both, mmengine's stays. `cfg`, `seed` and `experiment_name` are the runner's own if
+            appends to it. A new hub, and one of yours that is empty, takes over what mmengine's holds, unless that is
+            of another run. Without both, mmengine's stays. `cfg`, `seed` and `experiment_name` are the runner's own if
             left out. `hooks` run in this hook's place, by their priority among themselves.
 
     Raises:
@@ -388,7 +389,8 @@ class RuntimeInfoHook(_Listener):
             ours = ReferenceHub.renew_instance(theirs.instance_name)
         if ours is theirs:
             return
-        if isinstance(ours, ReferenceHub) and not holds_another_run(theirs, runner):
+        is_empty = not (ours.log_scalars or ours.runtime_info)
+        if is_empty and isinstance(ours, ReferenceHub) and not holds_another_run(theirs, runner):
             ours.load_state_dict(theirs)
         self._replaced_hub = theirs
         exchange_hub(runner, theirs, ours)

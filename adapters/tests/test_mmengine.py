@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import cProfile
+import gc
 import json
 import logging
+import os
 import pickle
+import pstats
+import re
 import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +24,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.hooks import RuntimeInfoHook as SeedHook
@@ -25,12 +32,13 @@ from mmengine.logging import HistoryBuffer, MMLogger
 from mmengine.logging import MessageHub as SeedHub
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import DefaultScope
-from mmengine.runner import FlexibleRunner, Runner
+from mmengine.registry import DATA_SAMPLERS, DATASETS, LOOPS, MODELS, DefaultScope
+from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, IterBasedTrainLoop, Runner
 from mmengine.visualization import Visualizer
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from runtimeinfo import HookError, HubError, RunnerError, current_hub
+from runtimeinfo.board import board_files, pid_in
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach, detach
@@ -946,3 +954,693 @@ def test_a_member_that_mmengine_has_given_up_is_named(tmp_path: Path) -> None:
     del runner._test_loop
     with pytest.raises(RunnerError, match="Runner has no _test_loop, which this adapter relies on"):
         attach(runner)
+
+
+# -- by iterations
+
+
+def by_iterations(**changes: Any) -> dict[str, Any]:
+    return (
+        {"train_cfg": {"by_epoch": False, "max_iters": 3}, "val_cfg": ..., "val_dataloader": ..., "val_evaluator": ...}
+        | {"train_dataloader": loader(Data(4)) | {"sampler": {"type": "InfiniteSampler", "shuffle": False}}}
+        | changes
+    )
+
+
+class SubclassedLoop(IterBasedTrainLoop):
+    pass
+
+
+class LoopThatTellsEpochs(IterBasedTrainLoop):
+    @property
+    def max_epochs(self) -> int:
+        return 2
+
+
+@BOTH
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+@pytest.mark.parametrize(("loop", "told"), [(None, None), (SubclassedLoop, None), (LoopThatTellsEpochs, 2)])
+def test_max_epochs_by_iterations_is_none_unless_the_loop_tells_a_number(
+    tmp_path: Path, hub: str, kind: Any, attached: bool, loop: Any, told: int | None
+) -> None:
+    cfg: dict[str, Any] = {"by_epoch": False, "max_iters": 3}
+    if loop is not None:
+        LOOPS.register_module(name=loop.__name__, module=loop, force=True)
+        cfg = {"type": loop.__name__, "max_iters": 3}
+    model = Model()
+    runner = build(tmp_path, None if attached else hub, kind=kind, model=model, **by_iterations(train_cfg=cfg))
+    if attached:
+        attach(runner, replace_hub=hub == "runtimeinfo")
+    assert MMEngineRunner(runner).max_epochs is None  # the loop is still a config
+    seen = []
+    model.register_forward_hook(lambda *_: seen.append(current_hub().get_info("max_epochs", "absent")))
+    runner.train()
+    assert seen == [told] * 3
+    assert runner.message_hub.get_info("max_epochs", "absent") == told
+    assert MMEngineRunner(runner).max_epochs == told
+    assert (MMEngineRunner(runner).max_iters, runner.max_epochs) == (3, told or 1)  # mmengine's own is as it was
+
+
+# -- totals
+
+
+class GrowingSampler(Sampler[int]):
+    """Has two batches more in each epoch, once it is told the epoch, which mmengine does after our hook."""
+
+    def __init__(self, dataset: Any, seed: int | None = None) -> None:
+        self.size = 4
+
+    def set_epoch(self, epoch: int) -> None:
+        self.size = 4 + 4 * epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.size))
+
+
+class LyingSampler(GrowingSampler):
+    """Gives one batch more than it says, in the second epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.size + 2 * (self.epoch == 1)))
+
+
+def with_sampler(kind: Any, epochs: int = 3) -> dict[str, Any]:
+    DATA_SAMPLERS.register_module(name=kind.__name__, module=kind, force=True)
+    return {
+        "train_dataloader": loader(Data(100)) | {"sampler": {"type": kind.__name__}},
+        "train_cfg": {"by_epoch": True, "max_epochs": epochs},
+    }
+
+
+@BOTH
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+@pytest.mark.parametrize(
+    ("sampler", "totals"),
+    [
+        # 2, 4 and 6 batches: those done, and today's length for each epoch that is left.
+        (GrowingSampler, [6] * 2 + [2 + 2 * 4] * 4 + [2 + 4 + 6] * 6),
+        # 2, 3 and 2 batches: the third one of the second epoch was not told of.
+        (LyingSampler, [6] * 2 + [6] * 2 + [None] * 3),
+    ],
+)
+def test_the_total_follows_the_length_of_the_loader(
+    tmp_path: Path, hub: str, attached: bool, sampler: Any, totals: list[Any]
+) -> None:
+    model = Model()
+    runner = build(tmp_path, None if attached else hub, model=model, **with_sampler(sampler))
+    if attached:
+        attach(runner, replace_hub=hub == "runtimeinfo")
+    seen: list[Any] = []
+
+    class Watch(Hook):
+        def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+            seen.append(current_hub().get_info("max_iters"))
+
+    runner.register_hook(Watch())
+    runner.train()
+    assert seen == totals
+    if totals[-1] is not None:
+        assert runner.message_hub.get_info("max_iters") == runner.iter == totals[-1]
+
+
+def test_the_total_of_a_loop_that_counts_in_its_own_way_is_taken_as_it_is(tmp_path: Path) -> None:
+    @LOOPS.register_module(name="TwoPasses", force=True)
+    class TwoPasses(EpochBasedTrainLoop):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._max_iters *= 2
+
+        def run_epoch(self) -> None:
+            self.runner.call_hook("before_train_epoch")
+            for idx, batch in enumerate([*self.dataloader, *self.dataloader]):
+                self.run_iter(idx, batch)
+            self.runner.call_hook("after_train_epoch")
+            self._epoch += 1
+
+    runner = build(tmp_path, "runtimeinfo", train_cfg={"type": "TwoPasses", "max_epochs": 2})
+    runner.train()
+    assert runner.message_hub.get_info("max_iters") == runner.iter == 8
+
+
+# -- runs that fail before their loop
+
+
+def fail_in_hook(built: dict[str, Any], error: BaseException) -> None:
+    built["custom_hooks"] = [RaiseAt("before_run", error)]
+
+
+def fail_in_our_hook(built: dict[str, Any], error: BaseException) -> None:
+    class Failing:
+        def before_run(self, runner: Any) -> None:
+            raise error
+
+    built["default_hooks"]["runtime_info"]["hooks"].append(Failing())
+
+
+def fail_in_weights(built: dict[str, Any], error: BaseException) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    built["model"].init_weights = fail
+
+
+def fail_in_loading(built: dict[str, Any], error: BaseException) -> None:
+    built["load_from"] = "missing.pth"
+
+
+def fail_in_resuming(built: dict[str, Any], error: BaseException) -> None:
+    path = Path(built["work_dir"]) / "broken.pth"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"meta": {}, "state_dict": {}}, path)
+    built["load_from"], built["resume"] = str(path), True
+
+
+def fail_in_compiling(built: dict[str, Any], error: BaseException) -> None:
+    built["cfg"] = {"compile": {"backend": "there is no such backend"}}
+
+
+EARLY = [
+    *(
+        (fail, stage)
+        for fail in (fail_in_hook, fail_in_our_hook, fail_in_loading)
+        for stage in ("train", "val", "test")
+    ),
+    *((fail, "train") for fail in (fail_in_weights, fail_in_resuming, fail_in_compiling)),
+]
+
+
+def own_boards() -> list[Path]:
+    return [path for path in board_files() if pid_in(path) == os.getpid()]
+
+
+@pytest.mark.usefixtures("trust_checkpoints")
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+@pytest.mark.parametrize(
+    ("attached", "hub"), [(False, "mmengine"), (False, "runtimeinfo"), (True, "mmengine"), (True, "runtimeinfo")]
+)
+@pytest.mark.parametrize(("fail", "stage"), EARLY, ids=lambda each: getattr(each, "__name__", each))
+def test_a_run_that_fails_before_its_loop_leaves_nothing_behind(
+    tmp_path: Path, hub: str, kind: Any, attached: bool, stage: str, fail: Any
+) -> None:
+    outside, boards = current_hub(), own_boards()
+    error = KeyError("user")
+
+    def make(name: str, recorder: Recorder, *, fails: bool) -> Any:
+        built = config(tmp_path / name, hub, kind=kind, experiment_name=name)
+        built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
+        if fails:
+            fail(built, error)
+        if kind is FlexibleRunner:
+            built |= built.pop("cfg", {})
+        ours = built["default_hooks"]["runtime_info"]
+        if attached:
+            built["default_hooks"]["runtime_info"] = None
+        runner = kind(**built)
+        if attached:
+            attach(runner, replace_hub=ours["replace_hub"], hooks=ours["hooks"])
+        return runner
+
+    failed = Recorder()
+    runner = make("failing", failed, fails=True)
+    with pytest.raises(Exception) as caught:  # each of its own kind
+        getattr(runner, stage)()
+    raised = caught.value
+    if fail in {fail_in_hook, fail_in_our_hook, fail_in_weights}:
+        assert raised is error
+    failed.judge()
+    assert failed.events[:1] in (["before_run"], [])
+    assert failed.exceptions in ([raised], [])
+    assert current_hub() is outside
+    assert own_boards() == boards
+    again = Recorder()
+    good = make("good", again, fails=False)
+    getattr(good, stage)()
+    again.judge()
+    assert again.events[0] == "before_run"
+    assert current_hub() is outside
+    assert good.message_hub.get_info("experiment_name") == good.experiment_name
+
+
+def test_a_runner_that_only_its_method_refers_to(tmp_path: Path) -> None:
+    """`Runner(...).train()` is how most scripts start: a wrapper that holds the runner weakly would find it freed."""
+    model = Model()
+    build(tmp_path, "runtimeinfo", model=model).train()
+    assert len(model.seen) == 8
+    train = build(tmp_path / "kept", "runtimeinfo", model=model, experiment_name="kept").train
+    gc.collect()
+    train()
+    assert len(model.seen) == 16
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["bare", "config", "attach", "detach"])
+@pytest.mark.parametrize("ending", ["fresh", "trained", "failed", "failed early"])
+def test_a_runner_is_freed(tmp_path: Path, hub: str, how: str, ending: str) -> None:
+    changes: dict[str, Any] = {"model": Model(KeyError("user"), "loss" if ending == "failed" else "")}
+    if ending == "failed early":
+        changes["custom_hooks"] = [RaiseAt("before_run", KeyError("user"))]
+    runner = build(tmp_path, hub if how == "config" else None, **changes)
+    if how in {"attach", "detach"}:
+        attach(runner, replace_hub=hub == "runtimeinfo")
+    if ending != "fresh":
+        with contextlib.suppress(KeyError):
+            runner.train()
+    if how == "detach":
+        detach(runner)
+    freed = weakref.ref(runner)
+    del runner, changes
+    gc.collect()
+    assert freed() is None
+
+
+@BOTH
+def test_a_hook_with_another_priority_guards_its_runner_too(tmp_path: Path, hub: str) -> None:
+    class LateHook(RuntimeInfoHook):
+        priority = "LOW"
+
+    assert (RuntimeInfoHook.priority, LateHook.priority) == ("VERY_HIGH", "LOW")
+    outside, error = current_hub(), KeyError("user")
+    for number, hook in enumerate(
+        [
+            {"type": OURS, "priority": "HIGH"},
+            RuntimeInfoHook(replace_hub=hub == "runtimeinfo"),
+            LateHook(replace_hub=hub == "runtimeinfo"),
+        ]
+    ):
+        built = config(tmp_path / str(number), hub, experiment_name=str(number))
+        built["default_hooks"]["runtime_info"] = hook
+        built["custom_hooks"] = [RaiseAt("before_run", error)]
+        built["custom_hooks"][0].priority = "LOWEST"
+        runner = Runner(**built)
+        (registered,) = (each for each in runner.hooks if isinstance(each, RuntimeInfoHook))
+        assert registered.priority == ("HIGH", "VERY_HIGH", "LOW")[number]
+        with pytest.raises(KeyError) as caught:
+            runner.train()
+        assert caught.value is error
+        assert current_hub() is outside
+
+
+def test_a_hook_that_is_registered_later_guards_its_runner(tmp_path: Path) -> None:
+    outside = current_hub()
+    runner = build(tmp_path, custom_hooks=[RaiseAt("before_run", KeyError("user"))])
+    runner.register_hook(RuntimeInfoHook())
+    with pytest.raises(KeyError):
+        runner.train()
+    assert current_hub() is outside
+
+
+def test_a_runner_that_does_not_ask_for_the_priority(tmp_path: Path) -> None:
+    """The hook meets it in before_run only: its loop is guarded, and from the second call on all of it."""
+
+    class OwnList(Runner):  # type: ignore[misc]
+        def register_hook(self, hook: Any, priority: Any = None) -> None:
+            if isinstance(hook, RuntimeInfoHook):
+                self._hooks.insert(0, hook)
+            else:
+                super().register_hook(hook, priority)
+
+        def get_hooks_info(self) -> str:
+            return ""
+
+    outside, recorder = current_hub(), Recorder()
+    model = Model(KeyError("user"), "predict")
+    runner = build(tmp_path, kind=OwnList, model=model)
+    hook = RuntimeInfoHook(hooks=[recorder])
+    runner._hooks.insert(0, hook)
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            runner.val()
+        assert current_hub() is outside
+    model.where = ""
+    runner.val()
+    recorder.judge()
+    assert recorder.events.count("on_exception") == 2
+
+
+# -- an evaluation inside a training
+
+
+@BOTH
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_evaluation_that_user_code_calls_inside_a_training(
+    tmp_path: Path, hub: str, attached: bool, fails: bool
+) -> None:
+    model = Model(KeyError("user"))
+
+    class Test(Hook):
+        priority = "LOW"
+
+        def after_train_epoch(self, runner: Any) -> None:
+            model.where = "predict" if fails else ""
+            with contextlib.suppress(KeyError):
+                runner.test()
+            model.where = ""
+            model.seen.append(("after", current_hub().get_info("loop_stage")))
+
+    recorder = Recorder()
+    built = config(tmp_path, hub, model=model, custom_hooks=[Test()], train_cfg={"by_epoch": True, "max_epochs": 2})
+    built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
+    if attached:
+        built["default_hooks"]["runtime_info"] = None
+    runner = Runner(**built)
+    if attached:
+        attach(runner, replace_hub=hub == "runtimeinfo", hooks=[recorder])
+    runner.train()
+    recorder.judge()
+    assert [seen for seen in model.seen if seen[0] == "after"] == [("after", "train")] * 2
+    assert recorder.events.count("before_run") == recorder.events.count("before_train") == 1
+    assert recorder.events.count("before_test") == recorder.events.count("after_test") == 2
+    assert recorder.events.count("on_exception") == 2 * fails
+    assert len(values(runner.message_hub, "train/loss")) == 4
+
+
+# -- hubs
+
+
+@pytest.fixture
+def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build all runners in the same second, which mmengine appends to their names."""
+    clock = SimpleNamespace(time=time.time, localtime=time.localtime, strftime=lambda *_: "now")
+    monkeypatch.setattr("mmengine.runner.runner.time", clock)
+
+
+ONE_NAME = pytest.mark.filterwarnings(
+    r"ignore:<class 'mmengine\..*'> instance named of .* has been created:UserWarning"
+)
+
+
+@ONE_NAME
+@pytest.mark.usefixtures("one_second")
+@pytest.mark.parametrize("built_first", [False, True])
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+def test_runners_of_one_name_have_a_fresh_hub_each(tmp_path: Path, attached: bool, built_first: bool) -> None:
+    def make(name: str) -> Any:
+        runner = build(tmp_path / name, None if attached else "runtimeinfo")
+        if attached:
+            attach(runner, replace_hub=True)
+        return runner
+
+    one = make("one")
+    two = make("two") if built_first else None
+    one.train()
+    two = two or make("two")
+    two.train()
+    assert one.message_hub is not two.message_hub
+    for each in (one, two):
+        assert isinstance(each.message_hub, MessageHub)
+        assert len(values(each.message_hub, "train/loss")) == 4
+        assert len(values(each.message_hub, "val/acc")) == 2
+    assert SeedHub.get_instance("adapter_now") is two.message_hub
+    assert SeedHub.get_current_instance() is two.message_hub
+    assert MessageHub.get_instance("adapter_now") is two.message_hub
+    two.train()  # there is nothing left to train
+    assert len(values(two.message_hub, "train/loss")) == 4
+    two.val()
+    assert len(values(two.message_hub, "val/acc")) == 3
+
+
+@ONE_NAME
+@pytest.mark.usefixtures("one_second")
+def test_a_fresh_hub_does_not_take_over_what_a_bare_runner_of_that_name_has_published(tmp_path: Path) -> None:
+    bare = build(tmp_path / "bare")
+    bare.train()
+    runner = build(tmp_path / "ours", "runtimeinfo")
+    assert runner.message_hub is bare.message_hub
+    runner.train()
+    assert len(values(runner.message_hub, "train/loss")) == len(values(bare.message_hub, "train/loss")) == 4
+
+
+def test_a_training_that_goes_on_with_another_hub_keeps_its_histories(tmp_path: Path) -> None:
+    runner = build(tmp_path)
+    runner.train()
+    runner.train_loop._max_epochs = 3
+    attach(runner, replace_hub=True)
+    runner.train()
+    assert len(values(runner.message_hub, "train/loss")) == 6
+
+
+@ONE_NAME
+@pytest.mark.usefixtures("one_second")
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("attached_between", [False, True])
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("hub", [None, "given"])
+def test_two_runners_are_detached_in_either_order(
+    tmp_path: Path, order: tuple[int, int], attached_between: bool, trained: bool, hub: str | None
+) -> None:
+    runners = [build(tmp_path / "one")]
+    theirs = runners[0].message_hub
+    if not attached_between:
+        runners.append(build(tmp_path / "two"))
+    given = {"hub": MessageHub("given")} if hub else {"replace_hub": True}
+    attach(runners[0], **given)
+    if attached_between:
+        runners.append(build(tmp_path / "two"))
+    before = runners[1].message_hub
+    attach(runners[1], **given)
+    if trained:
+        for each in runners:
+            each.train()
+    first, second = (runners[at] for at in order)
+    detach(first)
+    if second is runners[0] or before is theirs:  # otherwise it was built with the hub that is taken back
+        assert SeedHub.get_instance("adapter_now") is second.message_hub
+    detach(second)
+    assert runners[0].message_hub is theirs
+    assert runners[1].message_hub is before
+    assert SeedHub.get_instance("adapter_now") is theirs
+    assert theirs.get_info("iter") is None
+
+
+def test_a_hub_that_was_put_in_since_stays_at_detach(tmp_path: Path) -> None:
+    runner = build(tmp_path)
+    attach(runner, replace_hub=True)
+    runner.message_hub = mine = MessageHub("mine")
+    detach(runner)
+    assert runner.message_hub is mine
+
+
+def test_a_given_hub_is_appended_to(tmp_path: Path) -> None:
+    hub = MessageHub("mine")
+    hub.update_scalar("train/loss", 9.0)
+    for name in ("one", "two"):
+        runner = build(tmp_path / name, experiment_name=name)
+        attach(runner, hub=hub)
+        runner.train()
+        assert runner.message_hub is hub
+    assert len(values(hub, "train/loss")) == 9
+    assert hub.get_info("experiment_name") == runner.experiment_name
+
+
+# -- mmengine's statistics
+
+
+def spread_of_the_adapter(self: Any, window_size: int | None = None, *, scale: float = 1.0) -> float:
+    assert type(self) is HistoryBuffer
+    window = self._log_history[-(window_size or len(self._log_history)) :]
+    return float(window.max() - window.min()) * scale
+
+
+@BOTH
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_statistics_registered_with_mmengine_work_over_the_hub(tmp_path: Path, hub: str, by_epoch: bool) -> None:
+    HistoryBuffer.register_statistics(spread_of_the_adapter)
+    name = spread_of_the_adapter.__name__
+    try:
+        custom = [
+            {"data_src": "loss", "log_name": "last two", "method_name": name, "window_size": 2, "scale": 2.0},
+            {"data_src": "loss", "log_name": "all", "method_name": name, "window_size": "global"},
+        ]
+        if by_epoch:
+            custom.append({"data_src": "loss", "log_name": "in epoch", "method_name": name, "window_size": "epoch"})
+        changes = {} if by_epoch else by_iterations()
+        processor = {"custom_cfg": custom, "by_epoch": by_epoch}
+        runner = build(tmp_path, None, log_processor=processor, **changes)
+        attach(runner, replace_hub=hub == "runtimeinfo")
+        runner.train()
+        losses = values(runner.message_hub, "train/loss")
+        result = runner.message_hub.get_scalar("train/loss").statistics(name, 3, scale=3.0)
+        assert result == pytest.approx(3 * (max(losses[-3:]) - min(losses[-3:])))
+    finally:
+        del HistoryBuffer._statistics_methods[name]
+    lines = [json.loads(each) for path in tmp_path.rglob("scalars.json") for each in path.read_text().splitlines()]
+    last = [line for line in lines if "loss" in line][-1]
+    assert last["last two"] == pytest.approx(2 * (max(losses[-2:]) - min(losses[-2:])))
+    assert last["all"] == pytest.approx(max(losses) - min(losses))
+    if by_epoch:
+        assert last["in epoch"] == pytest.approx(max(losses[-2:]) - min(losses[-2:]))
+
+
+# -- mmengine with us and without
+
+
+def text_of(work_dir: Path) -> str:
+    """Return what mmengine has logged while it trained, without times and names."""
+    (log,) = (path.read_text() for path in work_dir.rglob("*.log"))
+    whole = log[log.index("Checkpoints will be saved") :]
+    return re.sub(r"(?m)^.* - mmengine - |(time|data_time|eta): [\d.:]+|\S*_\d{8}_\d{6}\S*|(?<= )/\S+", "", whole)
+
+
+def outcome(work_dir: Path, how: str, hub: str, kind: Any, calls: tuple[str, ...], changes: dict[str, Any]) -> Any:
+    torch.manual_seed(0)
+    built = config(work_dir, hub if how == "config" else None, kind=kind, model=Model(), experiment_name=how)
+    changes = copy.deepcopy(changes)
+    built["default_hooks"] |= changes.pop("default_hooks", {})
+    runner = kind(**{key: value for key, value in (built | changes).items() if value is not ...})
+    if how == "attach":
+        attach(runner, replace_hub=hub == "runtimeinfo")
+    returned = [getattr(runner, call)() for call in calls]
+    published = runner.message_hub
+    own = {"cfg", "experiment_name", "mmengine_version", "runtimeinfo_version", "eta", "last_ckpt", "best_ckpt"}
+    own |= {"epoch", "iter", "max_epochs"}  # listed in docs/differences.md
+    return {
+        "returned": [each for each in returned if isinstance(each, dict)],
+        "histories": {key: values(published, key) for key in published.log_scalars if not key.endswith("time")},
+        "infos": {key: value for key, value in published.runtime_info.items() if key not in own},
+        "weights": {name: each.tolist() for name, each in runner.model.state_dict().items()},
+        "hooks": [(type(hook).__name__, hook.priority) for hook in runner.hooks],
+        "files": sorted(path.name for path in work_dir.glob("*.pth")),
+        "drawn": [
+            {key: value for key, value in json.loads(line).items() if not key.endswith("time")}
+            for path in work_dir.rglob("scalars.json")
+            for line in path.read_text().splitlines()
+        ],
+        "logged": text_of(work_dir),
+    }
+
+
+SITUATIONS: dict[str, dict[str, Any]] = {
+    "by epochs": {},
+    "by iterations": by_iterations(log_processor={"by_epoch": False}),
+    "dynamic intervals": {
+        "train_cfg": {"by_epoch": True, "max_epochs": 4, "val_interval": 2, "dynamic_intervals": [(3, 1)]}
+    },
+    "averaged weights": {"custom_hooks": [{"type": "EMAHook"}]},
+    "best checkpoint": {
+        "default_hooks": {
+            "checkpoint": {"type": "CheckpointHook", "interval": 1, "save_best": "acc", "rule": "greater"}
+        }
+    },
+    "early stop": {
+        "custom_hooks": [{"type": "EarlyStoppingHook", "monitor": "acc", "patience": 1}],
+        "train_cfg": {"by_epoch": True, "max_epochs": 6},
+    },
+    "accumulation": {
+        "optim_wrapper": {"optimizer": {"type": "SGD", "lr": 0.01}, "accumulative_counts": 2},
+        "param_scheduler": ...,
+    },
+    "windows": {
+        "log_processor": {
+            "window_size": 3,
+            "custom_cfg": [
+                {"data_src": "loss", "log_name": "worst", "method_name": "max", "window_size": "epoch"},
+                {"data_src": "loss", "log_name": "all", "method_name": "mean", "window_size": "global"},
+                {"data_src": "loss", "log_name": "least", "method_name": "min", "window_size": 2},
+            ],
+        }
+    },
+}
+
+
+@BOTH
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_what_mmengine_does_is_the_same_with_us(tmp_path: Path, hub: str, kind: Any, situation: str) -> None:
+    changes = SITUATIONS[situation]
+    calls = ("train", "train", "test") if situation == "by iterations" else ("train", "train", "val", "test")
+    bare = outcome(tmp_path / "bare", "bare", hub, kind, calls, changes)
+    assert bare["histories"]
+    assert bare["drawn"]
+    for how in ("config", "attach"):
+        assert outcome(tmp_path / how, how, hub, kind, calls, changes) == bare, how
+
+
+def test_a_runner_from_a_config(tmp_path: Path) -> None:
+    MODELS.register_module(name="ModelOfTheAdapter", module=Model, force=True)
+    DATASETS.register_module(name="DataOfTheAdapter", module=Data, force=True)
+    built = config(tmp_path, "runtimeinfo", model={"type": "ModelOfTheAdapter"})
+    data = loader({"type": "DataOfTheAdapter"})
+    none = dict.fromkeys(
+        ("val_cfg", "val_dataloader", "val_evaluator", "test_cfg", "test_dataloader", "test_evaluator")
+    )
+    runner = Runner.from_cfg(Config(built | {"train_dataloader": data} | none))
+    runner.train()
+    assert runner.message_hub.get_info("cfg") == runner.cfg.pretty_text
+    (dumped,) = (path for path in tmp_path.glob("*.py"))
+    assert OURS in dumped.read_text()
+    assert "RuntimeInfoHook" in runner.get_hooks_info()
+    assert len(values(runner.message_hub, "train/loss")) == 4
+
+
+# -- copies
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda hook: pickle.loads(pickle.dumps(hook))])
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_copied_hook_serves_another_runner(tmp_path: Path, copied: Any, trained: bool) -> None:
+    hook = RuntimeInfoHook(replace_hub=True, seed=8)
+    if trained:
+        runner = build(tmp_path / "first", experiment_name="first")
+        runner.register_hook(hook)
+        runner.train()
+    twin = copied(hook)
+    other = build(tmp_path / "second", experiment_name="second", default_hooks={"runtime_info": twin})
+    other.train()
+    assert (len(values(other.message_hub, "train/loss")), other.message_hub.get_info("seed")) == (4, 8)
+    assert isinstance(other.message_hub, MessageHub)
+    if trained:
+        assert len(values(runner.message_hub, "train/loss")) == 8  # by mmengine's own hook too
+
+
+def test_one_hook_goes_back_to_its_first_runner(tmp_path: Path) -> None:
+    hook = RuntimeInfoHook(replace_hub=True)
+    runners = [build(tmp_path / name, experiment_name=name, default_hooks={"runtime_info": hook}) for name in "ab"]
+    for runner in (*runners, runners[0]):
+        runner.train_loop._max_epochs = runner.epoch + 1
+        runner.train()
+    assert [len(values(runner.message_hub, "train/loss")) for runner in runners] == [4, 2]
+
+
+# -- names and members
+
+
+def test_what_mmengine_calls_has_readable_names(tmp_path: Path) -> None:
+    runner = build(tmp_path, "runtimeinfo")
+    profile = cProfile.Profile()
+    profile.runcall(runner.train)
+    names = {name for _, _, name in pstats.Stats(profile).stats}
+    assert {"before_run", "after_train_epoch", "before_val_iter"} <= names
+    (hook,) = (each for each in runner.hooks if isinstance(each, RuntimeInfoHook))
+    for event in ("before_run", "before_train_iter", "after_val_epoch"):
+        method = getattr(hook, event)
+        assert method.__module__ == "runtimeinfo_adapters.mmengine"
+        assert method.__qualname__.endswith(f".{event}")
+        assert "<locals>" not in method.__qualname__
+        assert method.__code__.co_name == event
+
+
+@pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+@pytest.mark.parametrize("member", ["_hooks", "_train_loop", "_val_loop", "_test_loop", "_instance_dict"])
+def test_a_private_member_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, attached: bool, member: str
+) -> None:
+    class MyRunner(kind):  # type: ignore[misc]
+        pass
+
+    runner = build(tmp_path, None if attached else "mmengine", kind=MyRunner)
+    hook = RuntimeInfoHook()
+    if member == "_instance_dict":
+        monkeypatch.setattr("mmengine.logging.MessageHub", SimpleNamespace)
+    else:
+        delattr(runner, member)
+    with pytest.raises(RunnerError, match=f"has no {member}, which this adapter relies on"):
+        _ = attach(runner) if attached else hook.view_of(runner)
