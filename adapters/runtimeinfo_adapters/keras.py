@@ -291,8 +291,8 @@ class RuntimeInfoCallback(_Callback):
 
     - put it after those that set the learning rate as a batch begins, and before those that ask for `iter` then;
     - an exception is noticed only when the next `fit` begins;
-    - a training that `BackupAndRestore` brings back is noticed only when its first epoch begins, and counted in whole
-      epochs;
+    - a training that `BackupAndRestore` brings back is noticed only when its first epoch begins: `iter` is worked out
+      from whole epochs, or goes on where it was;
     - the length of the data is that at the beginning.
 
     It overrides `on_train_batch_end` and `on_test_batch_end`: Keras then calls all callbacks of a list in this thread.
@@ -445,7 +445,7 @@ class RuntimeInfoCallback(_Callback):
         self._values.forget()
         self.runner.emitter.emit("after_train")
         self._was_loaded = False
-        self._end_call()
+        self._end_call("fit")
 
     # -- validation and test
 
@@ -474,7 +474,7 @@ class RuntimeInfoCallback(_Callback):
         """Close it, with its metrics."""
         self.runner.emitter.emit(self._evaluation.after_epoch, metrics=dict(logs or {}))
         self.runner.emitter.emit(self._evaluation.after)
-        self._end_call()
+        self._end_call("evaluate")
 
     # -- state
 
@@ -599,11 +599,11 @@ class RuntimeInfoCallback(_Callback):
             self.runner.emitter.emit("before_run")
         self._calls.append(call)
 
-    def _end_call(self) -> None:
+    def _end_call(self, call: str) -> None:
         if self._is_guarded:
             return
-        if self._calls:
-            self._calls.pop()
+        if call in self._calls:
+            del self._calls[self._calls.index(call) :]  # with a validation inside that an exception has left
         if not self._calls:
             self.runner.emitter.emit("after_run")
             self._hub_in_force.leave()
@@ -612,9 +612,10 @@ class RuntimeInfoCallback(_Callback):
         """Close what an exception has left open in a call that is not guarded: Keras said nothing."""
         if "evaluate" in self._calls:
             self._calls.remove("evaluate")  # no evaluation nests in another one
-            if self._calls and call == "evaluate":  # a validation: its training goes on
+            if self._calls and call == "evaluate":  # a validation: its training goes on, and may have closed it
                 scopes = self.runner.emitter.lifecycle.open_scopes
-                self.runner.emitter.abort(RuntimeError("the last evaluate() did not finish"), scopes.index("val"))
+                if "val" in scopes:
+                    self.runner.emitter.abort(RuntimeError("the last evaluate() did not finish"), scopes.index("val"))
                 return
         elif call == "evaluate" or not self._calls:
             return
@@ -769,8 +770,9 @@ def _check_method(model: Any, name: str) -> None:
     # anything with them.
     takes_any = name not in vars(model) and _more_keywords(signature) is not None
     if "callbacks" not in signature.parameters and not takes_any:
+        given = ", ".join(str(each.replace(annotation=each.empty)) for each in signature.parameters.values())
         raise RunnerError(
-            f"{type(model).__name__}.{name}{signature} takes no callbacks, so that the model would publish nothing: "
+            f"{type(model).__name__}.{name}({given}) takes no callbacks, so that the model would publish nothing: "
             "give it a parameter `callbacks`, or decorate what wraps it with functools.wraps, or attach first and wrap "
             "then",
             requirement="LIFE-01",

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import functools
 import gc
 import inspect
 import os
 import pickle
+import shutil
+import signal
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader, IterableDataset
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -28,7 +35,8 @@ import keras
 from runtimeinfo import HookError, LoopError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
-from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import MessageHub, ResumeWarning
+from runtimeinfo_adapters import keras as adapter
 from runtimeinfo_adapters.keras import KerasRunner, RuntimeInfoCallback, attach, detach
 
 pytestmark = [
@@ -957,3 +965,1188 @@ def test_an_untried_version_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "keras 3.99.0 is installed" in done.stderr
+
+
+# -- iter as a batch begins
+
+
+class Asking(keras.callbacks.Callback):
+    """Asks the hub when a batch begins, and sets the learning rate by `iter`."""
+
+    def __init__(self, *, sets_rate: bool = False) -> None:
+        super().__init__()
+        self.seen: list[tuple[Any, Any, Any]] = []
+        self.batches = 0
+        self.epoch = 0
+        self.sets_rate = sets_rate
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        iteration = current_hub().get_info("iter")
+        self.seen.append((self.epoch, batch, iteration))
+        if self.sets_rate:
+            self.model.optimizer.learning_rate = 1.0 / (1 + iteration)
+
+
+def iters(asking: Asking) -> list[Any]:
+    return [iteration for _, _, iteration in asking.seen]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_iter_is_right_for_every_callback_as_a_batch_begins(place: int) -> None:
+    model, others = build(), [Asking(sets_rate=each == 1) for each in range(3)]
+    callback = attach(model)
+    callbacks: list[Any] = [*others[:place], callback, *others[place:]]
+    fit(model, epochs=2, callbacks=callbacks)
+    assert [iters(each) for each in others] == [[0, 1, 2, 3]] * 3
+    assert scalars(callback.message_hub, "train/lr") == pytest.approx([1.0, 0.5, 1 / 3, 0.25])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_alone_iter_is_right_for_the_callbacks_after_it(place: int) -> None:
+    model, others = build(0.5), [Asking() for _ in range(2)]
+    callback = RuntimeInfoCallback()
+    fit(model, epochs=2, callbacks=[*others[:place], callback, *others[place:]])
+    assert [iters(each) for each in others[place:]] == [[0, 1, 2, 3]] * (2 - place)
+    assert scalars(callback.message_hub, "train/lr") == [0.5] * 4
+
+
+def test_alone_the_rate_is_that_of_the_callbacks_before_it() -> None:
+    model = build()
+    callback = RuntimeInfoCallback()
+    fit(
+        model,
+        callbacks=[Doing("on_train_batch_begin", lambda: setattr(model.optimizer, "learning_rate", 0.25)), callback],
+    )
+    assert scalars(callback.message_hub, "train/lr") == [0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 1.0 / (epoch + 1)), [1.0, 1.0, 0.5, 0.5]),
+        (
+            lambda: keras.callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1, min_delta=100.0),
+            [8.0, 8.0, 8.0, 8.0, 4.0, 4.0],
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_the_rates_of_the_schedules_of_keras_are_published(
+    make: Callable[[], Any], expected: list[float], is_attached: bool
+) -> None:
+    model = build(8.0)
+    callback = attach(model) if is_attached else RuntimeInfoCallback()
+    fit(model, epochs=len(expected) // 2, callbacks=[make()] if is_attached else [make(), callback])
+    assert scalars(callback.message_hub, "train/lr") == expected
+
+
+def test_a_single_callback_alone_is_refused_because_keras_calls_it_from_another_thread() -> None:
+    model, callback = build(), RuntimeInfoCallback()
+    with pytest.raises(RunnerError, match=r"call fit\(callbacks=\[callback\]\)"):
+        fit(model, callbacks=callback)
+    with pytest.raises(RunnerError, match=r"call evaluate\(callbacks=\[callback\]\)"):
+        evaluate(model, callbacks=callback)
+    fit(model, callbacks=[callback])
+    assert scalars(callback.message_hub, "train/loss") == [3.5, 31.5]
+
+
+# -- hubs
+
+
+def losses(hub: Any) -> list[float]:
+    return scalars(hub, "train/loss") if "train/loss" in hub.log_scalars else []
+
+
+def publishing(model: Any, is_attached: bool, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a callback, and what `fit` must be given for it."""
+    if is_attached:
+        return attach(model, **options), {}
+    callback = RuntimeInfoCallback(**options)
+    return callback, {"callbacks": [callback]}
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_each_training_has_its_own_hub(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    hubs, seen = [callback.message_hub], []
+    for epochs in (2, 1, 1):
+        seen.clear()
+        callbacks = [*given.get("callbacks", []), Doing("on_train_batch_begin", lambda: seen.append(current_hub()))]
+        fit(model, epochs=epochs, validation_data=(X, X), callbacks=callbacks)
+        hubs.append(callback.message_hub)
+        assert callback.message_hub is callback.runner.message_hub
+        assert len(losses(callback.message_hub)) == 2 * epochs
+        assert len(scalars(callback.message_hub, "val/loss")) == epochs
+        assert callback.message_hub.get_info("iter") == 2 * epochs
+        assert seen == [callback.message_hub]
+    assert hubs[0] is hubs[1]  # no run had published to it
+    assert len({id(hub) for hub in hubs}) == 3
+    assert len(losses(hubs[1])) == 4  # the hub of the first training is as it was
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_what_the_user_has_put_into_the_first_hub_stays(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    callback.message_hub.update_info("mine", 1)
+    fit(model, **given)
+    assert callback.message_hub.get_info("mine") == 1
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_training_that_goes_on_keeps_its_hub(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    fit(model, epochs=2, **given)
+    hub = callback.message_hub
+    evaluate(model, **given)
+    recorder = Asking()
+    fit(model, initial_epoch=2, epochs=3, callbacks=[*given.get("callbacks", []), recorder])
+    assert callback.message_hub is hub
+    assert recorder.seen == [(2, 0, 4), (2, 1, 5)]
+    assert len(losses(hub)) == 6
+    assert len(scalars(hub, "test/loss")) == 1
+    assert [hub.get_info(key) for key in ("epoch", "iter", "max_epochs", "max_iters")] == [3, 6, 3, 6]
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+@pytest.mark.parametrize("initial_epoch", [1, 3])
+def test_a_training_that_begins_elsewhere_has_its_own_hub(is_attached: bool, initial_epoch: int) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    fit(model, epochs=2, **given)
+    hub = callback.message_hub
+    recorder = Asking()
+    fit(model, initial_epoch=initial_epoch, epochs=4, callbacks=[*given.get("callbacks", []), recorder])
+    assert recorder.seen[0] == (initial_epoch, 0, 2 * initial_epoch)
+    assert callback.runner.iter == 8
+    if is_attached:
+        assert callback.message_hub is not hub
+        assert len(losses(callback.message_hub)) == 2 * (4 - initial_epoch)
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_hub_of_the_users_is_appended_to(is_attached: bool) -> None:
+    model, hub = build(), MessageHub("test-keras-appended")
+    callback, given = publishing(model, is_attached, hub=hub)
+    for _ in range(3):
+        fit(model, **given)
+    assert callback.message_hub is hub
+    assert losses(hub) == [3.5, 31.5] * 3
+    assert hub.get_info("iter") == 2
+
+
+@pytest.mark.parametrize("initial_epoch", [0, 1])
+def test_folds_with_one_callback_have_a_hub_each(initial_epoch: int) -> None:
+    callback, hubs = RuntimeInfoCallback(), []
+    for fold in range(3):
+        model = build()
+        fit(model, initial_epoch=initial_epoch, epochs=initial_epoch + 1, callbacks=[callback])
+        evaluate(model, callbacks=[callback])
+        hubs.append(callback.message_hub)
+        assert losses(hubs[-1]) == [3.5, 31.5], fold
+        assert scalars(hubs[-1], "test/loss") == [17.5]
+        assert callback.runner.iter == 2 * (initial_epoch + 1)
+    assert len({id(hub) for hub in hubs}) == 3
+
+
+def test_an_evaluation_of_another_model_has_its_own_hub() -> None:
+    callback, model = RuntimeInfoCallback(), build()
+    fit(model, callbacks=[callback])
+    hub = callback.message_hub
+    evaluate(build(), callbacks=[callback])
+    assert callback.message_hub is not hub
+    assert (losses(callback.message_hub), losses(hub)) == ([], [3.5, 31.5])
+    assert [callback.message_hub.get_info(key) for key in ("epoch", "iter")] == [0, 0]
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_training_after_a_lone_evaluation_has_its_own_hub(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    evaluate(model, **given)
+    hub = callback.message_hub
+    fit(model, **given)
+    assert callback.message_hub is not hub
+    assert set(callback.message_hub.log_scalars) == {"train/loss", "train/lr"}
+    evaluate(model, **given)  # is one of that training
+    assert set(callback.message_hub.log_scalars) == {"train/loss", "train/lr", "test/loss"}
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_training_that_raised_and_is_run_again_has_its_own_hub(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    model.loss.error, model.loss.where = ValueError("planned"), "train"
+    with pytest.raises(ValueError, match="planned"):
+        fit(model, **given)
+    model.loss.error = None
+    fit(model, **given)
+    assert losses(callback.message_hub) == [3.5, 31.5]
+    assert len(scalars(callback.message_hub, "train/lr")) == 2
+    assert current_hub().get_info("iter") is None
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_loaded_state_does_not_change_the_hub_of_the_last_training(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    fit(model, **given)
+    state, hub = callback.state_dict(), callback.message_hub
+    fit(model, epochs=3, **given)
+    last = callback.message_hub
+    callback.load_state_dict(state)
+    fit(model, initial_epoch=1, epochs=2, **given)
+    assert callback.message_hub not in (hub, last)
+    assert [len(losses(each)) for each in (hub, last, callback.message_hub)] == [2, 6, 4]
+    with pytest.raises(StateError):
+        callback.load_state_dict({})
+    assert len(losses(callback.message_hub)) == 4
+
+
+def test_alone_a_second_training_is_open_for_what_is_asked_before_its_first_epoch() -> None:
+    recorder, model = Recorder(), build()
+    callback = RuntimeInfoCallback(hooks=[recorder])
+    fit(model, callbacks=[callback])
+    fit(model, epochs=2, callbacks=[callback, Doing("on_train_begin", lambda: evaluate(model, callbacks=[callback]))])
+    fit(model, epochs=2, initial_epoch=2, callbacks=[callback])  # which has no epoch
+    assert recorder.of("after_run") == [(1, 2), (2, 4), (0, 0)]
+    assert recorder.events.count("before_val") == 1
+
+
+# -- totals
+
+
+@on_any_event(by="note")
+class TotalsRecorder:
+    """Notes the total at each event, and that the hub has the same one."""
+
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self.at: list[tuple[str, int, Any]] = []
+
+    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+        if event != "before_run":
+            assert runner.message_hub.get_info("max_iters") == runner.max_iters, event
+        if runner.max_iters is not None and runner.emitter.is_open("train"):
+            assert runner.iter <= runner.max_iters, event
+        self.at.append((event, runner.iter, runner.max_iters))
+
+    def of(self, event: str) -> list[Any]:
+        return [total for each, _, total in self.at if each == event]
+
+
+class Varying(keras.utils.PyDataset):
+    """Data whose length changes at the end of each epoch, or at its beginning."""
+
+    def __init__(self, lengths: list[int], *, at_begin: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.lengths, self.at_begin = list(lengths), at_begin
+
+    def __len__(self) -> int:
+        return self.lengths[0]
+
+    def __getitem__(self, index: int) -> Any:
+        if index >= len(self):
+            raise IndexError(index)
+        return X[:2], X[:2]
+
+    def change(self) -> None:
+        if len(self.lengths) > 1:
+            self.lengths.pop(0)
+
+    def on_epoch_begin(self) -> None:
+        if self.at_begin:
+            self.change()
+
+    def on_epoch_end(self) -> None:
+        if not self.at_begin:
+            self.change()
+
+
+@pytest.mark.parametrize(("workers", "at_begin"), [(1, False), (1, True), (2, False)])
+def test_totals_follow_data_that_change_their_length(workers: int, at_begin: bool) -> None:
+    recorder, model, asking = TotalsRecorder(), build(), Asking()
+    callback = attach(model, hooks=[recorder])
+    # Keras cuts the epochs off at the length that it saw first, and calls these methods before the first epoch, too.
+    model.fit(
+        Varying([5, 5, *[5] * at_begin, 3, 4, 2], at_begin=at_begin, workers=workers),
+        epochs=4,
+        verbose=0,
+        callbacks=[asking],
+    )
+    done = [sum(epoch == each for epoch, _, _ in asking.seen) for each in range(4)]
+    assert done == [5, 3, 4, 2]
+    assert iters(asking) == list(range(14))
+    expected = [5 * 4, 5 + 3 * 3, 8 + 4 * 2, 12 + 2]
+    assert recorder.of("after_train_epoch") == expected
+    assert callback.runner.max_iters == callback.message_hub.get_info("max_iters") == callback.runner.iter == 14
+
+
+def test_alone_the_total_is_withdrawn_when_data_end_early() -> None:
+    recorder, model = TotalsRecorder(), build()
+    callback = RuntimeInfoCallback(hooks=[recorder])
+    model.fit(Varying([5, 5, 3, 4]), epochs=3, verbose=0, callbacks=[callback])
+    assert recorder.of("before_train_epoch") == [15, 15, None]
+    assert (callback.runner.iter, callback.runner.max_iters) == (12, None)
+
+
+class Lying(torch.utils.data.IterableDataset[Any]):
+    """A stream whose length is wrong."""
+
+    def __init__(self, told: int, true: int) -> None:
+        self.told, self.true = told, true
+
+    def __len__(self) -> int:
+        return self.told
+
+    def __iter__(self) -> Any:
+        return ((torch.tensor([1.0]), torch.tensor([1.0])) for _ in range(self.true))
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+@pytest.mark.parametrize(
+    ("told", "true", "expected", "done"), [(3, 5, [9, 9, 9], 9), (5, 3, [15, None, None], 9), (4, 4, [12, 12, 12], 12)]
+)
+def test_totals_of_a_stream_whose_length_is_wrong(
+    is_attached: bool, told: int, true: int, expected: list[Any], done: int
+) -> None:
+    recorder, model = TotalsRecorder(), build()
+    callback, given = publishing(model, is_attached, hooks=[recorder])
+    model.fit(DataLoader(Lying(told, true), batch_size=1), epochs=3, shuffle=False, verbose=0, **given)
+    assert recorder.of("before_train_epoch") == expected
+    assert callback.runner.iter == done
+
+
+def generator(batches: int) -> Iterator[Any]:
+    return ((X[:2], X[:2]) for _ in range(batches))
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+@pytest.mark.parametrize(
+    ("make", "steps", "expected", "done"),
+    [
+        (lambda: {"x": generator(4)}, None, [None, None], 6),  # Keras gives two again, which it took to build the model
+        (lambda: {"x": generator(9)}, 3, [6, 6], 6),
+        (lambda: {"x": generator(4)}, 3, [6, 6], 4),
+        (lambda: {"x": generator(2)}, 3, [6, None], 4),
+        (lambda: {"x": X, "y": X, "batch_size": 2}, 4, [8, 8], 8),
+        (lambda: {"x": X, "y": X, "batch_size": 2}, 3, [6, 6], 4),
+        (lambda: {"x": X, "y": X, "batch_size": 2, "validation_split": 0.5}, None, [4, 4], 4),
+    ],
+)
+def test_totals_of_generators_and_of_steps_per_epoch(
+    make: Callable[[], dict[str, Any]], steps: int | None, expected: list[Any], done: int, is_attached: bool
+) -> None:
+    recorder, model, asking = TotalsRecorder(), build(), Asking()
+    callback, given = publishing(model, is_attached, hooks=[recorder])
+    callbacks = [*given.get("callbacks", []), asking]
+    model.fit(**make(), steps_per_epoch=steps, epochs=2, verbose=0, shuffle=False, callbacks=callbacks)
+    assert recorder.of("before_train_epoch") == expected
+    assert callback.runner.iter == len(asking.seen) == done
+
+
+@pytest.mark.parametrize("event", ["on_train_batch_begin", "on_train_batch_end", "on_epoch_end"])
+def test_a_training_that_was_stopped_keeps_its_total(event: str) -> None:
+    recorder, model = TotalsRecorder(), build()
+    callback = attach(model, hooks=[recorder])
+    fit(model, batch_size=1, epochs=3, callbacks=[Doing(event, lambda: setattr(model, "stop_training", True))])
+    assert set(recorder.of("after_train_iter")) == {24}
+    assert callback.message_hub.get_info("max_iters") == 24
+    fit(model, batch_size=1, epochs=3)
+    assert set(recorder.of("after_train_iter")) == {24}
+    assert callback.runner.iter == 24
+
+
+# -- methods that others have replaced
+
+
+def without_wraps(method: Any) -> Any:
+    def logged(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    return logged
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate"])
+def test_a_method_that_hides_its_callbacks_is_refused(name: str) -> None:
+    model = build()
+    setattr(model, name, without_wraps(getattr(model, name)))
+    before = dict(vars(model))
+    with pytest.raises(
+        RunnerError, match=rf"Sequential\.{name}\(\*args.*\) takes no callbacks.*functools\.wraps"
+    ) as caught:
+        attach(model)
+    assert "attach first and wrap then" in str(caught.value)
+    assert {key: vars(model).get(key) for key in before} == before
+    fit(model)
+
+
+def test_a_method_that_hides_its_callbacks_is_refused_and_the_attachment_stays() -> None:
+    model = build()
+    callback = attach(model)
+    model.fit = without_wraps(model.fit)
+    with pytest.raises(RunnerError, match="takes no callbacks"):
+        attach(model)
+    fit(model)
+    assert losses(callback.message_hub) == [3.5, 31.5]
+    detach(model)
+    fit(model)
+    assert losses(callback.message_hub) == [3.5, 31.5]
+
+
+def test_a_method_that_is_wrapped_with_wraps_publishes() -> None:
+    model = build()
+    model.fit = functools.wraps(model.fit)(without_wraps(model.fit))
+    callback = attach(model)
+    fit(model)
+    assert losses(callback.message_hub) == [3.5, 31.5]
+
+
+@pytest.mark.parametrize("name", ["fit", "evaluate"])
+def test_a_method_that_is_wrapped_after_attach_publishes(name: str) -> None:
+    model = build()
+    callback = attach(model)
+    setattr(model, name, without_wraps(getattr(model, name)))
+    asking = Asking()
+    fit(model, validation_data=(X, X), callbacks=[asking])
+    evaluate(model)
+    assert iters(asking) == [0, 1]
+    assert losses(callback.message_hub) == [3.5, 31.5]
+    assert len(scalars(callback.message_hub, "val/loss")) == 1
+    assert len(scalars(callback.message_hub, "test/loss")) == 1
+
+
+class OwnFit(keras.Sequential):
+    """Has a `fit` and an `evaluate` that hand on what they are given."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        return super().fit(*args, **kwargs)
+
+    def evaluate(self, x: Any, y: Any = None, **options: Any) -> Any:
+        return super().evaluate(x, y, **options)
+
+
+class LoopOfTheUsers(keras.Sequential):
+    """Trains without any callback."""
+
+    def fit(self, x: Any, y: Any) -> Any:
+        return [self.train_on_batch(x, y)]
+
+
+def test_a_class_with_its_own_fit_publishes() -> None:
+    model, asking = OwnFit([Scaling()]), Asking()
+    model.compile(keras.optimizers.SGD(0.0), Loss())
+    callback = attach(model)
+    history = model.fit(X, X, batch_size=4, shuffle=False, verbose=0, validation_data=(X, X), callbacks=[asking])
+    model.fit(X, X, 4, 1, 0)
+    model.evaluate(X, X, verbose=0)
+    assert iters(asking) == [0, 1]
+    assert set(history.history) == {"loss", "val_loss"}
+    assert len(losses(callback.message_hub)) == 2
+    assert len(scalars(callback.message_hub, "test/loss")) == 1
+    model = LoopOfTheUsers([Scaling()])
+    model.compile("sgd", "mse")
+    with pytest.raises(RunnerError, match=r"LoopOfTheUsers\.fit\(x.*\) takes no callbacks"):
+        attach(model)
+
+
+# -- every stop, and what comes after
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def do() -> None:
+        raise error
+
+    return do
+
+
+class FailingData(keras.utils.PyDataset):
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.left = at
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise ValueError("planned")
+        return X[:2], X[:2]
+
+
+class Counting(keras.callbacks.Callback):
+    """Counts by itself what Keras has done, and keeps where it was as each batch began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: list[tuple[int, int]] = []
+        self.ours: list[tuple[Any, Any]] = []
+        self.epoch = self.done = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        hub = current_hub()
+        self.at.append((self.epoch, int(self.model.optimizer.iterations)))
+        self.ours.append((hub.get_info("epoch"), hub.get_info("iter")))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.done += 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch + 1
+
+
+EVENTS = [
+    "on_train_begin",
+    "on_epoch_begin",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_epoch_end",
+    "on_train_end",
+]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_counters_after_stop_training(event: str, is_attached: bool) -> None:
+    recorder, model, counting = Recorder(), build(), Counting()
+    callback, given = publishing(model, is_attached, hooks=[recorder])
+    stop = Doing(event, lambda: setattr(model, "stop_training", True))
+    fit(model, batch_size=2, epochs=3, validation_data=(X, X), callbacks=[*given.get("callbacks", []), stop, counting])
+    assert counting.at == counting.ours
+    assert recorder.of("after_run") == [(counting.epoch, counting.done)]
+    assert callback.message_hub.get_info("loop_stage") is None
+    assert current_hub().get_info("iter") is None
+    epoch = callback.runner.epoch
+    again = Counting()
+    fit(model, batch_size=2, initial_epoch=epoch, epochs=epoch + 1, callbacks=[*given.get("callbacks", []), again])
+    assert again.at == again.ours
+    assert len(again.at) == 4
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("error", [ValueError("planned"), KeyboardInterrupt()])
+def test_counters_after_an_exception_in_a_callback(event: str, error: BaseException) -> None:
+    recorder, model, counting = Recorder(), build(), Counting()
+    callback = attach(model, hooks=[recorder])
+    stop = Doing(event, raising(error))
+    if event not in ("on_train_begin", "on_train_end"):  # at the second one
+        stop = InTurns(event, [Doing(event, lambda: None), stop])
+    with pytest.raises(type(error)) as caught:
+        fit(model, batch_size=2, epochs=3, callbacks=[counting, stop])
+    assert caught.value is error
+    assert counting.at == counting.ours
+    assert recorder.of("after_run") == [(counting.epoch if event != "on_train_end" else 3, counting.done)]
+    assert callback.message_hub.get_info("loop_stage") is None
+    assert current_hub().get_info("iter") is None
+    again, epoch = Counting(), callback.runner.epoch
+    fit(model, batch_size=2, initial_epoch=epoch, epochs=epoch + 1, callbacks=[again])
+    begins_at = counting.done if epoch else 0  # with epoch 0, another training begins
+    assert again.ours == [(epoch, begins_at + batch) for batch in range(4)]
+
+
+@pytest.mark.parametrize("where", ["data", "train_step", "loss"])
+def test_counters_after_an_exception_in_the_training(where: str) -> None:
+    recorder, model, counting = Recorder(), build(), Counting()
+    attach(model, hooks=[recorder])
+    if where == "train_step":
+        step = model.train_step
+        model.train_step = lambda data: step(data) if counting.done < 5 else raising(ValueError("planned"))()
+    elif where == "loss":
+        call = model.loss.call
+        model.loss.call = lambda *args: call(*args) if counting.done < 5 else raising(ValueError("planned"))()
+    data = FailingData(7 if where == "data" else 99)  # one batch more, to build the model
+    with pytest.raises(ValueError, match="planned"):
+        model.fit(data, epochs=3, verbose=0, shuffle=False, callbacks=[counting])
+    assert counting.at == counting.ours
+    assert counting.done == 5
+    assert recorder.of("after_run") == [(1, 5)]
+
+
+def test_an_iteration_that_was_aborted_leaves_no_learning_rate() -> None:
+    model, counting = build(0.5), Counting()
+    callback = attach(model)
+    step = model.train_step
+    model.train_step = lambda data: step(data) if counting.done < 3 else raising(ValueError("planned"))()
+    with pytest.raises(ValueError, match="planned"):
+        fit(model, epochs=2, callbacks=[counting])
+    assert counting.done == 3
+    assert scalars(callback.message_hub, "train/lr") == [0.5] * 3
+    assert len(losses(callback.message_hub)) == 3
+    model.train_step = step
+    fit(model, initial_epoch=1, epochs=2)  # goes on
+    assert len(scalars(callback.message_hub, "train/lr")) == len(losses(callback.message_hub)) == 5
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_counters_after_a_signal(name: str) -> None:
+    number, recorder, model, counting = getattr(signal, name), Recorder(), build(), Counting()
+    callback = attach(model, hooks=[recorder])
+
+    def on_signal(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(number, on_signal)
+    kill = InTurns(
+        "on_train_batch_end",
+        [Doing("on_train_batch_end", lambda: None)] * 2
+        + [Doing("on_train_batch_end", lambda: os.kill(os.getpid(), number))],
+    )
+    try:
+        with pytest.raises(SystemExit) as caught:
+            fit(model, epochs=3, callbacks=[counting, kill])
+    finally:
+        signal.signal(number, before)
+    assert caught.value.code == 128 + number
+    assert counting.at == counting.ours
+    assert recorder.of("after_run") == [(1, 3)]
+    assert callback.message_hub.get_info("loop_stage") is None
+
+
+def test_counters_after_the_stops_of_keras() -> None:
+    model, counting = build(), Counting()
+    callback = attach(model)
+    fit(model, epochs=5, callbacks=[counting, keras.callbacks.EarlyStopping("loss", patience=1)])
+    assert counting.at == counting.ours
+    assert (callback.runner.epoch, callback.runner.iter) == (counting.epoch, counting.done) == (2, 4)
+    counting = Counting()
+    fit(model, x=np.full_like(X, np.nan), epochs=5, callbacks=[counting, keras.callbacks.TerminateOnNaN()])
+    assert (callback.runner.epoch, callback.runner.iter) == (counting.epoch, counting.done) == (1, 1)
+
+
+# -- every resume
+
+
+def backup_in(folder: Path, save_freq: Any = "epoch") -> Any:
+    return keras.callbacks.BackupAndRestore(folder, save_freq=save_freq, delete_checkpoint=False)
+
+
+def failing_after(batches: int) -> Any:
+    callbacks = [Doing("on_train_batch_end", lambda: None) for _ in range(batches - 1)]
+    return InTurns("on_train_batch_end", [*callbacks, Doing("on_train_batch_end", raising(ValueError("planned")))])
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 1, 2, 3])
+@pytest.mark.parametrize("stops_after", [1, 4, 6])
+@pytest.mark.parametrize("where", ["new", "same", "same, after another"])
+def test_what_backup_and_restore_brings_back_is_counted_as_the_optimizer_does(
+    save_freq: Any, stops_after: int, where: str, tmp_path: Path
+) -> None:
+    # Keras begins the epoch, which has 4 batches, again with the weights that it saved in the middle.
+    model, counting = build_for_copies(), Counting()
+    callback = attach(model)
+    with pytest.raises(ValueError, match="planned"):
+        fit(
+            model,
+            batch_size=2,
+            epochs=3,
+            callbacks=[counting, backup_in(tmp_path, save_freq), failing_after(stops_after)],
+        )
+    assert counting.at == counting.ours
+    hub, was_at = callback.message_hub, (callback.runner.epoch, callback.runner.iter)
+    is_saved = (tmp_path / "training_metadata.json").exists()
+    if where == "new":
+        model = build_for_copies()
+        callback = attach(model)
+    elif where == "same, after another":
+        fit(model, epochs=0)
+    recorder, counting = Recorder(), Counting()
+    callback.runner.emitter.dispatcher.register(recorder)
+    fit(model, batch_size=2, epochs=3, callbacks=[counting, backup_in(tmp_path, save_freq)])
+    # Without a backup another training begins, with the weights that there are.
+    before = 0 if is_saved or where == "new" else stops_after
+    assert counting.ours == [(epoch, iterations - before) for epoch, iterations in counting.at]
+    assert recorder.of("before_train") == counting.ours[:1]
+    assert (callback.runner.epoch, callback.runner.iter) == (3, int(model.optimizer.iterations) - before)
+    assert callback.runner.max_iters == callback.runner.iter
+    assert (callback.message_hub is hub) == (where == "same" and is_saved and counting.ours[0] == was_at)
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 3])
+def test_alone_what_backup_and_restore_brings_back_is_counted_in_whole_epochs(save_freq: Any, tmp_path: Path) -> None:
+    model, callback = build_for_copies(), RuntimeInfoCallback()
+    with pytest.raises(ValueError, match="planned"):
+        fit(model, batch_size=2, epochs=3, callbacks=[callback, backup_in(tmp_path, save_freq), failing_after(7)])
+    saved = shutil.copytree(tmp_path, tmp_path / "saved")
+    for again, trained in ((RuntimeInfoCallback(), build_for_copies()), (callback, model)):
+        shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+        asking = Asking()
+        fit(trained, batch_size=2, epochs=3, callbacks=[again, asking, backup_in(tmp_path, save_freq)])
+        # The model that was stopped has seen 7 batches, as far as its callback knows.
+        assert asking.seen[0] == (1, 0, 7 if again is callback else 4)
+        assert again.runner.epoch == 3
+        assert again.runner.iter == again.runner.max_iters
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+@pytest.mark.parametrize("saved_at", ["on_epoch_end", "on_train_batch_end"])
+@pytest.mark.parametrize("place", [1, 2, 4, 8])
+def test_a_loaded_state_counts_on(is_attached: bool, saved_at: str, place: int) -> None:
+    model, states, counting = build_for_copies(), [], Counting()
+    callback, given = publishing(model, is_attached)
+
+    def save() -> None:
+        states.append((callback.state_dict(), model.get_weights(), counting.epoch, counting.done))
+
+    if saved_at == "on_epoch_end":
+        place = min(place, 2)
+    saving = InTurns(saved_at, [*[Doing(saved_at, lambda: None)] * (place - 1), Doing(saved_at, save)])
+    fit(model, batch_size=2, epochs=2, callbacks=[*given.get("callbacks", []), counting, saving])
+    [(state, trained, epoch, done)] = states
+    model, counting = build_for_copies(), Counting()
+    model.set_weights(trained)
+    callback, given = publishing(model, is_attached)
+    callback.load_state_dict(state)
+    hub = callback.message_hub
+    assert (callback.runner.epoch, callback.runner.iter) == (epoch, done)
+    fit(model, batch_size=2, initial_epoch=epoch, epochs=3, callbacks=[*given.get("callbacks", []), counting])
+    assert counting.ours == [(each, done + iterations) for each, iterations in counting.at]
+    assert callback.message_hub is hub
+    assert callback.runner.epoch == 3
+    assert callback.runner.iter == callback.runner.max_iters == done + counting.done
+    assert len(losses(hub)) == callback.runner.iter
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_loaded_state_that_fit_does_not_go_on_with_is_named(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    fit(model, epochs=2, **given)
+    callback.load_state_dict(callback.state_dict())
+    counting = Counting()
+    with pytest.warns(
+        ResumeWarning, match=r"begins with epoch 0, but 2 epochs are completed .* call fit\(initial_epoch=2\)"
+    ):
+        fit(model, epochs=2, callbacks=[*given.get("callbacks", []), counting])
+    assert [epoch for epoch, _ in counting.ours] == [0, 0, 1, 1]
+    assert [iteration for _, iteration in counting.ours] == [4, 5, 6, 7]
+    assert callback.runner.max_iters == 8
+
+
+def test_an_iteration_that_cannot_be_known_is_named() -> None:
+    model = build()
+    callback = attach(model)
+    with pytest.warns(ResumeWarning, match=r"data without a length do not tell .* Load what state_dict\(\)"):
+        model.fit(generator(4), initial_epoch=1, epochs=2, shuffle=False, verbose=0)
+    assert callback.runner.epoch == 2
+    assert callback.message_hub.get_info("max_iters") is None
+
+
+# -- fits inside of others, and what is no fit
+
+
+def test_a_fit_inside_a_fit_of_the_same_model_is_not_heard() -> None:
+    def train() -> None:
+        fit(model, epochs=2, validation_data=(X, X), callbacks=[Doing("on_train_batch_end", lambda: evaluate(model))])
+
+    recorder, model, asking = Recorder(), build(), Asking()
+    callback = attach(model, hooks=[recorder])
+    fit(model, epochs=2, callbacks=[Doing("on_epoch_end", train), asking])
+    assert iters(asking) == [0, 1, 2, 3]
+    assert recorder.of("after_run") == [(2, 4)]
+    assert "before_val" not in recorder.events
+    assert len(losses(callback.message_hub)) == 4
+
+
+@pytest.mark.parametrize("are_attached", [True, False])
+def test_a_fit_inside_a_fit_of_another_model_has_its_own_counters(are_attached: bool) -> None:
+    outer, inner, recorder, inner_recorder = build(), build(), Recorder(), Recorder()
+    callback, given = publishing(outer, are_attached, hooks=[recorder])
+    inner_callback, inner_given = publishing(inner, are_attached, hooks=[inner_recorder])
+    asking, inner_asking = Asking(), Asking()
+
+    def train() -> None:
+        fit(inner, epochs=3, callbacks=[*inner_given.get("callbacks", []), inner_asking])
+        seen.append(current_hub())
+
+    seen: list[Any] = []
+    fit(outer, epochs=2, callbacks=[*given.get("callbacks", []), Doing("on_train_batch_end", train), asking])
+    assert (iters(asking), iters(inner_asking)) == ([0, 1, 2, 3], [0, 1, 2, 3, 4, 5])
+    assert (recorder.of("after_run"), inner_recorder.of("after_run")) == ([(2, 4)], [(3, 6)])
+    assert seen == [callback.message_hub]
+    assert len(losses(inner_callback.message_hub)) == 6
+    assert current_hub().get_info("iter") is None
+
+
+def test_alone_a_fit_inside_a_fit_with_the_same_callback_breaks_nothing() -> None:
+    model, callback = build(), RuntimeInfoCallback()
+    fit(model, epochs=2, callbacks=[callback, Doing("on_epoch_end", lambda: fit(model, callbacks=[callback]))])
+    assert callback.runner.emitter.lifecycle.open_scopes == ()
+    assert current_hub().get_info("iter") is None
+    fit(model, callbacks=[callback])
+    assert (callback.runner.epoch, callback.runner.iter) == (1, 2)
+
+
+def test_alone_an_evaluation_that_raised_is_closed_by_the_next_one() -> None:
+    recorder, model = Recorder(), build()
+    callback = RuntimeInfoCallback(hooks=[recorder])
+    model.loss.error, model.loss.where = ValueError("planned"), "test"
+    with pytest.raises(ValueError, match="planned"):
+        evaluate(model, callbacks=[callback])
+    model.loss.error = None
+    evaluate(model, callbacks=[callback])
+    assert recorder.events.count("after_run") == 2
+    model.loss.error, model.loss.where = ValueError("planned"), "val"
+
+    def validate() -> None:
+        with suppress(ValueError):
+            evaluate(model, callbacks=[callback])
+        model.loss.error = None
+
+    fit(
+        model,
+        epochs=2,
+        callbacks=[
+            callback,
+            Doing("on_train_batch_end", validate),
+            Doing("on_epoch_end", lambda: evaluate(model, callbacks=[callback])),
+        ],
+    )
+    assert recorder.events[-1] == "after_run"
+    assert recorder.events.count("after_run") == 3
+    assert (callback.runner.epoch, callback.runner.iter) == (2, 4)
+    assert current_hub().get_info("iter") is None
+
+
+def test_batches_by_hand_open_nothing() -> None:
+    recorder, model = Recorder(), build()
+    attach(model, hooks=[recorder])
+    model.train_on_batch(X, X)
+    model.test_on_batch(X, X)
+    model.predict(X, verbose=0)
+    model.predict_on_batch(X)
+    assert recorder.events == []
+    assert current_hub().get_info("iter") is None
+
+
+class Adversarial(keras.Model):
+    """Trains with two optimizers, and is compiled without one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = keras.layers.Dense(1)
+        self.first, self.second = keras.optimizers.SGD(0.5), keras.optimizers.Adam(0.25)
+
+    def call(self, inputs: Any) -> Any:
+        return self.layer(inputs)
+
+    def train_step(self, data: Any) -> Any:
+        for optimizer in (self.first, self.second):
+            self.zero_grad()
+            self(data[0]).sum().backward()
+            with torch.no_grad():
+                optimizer.apply([each.value.grad for each in self.trainable_weights], self.trainable_weights)
+        return {"first": 1.0, "second": 2.0}
+
+
+@pytest.mark.parametrize("are_named", [True, False])
+def test_a_train_step_with_its_own_optimizers(are_named: bool) -> None:
+    model = Adversarial()
+    model.compile(optimizer=None)
+    callback = attach(model, optimizers={"first": model.first, "second": model.second} if are_named else None)
+    fit(model, epochs=2)
+    rates = {key: scalars(callback.message_hub, key) for key in callback.message_hub.log_scalars if key.endswith("lr")}
+    assert rates == ({"train/first.lr": [0.5] * 4, "train/second.lr": [0.25] * 4} if are_named else {})
+    assert scalars(callback.message_hub, "train/second") == [2.0] * 4
+
+
+# -- a list of callbacks that the user has made
+
+
+@pytest.mark.parametrize("names", [(), ("epochs", "steps")])
+def test_a_list_of_callbacks_of_the_users_is_heard(names: tuple[str, ...]) -> None:
+    model, asking = build(), Asking()
+    callback = attach(model)
+    history = keras.callbacks.History()
+    params = dict.fromkeys(names, 2)
+    given = keras.callbacks.CallbackList([asking, history], model=model, **params)
+    before = list(given.callbacks)
+    fit(model, epochs=2, validation_data=(X, X), callbacks=given)
+    assert given.callbacks == before
+    assert iters(asking) == [0, 1, 2, 3]
+    assert set(history.history) == {"loss", "val_loss"}
+    assert len(losses(callback.message_hub)) == 4
+    assert [callback.message_hub.get_info(key) for key in ("max_epochs", "max_iters")] == (
+        [2, 4] if names else [None] * 2
+    )
+    evaluate(model, callbacks=keras.callbacks.CallbackList([], model=model))
+    assert len(scalars(callback.message_hub, "test/loss")) == 1
+    assert len(scalars(callback.message_hub, "val/loss")) == 2
+
+
+# -- members that Keras does not promise
+
+
+@pytest.mark.parametrize(
+    ("owner", "member"),
+    [
+        ("model", "_initial_epoch"),
+        ("model", "_loss_tracker"),
+        ("callback", "_model"),
+        ("backup", "_training_metadata_path"),
+        ("variable", "_value"),
+        ("tensor", "_version"),
+    ],
+)
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_a_member_that_keras_lacks_is_named_attached_or_alone(
+    owner: str, member: str, is_attached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert member in adapter._PRIVATE[owner]
+    model = build()
+    # As if Keras had renamed it: the adapter asks for a name that is not there.
+    monkeypatch.setitem(adapter._PRIVATE, owner, (f"{member}_of_old",))
+    with pytest.raises(RunnerError, match=rf"has no {member}_of_old, which this adapter relies on"):
+        attach(model) if is_attached else fit(model, callbacks=[RuntimeInfoCallback()])
+
+
+def test_no_other_private_member_of_keras_is_used() -> None:
+    tree = ast.parse(Path(adapter.__file__).read_text(encoding="utf-8"))
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+    }
+    own = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    listed = {member for members in adapter._PRIVATE.values() for member in members}
+    assert used - own - {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)} <= listed
+    assert listed <= used | {"_model"}
+
+
+def test_tracebacks_and_profilers_show_readable_names() -> None:
+    model = build()
+    attach(model)
+    names: set[str] = set()
+
+    def look(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and "runtimeinfo_adapters" in frame.f_code.co_filename:
+            names.add(f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}")
+
+    sys.setprofile(look)
+    try:
+        fit(model, validation_data=(X, X))
+    finally:
+        sys.setprofile(None)
+    ours = {name for name in names if name.startswith("runtimeinfo_adapters.keras.")}
+    assert "runtimeinfo_adapters.keras.RuntimeInfoCallback.guard" in ours
+    assert "runtimeinfo_adapters.keras._IterationBegin.on_train_batch_begin" in ours
+    assert [name for name in ours if "<lambda>" in name or ("<locals>.<" not in name and "<locals>" in name)] == []
+
+
+# -- the same as without us
+
+
+class Order(keras.callbacks.Callback):
+    """Notes every event of Keras, with what it is given."""
+
+    def __init__(self, notes: list[Any], name: str) -> None:
+        super().__init__()
+        for event in (*EVENTS, "on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end"):
+            setattr(self, event, functools.partial(self.note, notes, name, event))
+
+    def note(self, notes: list[Any], name: str, event: str, *arguments: Any, logs: Any = None) -> None:
+        notes.append((name, event, arguments, logs))
+
+
+class TwoOutputs(keras.Model):
+    """A subclass that is built when it is called, with two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = keras.layers.Dense(1, name="one"), keras.layers.Dense(1, name="two")
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        return {"one": self.one(inputs), "two": self.two(inputs)}
+
+
+def make_model(kind: str, run_eagerly: bool) -> Any:
+    keras.utils.set_random_seed(0)
+    if kind == "two outputs":
+        model: Any = TwoOutputs()
+        model.compile("sgd", {"one": "mse", "two": "mae"}, metrics={"one": ["mae"]}, run_eagerly=run_eagerly)
+        return model
+    layers = [keras.layers.Dense(1)]
+    if kind == "functional":
+        inputs = keras.Input((1,))
+        model = keras.Model(inputs, layers[0](inputs))
+    else:
+        model = (OwnFit if kind == "own fit" else keras.Sequential)(layers)
+    model.compile(keras.optimizers.Adam(0.1), "mse", metrics=["mae"], weighted_metrics=["mse"], run_eagerly=run_eagerly)
+    return model
+
+
+options = st.fixed_dictionaries(
+    {
+        "epochs": st.integers(0, 3),
+        "batch_size": st.sampled_from([None, 1, 3, 8]),
+        "initial_epoch": st.integers(0, 2),
+        "shuffle": st.booleans(),
+        "verbose": st.sampled_from([0, 2]),
+    },
+    optional={
+        "steps_per_epoch": st.integers(1, 4),
+        "validation_freq": st.sampled_from([1, 2, [1, 3]]),
+        "validation_batch_size": st.sampled_from([None, 5]),
+        "class_weight": st.just({0: 1.0, 1: 2.0}),
+        "sample_weight": st.just(np.linspace(0.5, 2.0, 8, dtype="float32")),
+    },
+)
+
+
+@settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(
+    kind=st.sampled_from(["sequential", "functional", "two outputs", "own fit"]),
+    given_options=options,
+    validation=st.sampled_from(["none", "data", "split"]),
+    shape=st.sampled_from(["list", "tuple", "none"]),
+    stop_at=st.sampled_from([None, 1, 4]),
+    run_eagerly=st.booleans(),
+    positional=st.booleans(),
+)
+def test_a_training_is_the_same_as_without_us(
+    kind: str,
+    given_options: dict[str, Any],
+    validation: str,
+    shape: str,
+    stop_at: int | None,
+    run_eagerly: bool,
+    positional: bool,
+) -> None:
+    def train(is_attached: bool) -> Any:
+        model, notes = make_model(kind, run_eagerly), []
+        recorder = Recorder()
+        if is_attached:
+            attach(model, hooks=[recorder])
+        users: list[Any] = [Order(notes, "first"), Order(notes, "second")]
+        if stop_at is not None:
+            left = [Doing("on_train_batch_end", lambda: None) for _ in range(stop_at - 1)]
+            stop = Doing("on_train_batch_end", lambda: setattr(model, "stop_training", True))
+            users.append(InTurns("on_train_batch_end", [*left, stop]))
+        callbacks = {"list": users, "tuple": tuple(users), "none": None}[shape]
+        y: Any = (X[:, 0] > 3).astype("float32")[:, None]
+        changes = dict(given_options)
+        if kind == "two outputs":
+            y = {"one": y, "two": y}
+            changes.pop("class_weight", None)
+            changes.pop("sample_weight", None)
+        if "class_weight" in changes:
+            changes.pop("sample_weight", None)
+        if validation == "data":
+            changes["validation_data"] = (X, y)
+        elif validation == "split" and kind != "two outputs":
+            changes["validation_split"] = 0.25
+        keras.utils.set_random_seed(1)
+        try:
+            if positional and kind != "own fit":
+                batch_size, epochs, verbose = (changes.pop(each) for each in ("batch_size", "epochs", "verbose"))
+                history = model.fit(X, y, batch_size, epochs, verbose, callbacks, **changes)
+            else:
+                history = model.fit(x=X, y=y, callbacks=callbacks, **changes)
+            result: Any = (history.history, history.epoch, history.params, history is model.history)
+        except (ValueError, TypeError, AttributeError, UnboundLocalError) as error:
+            result = (type(error), str(error))
+        if model.built:
+            result = (result, [each.tolist() for each in weights(model)])
+            evaluated = model.evaluate(X, y, return_dict=True, verbose=0)
+            result = (result, evaluated, model.evaluate(X, y, 4, 0))
+        assert recorder.lifecycle.open_scopes == ()
+        return result, notes, (recorder.of("after_run") if is_attached else None)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        *bare, _ = train(is_attached=False)
+        *attached, counted = train(is_attached=True)
+    assert repr(attached) == repr(bare)
+    done = [note for note in bare[1] if note[:2] == ("first", "on_train_batch_end")]
+    if shape != "none" and counted and isinstance(bare[0][0][0], tuple):
+        begins_at = given_options["initial_epoch"]
+        epochs = [note[2][0] for note in bare[1] if note[:2] == ("first", "on_epoch_end")]
+        assert counted[0][0] == (epochs[-1] + 1 if epochs else begins_at)
+        assert counted[0][1] >= len(done)
+
+
+@pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {"jit_compile": False}, {"steps_per_execution": 1}])
+def test_callbacks_are_taken_in_every_form_that_keras_takes(compiled: dict[str, Any], tmp_path: Path) -> None:
+    model = build_for_copies()
+    model.compile("sgd", "mse", **compiled)
+    callback = attach(model)
+    asked = [Asking() for _ in range(4)]
+    fit(model, callbacks=asked[0])
+    fit(model, callbacks=(asked[1],))
+    fit(model, callbacks=[[asked[2]], (asked[3],)])
+    assert [iters(each) for each in asked] == [[0, 1]] * 4
+    model.save_weights(tmp_path / "model.weights.h5")
+    model.load_weights(tmp_path / "model.weights.h5")
+    other = type(model).from_config(model.get_config())
+    other.set_weights(model.get_weights())
+    assert np.array_equal(other.predict(X, verbose=0), model.predict(X, verbose=0))
+    assert callback.runner.model is model
+
+
+def test_wrong_arguments_are_named_as_without_us() -> None:
+    def errors(model: Any) -> list[str]:
+        found = []
+        for call in (
+            lambda: model.fit(X, X, wrong=1),
+            lambda: model.evaluate(X, X, wrong=1),
+            lambda: model.fit(X, X, 4, batch_size=4),
+        ):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                call()
+            assert caught.value.__context__ is None
+            found.append(f"{type(caught.value)}: {caught.value}")
+        return found
+
+    model = build()
+    bare = errors(model)
+    callback = attach(model)
+    assert errors(model) == bare
+    assert callback.runner.emitter.lifecycle.open_scopes == ()
+    assert current_hub().get_info("iter") is None
+
+
+# -- callbacks that others copy
+
+
+def test_trials_that_copy_the_callback_have_a_hub_each() -> None:
+    """As a tuner does: the callbacks are copied for each trial, also while another fit runs."""
+    callback, hubs = RuntimeInfoCallback(experiment_name="search"), []
+
+    def trial() -> None:
+        mine = copy.deepcopy([callback, keras.callbacks.History()])
+        model = build()
+        fit(model, epochs=2, callbacks=mine)
+        hubs.append(mine[0].message_hub)
+
+    trial()
+    model = build()
+    fit(model, callbacks=[callback, Doing("on_train_batch_end", trial)])
+    trial()
+    assert [losses(hub) for hub in hubs] == [[3.5, 31.5] * 2] * 3
+    assert losses(callback.message_hub) == [3.5, 31.5]
+    assert len({id(hub) for hub in (*hubs, callback.message_hub)}) == 4
+    assert current_hub().get_info("iter") is None
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_the_callback_and_its_hubs_are_freed_where_the_model_is(is_attached: bool) -> None:
+    model = build()
+    callback, given = publishing(model, is_attached)
+    fit(model, **given)
+    first = weakref.ref(callback.message_hub)
+    fit(model, **given)
+    gc.collect()
+    assert first() is None
