@@ -35,7 +35,8 @@ with warnings.catch_warnings():
     from mmengine.hooks import runtime_info_hook as seed_module
     from mmengine.logging import HistoryBuffer
     from mmengine.logging import MessageHub as SeedHub
-    from mmengine.runner import EpochBasedTrainLoop
+    from mmengine.model import BaseModel
+    from mmengine.runner import EpochBasedTrainLoop, Runner
 
 MISSING = type("Missing", (), {"__repr__": lambda self: "<missing>"})()
 DOCUMENT = Path(__file__).parents[2] / "docs" / "differences.md"
@@ -371,6 +372,7 @@ class Story:
         self.loaded_stage = None
         self.republished: dict | None = None
         # What each hook has published last.
+        self.aborted: set[str] = set()
         self.seed_counters = {"epoch": MISSING, "iter": MISSING}
         self.our_counters = {"epoch": MISSING, "iter": MISSING}
         self.disputed: set[str] = set()
@@ -545,6 +547,11 @@ def _own_version(case):
     return _is(case, "info", "runtimeinfo_version") and case.seeds is MISSING and case.ours == runtimeinfo.__version__
 
 
+def _rates_of_aborted_iterations(case):
+    """Excuse what the seed has kept of the iterations that were aborted: the rest is as expected."""
+    return case.place == "scalar" and case.key in case.story.aborted and case.as_expected
+
+
 def _integers_beyond_64_bits(case):
     return (
         case.place == "scalar"
@@ -581,6 +588,9 @@ DIFFERENCES = {
     23: Difference("damaged states", "outside"),
     24: Difference("the name of the first instance", "outside"),
     25: Difference("histories of other things than numbers", "outside"),
+    26: Difference("epochs of a training by iterations", "outside"),
+    27: Difference("totals that change", "outside"),
+    28: Difference("the learning rate of an aborted iteration", "hook", _rates_of_aborted_iterations),
 }
 
 
@@ -648,6 +658,8 @@ class Comparison:
         self.story.stale_stage = self.oracle.hub.get_info("loop_stage")
         self.story.crashing = True
         for name in ("on_exception", *(f"after_{scope}" for scope in reversed(self.open))):
+            if name == "after_train_epoch" and "train_iter" in self.open:
+                self.take_back_rates()
             for one in self.candidates:
                 if one.our_hook:
                     self.runner.message_hub = one.hub
@@ -655,6 +667,14 @@ class Comparison:
             self.story.tell(Event(name), self.runner)
             self.compare(name)
         self.story.crashing = False
+
+    def take_back_rates(self):
+        """Expect of our hook that the aborted iteration leaves no learning rate."""
+        for name in self.runner.optim_wrapper.rates:
+            self.story.aborted.add(f"train/{name}")
+            for one in self.candidates:
+                if one.our_hook:
+                    one.scalars[f"train/{name}"].pop()
 
     def call(self, one, name, data):
         method = getattr(one.hook, name, None)
@@ -744,6 +764,62 @@ def test_every_excuse_was_needed():
 
 
 # -- each difference, with the real seed
+
+
+BOTH_HOOKS = (("seed", "RuntimeInfoHook"), ("ours", "runtimeinfo_adapters.mmengine.RuntimeInfoHook"))
+
+
+class Sampler(torch.utils.data.Sampler):
+    """Has as many items in each epoch as it is told; mmengine tells it the epoch."""
+
+    def __init__(self, length_of_epoch):
+        self.length_of_epoch, self.epoch = length_of_epoch, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return self.length_of_epoch(self.epoch)
+
+    def __iter__(self):
+        return iter(range(len(self)))
+
+
+class Net(BaseModel):
+    """Fails in the iteration that it is told."""
+
+    def __init__(self, fail_at):
+        super().__init__()
+        self.layer, self.fail_at, self.seen = torch.nn.Linear(1, 1), fail_at, 0
+
+    def forward(self, inputs, mode="loss"):
+        if self.seen == self.fail_at:
+            raise KeyError("user")
+        self.seen += 1
+        return {"loss": self.layer(inputs).square().mean()}
+
+
+def trained(work_dir, hook, *, fail_at=None, length_of_epoch=lambda _: 2, **train_cfg):
+    """Return a real runner that has trained, with one of the two hooks over mmengine's hub."""
+    data = torch.utils.data.TensorDataset(torch.ones(99, 1))
+    sampler = Sampler(length_of_epoch) if train_cfg["by_epoch"] else None
+    loader = torch.utils.data.DataLoader(data, sampler=sampler)
+    runner = Runner(
+        Net(fail_at),
+        str(work_dir),
+        train_dataloader=loader,
+        train_cfg=train_cfg,
+        optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}},
+        default_hooks={"runtime_info": {"type": hook}, "logger": None, "checkpoint": None},
+        experiment_name=f"{work_dir.parent.name}-{work_dir.name}",
+        log_level="CRITICAL",
+    )
+    if fail_at is None:
+        runner.train()
+    else:
+        with pytest.raises(KeyError, match="user"):
+            runner.train()
+    return runner
 
 
 def play(hook, runner, hub, *names, **arguments):
@@ -1081,6 +1157,28 @@ def test_difference_25_histories_of_other_things_than_numbers():
     assert again.get_scalar("name").current() == "text"
     with pytest.raises(StateError, match=r"log_scalars\['name'\]\.values must be numbers"):
         ours.load_state_dict(seeds.state_dict())
+
+
+def test_difference_26_epochs_of_a_training_by_iterations(tmp_path):
+    hubs = [trained(tmp_path / name, hook, by_epoch=False, max_iters=15).message_hub for name, hook in BOTH_HOOKS]
+    assert [hub.get_info("max_epochs", "absent") for hub in hubs] == [1, None]
+    assert [hub.get_info("max_iters") for hub in hubs] == [15, 15]
+    assert [hub.get_info("iter") for hub in hubs] == [14, 15]  # difference 13
+
+
+def test_difference_27_totals_that_change(tmp_path):
+    for (name, hook), total in zip(BOTH_HOOKS, (4, 2 + 3), strict=True):
+        runner = trained(tmp_path / name, hook, length_of_epoch=lambda epoch: 2 + epoch, by_epoch=True, max_epochs=2)
+        assert runner.iter == 5
+        assert runner.message_hub.get_info("max_iters") == total
+
+
+def test_difference_28_learning_rate_of_an_aborted_iteration(tmp_path):
+    for (name, hook), rates in zip(BOTH_HOOKS, (3, 2), strict=True):
+        runner = trained(tmp_path / name, hook, fail_at=2, by_epoch=True, max_epochs=2)
+        assert runner.iter == 2
+        assert len(runner.message_hub.get_scalar("train/loss").data[0]) == 2
+        assert len(runner.message_hub.get_scalar("train/lr").data[0]) == rates
 
 
 def test_registry_tests_and_document_name_the_same_differences():
