@@ -312,7 +312,13 @@ class RuntimeInfoCallback(_Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is outside of any run.
-        outside = {"_is_muted": False, "_resume_from": None, "_outputs": None, "_without_step": [], "_held": None}
+        outside: dict[str, Any] = {
+            "_is_muted": False,
+            "_resume_from": None,
+            "_outputs": None,
+            "_without_step": [],
+            "_held": None,
+        }
         return {**vars(self), **outside, "_noted": _NamedOutputs()}
 
     @property

@@ -8,27 +8,46 @@ import functools
 import gc
 import importlib.metadata
 import json
+import os
 import pickle
 import runpy
+import signal
 import sys
+import tempfile
+import time
+import traceback
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import numpy as np
 import pytest
 import torch
 from accelerate.state import GradientState
+from hypothesis import strategies as st
 from torch.utils.data import Dataset, IterableDataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import DefaultFlowCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ExportableState
+from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 
 from runtimeinfo import RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
-from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters import transformers as adapter
 from runtimeinfo_adapters._framework import UntestedVersionWarning
 from runtimeinfo_adapters.transformers import RuntimeInfoCallback, TransformersRunner, attach, detach
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast_collections() -> Iterator[None]:
+    """Let the Trainer collect its own garbage only: it does so twice a training, which takes longer than that."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class Data(Dataset[Any]):
@@ -1176,6 +1195,542 @@ def test_the_callback_alone_closes_what_an_exception_left_at_the_next_training(t
     assert recorder.at("before_train") == [(0, 0), (0, 0)]
     assert recorder.at("before_train_iter")[-5:] == [(0, index) for index in range(5)]
     assert current_hub() is hub_outside
+
+
+# -- what callbacks find
+
+
+STEP_EVENTS = ("on_step_begin", "on_pre_optimizer_step", "on_optimizer_step", "on_substep_end", "on_step_end")
+
+
+class SeesIter(TrainerCallback):
+    """Notes `iter` at each event of a step, beside its own count of the batches that are completed."""
+
+    def __init__(self) -> None:
+        self.completed = 0
+        self.seen: list[tuple[str, Any]] = []
+        self.counted: list[tuple[str, int]] = []
+        for event in STEP_EVENTS:
+            setattr(self, event, functools.partial(self.note, event))
+
+    def note(self, event: str, *_: Any, **__: Any) -> None:
+        self.seen.append((event, current_hub().get_info("iter")))
+        self.counted.append((event, self.completed))
+        self.completed += event in {"on_substep_end", "on_step_end"}
+
+
+def places(trainer: Any, callback: Any) -> dict[str, SeesIter]:
+    """Register a callback in each place."""
+    seeing = {name: SeesIter() for name in ("added", "in front", "behind ours")}
+    trainer.add_callback(seeing["added"])
+    trainer.callback_handler.callbacks.insert(0, seeing["in front"])
+    trainer.callback_handler.callbacks.insert(
+        trainer.callback_handler.callbacks.index(callback) + 1, seeing["behind ours"]
+    )
+    return seeing
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_iter_is_that_of_the_batch_at_each_event_of_a_step(tmp_path: Path, accumulation: int) -> None:
+    first = SeesIter()
+    trainer, callback, _ = attached(tmp_path, callbacks=[first], gradient_accumulation_steps=accumulation)
+    seeing = {"from the beginning": first, **places(trainer, callback)}
+    trainer.train()
+    for place, each in seeing.items():
+        assert each.completed == 10
+        assert each.seen == each.counted, place
+    assert trainer.callback_handler.callbacks[0] is callback
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_iter_is_that_of_the_batch_for_the_callbacks_after_one_that_is_alone(tmp_path: Path, accumulation: int) -> None:
+    callback = RuntimeInfoCallback()
+    trainer = build(tmp_path, callbacks=[callback], gradient_accumulation_steps=accumulation)
+    seeing = places(trainer, callback)
+    trainer.train()
+    for place in ("added", "behind ours"):
+        assert seeing[place].completed == 10
+        assert seeing[place].seen == seeing[place].counted, place
+
+
+def test_the_learning_rate_is_the_one_that_a_callback_sets_as_the_step_begins(tmp_path: Path) -> None:
+    class Schedule(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+            optimizer.param_groups[0]["lr"] = 0.001 * current_hub().get_info("iter")
+
+    trainer, callback, _ = attached(tmp_path, callbacks=[Schedule()])
+    trainer.train()
+    assert values(callback.message_hub, "train/lr") == pytest.approx([0.001 * index for index in range(10)])
+
+
+def test_a_trainer_whose_callback_was_removed_publishes_nothing(tmp_path: Path) -> None:
+    trainer, callback, recorder = attached(tmp_path, num_train_epochs=1)
+    assert trainer.pop_callback(RuntimeInfoCallback) is callback
+    trainer.train()
+    trainer.evaluate()
+    trainer.predict(Data(2))
+    assert recorder.events == []
+    trainer.add_callback(callback)
+    trainer.train()
+    recorder.judge()
+    assert recorder.events == ["before_run", "before_train", *EPOCH, "after_train", "after_run"]
+
+
+# -- totals that change
+
+
+class Resized(Data):
+    """Has another length in each epoch, as data does that is told the epoch."""
+
+    def __init__(self, *lengths: int) -> None:
+        super().__init__(lengths[0])
+        self.lengths = lengths
+
+    def set_epoch(self, epoch: int) -> None:
+        self.length = self.lengths[epoch]
+
+
+class Told(Stream):
+    """A stream that says how long it is, right or wrong."""
+
+    def __init__(self, length: int, told: int) -> None:
+        super().__init__(length)
+        self.told = told
+
+    def __len__(self) -> int:
+        return self.told
+
+
+@on_any_event(by="note")
+class Totals:
+    """Notes the totals whenever an iteration begins, and demands that the runner says what the hub says."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.is_training = False
+
+    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+        hub = runner.message_hub
+        self.is_training = event != "after_run" and (self.is_training or event == "before_train")
+        if self.is_training:
+            assert (runner.max_epochs, runner.max_iters) == (hub.get_info("max_epochs"), hub.get_info("max_iters")), (
+                event
+            )
+        if event == "before_train_iter":
+            assert runner.max_iters is None or runner.iter < runner.max_iters
+            if not self.seen or self.seen[-1] != runner.max_iters:
+                self.seen.append(runner.max_iters)
+
+
+# The data loader says by itself that it was told a wrong length.
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset")
+@pytest.mark.parametrize(
+    ("given", "totals", "done"),
+    [
+        ({"data": Resized(10, 6, 8), "num_train_epochs": 3}, [15, 11, 12], 12),
+        ({"data": Resized(6, 10, 10), "num_train_epochs": 3}, [9], 9),  # the Trainer makes no longer epochs
+        ({"data": Resized(10, 6, 6), "num_train_epochs": 3, "gradient_accumulation_steps": 2}, [15, 11], 11),
+        ({"data": Resized(10, 6, 6), "max_steps": 8, "gradient_accumulation_steps": 2}, [14, 11], 11),
+        ({"data": Resized(10, 6, 6, 6), "max_steps": 5, "gradient_accumulation_steps": 2}, [9, 8], 8),
+        ({"data": Told(10, 6)}, [6], 6),
+        ({"data": Told(6, 10)}, [10, None], 6),
+        ({"data": Told(6, 10), "gradient_accumulation_steps": 2}, [10, None], 6),
+        ({"data": Told(6, 10), "max_steps": 10}, [10, None], 6),
+        ({"data": Stream(10), "max_steps": 7}, [7], 7),
+        ({"data": Data(10), "gradient_accumulation_steps": 3}, [10], 10),
+    ],
+)
+def test_totals_follow_the_data(tmp_path: Path, given: Any, totals: list[Any], done: int) -> None:
+    hook = Totals()
+    trainer = build(tmp_path, **given)
+    hub = attach(trainer, hooks=[hook]).message_hub
+    trainer.train()
+    assert hook.seen == totals
+    assert hub.get_info("iter") == done
+    assert hub.get_info("max_iters") in {done, None}
+
+
+def test_totals_without_the_callback_that_ends_a_training(tmp_path: Path) -> None:
+    hook = Totals()
+    trainer = build(tmp_path, num_train_epochs=1.5)
+    trainer.remove_callback(DefaultFlowCallback)
+    attach(trainer, hooks=[hook])
+    trainer.train()
+    assert trainer.state.global_step == 10
+    assert hook.seen == [8, None]
+
+
+@pytest.mark.parametrize(
+    ("saved", "resumed", "warns", "totals"),
+    [
+        ({"max_steps": 3}, {"per_device_train_batch_size": 1}, None, [20]),
+        ({"max_steps": 4}, {"per_device_train_batch_size": 4}, "after 1 batches of epoch 1", [6]),
+        ({"max_steps": 7, "data": Stream(10)}, {"max_steps": 9, "data": Stream(10)}, "after 7 batches of epoch 0", [9]),
+        ({"max_steps": 3, "data": Stream(10)}, {"max_steps": 9, "data": Stream(10)}, None, [9]),
+        ({"max_steps": 4}, {}, None, [10]),
+        ({"num_train_epochs": 1.6}, {"num_train_epochs": 1.6}, None, [9]),  # it makes one step more than before
+        ({"num_train_epochs": 2}, {"num_train_epochs": 2}, None, []),
+        ({"num_train_epochs": 1}, {"num_train_epochs": 2}, None, [10]),
+    ],
+)
+def test_totals_of_a_resumed_training(tmp_path: Path, saved: Any, resumed: Any, warns: str | None, totals: Any) -> None:
+    build_and_train(tmp_path, save_strategy="steps", save_steps=1, **saved)
+    hook = Totals()
+    trainer = build(tmp_path, **resumed)
+    hub = attach(trainer, hooks=[hook]).message_hub
+    with pytest.warns(ResumeWarning, match=warns) if warns else contextlib.nullcontext():
+        trainer.train(resume_from_checkpoint=True)
+    assert hook.seen == totals
+    assert hub.get_info("iter") == len(values(hub, "train/loss"))
+    assert hub.get_info("max_iters") == (hub.get_info("iter") if totals else 10)
+
+
+def build_and_train(folder: Path, **more: Any) -> tuple[Any, RuntimeInfoCallback]:
+    trainer = build(folder, **more)
+    callback = attach(trainer)
+    trainer.train()
+    return trainer, callback
+
+
+# -- every stop, and what is saved then
+
+
+class Counts(Trainer):
+    """Counts the batches that it trains on, and after which of them each optimizer step was."""
+
+    batches = 0
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().training_step(*args, **kwargs)
+        self.batches += 1
+        return loss
+
+
+class Stops(TrainerCallback):
+    """Sets a switch at each event of a kind, from the first step on."""
+
+    def __init__(self, event: str, switch: str) -> None:
+        self.switch = switch
+        setattr(self, event, self.stop)
+
+    def stop(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step:
+            setattr(control, self.switch, True)
+
+
+class NotesSteps(TrainerCallback):
+    def __init__(self) -> None:
+        self.trainer: Any = None
+        self.batches_at: dict[int, int] = {0: 0}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.batches_at[state.global_step] = self.trainer.batches
+
+
+STOP_EVENTS = (
+    *STEP_EVENTS,
+    *("on_train_begin", "on_epoch_begin", "on_epoch_end", "on_evaluate", "on_save", "on_log", "on_prediction_step"),
+)
+
+
+@pytest.mark.filterwarnings("ignore::runtimeinfo_adapters.ResumeWarning")  # where an epoch was cut short
+@pytest.mark.parametrize("switch", ["should_training_stop", "should_epoch_stop"])
+@pytest.mark.parametrize("event", STOP_EVENTS)
+@pytest.mark.parametrize(("accumulation", "saves"), [(1, "steps"), (2, "epoch")])
+def test_a_training_that_a_callback_stops_goes_on(
+    tmp_path: Path, event: str, switch: str, accumulation: int, saves: str
+) -> None:
+    common: dict[str, Any] = {"gradient_accumulation_steps": accumulation, "num_train_epochs": 2, "save_steps": 1}
+    common |= {"save_strategy": saves, "eval_strategy": "steps", "eval_steps": 2, "logging_strategy": "steps"}
+    common |= {"logging_steps": 1, "trainer": Counts}
+    notes = NotesSteps()
+    stopped, callback, recorder = attached(tmp_path, callbacks=[Stops(event, switch), notes], **common)
+    notes.trainer = stopped
+    stopped.train()
+    recorder.judge()
+    assert recorder.events.count("before_train_iter") == stopped.batches == callback.runner.iter
+    assert len(values(callback.message_hub, "train/lr")) == stopped.batches
+    for checkpoint in tmp_path.glob("checkpoint-*"):
+        step = int(checkpoint.name.partition("-")[2])
+        trainer, resumed, recorder = attached(tmp_path, **common | {"save_strategy": "no"})
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+        recorder.judge()
+        done = notes.batches_at[step]
+        iterations = recorder.at("before_train_iter")
+        assert [iteration for _, iteration in iterations] == list(range(done, done + trainer.batches))
+        hub = resumed.message_hub
+        assert hub.get_info("iter") == len(values(hub, "train/loss")) == len(values(hub, "train/lr"))
+        assert values(hub, "train/loss")[:done] == values(callback.message_hub, "train/loss")[:done]
+        assert hub.get_info("epoch") == int(trainer.state.epoch) == 2
+
+
+class Terminates(TrainerCallback):
+    """Sends this process SIGTERM in the middle of a training, and waits for what Transformers does then."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.manager: Any = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            self.manager.kill_wait = 0
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not self.manager.is_checkpoint_requested:
+                time.sleep(0.001)
+
+
+@pytest.mark.parametrize(("accumulation", "step"), [(1, 3), (1, 5), (2, 1), (2, 2), (2, 3)])
+def test_a_checkpoint_that_is_made_on_a_signal_has_the_state_of_its_last_step(
+    tmp_path: Path, accumulation: int, step: int
+) -> None:
+    given: Any = {"gradient_accumulation_steps": accumulation}
+    _, whole = build_and_train(tmp_path / "whole", **given)
+    stops = Terminates(step)
+    trainer, _, recorder = attached(tmp_path, callbacks=[stops], enable_jit_checkpoint=True, **given)
+    (jit,) = (each for each in trainer.callback_handler.callbacks if isinstance(each, JITCheckpointCallback))
+    stops.manager = jit.jit_manager
+    before = signal.getsignal(signal.SIGTERM)
+    trainer.train()
+    assert signal.getsignal(signal.SIGTERM) != before
+    recorder.judge()
+    assert trainer.state.global_step == step + 1
+    (checkpoint,) = tmp_path.glob("checkpoint-*")
+    assert checkpoint.name == f"checkpoint-{step}"
+    trainer, resumed, recorder = attached(tmp_path, **given)
+    trainer.train(resume_from_checkpoint=str(checkpoint))
+    recorder.judge()
+    for key in ("train/loss", "train/lr", "train/aux"):
+        assert values(resumed.message_hub, key) == pytest.approx(values(whole.message_hub, key))
+    assert resumed.message_hub.get_info("iter") == 10
+
+
+def test_a_checkpoint_of_a_search_gets_the_state(tmp_path: Path) -> None:
+    class Searches(Trainer):
+        def _get_output_dir(self, trial: Any) -> str:
+            return str(tmp_path / "run-3")
+
+    trainer, _, _ = attached(tmp_path, trainer=Searches, save_strategy="epoch", num_train_epochs=1)
+    trainer.train()
+    assert torch.load(tmp_path / "run-3" / "checkpoint-5" / "runtimeinfo.pt", weights_only=True)["iter"] == 5
+
+
+def test_a_training_loop_that_hides_the_checkpoint_is_said(tmp_path: Path) -> None:
+    class Hides(Trainer):
+        def train(self, resume_from_checkpoint: Any = None, **kwargs: Any) -> Any:
+            vars(self).pop("_inner_training_loop")
+            return super().train(resume_from_checkpoint, **kwargs)
+
+    build_and_train(tmp_path, save_strategy="epoch", num_train_epochs=1)
+    trainer, callback, _ = attached(tmp_path, trainer=Hides)
+    with pytest.warns(ResumeWarning, match="was not given resume_from_checkpoint"):
+        trainer.train(resume_from_checkpoint=True)
+    assert callback.message_hub.get_info("iter") == 10
+
+
+@pytest.mark.parametrize("where", ["loss", "callback", "data"])
+def test_an_aborted_iteration_leaves_no_learning_rate(tmp_path: Path, where: str) -> None:
+    class Fails(TrainerCallback):
+        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 3:
+                raise ValueError("mine")
+
+    class Broken(Data):
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            if index == 8:  # the loader is one batch ahead
+                raise ValueError("mine")
+            return super().__getitem__(index)
+
+    given: Any = {"callbacks": [Fails()]} if where == "callback" else {"data": Broken()} if where == "data" else {}
+    trainer, callback, recorder = attached(tmp_path, **given)
+    if where == "loss":
+        trainer.model.raises[4] = ValueError("mine")
+    with pytest.raises(ValueError, match="mine"):
+        trainer.train()
+    recorder.judge()
+    hub = callback.message_hub
+    assert len(values(hub, "train/lr")) == len(values(hub, "train/loss")) == hub.get_info("iter") == 3
+
+
+# -- what the Trainer's own tests would see
+
+
+def test_metrics_of_another_prefix_are_published(tmp_path: Path) -> None:
+    """As those of the evaluator of sentence-transformers, which come among the metrics of the first data set."""
+
+    class Evaluates(Trainer):
+        def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+            output: Any = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+            if metric_key_prefix.startswith("eval_a"):
+                output.metrics.update({"eval_quality": 0.75, "own": 2.0})
+            return output
+
+    trainer, callback, recorder = attached(
+        tmp_path,
+        trainer=Evaluates,
+        eval_dataset={"a": Data(2), "b": Data(4)},
+        include_num_input_tokens_seen="all",
+        num_train_epochs=1,
+    )
+    trainer.train()
+    trainer.evaluate()
+    recorder.judge()
+    first, second = recorder.given("after_val_epoch", "metrics")
+    assert first == {"a_loss": pytest.approx(first["a_loss"]), "quality": 0.75, "own": 2.0}
+    assert set(second) == {"b_loss"}
+    assert values(callback.message_hub, "val/quality") == [0.75]
+
+
+def test_the_names_in_a_traceback_say_whose_they_are(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    attach(trainer)
+    trainer.model.raises[2] = ValueError("mine")
+    with pytest.raises(ValueError, match="mine") as raised:
+        trainer.train()
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(raised.value.__traceback__)]
+    ours = [code for code in frames if code.co_filename == adapter.__file__]
+    assert {code.co_qualname for code in ours} >= {"RuntimeInfoCallback._around_train"}
+    assert not [code.co_qualname for code in ours if "<locals>" in code.co_qualname]
+
+
+class Order(TrainerCallback, ExportableState):
+    """Notes the events in their order, and the losses that are logged; its state goes into checkpoints."""
+
+    def __init__(self, events: int = 0) -> None:
+        self.events: list[str] = []
+        self.count = events
+
+    def state(self) -> dict[str, Any]:
+        return {"args": {"events": len(self.events)}, "attributes": {}}
+
+
+def note_event(event: str) -> Any:
+    def note(self: Order, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.events.append(f"{event} {state.global_step} {control.should_save}{control.should_evaluate}")
+
+    return note
+
+
+for _event in [name for name in dir(TrainerCallback) if name.startswith("on_")]:
+    setattr(Order, _event, note_event(_event))
+
+
+def without_speeds(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    speeds = ("_runtime", "_per_second", "_time")
+    return [{key: value for key, value in each.items() if not key.endswith(speeds)} for each in history]
+
+
+def outcome(folder: Path, *, is_attached: bool, again: bool = False, **given: Any) -> Any:
+    """Return all that a user can see of a training."""
+    order = Order()
+    trainer = build(folder, callbacks=[order], **given)
+    if is_attached:
+        attach(trainer)
+    result = trainer.train()
+    if again:
+        trainer.train(resume_from_checkpoint=True)
+    metrics = trainer.evaluate()
+    predictions = trainer.predict(Data(3)).predictions
+    files = {file.name for path in folder.glob("checkpoint-*") for file in path.iterdir()} - {"runtimeinfo.pt"}
+    return {
+        "events": order.events,
+        "history": without_speeds(trainer.state.log_history),
+        "steps": result.global_step,
+        "loss": result.training_loss,
+        "weights": weights(trainer),
+        "metrics": without_speeds([metrics]),
+        "predictions": np.asarray(predictions[0] if isinstance(predictions, tuple) else predictions).tolist(),
+        "best": (trainer.state.best_metric, trainer.state.best_global_step),
+        "stateful": trainer.state.stateful_callbacks,
+        "files": files,
+    }
+
+
+def accuracy(prediction: Any) -> dict[str, float]:
+    return {"size": float(len(prediction.label_ids))}
+
+
+OPTIONS = st.fixed_dictionaries(
+    {
+        "data": st.one_of(
+            st.builds(Data, st.integers(1, 9)),
+            st.builds(Told, st.integers(2, 9), st.integers(1, 9)),
+            st.just(Resized(8, 3, 6)),
+        ),
+        "gradient_accumulation_steps": st.integers(1, 3),
+        "per_device_train_batch_size": st.integers(1, 3),
+        "num_train_epochs": st.sampled_from([1, 2, 2.5, 3]),
+        "max_steps": st.sampled_from([-1, -1, 2, 5]),
+        "train_sampling_strategy": st.sampled_from(["random", "sequential"]),
+        "logging_strategy": st.sampled_from(["no", "steps", "epoch"]),
+        "logging_steps": st.integers(1, 3),
+        "logging_first_step": st.booleans(),
+        "eval_strategy": st.sampled_from(["no", "steps", "epoch"]),
+        "eval_steps": st.integers(1, 3),
+        "eval_on_start": st.booleans(),
+        "save_strategy": st.sampled_from(["no", "steps", "epoch"]),
+        "save_steps": st.integers(1, 3),
+        "save_total_limit": st.sampled_from([None, 1]),
+        "dataloader_drop_last": st.booleans(),
+        "lr_scheduler_type": st.sampled_from(["linear", "cosine", "constant"]),
+        "optim": st.sampled_from(["sgd", "adamw_torch"]),
+        "compute_metrics": st.sampled_from([None, accuracy]),
+        "trainer": st.sampled_from([Trainer, OwnLoss, OwnStep]),
+        "eval_dataset": st.sampled_from([Data(3), {"a": Data(2), "b": Data(3)}]),
+    }
+)
+
+
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset")
+@hypothesis.settings(max_examples=25, deadline=None, database=None)
+@hypothesis.given(options=OPTIONS)
+def test_an_attached_trainer_trains_like_a_bare_one(options: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as bare, tempfile.TemporaryDirectory() as ours:
+        # The same Trainer twice: what the data was told in the first training must not be there in the second.
+        expected = outcome(Path(bare), is_attached=False, **copy.deepcopy(options))
+        assert outcome(Path(ours), is_attached=True, **copy.deepcopy(options)) == expected
+
+
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset")
+@hypothesis.settings(max_examples=25, deadline=None, database=None)
+@hypothesis.given(options=OPTIONS)
+def test_totals_are_never_passed_and_are_reached(options: dict[str, Any]) -> None:
+    totals = Totals()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build(Path(folder), **copy.deepcopy(options))
+        hub = attach(trainer, hooks=[totals]).message_hub
+        trainer.train()
+    assert hub.get_info("max_iters") in {hub.get_info("iter"), None}
+    assert hub.get_info("iter") == len(values(hub, "train/lr"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {
+            "load_best_model_at_end": True,
+            "save_strategy": "epoch",
+            "eval_strategy": "epoch",
+            "metric_for_best_model": "loss",
+        },
+        {"save_strategy": "steps", "save_steps": 2, "again": True, "restore_callback_states_from_checkpoint": True},
+        {"save_strategy": "best", "eval_strategy": "epoch", "metric_for_best_model": "loss"},
+        {"data": Stream(9), "max_steps": 6, "accelerator_config": {"dispatch_batches": True}},
+        {"max_grad_norm": 0.01, "optim": "adamw_torch", "weight_decay": 0.1, "warmup_steps": 2},
+        {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "epoch", "metric_for_best_model": "loss"},
+        {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "max_steps": 3},
+        {"batch_eval_metrics": True, "compute_metrics": lambda prediction, compute_result: {"one": 1.0}},
+        {"skip_memory_metrics": False, "eval_strategy": "epoch"},
+        {"neftune_noise_alpha": None, "torch_empty_cache_steps": 1, "logging_nan_inf_filter": False},
+    ],
+)
+def test_an_attached_trainer_does_what_a_bare_one_does(tmp_path: Path, given: Any) -> None:
+    expected = outcome(tmp_path / "bare", is_attached=False, **copy.deepcopy(given))
+    found = outcome(tmp_path / "ours", is_attached=True, **copy.deepcopy(given))
+    for memory in ("mem_cpu", "mem_gpu"):
+        for each in (expected, found):
+            each["history"] = [{k: v for k, v in line.items() if memory not in k} for line in each["history"]]
+            each["metrics"] = [{k: v for k, v in line.items() if memory not in k} for line in each["metrics"]]
+    assert found == expected
 
 
 # -- the framework
