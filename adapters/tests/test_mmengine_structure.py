@@ -73,6 +73,33 @@ def test_its_runner_has_all_but_the_frameworks_name_and_version(runner: Any) -> 
     assert isinstance(runner.train_dataloader, runtimeinfo.authoring.TrainDataLoader)
 
 
+def test_a_runner_asks_a_hook_for_its_priority_as_it_registers_it(runner: Any, tmp_path: Path) -> None:
+    """That is how our hook meets its runner; nothing that mmengine promises comes before ``train()``."""
+    from mmengine.runner import Runner
+
+    from runtimeinfo_adapters.mmengine import RuntimeInfoHook
+
+    class Asked(RuntimeInfoHook):
+        met: list[Any] = []  # noqa: RUF012
+
+        def meet(self, runner: Any) -> None:
+            self.met.append(runner)
+
+    runner.register_hook(Asked())
+    assert Asked.met
+    assert all(each is runner for each in Asked.met)
+    Asked.met.clear()
+    built = Runner(
+        model=runner.model,
+        work_dir=str(tmp_path / "built"),
+        default_hooks={"runtime_info": Asked()},
+        experiment_name=f"{tmp_path.name}-built",
+        log_level="ERROR",
+    )
+    assert Asked.met
+    assert all(each is built for each in Asked.met)
+
+
 def test_its_members_are_of_the_right_types_when_it_trains(runner: Any) -> None:
     from mmengine.hooks import Hook
 

@@ -186,9 +186,10 @@ def _resumes() -> Iterator[Resume]:
 
 
 def resumes() -> Iterator[Resume]:
-    """Yield a resume from each checkpoint that each stop leaves behind, over mmengine's hub and the reference hub by turns.
+    """Yield a resume from each checkpoint that each stop leaves behind.
 
-    SIGTERM is not among the stops: mmengine leaves it to Python, which ends the process.
+    They run over mmengine's hub and the reference hub by turns. SIGTERM is not among the stops: mmengine leaves it to
+    Python, which ends the process.
     """
     name = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"  # mmengine pickles its own hub
     before = os.environ.get(name)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from enum import Enum, IntEnum
 from typing import Any, get_args
 
@@ -135,6 +136,23 @@ def test_a_class_that_hears_everything_passes_each_hook_point_on() -> None:
         getattr(diary, point)(7, **arguments)
         getattr(diary, point)(7, *arguments.values())
         assert heard[-2:] == [(point, 7, arguments)] * 2
+
+
+@runtimeinfo.authoring.on_any_event(by="note")
+class Failing:
+    def note(self, event: str, runner: object, arguments: dict[str, object]) -> None:
+        raise KeyError(event)
+
+
+def test_a_class_that_hears_everything_has_readable_names_in_tracebacks_and_profiles() -> None:
+    for point, names in HOOK_POINTS.items():
+        method: Any = getattr(Failing, point)
+        assert (method.__module__, method.__qualname__) == (__name__, f"Failing.{point}")
+        assert (method.__code__.co_name, method.__code__.co_qualname) == (point, f"Failing.{point}")
+        assert pickle.loads(pickle.dumps(method)) is method
+        with pytest.raises(KeyError) as caught:
+            method(Failing(), None, *names)
+        assert [frame.name for frame in caught.traceback][-2:] == [point, "note"]
 
 
 # Those of mmengine 0.10.7; adapters/tests/test_mmengine_structure.py compares with the real ones.

@@ -32,6 +32,17 @@ def test_the_current_instance_is_the_one_made_last(kind):
     assert kind.get_current_instance() is second  # asking for one makes none
 
 
+def test_a_renewed_instance_takes_the_name_and_is_the_current_one(kind):
+    first, second = kind.get_instance("first", size=3), kind.get_instance("second")
+    renewed = kind.renew_instance("first")
+    assert renewed not in (first, second)
+    assert kind.get_instance("first") is kind.get_current_instance() is renewed
+    assert kind.renew_instance("third") is kind.get_instance("third")
+    with pytest.raises(HubError, match="a name must be a non-empty string"):
+        kind.renew_instance("")
+    assert kind.get_current_instance().instance_name == "third"
+
+
 def test_without_any_instance_one_is_made(kind):
     assert kind.get_current_instance().instance_name == "runtimeinfo"
     assert kind.check_instance_created("runtimeinfo")

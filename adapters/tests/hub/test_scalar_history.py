@@ -2,6 +2,8 @@ import copy
 import fractions
 import itertools
 import pickle
+import subprocess
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -211,6 +213,57 @@ def test_statistics_can_be_registered_once():
 def test_an_unknown_statistic_names_those_there_are():
     with pytest.raises(UnknownStatisticError, match=r"'median'.*current, max, mean, min"):
         ScalarHistory([1.0]).statistics("median")
+
+
+@pytest.fixture
+def of_mmengine():
+    """Register a statistic with mmengine, under a name that ours does not have yet."""
+
+    @HistoryBuffer.register_statistics
+    def weighted_sum(self, window_size=None, *, weight=1.0):
+        window = slice(-window_size if window_size else None, None)
+        return type(self), self.max_length, float((self._log_history * self._count_history)[window].sum() * weight)
+
+    yield "weighted_sum"
+    del HistoryBuffer._statistics_methods["weighted_sum"]
+    ScalarHistory.statistics_methods.pop("weighted_sum", None)
+
+
+def test_a_statistic_registered_with_mmengine_gets_its_buffer(of_mmengine):
+    history = ScalarHistory([1.0, 2.0, 3.0], [1, 2, 1], max_length=3)
+    history.update(5.0, 3)
+    assert history.statistics(of_mmengine) == (HistoryBuffer, 3, 4.0 + 3.0 + 15.0)
+    assert history.statistics(of_mmengine, 2, weight=2.0) == (HistoryBuffer, 3, 36.0)
+    assert ScalarHistory().statistics(of_mmengine)[2] == 0
+    with pytest.raises(TypeError, match="weighted_sum"):
+        history.statistics(of_mmengine, wait=1)
+
+
+def test_a_statistic_of_ours_wins_over_one_of_that_name_of_mmengine(of_mmengine):
+    @ScalarHistory.register_statistics
+    def weighted_sum(history):
+        return "ours"
+
+    assert ScalarHistory([1.0]).statistics(of_mmengine) == "ours"
+
+
+def test_an_unknown_statistic_names_those_of_mmengine_too(of_mmengine):
+    with pytest.raises(UnknownStatisticError, match=r"'median'.*current, max, mean, min, weighted_sum"):
+        ScalarHistory([1.0]).statistics("median")
+
+
+def test_statistics_do_not_load_mmengine():
+    code = """
+import sys
+from runtimeinfo import UnknownStatisticError
+from runtimeinfo_adapters import ScalarHistory
+try:
+    ScalarHistory([1.0]).statistics("median")
+except UnknownStatisticError:
+    print([name for name in sys.modules if name.startswith("mmengine")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda history: pickle.loads(pickle.dumps(history))])
