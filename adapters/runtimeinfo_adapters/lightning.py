@@ -4,13 +4,14 @@
     attach(trainer, seed=0, experiment_name="digits")
     trainer.fit(model, train_loader, val_loader)
 
-Or, in Lightning's own way, ``Trainer(callbacks=[RuntimeInfoCallback()])``. The only difference: Lightning turns
-Ctrl-C into SystemExit(1), where no callback can prevent it. From a trainer that was attached, the KeyboardInterrupt
-comes out as it was.
+Or, in Lightning's own way, ``Trainer(callbacks=[RuntimeInfoCallback()])``. The difference: from a trainer that was
+attached every scope closes even if another callback fails at ``on_exception``.
 
 How Lightning's loops are published:
 
-- Each of `fit`, `validate`, `test` and `predict` is a run. The sanity check is not a validation.
+- Each of `fit`, `validate`, `test` and `predict` is a run. The sanity check is not a validation, and what a search for
+  a learning rate or a batch size trains is not a training.
+- `epoch` and `iter` are Lightning's ``current_epoch`` and the batches that it has processed, also after a resume.
 - Lightning validates before it ends the epoch: that validation stands inside the epoch.
 - A batch that is refused by returning -1 from ``on_train_batch_start`` has begun by then. It counts as an
   iteration, without outputs.
@@ -18,6 +19,14 @@ How Lightning's loops are published:
   Lightning's ``/dataloader_idx_0``.
 - A value that ``self.log`` does not take (a confusion matrix, a text) is a metric too, if it was put into
   ``trainer.callback_metrics`` by the end of the validation.
+- The outputs of an iteration are what ``training_step`` returns, and what it gives to ``self.log``: the value of this
+  batch on this rank, also with ``on_step=False``. Of a metric object it is what its ``forward`` has returned; one that
+  is only updated has no value of a batch. Under the same name, what is returned counts.
+- ``iter`` counts up before a batch is moved to its device, and the learning rate is read after every
+  ``on_train_batch_start``, that of the module included: a rate that is set there is the one of this iteration.
+- A step that takes ``dataloader_iter`` draws its batches itself: ``data_batch`` is None.
+- Ctrl-C ends as it does without this callback: Lightning turns the KeyboardInterrupt into SystemExit(1). Hooks hear of
+  the KeyboardInterrupt.
 """
 
 # ruff: noqa: ARG002
@@ -25,10 +34,11 @@ How Lightning's loops are published:
 
 from __future__ import annotations
 
+import functools
+import importlib
 import math
 import os
-import signal
-import threading
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -43,6 +53,7 @@ from runtimeinfo.authoring import (
     with_dataset,
 )
 from runtimeinfo_adapters._adapter import (
+    Around,
     Displaced,
     FrameworkRunner,
     HubInForce,
@@ -62,19 +73,45 @@ __all__ = ["LightningRunner", "RuntimeInfoCallback", "attach", "detach"]
 _lightning = load_framework("lightning")
 
 if TYPE_CHECKING:
+    import torch
     from lightning.pytorch import Callback
 else:
+    torch = importlib.import_module("torch")
     Callback = _lightning.Callback
+_signatures: Any = importlib.import_module("lightning.pytorch.utilities.signature_utils")
 
 _ENTRIES = ("fit", "validate", "test", "predict")
-# Members of a trainer's fit_loop, which Lightning does not document.
-_PRIVATE = ("setup_data", "epoch_progress", "epoch_loop", "is_resuming", "restarted_mid_epoch")
+# Members that Lightning does not document, by the path from a trainer to what has them. The first of a path are those
+# that lead to the next ones.
+_PRIVATE = {
+    "fit_loop": ("epoch_loop", "epoch_progress", "restarting", "setup_data"),
+    "fit_loop.epoch_loop": ("_results", "advance", "batch_progress", "restarted_on_train_batch_end", "restarting"),
+    "fit_loop.epoch_loop._results": ("update_metrics",),
+    "fit_loop.epoch_loop.batch_progress": ("current", "is_last_batch", "total"),
+    "fit_loop.epoch_loop.batch_progress.current": ("completed",),
+    "fit_loop.epoch_loop.batch_progress.total": ("completed", "processed", "ready", "started"),
+    "fit_loop.epoch_progress": ("current",),
+    "fit_loop.epoch_progress.current": ("completed", "processed"),
+}
 
 # Lightning gives them to each callback: methods of the module, which hold the model and the trainer.
 _OF_THE_MODULE = ("log", "log_dict")
 
+# The method in which a value is logged is the first part of the key under which Lightning keeps it.
+_TRAINING_STEP = "training_step"
+
 _VAL = EVALUATION_EVENTS["val"]
 _TEST = EVALUATION_EVENTS["test"]
+
+
+class _Emitter(Emitter):
+    """Counts the batches that Lightning has processed: one that its loader did not have is begun, and is none."""
+
+    def count(self, event: str) -> None:
+        if event == "after_train_iter":
+            self.iter = cast("LightningRunner", self._runner).processed
+        else:
+            super().count(event)
 
 
 class LightningRunner(FrameworkRunner):
@@ -96,6 +133,12 @@ class LightningRunner(FrameworkRunner):
         self._optimizer_names = tuple(optimizer_names)
         self._optimizers: list[Any] = []
         self._rates = LearningRates(None)
+        self._goes_on = False  # with the counters of the trainer's last fit
+        self._steps = 0  # of the optimizer, before this epoch
+        self._epochs_ahead = 0  # that Lightning's bound counts, and current_epoch does not
+
+    def _make_emitter(self, hooks: Iterable[object]) -> Emitter:
+        return _Emitter(self, hooks)
 
     def __getstate__(self) -> dict[str, Any]:
         # To copy the optimizers would copy the model.
@@ -106,14 +149,83 @@ class LightningRunner(FrameworkRunner):
         """The trainer, once it runs."""
         return self._trainer()
 
-    def connect(self, trainer: Any) -> None:
-        """Go over to a trainer. The counters of another one than before begin where that one is."""
-        if trainer is not self.trainer:
-            check_target(trainer.fit_loop, object, "a Trainer", members=_PRIVATE)
-            self._trainer = Target(trainer)
-            self.emitter.epoch = trainer.fit_loop.epoch_progress.current.processed
-            self.emitter.iter = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+    @property
+    def processed(self) -> int:
+        """The batches that Lightning has trained on, in all fits of the trainer."""
+        return cast("int", self._trainer.get().fit_loop.epoch_loop.batch_progress.total.processed)
+
+    def connect(self, trainer: Any, *, trains: bool) -> None:
+        """Go over to a trainer for a run: to a new hub, unless the run goes on with what the hub is about.
+
+        Source: LIFE-10.
+        """
+        check_private_members(trainer)
+        before = self.trainer
+        counted = (self.emitter.epoch, self.emitter.iter)
+        self._trainer = Target(trainer)
+        counters = (trainer.current_epoch, self.processed)
+        # Unpickled together with its trainer, a callback does not know it, but has its counters.
+        is_other = before is not trainer and not (before is None and counters == counted)
+        if is_other or trains:
+            self.emitter.epoch, self.emitter.iter = counters
+        self._goes_on = trains and any(counters) and not is_other
+        if is_other or (trains and not self._goes_on):
+            self.renew_hub()
         self.read_metadata()
+
+    def begin_resume(self) -> bool:
+        """Go over to a new hub, if a trainer that was to go on takes up a checkpoint instead; tell whether it did."""
+        if not self._goes_on:
+            return False
+        self._goes_on = False
+        self.renew_hub()
+        return True
+
+    def take_counters_ahead(self) -> None:
+        """Take the counters with which the training will begin, from what Lightning has of a checkpoint by now.
+
+        It is asked before Lightning brings its own up to date.
+        """
+        loop = self.trainer.fit_loop
+        epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress
+        completed = epochs.processed if self.trainer.max_steps == -1 else epochs.completed
+        total = batches.total
+        was_last = (
+            loop.restarting
+            and batches.is_last_batch
+            and total.ready == total.started == total.processed == total.completed + 1
+        )
+        self.emitter.epoch, self.emitter.iter = completed + was_last, self.processed
+
+    def take_counters(self) -> None:
+        """Take the counters with which a training begins, ends, or begins an epoch."""
+        emitter, trainer = self.emitter, self.trainer
+        emitter.epoch, emitter.iter = trainer.current_epoch, self.processed
+
+    def begin_training(self) -> None:
+        """Take the counters with which a training begins, maybe in the middle of an epoch."""
+        self.take_counters()
+        emitter, trainer = self.emitter, self.trainer
+        loop, epochs = trainer.fit_loop.epoch_loop, trainer.fit_loop.epoch_progress.current
+        done = loop.batch_progress.current.completed + loop.restarted_on_train_batch_end if loop.restarting else 0
+        # Lightning begins with the next epoch, if the last batch of one was the end.
+        is_over = loop.restarted_on_train_batch_end and done >= trainer.num_training_batches
+        emitter.resumed_at = 0 if is_over else done
+        self._epochs_ahead = epochs.processed - epochs.completed
+        self.take_steps()
+
+    def begin_epoch(self) -> None:
+        """Take what is known of the epoch that begins."""
+        self.take_counters()
+        self.emitter.epoch_length = self.trainer.num_training_batches
+        self.take_steps()
+
+    def take_steps(self) -> None:
+        """Take the optimizer steps before this epoch, from which the bound of the iterations is reckoned."""
+        trainer, done = self.trainer, self.emitter.resumed_at
+        each: int = trainer.accumulate_grad_batches
+        in_epoch = done // each if done < trainer.num_training_batches else math.ceil(done / each)
+        self._steps = trainer.global_step - in_epoch
 
     def read_metadata(self) -> None:
         """Take from the trainer what the options have left out."""
@@ -141,14 +253,15 @@ class LightningRunner(FrameworkRunner):
     @property
     def max_iters(self) -> int | None:
         """Iterations of the training; None if there is no bound, or it cannot be known."""
-        batches = self._batches
-        by_epochs = None if self.max_epochs is None or batches is None else self.max_epochs * batches
+        batches, bound = self._batches, self.max_epochs
+        by_epochs = self.total_iters(None if bound is None else bound - self._epochs_ahead, batches)
         if self.trainer.max_steps < 0:
             return by_epochs
-        by_steps = self._iterations_of(self.trainer.max_steps)
+        left = self._iterations_of(max(self.trainer.max_steps - self._steps, 0), batches)
         # Either bound may be the first one to be reached: while one is unknown, so is the first.
-        if by_steps is None or (by_epochs is None and self.max_epochs is not None):
+        if left is None or (by_epochs is None and bound is not None):
             return None
+        by_steps = self.emitter.epoch_start + left
         return by_steps if by_epochs is None else min(by_steps, by_epochs)
 
     @property
@@ -177,16 +290,15 @@ class LightningRunner(FrameworkRunner):
     def _batches(self) -> int | None:
         """Batches an epoch, as far as they are known: a loader without a length has inf."""
         batches = self.trainer.num_training_batches
-        return None if math.isinf(batches) else int(batches)
+        return None if math.isinf(batches) or self.emitter.is_longer_than_told else int(batches)
 
-    def _iterations_of(self, steps: int) -> int | None:
+    def _iterations_of(self, steps: int, batches: int | None) -> int | None:
         """Return how many batches make that many optimizer steps, if that can be known."""
         # By name: the package pytorch_lightning has its own class.
         kinds = [kind.__name__ for callback in self.trainer.callbacks for kind in type(callback).__mro__]
         if not self.trainer.lightning_module.automatic_optimization or "GradientAccumulationScheduler" in kinds:
             return None  # a module that steps by hand may do so at any time
         each: int = self.trainer.accumulate_grad_batches
-        batches = self._batches
         if batches is None:
             return steps if each == 1 else None
         if batches == 0:
@@ -201,8 +313,10 @@ class RuntimeInfoCallback(Callback):
 
     Put it first among the callbacks: those after it find the hub up to date. Its hub is what
     `runtimeinfo.current_hub` returns while the trainer runs. The hub and the counters go into each checkpoint of the
-    trainer, and come back with ``fit(ckpt_path=...)``. One callback serves any number of trainers, one after the other.
-    A copy is outside of any run.
+    trainer, and come back with ``fit(ckpt_path=...)``. One callback serves any number of trainers, one after the other:
+    unless you give a hub, each training that begins from its start has a new one. A second `fit` of a trainer goes on
+    with its counters, and so with its hub; a test after a training publishes into the hub of that training. A copy is
+    outside of any run.
 
     Args:
         optimizer_names: Names of the optimizers, in the order of ``configure_optimizers``. If left out, several
@@ -230,8 +344,8 @@ class RuntimeInfoCallback(Callback):
         self._loader = 0  # whose epoch of a validation or test is open
         self._has_several_loaders = False
         self._has_trained = False
-        self._has_state = False  # of a checkpoint
-        self._was_interrupted = False  # by the last exception that Lightning has reported
+        self._draws_by_itself = False  # the training step: it takes dataloader_iter
+        self._logged: dict[str, Any] = {}  # by the training step of the open iteration
         self._attached_to = Target()  # not so for a copy that is made without the trainer
         self._displaced: Displaced = []
 
@@ -240,7 +354,7 @@ class RuntimeInfoCallback(Callback):
 
     @property
     def message_hub(self) -> MessageHub:
-        """The hub."""
+        """The hub of the latest run, or of the next one."""
         return self.runner.message_hub
 
     # -- the trainer
@@ -248,6 +362,8 @@ class RuntimeInfoCallback(Callback):
     def attach_to(self, trainer: Any) -> None:
         """Take the first place among a trainer's callbacks, and wrap its methods: see `attach`."""
         self._attached_to = Target(trainer)
+        if trainer.state.status == "running":  # and may be going through the list: nothing in it must move
+            trainer.callbacks = list(trainer.callbacks)
         self._displaced = displace(trainer.callbacks, lambda each: isinstance(each, RuntimeInfoCallback))
         trainer.callbacks.insert(0, self)
         for name in _ENTRIES:
@@ -258,10 +374,7 @@ class RuntimeInfoCallback(Callback):
         displaced, self._displaced = self._displaced, []
         self._attached_to = Target()
         put_back(trainer, "callbacks", self, displaced, is_running=self._emitter.is_open("run"))
-        try:
-            self._emitter.emit("after_run")
-        finally:
-            self._leave(trainer)
+        self._finish(trainer)
 
     def is_attached_to(self, trainer: Any) -> bool:
         """Tell whether `attach` has put this callback among those of a trainer."""
@@ -271,27 +384,37 @@ class RuntimeInfoCallback(Callback):
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Begin the run."""
-        self.runner.connect(trainer)
-        self._has_trained = self._has_state = False
+        self.runner.connect(trainer, trains=stage == "fit")
+        self._has_trained = False
         self._hub.enter(self.message_hub)
         self._emitter.emit("before_run")
         if stage == "fit":
-            remove_wrappers(trainer.fit_loop, ("setup_data",), self)
-            wrap_method(trainer.fit_loop, "setup_data", self._before_workers)
+            self._remove_wrappers(trainer)
+            for owner, name, around in self._wrappers(trainer):
+                wrap_method(owner, name, around)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """End the run."""
-        if stage == "fit" and not self._has_trained and trainer.num_training_batches == 0:
-            self._publish_empty_training()
-        self._emitter.emit("after_run")
-        self._leave(trainer)
+        if stage == "fit" and not self._has_trained and self._emitter.is_open("run"):
+            if trainer.num_training_batches == 0:
+                self._publish_empty_training()
+            else:  # there was nothing left to do
+                self.runner.take_counters()
+        self._finish(trainer)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """End the run abnormally. Lightning closes nothing of what it has opened."""
-        self._was_interrupted = isinstance(exception, KeyboardInterrupt)
         self._abort(trainer, exception)
 
+    def _finish(self, trainer: Any) -> None:
+        try:
+            self._emitter.emit("after_run")
+        finally:
+            self._leave(trainer)
+
     def _abort(self, trainer: Any, exception: BaseException) -> None:
+        if not self._hub.is_in_force:  # the run has not begun, or has ended
+            return
         try:
             self._emitter.abort(exception)
         finally:
@@ -299,30 +422,98 @@ class RuntimeInfoCallback(Callback):
 
     def _leave(self, trainer: Any) -> None:
         self._hub.leave()
-        remove_wrappers(trainer.fit_loop, ("setup_data",), self)
-        self._metrics = {}
+        self._remove_wrappers(trainer)
+        self._metrics, self._logged = {}, {}
         self.runner.release()
         for name in _OF_THE_MODULE:
             vars(self).pop(name, None)
 
     def _guard(self, trainer: Any, entry: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call an entry of the trainer, so that the exception that was raised inside comes out of it."""
-        self._was_interrupted = False
-        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        """Call an entry of the trainer, so that no scope stays open."""
         try:
             return entry(*args, **kwargs)
         except BaseException as error:
-            # If the user has turned an interrupt into an exit, Lightning reports the exit, and it stays one.
-            is_replaced = self._was_interrupted and isinstance(error, SystemExit)
-            interrupt = error.__context__ if is_replaced else None
             # Nothing is open any more, unless this callback has not heard: one before it has failed at this very error.
-            self._abort(trainer, interrupt or error)
-            if interrupt is None:
-                raise
-        # Outside of the handler: this is the interrupt itself, and not one that SystemExit has led to.
-        if threading.current_thread() is threading.main_thread() and on_ctrl_c is not None:
-            signal.signal(signal.SIGINT, on_ctrl_c)
-        raise interrupt
+            self._abort(trainer, error)
+            raise
+
+    # -- what no callback hears of: methods that are wrapped for the time of a fit
+
+    def _wrappers(self, trainer: Any) -> Iterable[tuple[Any, str, Around]]:
+        loop, strategy = trainer.fit_loop, trainer.strategy
+        yield loop, "setup_data", self._before_workers
+        yield loop.epoch_loop, "advance", self._before_batch
+        yield loop.epoch_loop._results, "update_metrics", self._take_logged
+        yield strategy, "on_train_batch_start", self._begin_train_iteration
+        yield strategy, "teardown", self._end_unheard
+
+    def _remove_wrappers(self, trainer: Any) -> None:
+        for owner, name, _ in self._wrappers(trainer):
+            remove_wrappers(owner, (name,), self)
+
+    def _is_asleep(self) -> bool:
+        """Tell whether other callbacks stand in for the trainer's own: a search trains inside of the fit."""
+        trainer = self.runner.trainer
+        return trainer is None or self not in trainer.callbacks
+
+    def _before_workers(self, loop: Any, setup_data: Callable[[], None]) -> None:
+        """Publish the counters before a fit loop makes its first iterator.
+
+        Its workers begin at once, and only then does Lightning announce the training.
+
+        Source: SHARE-02.
+        """
+        if not self._is_asleep() and not self._emitter.is_open("train"):
+            self.runner.take_counters_ahead()
+            self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
+        setup_data()
+
+    def _before_batch(self, loop: Any, advance: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Publish the iteration before anything of its batch is done, so that no handler sees the one before.
+
+        Source: COUNT-01.
+        """
+        if not self._is_asleep() and self._emitter.is_open("train"):
+            self._begin_epoch()  # which Lightning does not announce, if it resumes in its middle
+            self.runner.publish_iter()
+        advance(*args, **kwargs)
+
+    def _begin_train_iteration(
+        self, strategy: Any, original: Callable[..., Any], batch: Any, batch_idx: int, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Begin an iteration, after every callback and the module have heard of the batch.
+
+        Source: SCALAR-03, LIFE-09.
+        """
+        result = original(batch, batch_idx, *args, **kwargs)
+        if not self._is_asleep() and self._emitter.is_open("train"):
+            self._logged = {}
+            self._emitter.emit("before_train_iter", data_batch=None if self._draws_by_itself else batch)
+        return result
+
+    def _take_logged(
+        self, results: Any, update_metrics: Callable[..., None], key: str, value: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Take what a training step gives to ``self.log``.
+
+        Source: SCALAR-04.
+        """
+        update_metrics(key, value, *args, **kwargs)
+        function, _, name = key.partition(".")
+        if function == _TRAINING_STEP:
+            of_batch = value if isinstance(value, torch.Tensor) else value._forward_cache
+            if of_batch is not None:  # of a metric that is only updated
+                self._logged[name] = detached(of_batch)
+
+    def _end_unheard(self, strategy: Any, teardown: Callable[[], None]) -> None:
+        """End a run of which this callback will hear no more: it is not among the trainer's callbacks any longer."""
+        teardown()
+        trainer, error = self.runner.trainer, sys.exception()
+        if self._is_asleep():
+            if trainer.interrupted and error is not None:
+                self._abort(trainer, error)
+            else:
+                self._finish(trainer)
 
     def _publish_empty_training(self) -> None:
         """Publish a training without a batch: Lightning returns from it before its first event.
@@ -337,57 +528,52 @@ class RuntimeInfoCallback(Callback):
 
     # -- training
 
-    def _before_workers(self, loop: Any, setup_data: Callable[[], None]) -> None:
-        """Publish the counters before a fit loop makes its iterator.
-
-        Its workers begin at once, and only then does Lightning announce the training.
-
-        Source: SHARE-02.
-        """
-        # A search for a learning rate or a batch size trains inside of the fit, with other callbacks.
-        if self in self.runner.trainer.callbacks:
-            self._take_counters(loop)
-            self.message_hub.update_info_dict({"epoch": self.runner.epoch, "iter": self.runner.iter})
-        setup_data()
-
-    def _take_counters(self, loop: Any) -> None:
-        self._emitter.epoch = loop.epoch_progress.current.processed
-        if loop.is_resuming and not self._has_state:  # the checkpoint of a trainer that had no such callback
-            self._emitter.iter = loop.epoch_loop.batch_progress.total.processed
-
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin the training, maybe in the middle of an epoch: Lightning then has no event for its start."""
+        """Begin the training, maybe in the middle of an epoch."""
+        if not self._emitter.is_open("run"):  # this callback was added in the middle of the fit
+            return
         self._has_trained = True
-        remove_wrappers(trainer.fit_loop, ("setup_data",), self)
-        self._take_counters(trainer.fit_loop)
+        step = pl_module.training_step
+        self._draws_by_itself = _signatures.is_param_in_hook_signature(step, "dataloader_iter", explicit=True)
+        self.runner.begin_training()
         self.runner.read_metadata()
         self._emitter.emit("before_train")
-        if trainer.fit_loop.restarted_mid_epoch:
-            self._emitter.emit("before_train_epoch")
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """End the training."""
-        self._emitter.emit("after_train")
+        if self._emitter.is_open("train"):
+            self.runner.take_counters()  # Lightning has counted up to its bound
+            self._emitter.emit("after_train")
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin an epoch."""
-        self._emitter.emit("before_train_epoch")
+        if self._emitter.is_open("train"):
+            self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        if not self._emitter.is_open("train_epoch"):
+            self.runner.begin_epoch()
+            self._emitter.emit("before_train_epoch")
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """End an epoch."""
-        self._emitter.emit("after_train_epoch")
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Begin an iteration."""
-        self._emitter.emit("before_train_iter", batch_idx=batch_idx, data_batch=batch)
+        if self._emitter.is_open("train"):
+            self._begin_epoch()
+            self._emitter.emit("after_train_epoch")
+            self.runner.take_steps()
+            self.runner.publish_totals()  # it may have been shorter than its loader had said
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End an iteration."""
-        if batch is None and not self._emitter.is_open("train_iter"):
-            # Lightning passes over the start of a batch that is None.
-            self._emitter.emit("before_train_iter", batch_idx=batch_idx)
+        if not self._emitter.is_open("train_iter"):
+            if batch is not None or not self._emitter.is_open("train"):
+                return
+            self._emitter.emit("before_train_iter")  # Lightning passes over the start of a batch that is None
         divisor = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
-        self._emitter.emit("after_train_iter", outputs=_outputs(outputs, divisor))
+        values = _outputs(outputs, divisor)
+        if self._logged:
+            values, self._logged = {**self._logged, **(values or {})}, {}
+        self._emitter.emit("after_train_iter", outputs=values)
 
     # -- validation and test
 
@@ -397,8 +583,7 @@ class RuntimeInfoCallback(Callback):
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """End a validation: only by now does Lightning have all its metrics."""
-        if not trainer.sanity_checking:
-            self._end(_VAL, trainer, trainer.num_val_batches)
+        self._end(_VAL, trainer, trainer.num_val_batches)
 
     def on_validation_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int | None = None
@@ -410,8 +595,7 @@ class RuntimeInfoCallback(Callback):
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int | None = None
     ) -> None:
         """End an iteration of a validation."""
-        if not trainer.sanity_checking:
-            self._emitter.emit("after_val_iter", outputs=_evaluated(outputs))
+        self._emitter.emit("after_val_iter", outputs=_evaluated(outputs))
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin a test."""
@@ -434,7 +618,7 @@ class RuntimeInfoCallback(Callback):
         self._emitter.emit("after_test_iter", outputs=_evaluated(outputs))
 
     def _begin(self, events: EvaluationEvents, trainer: Any) -> None:
-        if trainer.sanity_checking:
+        if trainer.sanity_checking or not self._emitter.is_open("run"):
             return
         self._loader, self._has_several_loaders = 0, False
         self._metrics = dict(trainer.callback_metrics)
@@ -444,7 +628,7 @@ class RuntimeInfoCallback(Callback):
     def _begin_iteration(
         self, events: EvaluationEvents, trainer: Any, batch: Any, batch_idx: int, dataloader_idx: int | None
     ) -> None:
-        if trainer.sanity_checking:
+        if not self._emitter.is_open(events.before[len("before_") :]):
             return
         if dataloader_idx is not None:  # which it is if there is one loader, or all are drawn from at once
             self._has_several_loaders = True
@@ -455,6 +639,8 @@ class RuntimeInfoCallback(Callback):
         self._emitter.emit(events.before_iter, batch_idx=batch_idx, data_batch=batch)
 
     def _end(self, events: EvaluationEvents, trainer: Any, batches: list[Any]) -> None:
+        if not self._emitter.is_open(events.before[len("before_") :]):
+            return
         self._end_epoch(events, trainer)
         if self._has_several_loaders:  # those at the end may have no batch
             for _ in range(self._loader + 1, len(batches)):
@@ -472,30 +658,39 @@ class RuntimeInfoCallback(Callback):
         """Return how far the training is, the hub's state included."""
         return self.runner.state_dict()
 
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Go over to a new hub, if a trainer that has trained takes up a checkpoint: this is another training."""
+        if self._takes_up_states(trainer) and self.runner.begin_resume() and self._hub.is_in_force:
+            self._hub.enter(self.message_hub)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state.
 
-        Only to fit: `test` with the best checkpoint must not forget what the training has published.
+        Only to fit: `test` with the best checkpoint must not forget what the training has published. Nor must a search
+        for a learning rate in the middle of a training, which saves the trainer before it and restores it after it.
 
         Raises:
             StateError: If a field is missing or wrong; nothing has changed.
 
         Source: RESUME-01, RESUME-02.
         """
-        trainer = self.runner.trainer
-        if trainer is not None and trainer.state.fn != "fit":
-            return
-        self.runner.load_state_dict(state_dict)
-        self._has_state = True
+        if self._takes_up_states(self.runner.trainer):
+            self.runner.load_state_dict(state_dict)
+
+    def _takes_up_states(self, trainer: Any) -> bool:
+        return trainer is None or (trainer.state.fn == "fit" and not self._emitter.is_open("train"))
 
 
 def attach(trainer: Any, *, optimizer_names: Iterable[str] = (), **options: Unpack[RunOptions]) -> RuntimeInfoCallback:
     """Make a trainer that was built already publish through this protocol.
 
     The callback becomes its first one; another one of this class is taken out. Its `fit`, `validate`, `test` and
-    `predict` are wrapped: Lightning turns a KeyboardInterrupt into SystemExit(1), and after one that came before
-    the training it ignores every further Ctrl-C. Here the KeyboardInterrupt comes out as it was, and Ctrl-C goes on to
-    work. `detach` takes all of it back.
+    `predict` are wrapped, so that every scope closes even if another callback fails at ``on_exception``. What comes out
+    of them is what comes out without this: after Ctrl-C, Lightning's SystemExit(1). `detach` takes all of it back.
+
+    Unless you give a hub, each training that begins from its start has a new one, which is ``callback.message_hub``
+    from then on; a second fit that goes on with the counters of the first keeps it. A hub that you give is yours, and
+    every run is appended to what it holds. In the middle of a fit the callback waits for the next call of an entry.
 
     Args:
         trainer: A Lightning trainer.
@@ -506,7 +701,8 @@ def attach(trainer: Any, *, optimizer_names: Iterable[str] = (), **options: Unpa
         The callback.
 
     Raises:
-        RunnerError: If it is not a trainer: it lacks one of these methods, or the callbacks.
+        RunnerError: If it is not a trainer: it lacks one of these methods, the callbacks, or a private member that is
+            relied on.
         TypeError: If a keyword is not a run option.
         HookError: If a hook cannot be registered.
 
@@ -516,7 +712,7 @@ def attach(trainer: Any, *, optimizer_names: Iterable[str] = (), **options: Unpa
     if lacking or not isinstance(getattr(trainer, "callbacks", None), list):
         missing = f"{lacking[0]}()" if lacking else "list of callbacks"
         raise RunnerError(f"{type(trainer).__name__} has no {missing}, which Lightning's Trainer has: pass a Trainer")
-    check_target(getattr(trainer, "fit_loop", None), object, "a Trainer", members=_PRIVATE)
+    check_private_members(trainer)
     callback = RuntimeInfoCallback(optimizer_names=optimizer_names, **options)
     detach(trainer)
     callback.attach_to(trainer)
@@ -537,6 +733,41 @@ def detach(trainer: Any) -> None:
         if isinstance(callback, RuntimeInfoCallback) and (callback in adapters or callback.is_attached_to(trainer)):
             remove_wrappers(trainer, _ENTRIES, callback)
             callback.detach_from(trainer)
+
+
+def check_private_members(trainer: Any) -> None:
+    """Check that a trainer has what is relied on beside Lightning's public interface.
+
+    Raises:
+        RunnerError: If a member is missing, or a value that is logged comes under another key than expected.
+    """
+    for path, members in _PRIVATE.items():
+        check_target(functools.reduce(getattr, path.split("."), trainer), object, "a Trainer", members=members)
+    _check_results(type(trainer.fit_loop.epoch_loop._results))
+
+
+_checked: set[Any] = set()
+
+
+def _check_results(kind: Any) -> None:
+    """Log a value, to see what becomes of it: there is nothing to look at before a module logs one."""
+    if kind in _checked:
+        return
+    results = kind(training=True)
+    expected, found = f"{_TRAINING_STEP}.loss", list[str]()
+
+    def update_metrics(key: str, *_: Any) -> None:
+        found.append(key)
+
+    results.update_metrics = update_metrics
+    results.log(_TRAINING_STEP, "loss", torch.zeros(()))
+    if found != [expected]:
+        raise RunnerError(
+            f"{type(results).__name__} keeps the 'loss' of a {_TRAINING_STEP} under {found}, not under {expected!r}, "
+            "which this adapter relies on: use a version of the framework that the adapter was tried with"
+        )
+    check_target(results[expected], object, "a Trainer", members=("_forward_cache",))
+    _checked.add(kind)
 
 
 def _new_metrics(metrics: Mapping[str, Any], before: Mapping[str, Any], loader: int) -> dict[str, Any]:

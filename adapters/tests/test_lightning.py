@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
+import operator
 import os
 import pickle
 import signal
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning
@@ -525,41 +527,47 @@ def test_an_exception_comes_out_as_it_was(attached: bool, where: str) -> None:
     assert current_hub() is not callback.message_hub
 
 
-@pytest.mark.parametrize("where", ["train", "before_run"])  # at setup Lightning leaves Ctrl-C ignored
-def test_an_interrupt_comes_out_as_it_was_and_the_next_one_is_heard(where: str) -> None:
-    interrupt = KeyboardInterrupt()
+def interrupted(trainer: Trainer, model: Any) -> Any:
+    """Return how a fit that is interrupted comes out, and what the next Ctrl-C would do."""
     before = signal.getsignal(signal.SIGINT)
-    trainer, callback, recorder = publishing()
-    recorder.at = {where: fail(interrupt)}
     try:
-        with pytest.raises(KeyboardInterrupt) as caught:
-            trainer.fit(Model(**{where: fail(interrupt)}), Loader(2))
+        with pytest.raises(SystemExit) as caught:
+            trainer.fit(model, Loader(2))
         after = signal.getsignal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert caught.value is interrupt
-    assert not isinstance(caught.value.__context__, SystemExit)
-    assert after is before
+    return type(caught.value), caught.value.code, type(caught.value.__context__), after
+
+
+@ATTACHED
+@pytest.mark.parametrize("where", ["train", "setup"])
+def test_an_interrupt_ends_as_it_does_without_us(attached: bool, where: str) -> None:
+    interrupt = KeyboardInterrupt()
+
+    class Interrupted(Model):
+        def setup(self, stage: str) -> None:
+            self.do("setup")
+
+    trainer, callback, recorder = publishing(attached)
+    ended = interrupted(trainer, Interrupted(**{where: fail(interrupt)}))
+    assert ended == interrupted(make(), Interrupted(**{where: fail(interrupt)}))
+    assert ended[:3] == (SystemExit, 1, KeyboardInterrupt)
     assert recorder.is_closed
     assert recorder.of("on_exception", "exception") == [interrupt]
-    recorder.at = {}
+    assert infos(callback, "loop_stage") == [None]
+    assert current_hub() is not callback.message_hub
     trainer.fit(Model(), Loader(2))
     assert recorder.is_closed
     assert infos(callback, "epoch", "loop_stage") == [2, None]
 
 
-def test_without_attach_an_interrupt_becomes_an_exit() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    trainer, callback, recorder = publishing(attached=False)
-    try:
-        with pytest.raises(SystemExit) as caught:
-            trainer.fit(Model(train=fail(KeyboardInterrupt())), Loader(2))
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert caught.value.code == 1
+def test_an_interrupt_of_a_hook_is_announced_once() -> None:
+    interrupt = KeyboardInterrupt()
+    trainer, _, recorder = publishing()
+    recorder.at = {"before_run": fail(interrupt)}
+    assert interrupted(trainer, Model())[1] == 1
     assert recorder.is_closed
-    assert infos(callback, "loop_stage", "iter") == [None, 0]
-    assert current_hub() is not callback.message_hub
+    assert recorder.of("on_exception", "exception") == [interrupt]
 
 
 @ATTACHED
@@ -615,19 +623,26 @@ def test_two_fits_of_one_trainer_go_on(attached: bool) -> None:
     assert [seen[2:] for seen in model.seen] == [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5)]
 
 
-def test_one_callback_on_two_trainers_counts_each() -> None:
+def test_one_callback_on_two_trainers_counts_each_and_has_a_hub_for_each() -> None:
     callback = RuntimeInfoCallback()
+    hubs = []
     for _ in range(2):
         make([callback]).fit(Model(), Loader(2))
         assert infos(callback, "epoch", "iter") == [2, 4]
-    assert len(values(callback, "train/loss")) == 8
+        assert len(values(callback, "train/loss")) == 4
+        hubs.append(callback.message_hub)
+    assert hubs[0] is not hubs[1]
+    assert len(hubs[0].get_scalar("train/loss").data[0]) == 4
 
 
 @pytest.mark.parametrize("error", [None, ValueError("user"), KeyboardInterrupt()])
 def test_a_run_after_one_that_ended_in_any_way(error: Any) -> None:
     trainer, _, recorder = publishing()
-    with nullcontext() if error is None else pytest.raises(type(error)):
-        trainer.fit(Model(train=fail(error)) if error else Model(), Loader(2))
+    if isinstance(error, KeyboardInterrupt):
+        interrupted(trainer, Model(train=fail(error)))
+    else:
+        with nullcontext() if error is None else pytest.raises(type(error)):
+            trainer.fit(Model(train=fail(error)) if error else Model(), Loader(2))
     trainer.fit(Model(), Loader(2))
     trainer.test(Model(), Loader(1), verbose=False)
     assert recorder.is_closed
@@ -972,15 +987,46 @@ def test_an_unknown_keyword_changes_nothing() -> None:
     assert trainer.callbacks[0] is callback
 
 
-@pytest.mark.parametrize("name", ["setup_data", "restarted_mid_epoch", "is_resuming"])
-def test_a_missing_private_member_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    kind = next(each for each in type(make().fit_loop).__mro__ if name in vars(each))
-    monkeypatch.delattr(kind, name)
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in adapter._PRIVATE.items() for name in names])
+def test_a_missing_private_member_is_named(path: str, name: str) -> None:
+    class Without:
+        """Stands in for a part of a trainer that has lost a member."""
+
+        def __init__(self, part: Any) -> None:
+            self.part = part
+
+        def __getattr__(self, wanted: str) -> Any:
+            if wanted == name:
+                raise AttributeError(wanted)
+            return getattr(self.part, wanted)
+
     trainer = make()
-    with pytest.raises(RunnerError, match=f"_FitLoop has no {name}, which this adapter relies on"):
+    parent, _, last = f"trainer.{path}".rpartition(".")
+    owner = operator.attrgetter(parent)(SimpleNamespace(trainer=trainer))
+    vars(owner)[last] = Without(getattr(owner, last))
+    before = list(trainer.callbacks)
+    message = f"Without has no {name}, which this adapter relies on"
+    with pytest.raises(RunnerError, match=message):
         attach(trainer)
-    with pytest.raises(RunnerError, match=f"_FitLoop has no {name}, which this adapter relies on"):
-        make([RuntimeInfoCallback()]).fit(Model(), Loader(1))
+    assert trainer.callbacks == before
+    trainer.callbacks = [RuntimeInfoCallback()]
+    if name != "epoch_loop":  # without which Lightning does not come as far as to a callback
+        with pytest.raises(RunnerError, match=message):
+            trainer.fit(Model(), Loader(1))
+
+
+def test_values_that_are_logged_under_another_key_are_refused() -> None:
+    class Other(type(make().fit_loop.epoch_loop._results)):  # type: ignore[misc]
+        def update_metrics(self, key: str, value: Any, batch_size: int) -> None:
+            raise AssertionError
+
+        def log(self, fx: str, name: str, value: Any, **_: Any) -> None:
+            self.update_metrics(f"{name} of {fx}", value, 1)
+
+    trainer = make()
+    trainer.fit_loop.epoch_loop._results = Other(training=True)
+    with pytest.raises(RunnerError, match=r"Other keeps the 'loss' of a training_step under .'loss of training_step'"):
+        attach(trainer)
 
 
 def test_a_trainer_is_not_held_by_its_callback() -> None:
