@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ class _Place(NamedTuple):
     replaced: Target
 
 
+_lock = threading.Lock()
 _places: list[_Place] = []
-"""Oldest first."""
+"""Oldest first; changed under the lock, because each thread may have its own runner."""
 
 
 def _places_of(hub: Any) -> list[_Place]:
@@ -46,13 +48,14 @@ def exchange_hub(runner: Any, before: Any, after: MessageHub) -> None:
     _set_hub(runner, before, after)
     # All code that asks mmengine for the hub by name, or for the current one, gets this one: also where another runner
     # of the same name has put its own there.
-    earlier = [before, *(place.hub.get() for place in _places if place.replaced.get() is before)]
-    for instances in _registries(before, after):
-        for name, instance in instances.items():
-            if any(instance is each for each in earlier):
-                instances[name] = after
-    _places[:] = [each for each in _places if each.hub.get() is not None and each.runner.get() is not None]
-    _places.append(_Place(Target(after), Target(runner), Target(before)))
+    with _lock:
+        earlier = [before, *(place.hub.get() for place in _places if place.replaced.get() is before)]
+        for instances in _registries(before, after):
+            for name, instance in instances.items():
+                if any(instance is each for each in earlier):
+                    instances[name] = after
+        _places[:] = [each for each in _places if each.hub.get() is not None and each.runner.get() is not None]
+        _places.append(_Place(Target(after), Target(runner), Target(before)))
 
 
 def put_hub_back(runner: Any, before: Any) -> None:
@@ -62,16 +65,16 @@ def put_hub_back(runner: Any, before: Any) -> None:
     if mine is None:  # the user has put another one there since
         return
     _set_hub(runner, ours, before)
-    _places.remove(mine)
-    for at, place in enumerate(_places):
-        if place.replaced.get() is ours:
-            _places[at] = place._replace(replaced=mine.replaced)
-    origin = mine.replaced.get()
-    in_place = [place.hub.get() for place in _places if place.replaced.get() is origin]
-    for instances in _registries(before, ours):
-        for name, instance in instances.items():
-            if instance is ours:
-                instances[name] = in_place[-1] if in_place else before if origin is None else origin
+    with _lock:
+        _places.remove(mine)
+        origin = mine.replaced
+        _places[:] = [place._replace(replaced=origin) if place.replaced.get() is ours else place for place in _places]
+        in_place = [place.hub.get() for place in _places if place.replaced.get() is origin.get()]
+        newest = in_place[-1] if in_place else origin.get() or before
+        for instances in _registries(before, ours):
+            for name, instance in instances.items():
+                if instance is ours:
+                    instances[name] = newest
 
 
 def _set_hub(runner: Any, before: Any, after: Any) -> None:

@@ -84,7 +84,8 @@ class MMEngineRunner(FrameworkRunner):
         self._target = Target(runner)
         self._progress = Target()  # the loop that counts, if it is there
         self._has_placeholder = self._counts_by_length = False
-        if options.get("hub") is None:
+        self._follows_runner = options.get("hub") is None
+        if self._follows_runner:
             options["hub"] = runner.message_hub
         super().__init__(**options)
         self.refresh()
@@ -99,8 +100,10 @@ class MMEngineRunner(FrameworkRunner):
         return self._target.get() is runner
 
     def refresh(self) -> None:
-        """Take from the runner what may have changed since: its identity, and the loop that counts."""
+        """Take from the runner what may have changed since: its identity, its hub, and the loop that counts."""
         runner = self.runner
+        if self._follows_runner and not self.emitter.is_open("run"):
+            self.message_hub = runner.message_hub
         self.identify(runner.cfg, runner.seed, runner.experiment_name)
         # In a lone val() or test() the training loop is still its config. To ask the runner itself would build
         # it, with the data set and all.
@@ -191,8 +194,8 @@ class _Priority:
         if hook is None:
             return self._level
         frame = inspect.currentframe()
-        asking = None if frame is None or frame.f_back is None else frame.f_back.f_locals.get("self")
-        if callable(getattr(asking, "register_hook", None)):
+        asking: object = None if frame is None or frame.f_back is None else frame.f_back.f_locals.get("self")
+        if hasattr(type(asking), "register_hook"):
             hook.meet(asking)
         return vars(hook).get("priority", self._level)
 

@@ -1428,6 +1428,18 @@ def test_a_hub_that_was_put_in_since_stays_at_detach(tmp_path: Path) -> None:
     assert runner.message_hub is mine
 
 
+@pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
+def test_a_hub_that_the_user_gives_the_runner_later_is_the_one_in_use(tmp_path: Path, attached: bool) -> None:
+    runner = build(tmp_path, None if attached else "mmengine")
+    if attached:
+        attach(runner)
+    for name in ("one", "two"):
+        runner.message_hub = hub = MessageHub(name)
+        runner.train_loop._max_epochs = runner.epoch + 1
+        runner.train()
+        assert (len(values(hub, "train/loss")), hub.get_info("iter")) == (2, runner.iter)
+
+
 def test_a_given_hub_is_appended_to(tmp_path: Path) -> None:
     hub = MessageHub("mine")
     hub.update_scalar("train/loss", 9.0)
