@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -2006,7 +2006,10 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+# Not shrunk: each example trains two models.
+@settings(
+    max_examples=20, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(
     kind=st.sampled_from(["sequential", "functional", "two outputs", "own fit"]),
     given_options=options,
@@ -2061,7 +2064,7 @@ def test_a_training_is_the_same_as_without_us(
         if model.built:
             result = (result, [each.tolist() for each in weights(model)])
             evaluated = model.evaluate(X, y, return_dict=True, verbose=0)
-            result = (result, evaluated, model.evaluate(X, y, 4, 0))
+            result = (result, evaluated, model.evaluate(X, y, batch_size=4, verbose=0))
         assert recorder.lifecycle.open_scopes == ()
         return result, notes, (recorder.of("after_run") if is_attached else None)
 
