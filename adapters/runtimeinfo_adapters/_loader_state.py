@@ -31,6 +31,9 @@ _data: Any = _torch.utils.data
 
 # A loader with persistent workers keeps its iterator here. The first one draws a seed that the later ones do not.
 _ITERATOR = "_iterator"
+# torchdata's loader makes its iterator early, and in an unknown order, if it is asked for its state before it begins:
+# Accelerate does so as it prepares one.
+_IS_EARLY = "_initial_iter_for_state_dict"
 
 _PARTS = frozenset({"base_dataloader", "batch_sampler", "data_source", "dataloader", "dataset", "loader", "sampler"})
 # How often a sampler or a loader has begun, and what it was seeded with. Samplers shuffle by these.
@@ -63,6 +66,9 @@ class PassStart(NamedTuple):
     reused: bool | None
     """Whether workers of an earlier pass went on; None if that is not known."""
 
+    early: bool
+    """Whether the order was decided before."""
+
     in_order: bool
     """Whether the batches came in the order of the sampler."""
 
@@ -81,7 +87,8 @@ class PassStart(NamedTuple):
                 generators[path] = state
         inner = _data_loader(loader)
         in_order = inner is None or inner.num_workers == 0 or getattr(inner, "in_order", True)
-        return cls(*_global_states(), generators, counters, _has_workers(inner), in_order, global_rank())
+        workers, early = _has_workers(inner), _is_early(inner)
+        return cls(*_global_states(), generators, counters, workers, early, in_order, global_rank())
 
     def to_state(self) -> dict[str, Any]:
         """Return it in plain values and tensors."""
@@ -97,7 +104,8 @@ class PassStart(NamedTuple):
         if not isinstance(state, Mapping):
             raise _damaged("position.start", "a mapping", state)
         fields = cast("Mapping[str, Any]", state)
-        kinds = {"generators": Mapping, "counters": Mapping, "reused": bool | None, "in_order": bool, "rank": int}
+        kinds: dict[str, Any] = {"generators": Mapping, "counters": Mapping, "reused": bool | None}
+        kinds |= {"early": bool, "in_order": bool, "rank": int}
         for name, kind in kinds.items():
             if not isinstance(fields.get(name, _MISSING), kind):
                 raise _damaged(f"position.start.{name}", "as it was saved", fields.get(name))
@@ -252,6 +260,11 @@ class Position(NamedTuple):
                     f"it begins its sampler, {type(sampler).__name__}, several times to go on from its state, and that "
                     "has no state. Let __iter__ of the sampler be a generator, or give it a state_dict()"
                 )
+            if self.start is not None and self.start.early:
+                yield (
+                    "its order was decided before the pass began, when it was prepared, or asked for its state, and is "
+                    "not in its state. Say use_stateful_dataloader=False, or shuffle with torchdata's RandomSampler"
+                )
             return
         if own_skip and own_skip != self.in_pass:
             yield f"it skips {own_skip} by itself, but {self.in_pass} were had. Let it skip as many, or none"
@@ -366,7 +379,9 @@ def _attributes(loader: Any) -> Iterator[tuple[str, Any, str, Any]]:
                 yield f"{prefix}{name}", owner, name, value
             elif name.lstrip("_") in _PARTS or isinstance(value, (_data.DataLoader, _data.Sampler, _data.Dataset)):
                 seen.add(id(value))
-                owners.append((f"{prefix}{name}.", value))
+                # A batch sampler that skips is transparent: the one inside is where it was without it.
+                is_skipping = name == "batch_sampler" and "skip_batches" in vars(owner)
+                owners.append((prefix if is_skipping else f"{prefix}{name}.", value))
 
 
 def _state_of(generator: Any) -> Any:
@@ -448,6 +463,25 @@ def _has_workers(inner: Any) -> bool | None:
     return vars(inner)[_ITERATOR] is not None if _ITERATOR in vars(inner) else None
 
 
+def _sampler_of(inner: Any) -> Any:
+    """Return what decides the order: the sampler inside of the batch samplers."""
+    sampler: Any = inner.sampler if inner.batch_sampler is None else inner.batch_sampler
+    while True:
+        inside: Any = getattr(sampler, "batch_sampler", getattr(sampler, "sampler", None))
+        if inside is None or inside is sampler:
+            return sampler
+        sampler = inside
+
+
+def _is_early(inner: Any) -> bool:
+    """Tell whether a loader has decided an order before the pass began, which is not in its state."""
+    attributes: dict[str, Any] = getattr(inner, "__dict__", {})
+    if not type(inner).__module__.startswith("torchdata") or not attributes.get(_IS_EARLY, True):
+        return False
+    sampler = _sampler_of(inner)
+    return not (isinstance(sampler, _data.SequentialSampler) or type(sampler).__module__.startswith("torchdata"))
+
+
 def _prepare_workers(loader: Any, start: PassStart) -> None:
     """Start the workers that the pass had found there."""
     inner = _data_loader(loader)
@@ -484,9 +518,11 @@ def _shuffles(loader: Any) -> bool:
 
 def _eager_sampler(inner: Any) -> Any:
     """Return the user's sampler if it decides the order as soon as it begins, and has no state; None otherwise."""
-    sampler: Any = getattr(inner, "sampler", None)
+    if inner is None:
+        return None
+    sampler = _sampler_of(inner)
     module = str(type(sampler).__module__).partition(".")[0]
-    begin: Any = getattr(type(sampler), "__iter__", None)
+    begin: Any = getattr(cast("Any", type(sampler)), "__iter__", None)
     if begin is None or module in {"torch", "torchdata", "accelerate"} or inspect.isgeneratorfunction(begin):
         return None
     return None if hasattr(sampler, "state_dict") else sampler

@@ -46,6 +46,7 @@ class Training:
         # Of a pass, as the loader had said when it began; and how many passes the last epoch had.
         self.length: int | None = None
         self.length_is_wrong: bool = False
+        self._planned: int | None = None  # batches of an epoch
         self.is_partial: bool = False  # a loader that resumes by itself may have the length of what is left
         self.passes_of_last_epoch: int = 1
         self._ending: str | None = None  # the scope whose close the hooks are hearing of, not counted yet
@@ -67,6 +68,10 @@ class Training:
     def is_open(self) -> bool:
         """Tell whether the training is open."""
         return self.emitter.is_open("train")
+
+    def is_in_epoch(self) -> bool:
+        """Tell whether an epoch is open, or is closing and does not count yet."""
+        return self.emitter.is_open("train_epoch") or self._ending == "train_epoch"
 
     def is_bound_reached(self) -> bool:
         """Tell whether there is a bound of iterations, and it is reached."""
@@ -108,7 +113,8 @@ class Training:
 
     def begin_training(self, loader: Any) -> None:
         self.emitter.resumed_at = 0 if self.position is None else self.position.done
-        self.length, self.length_is_wrong = length_of(loader), False
+        self._take_length(length_of(loader))
+        self.length_is_wrong = False
         self.emitter.emit("before_train")
 
     def begin_epoch(self, loader: Any) -> None:
@@ -119,7 +125,7 @@ class Training:
             self.passes_done = self.passes_to_leave_out = position.passes
         self.emitter.resumed_at = self.batches_done
         self.pass_is_over = False
-        self.length = length_of(loader)
+        self._take_length(length_of(loader))
         self.emitter.emit("before_train_epoch")
 
     def begin_pass(self, loader: Any) -> Position | None:
@@ -138,21 +144,29 @@ class Training:
 
     def tell_length(self, length: int | None) -> None:
         """Take and publish the length of a pass."""
-        self.length = length
-        told = self.epoch_length(None)
-        self.emitter.epoch_length = math.inf if told is None else told
+        self._take_length(length)
+        self.emitter.epoch_length = math.inf if self._planned is None else self._planned
         self.loop.publish_totals()
 
+    def _take_length(self, length: int | None) -> None:
+        """Plan with a length of a pass: an epoch has as many passes as the last one had."""
+        self.length = length
+        position = self.position
+        before, passes = self.before_pass, self.passes_done
+        if position is not None:
+            before, passes = position.before_pass, position.passes
+        if length is None:
+            self._planned = None
+            return
+        planned = before + length * max(self.passes_of_last_epoch - passes, 1)
+        # A loader that resumes by itself may have the length of what is left.
+        self._planned = planned if planned >= self.batches_done else self.batches_done + length
+
     def epoch_length(self, loader: Any) -> int | None:
-        """Return how many batches the epoch has, in all its passes, or the next one; None if that is not known."""
-        length = self.length if self.is_open() else length_of(loader)
-        if length is None or self.length_is_wrong:
-            return None
-        if not self.emitter.is_open("train_epoch") and self.position is None:
-            return length * self.passes_of_last_epoch
-        before = self.before_pass if self.position is None else self.position.before_pass
-        told = before + length * max(self.passes_of_last_epoch - self.passes_done, 1)
-        return told if told >= self.batches_done else self.batches_done + length
+        """Return how many batches an epoch has, in all its passes; None if that is not known."""
+        if not self.is_open():
+            self._take_length(length_of(loader))
+        return None if self.length_is_wrong else self._planned
 
     def check_length(self) -> None:
         """Withdraw the totals if the loader has ended before it said it would."""
@@ -208,6 +222,7 @@ class Training:
             self.passes_of_last_epoch = max(self.passes_done, 1)
             self.position = None
             vars(self).update(_NO_PASS)
+            self._take_length(self.length)
             self.loop.publish_totals()
 
     def end(self) -> None:

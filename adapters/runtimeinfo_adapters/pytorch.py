@@ -162,7 +162,7 @@ class Loop(FrameworkRunner, Generic[B]):
         or if it turned out to be wrong.
         """
         max_epochs = self.max_epochs
-        if max_epochs is not None and self.emitter.is_open("train_epoch"):
+        if max_epochs is not None and self._training.is_in_epoch():
             max_epochs = max(max_epochs, self.epoch + 1)  # the one that is open is one of them
         by_epochs = self.total_iters(max_epochs, self._training.epoch_length(self._loader))
         bounds = [bound for bound in (self._bound, by_epochs) if bound is not None]

@@ -8,6 +8,7 @@ import pickle
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ import pytest
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import GradientState
+from accelerate.utils import find_executable_batch_size
 from torch.utils.data import DataLoader, Dataset
 
 import runtimeinfo_adapters.accelerate
 from runtimeinfo import LoopError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event
-from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters._framework import UntestedVersionWarning
 from runtimeinfo_adapters.accelerate import AccelerateRunner, attach, detach
+from runtimeinfo_adapters.pytorch import Loop
 
 
 class Data(Dataset[Any]):
@@ -349,3 +352,188 @@ def test_a_member_that_accelerate_has_given_up_is_named(monkeypatch: pytest.Monk
 def test_a_misspelt_keyword_is_pointed_out() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'sed': did you mean 'seed'"):
         attach(Accelerator(cpu=True), sed=3)
+
+
+# -- the items of a resumed epoch
+
+
+class Items:
+    """A training that notes its items, seeded as a process is."""
+
+    def __init__(self, seed: int, *, skip: int = 0, workers: int = 0, accumulation: int = 1, **config: Any) -> None:
+        torch.manual_seed(seed)
+        GradientState._reset_state()
+        self.accelerator = Accelerator(
+            cpu=True, gradient_accumulation_steps=accumulation, dataloader_config=DataLoaderConfiguration(**config)
+        )
+        model = torch.nn.Linear(1, 1)
+        loader = DataLoader(Data(), batch_size=2, shuffle=True, num_workers=workers)
+        self.model, loader = self.accelerator.prepare(model, loader)
+        if skip:
+            loader = self.accelerator.skip_first_batches(loader, skip)
+        self.loop: AccelerateRunner[Any] = attach(self.accelerator, None, loader, max_epochs=2)
+        self.had: list[tuple[int, int]] = []
+
+    def run(self, *, save_at: int | None = None, folder: Path | None = None, epochs: int = 2) -> None:
+        with self.loop.run():
+            for epoch in self.loop.epochs():
+                for batch in self.loop.train():
+                    with self.accelerator.accumulate(self.model):
+                        self.had += [(epoch, int(item)) for item in batch]
+                        torch.rand(3)
+                    if self.loop.iter + 1 == save_at:
+                        self.accelerator.save_state(str(folder))
+                        return
+                if epoch + 1 == epochs:
+                    return
+
+    def go_on(self, folder: Path) -> list[tuple[int, int]]:
+        self.accelerator.load_state(str(folder))
+        self.run()
+        return self.had
+
+
+TWICE_EACH = sorted((epoch, item) for epoch in range(2) for item in range(10))
+CONFIGS: list[dict[str, Any]] = [
+    {},
+    {"use_seedable_sampler": True},
+    {"split_batches": True},
+    {"dispatch_batches": True},
+    {"dispatch_batches": True, "split_batches": True, "use_seedable_sampler": True},
+    {"accumulation": 4},
+    {"workers": 1},
+    {"workers": 1, "dispatch_batches": True, "use_seedable_sampler": True},
+]
+
+
+@pytest.mark.parametrize("done", [1, 3, 5, 7, 10])
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_each_item_comes_once_over_a_resume(tmp_path: Path, config: dict[str, Any], done: int) -> None:
+    first = Items(1, **config)
+    first.run(save_at=done, folder=tmp_path)
+    other = Items(2, **config)
+    assert sorted(first.had + other.go_on(tmp_path)) == TWICE_EACH
+    assert (other.loop.epoch, other.loop.iter, other.loop.max_iters) == (2, 10, 10)
+
+
+@pytest.mark.parametrize("config", [{}, {"use_seedable_sampler": True}, {"dispatch_batches": True}], ids=str)
+def test_batches_that_accelerate_skips_are_not_skipped_again(tmp_path: Path, config: dict[str, Any]) -> None:
+    first = Items(1, **config)
+    first.run(save_at=3, folder=tmp_path)
+    other = Items(2, skip=3, **config)
+    other.accelerator.load_state(str(tmp_path))
+    other.run(epochs=1)
+    assert sorted(first.had + other.had) == TWICE_EACH[:10]
+    assert other.loop.iter == 5
+
+
+def test_another_number_of_skipped_batches_is_said(tmp_path: Path) -> None:
+    Items(1).run(save_at=3, folder=tmp_path)
+    other = Items(2, skip=2)
+    other.accelerator.load_state(str(tmp_path))
+    with pytest.warns(ResumeWarning, match="it skips 2 by itself, but 3 were had"):
+        other.run(epochs=1)
+
+
+def test_plain_loop_over_a_prepared_loader(tmp_path: Path) -> None:
+    states = []
+    for seed in (1, 2):
+        made = Items(seed, use_seedable_sampler=True)
+        loop: Loop[Any] = Loop(None, made.accelerator._dataloaders[0], max_epochs=1)
+        if states:
+            loop.load_state_dict(states.pop())
+        with loop.run():
+            for _ in loop.epochs():
+                for batch in loop.train():
+                    made.had += [(0, int(item)) for item in batch]
+                    if seed == 1 and loop.iter == 2:
+                        states.append(loop.state_dict())
+                        had = list(made.had)
+                        break
+    assert sorted(had + made.had) == TWICE_EACH[:10]
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # by torchdata 0.11 on torch 2.13
+@pytest.mark.parametrize("done", [1, 5, 7, 10])
+def test_stateful_loader_that_accelerate_prepares(tmp_path: Path, done: int) -> None:
+    pytest.importorskip("torchdata.stateful_dataloader")
+    first = Items(1, use_stateful_dataloader=True)
+    first.run(save_at=done, folder=tmp_path)
+    other = Items(2, use_stateful_dataloader=True)
+    # Accelerate begins it as it prepares it, so that the order of the first epoch is in no state.
+    in_first = done < 5
+    with pytest.warns(ResumeWarning, match="decided before the pass began") if done <= 5 else nullcontext():
+        had = first.had + other.go_on(tmp_path)
+    assert len(had) == 20
+    assert in_first or sorted(had) == TWICE_EACH
+
+
+# -- several in a process
+
+
+def test_restart_with_a_smaller_batch_begins_with_a_new_hub() -> None:
+    sizes, hubs, totals = [], [], []
+
+    @find_executable_batch_size(starting_batch_size=4)
+    def train(batch_size: int) -> None:
+        sizes.append(batch_size)
+        accelerator = Accelerator(cpu=True)
+        loader = accelerator.prepare(DataLoader(Data(), batch_size=batch_size))
+        loop = attach(accelerator, None, loader, max_epochs=2)
+        hubs.append(loop.message_hub)
+        with loop.run():
+            for _ in loop.epochs():
+                for _ in loop.train():
+                    if batch_size == 4 and loop.iter == 2:
+                        raise RuntimeError("CUDA out of memory.")
+                    loop.log(loss=batch_size)
+        totals.append(loop.message_hub.get_info("max_iters"))
+
+    train()
+    first, second = hubs
+    assert first is not second
+    assert second.get_scalar("train/loss").data[0].tolist() == [3.0] * 8
+    assert (sizes, totals) == ([4, 3], [8])
+    assert (second.get_info("iter"), second.get_info("loop_stage")) == (8, None)
+
+
+def test_loop_keeps_its_place_among_the_registered_objects(tmp_path: Path) -> None:
+    class Counter:
+        value = 0
+
+        def state_dict(self) -> dict[str, int]:
+            return {"value": self.value}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.value = state["value"]
+
+    def make() -> tuple[Accelerator, Counter, Counter, AccelerateRunner[Any]]:
+        accelerator, before, after = Accelerator(cpu=True), Counter(), Counter()
+        accelerator.register_for_checkpointing(before)
+        loop = attach(accelerator, None, [1, 2, 3], max_epochs=1)
+        accelerator.register_for_checkpointing(after)
+        return accelerator, before, after, loop
+
+    accelerator, before, after, loop = make()
+    before.value, after.value = 1, 2
+    with loop.run():
+        for _ in loop.epochs():
+            for _ in loop.train():
+                accelerator.save_state(str(tmp_path))
+                break
+            break
+    accelerator, before, after, loop = make()
+    accelerator.load_state(str(tmp_path))
+    assert (before.value, after.value, loop.iter) == (1, 2, 1)
+
+
+def test_start_at_an_epoch() -> None:
+    accelerator = Accelerator(cpu=True)
+    loader = accelerator.prepare(DataLoader(Data(), batch_size=2, shuffle=True))
+    loop = attach(accelerator, None, loader, max_epochs=4, start_epoch=3)
+    with loop.run():
+        seen = [(epoch, current_hub().get_info("iter")) for epoch in loop.epochs() for _ in loop.train()]
+    assert seen == [(3, 15 + n) for n in range(5)]
+    assert attach(accelerator, None, iter([1]), start_epoch=1, start_iter=8).iter == 8
+    with pytest.raises(LoopError, match="start_iter"):
+        attach(accelerator, None, iter([1]), start_epoch=1)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 import runtimeinfo as ri
 import runtimeinfo_conformance as kit
@@ -125,6 +126,26 @@ def sink_on_a_full_disk(_):
             loop.log(loss=1.0)
 
 
+def run_what_is_finished(_):
+    loop = Loop(train_loader=[1], max_epochs=1, start_epoch=1)
+    with loop.run():
+        for _ in loop.epochs():
+            pass
+
+
+def resume_out_of_order(_):
+    loader = DataLoader(range(4), num_workers=1, in_order=False)
+    loop = Loop(train_loader=loader, max_epochs=1)
+    with loop.run():
+        for _ in loop.train():
+            state = loop.state_dict()
+            break
+    loop = Loop(train_loader=loader, max_epochs=1)
+    loop.load_state_dict(state)
+    with loop.run():
+        list(loop.train())
+
+
 def board_of_zeros(folder):
     path = folder / "1-0.board"
     path.write_bytes(bytes(SIZE))
@@ -174,6 +195,8 @@ TABLE = [
         "run the conformance kit on it",
     ),
     ("SinkWarning", sink_on_a_full_disk, "/dev/full", None, "Give the next one a path"),
+    ("ResumeWarning", resume_out_of_order, "DataLoader", None, "Say in_order=True"),
+    ("FinishedLoopWarning", run_what_is_finished, "max_epochs=1", None, "raise max_epochs to go on"),
     ("TraceWarning", fill_the_disk, "/dev/full", None, "a path that can be written to"),
 ]
 
