@@ -28,12 +28,16 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
     EarlyStopping,
     GradientAccumulationScheduler,
     LearningRateFinder,
     ModelCheckpoint,
+    StochasticWeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.utilities import CombinedLoader
 
 from runtimeinfo import HookError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event
@@ -49,6 +53,8 @@ pytestmark = [
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"),
     pytest.mark.filterwarnings("ignore:Total length of `.*Loader` across ranks is zero:UserWarning"),
     pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
+    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used to create:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning"),
 ]
 
 ATTACHED = pytest.mark.parametrize("attached", [True, False])
@@ -194,7 +200,7 @@ def infos(callback: RuntimeInfoCallback, *keys: str) -> list[Any]:
 
 
 def fail(error: BaseException) -> Callable[..., Any]:
-    def function(*_: Any) -> None:
+    def function(*_: Any, **__: Any) -> None:
         raise error
 
     return function
@@ -1274,6 +1280,693 @@ def test_the_rates_of_optimizers_that_are_exchanged_in_an_epoch() -> None:
     trainer, callback, _ = publishing(max_epochs=1)
     trainer.fit(Model(train=exchange), Loader(4))
     assert values(callback, "train/lr") == pytest.approx([0.1, 0.1, 0.5, 0.5])
+
+
+# -- counters and hubs of the trainings of one trainer
+
+
+class Watch(Callback):
+    """Notes what the hub says as a batch begins, beside Lightning's own counters."""
+
+    def __init__(self) -> None:
+        self.ours: list[Any] = []
+        self.theirs: list[Any] = []
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        hub = current_hub()
+        self.ours.append((hub.get_info("epoch"), hub.get_info("iter")))
+        self.theirs.append((trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.total.processed))
+
+
+def fail_at(step: int, error: BaseException | None = None) -> Callable[..., Any]:
+    def function(model: Any) -> None:
+        if model.trainer.global_step == step:
+            raise error or ValueError("user")
+
+    return function
+
+
+def test_a_fit_after_a_failed_one_goes_on_with_lightnings_counters() -> None:
+    watch = Watch()
+    trainer, callback, recorder = publishing(callbacks=[watch])
+    hub = callback.message_hub
+    with pytest.raises(ValueError, match="user"):
+        trainer.fit(Model(train=fail_at(3)), Loader(2))
+    assert len(values(callback, "train/lr")) == 3  # that of the aborted iteration is taken back
+    trainer.fit(Model(), Loader(2))
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(Model(), Loader(2))
+    assert watch.ours == watch.theirs
+    assert len(watch.ours) == 4 + 2 + 2
+    assert infos(callback, "epoch", "iter", "max_iters") == [3, 7, 7]
+    assert callback.message_hub is hub
+    assert len(values(callback, "train/loss")) == 7
+    assert recorder.is_closed
+
+
+def test_a_fit_after_one_that_failed_at_its_start_has_a_new_hub() -> None:
+    trainer, callback, _ = publishing()
+    with pytest.raises(ValueError, match="user"):
+        trainer.fit(Model(train=fail_at(0)), Loader(2))
+    failed = callback.message_hub
+    trainer.fit(Model(), Loader(2))
+    assert callback.message_hub is not failed
+    assert infos(callback, "epoch", "iter") == [2, 4]
+
+
+def test_resuming_at_the_last_batch_ends_at_the_bound(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path, every_n_train_steps=1, filename="last")
+    publishing(callbacks=[saving], max_epochs=1)[0].fit(Model(), Loader(2))
+    trainer, callback, recorder = publishing(max_epochs=1)
+    trainer.fit(Model(), Loader(2), ckpt_path=saving.best_model_path, weights_only=True)
+    assert recorder.events == ["before_run", "before_train", "after_train", "after_run"]
+    assert infos(callback, "epoch", "iter", "max_epochs", "max_iters") == [1, 2, 1, 2]
+
+
+def test_a_training_that_resumes_at_its_end_has_lightnings_counters(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path, save_on_train_epoch_end=True)
+    publishing(callbacks=[saving])[0].fit(Model(), Loader(2))
+    trainer, callback, recorder = publishing()
+    trainer.fit(Model(), Loader(2), ckpt_path=saving.best_model_path, weights_only=True)
+    assert recorder.events == ["before_run", "after_run"]
+    assert infos(callback, "epoch", "iter") == [trainer.current_epoch, trainer.global_step] == [2, 4]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_resume_in_mid_epoch_goes_on_with_the_numbers_and_the_total(tmp_path: Path, accumulation: int) -> None:
+    path = tmp_path / "saved.ckpt"
+    by = {"accumulate_grad_batches": accumulation}
+    first, *_ = publishing(True, [save_at("on_train_batch_end", 1, path)], max_epochs=2, **by)
+    first.fit(Model(), Resumable(5))
+    for bounds in ({"max_epochs": 3}, {"max_epochs": -1, "max_steps": 13}, {"max_epochs": 3, "max_steps": 13}):
+        watch = Watch()
+        trainer, callback, recorder = publishing(callbacks=[watch], **by, **bounds)
+        totals: list[Any] = []
+        recorder.at = {"before_train_iter": lambda runner, totals=totals: totals.append(runner.max_iters)}
+        trainer.fit(Model(), Resumable(5), ckpt_path=path, weights_only=True)
+        assert recorder.of("before_train_iter", "batch_idx")[:4] == [2, 3, 4, 0]
+        assert watch.ours == watch.theirs
+        assert {*totals, *infos(callback, "max_iters", "iter")} == {infos(callback, "iter")[0]}
+
+
+def test_a_test_after_a_training_is_told_of_in_the_hub_of_the_training() -> None:
+    trainer, callback, _ = publishing()
+    trainer.validate(Model(), Loader(1), verbose=False)
+    validated = callback.message_hub
+    trainer.fit(Model(), Loader(2))
+    assert callback.message_hub is not validated
+    assert "val/acc" not in callback.message_hub.log_scalars
+    trained = callback.message_hub
+    trainer.test(Model(), Loader(1), verbose=False)
+    assert callback.message_hub is trained
+    assert values(callback, "test/acc") == [0.25]
+    assert len(values(callback, "train/loss")) == 4
+
+
+def test_a_hub_of_the_user_is_appended_to() -> None:
+    hub = MessageHub("mine")
+    callback = RuntimeInfoCallback(hub=hub)
+    for _ in range(2):
+        make([callback]).fit(Model(), Loader(2))
+    assert callback.message_hub is hub
+    assert len(values(callback, "train/loss")) == 8
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_trainer_that_takes_up_a_checkpoint_after_a_training_has_a_new_hub(tmp_path: Path, published: bool) -> None:
+    path = tmp_path / "saved.ckpt"
+    saving = save_at("on_train_epoch_end", 1, path)
+    if published:
+        publishing(callbacks=[saving])[0].fit(Model(), Loader(2))
+    else:
+        make([saving]).fit(Model(), Loader(2))
+    watch = Watch()
+    trainer, callback, recorder = publishing(callbacks=[watch], max_epochs=3)
+    trainer.fit(Model(), Loader(2))
+    before = callback.message_hub
+    trainer.fit(Model(), Loader(2), ckpt_path=path, weights_only=True)
+    assert callback.message_hub is not before
+    assert len(before.get_scalar("train/loss").data[0]) == 6
+    assert watch.ours == watch.theirs
+    assert watch.ours[6:] == [(2, 4), (2, 5)]
+    assert len(values(callback, "train/loss")) == (6 if published else 2)
+    assert recorder.is_closed
+
+
+def test_the_best_and_the_last_checkpoint_of_the_trainer_itself(tmp_path: Path) -> None:
+    saving = ModelCheckpoint(tmp_path, monitor="acc", save_last=True)
+    watch = Watch()
+    trainer, callback, _ = publishing(callbacks=[watch, saving])
+    trainer.fit(Model(), Loader(2), Loader(1))
+    for path, epochs in (("last", 3), ("best", 4)):
+        trainer.fit_loop.max_epochs = epochs
+        trainer.fit(Model(), Loader(2), Loader(1), ckpt_path=path, weights_only=True)
+        assert watch.ours == watch.theirs
+        assert infos(callback, "epoch", "iter") == [epochs, 2 * epochs]
+        assert len(values(callback, "train/loss")) == 2 * epochs
+
+
+def test_a_checkpoint_of_ours_resumes_without_us(tmp_path: Path) -> None:
+    path = tmp_path / "saved.ckpt"
+    publishing(callbacks=[save_at("on_train_epoch_end", 1, path)])[0].fit(Learner(), Loader(2))
+    make([save_at("on_train_epoch_end", 1, tmp_path / "bare.ckpt")]).fit(Learner(), Loader(2))
+    weights = []
+    for each in (path, tmp_path / "bare.ckpt"):
+        trainer = make(max_epochs=4)
+        trainer.fit(Learner(), Loader(2), ckpt_path=each, weights_only=True)
+        weights.append((weight_of(trainer), trainer.current_epoch, trainer.global_step))
+    assert weights[0] == weights[1]
+
+
+# -- totals of loaders that change
+
+
+class Growing(Model):
+    lengths = (2, 4, 1)
+
+    def train_dataloader(self) -> Any:
+        return Loader(self.lengths[self.trainer.current_epoch])
+
+
+def test_the_total_follows_a_loader_that_is_made_for_each_epoch() -> None:
+    trainer, callback, recorder = publishing(max_epochs=3, reload_dataloaders_every_n_epochs=1)
+    seen: list[Any] = []
+
+    def note(runner: Any) -> None:
+        assert runner.max_iters == current_hub().get_info("max_iters")
+        seen.append((runner.iter, runner.max_iters))
+
+    recorder.at = dict.fromkeys(("before_train_iter", "after_train_epoch", "before_train_epoch", "after_train"), note)
+    trainer.fit(Growing())
+    assert all(done < total for done, total in seen[:-2])
+    assert [total for _, total in dict(seen).items()] == [6, 6, 10, 10, 10, 10, 7, 7]
+    assert infos(callback, "iter", "max_iters") == [7, 7]
+
+
+@pytest.mark.parametrize(("said", "trained"), [(5, 3), (2, 2)])
+@pytest.mark.parametrize("limit", [1.0, 4])
+def test_the_total_over_a_loader_with_a_wrong_length(said: int, trained: int, limit: Any) -> None:
+    class Wrong(Unsized):
+        def __len__(self) -> int:
+            return said
+
+    trainer, callback, recorder = publishing(max_epochs=3, limit_train_batches=limit)
+    seen: list[Any] = []
+    recorder.at = {"before_train_iter": lambda runner: seen.append((runner.iter, runner.max_iters))}
+    trainer.fit(Model(), Wrong(3))
+    length = min(said, limit) if limit != 1.0 else said
+    expected = [
+        (epoch * trained + at, epoch * trained + length * (3 - epoch)) for epoch in range(3) for at in range(trained)
+    ]
+    assert seen == expected
+    assert infos(callback, "iter", "max_iters") == [3 * trained] * 2
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_the_total_by_steps_is_right_in_each_epoch(accumulation: int) -> None:
+    trainer, _, recorder = publishing(max_epochs=-1, max_steps=7, accumulate_grad_batches=accumulation)
+    seen: list[Any] = []
+    recorder.at = {"before_train_iter": lambda runner: seen.append(runner.max_iters)}
+    trainer.fit(Model(), Loader(4))
+    assert set(seen) == {len(seen)}
+
+
+# -- what a training step logs
+
+
+class Gan(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        loss = self.weight.sum() + batch_idx
+        self.log("generator", loss)
+        self.log_dict({"critic": loss + 10, "by_epoch": loss + 20}, on_step=False, on_epoch=True, batch_size=1)
+        if batch_idx == 1:
+            self.log("only_once", 5)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.log("of_another_method", 1.0)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@ATTACHED
+def test_values_that_a_training_step_logs_are_outputs_of_its_iteration(attached: bool) -> None:
+    trainer, callback, recorder = publishing(attached)
+    trainer.fit(Gan(), Loader(3))
+    assert values(callback, "train/generator") == [0, 1, 2] * 2
+    assert values(callback, "train/critic") == [10, 11, 12] * 2
+    assert values(callback, "train/by_epoch") == [20, 21, 22] * 2
+    assert values(callback, "train/only_once") == [5, 5]
+    assert "train/of_another_method" not in callback.message_hub.log_scalars
+    outputs = recorder.of("after_train_iter", "outputs")
+    assert [sorted(each) for each in outputs[:2]] == [
+        ["by_epoch", "critic", "generator"],
+        ["by_epoch", "critic", "generator", "only_once"],
+    ]
+    assert all(value.grad_fn is None for each in outputs for value in each.values())
+    trainer.validate(Model(), Loader(1), verbose=False)
+    assert "update_metrics" not in vars(trainer.fit_loop.epoch_loop._results)
+
+
+def test_a_returned_value_comes_before_a_logged_one() -> None:
+    class Logging(Model):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.log("loss", 77.0)
+            self.log("aux", self.weight.sum() + 3, enable_graph=True)
+            return super().training_step(batch, batch_idx)
+
+    trainer, callback, recorder = publishing(max_epochs=1, accumulate_grad_batches=2)
+    trainer.fit(Logging(), Loader(2))
+    assert values(callback, "train/loss") == [1, 2]
+    assert values(callback, "train/aux") == [3, 3]
+    assert recorder.of("after_train_iter", "outputs")[0]["aux"].grad_fn is None
+
+
+def test_a_metric_object_is_not_computed_for_us() -> None:
+    import torchmetrics
+
+    class Counting(torchmetrics.SumMetric):
+        computed = 0
+
+        def compute(self) -> Any:
+            type(self).computed += 1
+            return super().compute()
+
+    class Logging(Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.given, self.updated = Counting(), Counting()
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.given(float(batch_idx + 1))
+            self.updated.update(1.0)
+            self.log("given", self.given)
+            self.log("updated", self.updated, on_step=False, on_epoch=True)
+            return super().training_step(batch, batch_idx)
+
+    computed = []
+    for trainer in (make(), publishing()[0]):
+        Counting.computed = 0
+        trainer.fit(Logging(), Loader(3))
+        computed.append(Counting.computed)
+    assert computed[0] == computed[1]
+    (callback,) = trainer.callbacks[:1]
+    assert values(callback, "train/given") == [1, 2, 3] * 2
+    assert "train/updated" not in callback.message_hub.log_scalars
+
+
+# -- the beginning of an iteration
+
+
+class AsksAtBatch(Callback):
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.seen.append(current_hub().get_info("iter"))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_every_handler_of_a_batchs_beginning_sees_its_iteration(place: int) -> None:
+    class Asking(Model):
+        def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            if self.trainer.training:
+                self.do("transfer")
+            return batch
+
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            self.do("start")
+
+    asking = AsksAtBatch()
+    trainer, _, _ = publishing()
+    trainer.callbacks.insert(place, asking)
+    model = Asking()
+    trainer.fit(model, Loader(2), Loader(1))
+    assert asking.seen == [0, 1, 2, 3]
+    for where in ("transfer", "start", "train"):
+        assert [seen[1:] for seen in model.seen if seen[0] == where] == [("train", at // 2, at) for at in range(4)]
+
+
+@pytest.mark.parametrize("by_module", [True, False])
+def test_a_rate_that_is_set_as_the_batch_begins_is_that_of_the_iteration(by_module: bool) -> None:
+    def set_rate(trainer: Any, batch_idx: int) -> None:
+        trainer.optimizers[0].param_groups[0]["lr"] = 1.0 + batch_idx
+
+    class Setting(Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            set_rate(trainer, batch_idx)
+
+    class Scheduling(Model):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+            set_rate(self.trainer, batch_idx)
+            return -1 if batch_idx == 2 else None
+
+    trainer, callback, recorder = publishing(callbacks=[] if by_module else [Setting()], max_epochs=1)
+    trainer.fit(Scheduling() if by_module else Model(), Loader(4))
+    assert values(callback, "train/lr") == ([1, 2, 3] if by_module else [1, 2, 3, 4])
+    assert recorder.is_closed
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.filterwarnings("ignore:Found `dataloader_iter` argument")
+@pytest.mark.filterwarnings("ignore:You are using the `dataloader_iter` step flavor")
+def test_a_step_that_draws_its_batches_is_numbered(sized: bool) -> None:
+    class Drawing(Model):
+        def training_step(self, dataloader_iter: Any) -> Any:  # type: ignore[override]
+            next(dataloader_iter)
+            return super().training_step(None, 0)
+
+    trainer, callback, recorder = publishing()
+    trainer.fit(Drawing(), (Loader if sized else Unsized)(3))
+    numbers = [0, 1, 2] if sized else [0, 1, 2, 3]  # without a length, it is the draw that finds the end
+    assert recorder.of("before_train_iter", "batch_idx") == recorder.of("after_train_iter", "batch_idx") == numbers * 2
+    assert set(recorder.of("before_train_iter", "data_batch")) == {None}
+    assert infos(callback, "epoch", "iter") == [2, 6]
+    assert len(values(callback, "train/loss")) == 6
+
+
+# -- errors, wherever they come from
+
+PLACES = [
+    "setup",
+    "on_fit_start",
+    "on_sanity_check_start",
+    "on_sanity_check_end",
+    "on_train_start",
+    "on_train_epoch_start",
+    "on_train_batch_start",
+    "on_before_backward",
+    "on_train_batch_end",
+    "on_validation_start",
+    "on_validation_end",
+    "on_train_epoch_end",
+    "on_train_end",
+    "on_fit_end",
+    "teardown",
+]
+
+
+@ATTACHED
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+def test_an_error_of_a_callback_leaves_nothing_open(attached: bool, first: bool, place: str) -> None:
+    error = ValueError(place)
+
+    class Failing(Callback):
+        def __getattribute__(self, name: str) -> Any:
+            return fail(error) if name == place else super().__getattribute__(name)
+
+    trainer, callback, recorder = publishing(attached)
+    trainer.callbacks.insert(0 if first else len(trainer.callbacks), Failing())
+    with pytest.raises(ValueError, match=place) as caught:
+        trainer.fit(Model(), Loader(2), Loader(1))
+    assert caught.value is error
+    assert recorder.is_closed
+    assert infos(callback, "loop_stage") == [None]
+    assert current_hub() is not callback.message_hub
+    assert not set(vars(trainer.strategy)) & {"on_train_batch_start", "teardown"}
+    if recorder.events and recorder.events[-1] != "after_run":
+        assert recorder.of("on_exception", "exception")[:1] in ([], [error])
+
+
+class TakeOut(Callback):
+    """Takes the callbacks before it out of the trainer, or puts one in, as a batch begins."""
+
+    def __init__(self, change: Callable[[Any], None]) -> None:
+        self.change = change
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step == 1:
+            self.change(trainer)
+
+
+@ATTACHED
+@pytest.mark.parametrize("error", [None, ValueError("user")])
+def test_a_callback_that_is_taken_out_during_a_fit_leaves_nothing_open(attached: bool, error: Any) -> None:
+    def take_out(trainer: Any) -> None:
+        trainer.callbacks = trainer.callbacks[1:]
+
+    trainer, callback, recorder = publishing(attached, [TakeOut(take_out)])
+    model = Model(train=fail_at(2, error)) if error else Model()
+    with pytest.raises(ValueError, match="user") if error else nullcontext():
+        trainer.fit(model, Loader(2))
+    assert recorder.is_closed
+    assert recorder.of("on_exception", "exception") == ([error] if error else [])
+    assert current_hub() is not callback.message_hub
+    assert infos(callback, "loop_stage") == [None]
+
+
+@ATTACHED
+def test_a_callback_that_is_added_during_a_fit_waits_for_the_next_one(attached: bool) -> None:
+    added: list[Any] = []
+
+    def add(trainer: Any) -> None:
+        if attached:
+            added.append(attach(trainer))
+        else:
+            added.append(RuntimeInfoCallback())
+            trainer.callbacks.append(added[0])
+
+    counting = CountBatches()
+    trainer = make([TakeOut(add), counting])
+    trainer.fit(Model(), Loader(2), Loader(1))
+    (callback,) = added
+    assert counting.count == 4
+    assert infos(callback, "iter", "runtimeinfo_version") == [None, None]
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(Model(), Loader(2), Loader(1))
+    assert infos(callback, "epoch", "iter", "max_iters") == [3, 6, 6]
+
+
+def test_a_fit_loop_that_was_replaced() -> None:
+    trainer, callback, recorder = publishing()
+    trainer.fit(Model(), Loader(2))
+    trainer.fit_loop = type(trainer.fit_loop)(trainer, max_epochs=1)
+    trainer.fit(Model(), Loader(2))
+    assert infos(callback, "epoch", "iter", "max_epochs") == [1, 2, 1]
+    assert len(values(callback, "train/loss")) == 2
+    assert recorder.is_closed
+
+
+# -- searches
+
+
+class Searched(Model):
+    lr, batch_size = 0.1, 2
+
+    def train_dataloader(self) -> Any:
+        return torch.utils.data.DataLoader(torch.ones(16, 1), batch_size=self.batch_size)
+
+    def val_dataloader(self) -> Any:
+        return torch.utils.data.DataLoader(torch.ones(4, 1), batch_size=self.batch_size)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        self.log("logged", 1.0)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+
+@ATTACHED
+@pytest.mark.parametrize("search", ["lr_find", "scale_batch_size"])
+def test_a_search_of_the_tuner_leaves_nothing(tmp_path: Path, attached: bool, search: str) -> None:
+    trainer, callback, recorder = publishing(attached, max_epochs=1, default_root_dir=tmp_path)
+    model = Searched()
+    tuner = Tuner(trainer)
+    if search == "lr_find":
+        tuner.lr_find(model, num_training=5, early_stop_threshold=None)
+    else:
+        tuner.scale_batch_size(model, max_trials=1, steps_per_trial=2)
+    assert recorder.events == ["before_run", "after_run"]
+    assert not callback.message_hub.log_scalars
+    assert current_hub() is not callback.message_hub
+    trainer.fit(model)
+    batches = 16 // model.batch_size
+    assert infos(callback, "epoch", "iter", "max_iters") == [1, batches, batches]
+    assert len(values(callback, "train/logged")) == len(values(callback, "train/lr")) == batches
+    assert recorder.is_closed
+
+
+class SearchAtEpoch(LearningRateFinder):
+    def on_fit_start(self, *_: Any) -> None:
+        return
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.current_epoch == 1:
+            self.lr_find(trainer, pl_module)
+
+
+@pytest.mark.parametrize("callback", ["batch size", "batch size of a validation", "rate in mid-training"])
+def test_a_search_inside_of_a_run_leaves_nothing(tmp_path: Path, callback: str) -> None:
+    finder: Callback = BatchSizeFinder(max_trials=1, steps_per_trial=2)
+    if callback == "rate in mid-training":
+        finder = SearchAtEpoch(num_training_steps=5, early_stop_threshold=None)
+    trainer, ours, recorder = publishing(callbacks=[finder], default_root_dir=tmp_path, num_sanity_val_steps=0)
+    model = Searched()
+    if callback == "batch size of a validation":
+        trainer.validate(model, verbose=False)
+        assert recorder.count("before_val", "before_val_iter") == [1, 4 // model.batch_size]
+    else:
+        trainer.fit(model)
+        batches = 16 // model.batch_size
+        assert infos(ours, "epoch", "iter", "max_iters") == [2, 2 * batches, 2 * batches]
+        assert len(values(ours, "train/loss")) == len(values(ours, "train/logged")) == 2 * batches
+        trained = [seen[1:] for seen in model.seen if seen[0] == "train"]
+        assert trained[-1] == ("train", 1, 2 * batches - 1)
+    assert recorder.is_closed
+    assert current_hub() is not ours.message_hub
+
+
+@ATTACHED
+def test_a_search_that_fails_leaves_nothing_open(tmp_path: Path, attached: bool) -> None:
+    finder = LearningRateFinder(num_training_steps=5)
+    trainer, callback, recorder = publishing(attached, [finder], default_root_dir=tmp_path)
+    model = Searched(train=fail(ValueError("user")))
+    with pytest.raises(ValueError, match="user"):
+        trainer.fit(model)
+    assert recorder.is_closed
+    assert current_hub() is not callback.message_hub
+
+
+# -- attached trainers do what bare ones do
+
+
+class Events(Callback):
+    """Notes each call of a hook."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("on_") or name in {"setup", "teardown"}:
+            self.events.append(name)
+        return super().__getattribute__(name)
+
+
+class StopEarly(Callback):
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step >= 3
+
+
+class Logs(Learner):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        self.log("step", loss, prog_bar=True)
+        self.log("both", loss * 2, on_step=True, on_epoch=True)
+        self.log("epoch", batch_idx, on_step=False, on_epoch=True, batch_size=1)
+        return loss
+
+
+def combined(batch: Any) -> Any:
+    while not isinstance(batch, torch.Tensor):
+        batch = next(iter(batch.values())) if isinstance(batch, dict) else batch[0]
+    return batch
+
+
+class LogsOfSeveral(Logs):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return super().training_step(combined(batch), batch_idx)
+
+
+def state_of(trainer: Trainer) -> list[Any]:
+    names = ("logged_metrics", "callback_metrics", "progress_bar_metrics")
+    metrics = [{name: float(value) for name, value in getattr(trainer, each).items()} for each in names]
+    loops = trainer.fit_loop.state_dict()
+    loops.pop("state_dict")
+    parameters = [each.detach().clone().tolist() for each in trainer.lightning_module.parameters()]
+    return [*metrics, loops, parameters, trainer.state.status, trainer.should_stop]
+
+
+@pytest.mark.parametrize(
+    ("changes", "callbacks", "loader"),
+    [
+        ({}, [], Loader),
+        ({"overfit_batches": 1}, [], Loader),
+        ({"fast_dev_run": 2}, [], Loader),
+        ({"val_check_interval": 2}, [], Loader),
+        ({"val_check_interval": 0.5}, [], Loader),
+        ({"val_check_interval": 3, "check_val_every_n_epoch": None}, [], Loader),
+        ({"check_val_every_n_epoch": 2}, [], Loader),
+        ({"limit_train_batches": 0}, [], Loader),
+        ({"limit_val_batches": 0}, [], Loader),
+        ({"max_epochs": 0}, [], Loader),
+        ({"max_epochs": -1, "max_steps": 6, "accumulate_grad_batches": 2}, [], Loader),
+        ({"max_epochs": -1, "max_time": {"seconds": 0}}, [], Loader),
+        ({"min_epochs": 2, "max_epochs": 4}, [StopEarly], Loader),
+        ({"min_steps": 7, "max_epochs": 4}, [StopEarly], Loader),
+        ({"max_epochs": 4}, [lambda: EarlyStopping("distance", patience=1)], Loader),
+        ({"max_epochs": 4}, [lambda: StochasticWeightAveraging(0.1, swa_epoch_start=1)], Loader),
+        ({}, [lambda: GradientAccumulationScheduler({0: 1, 1: 3})], Loader),
+        ({}, [], lambda length: [Loader(length), Loader(length - 1)]),
+        ({}, [], lambda length: CombinedLoader({"a": Loader(length), "b": Loader(length - 1)}, "min_size")),
+        ({"barebones": True}, [], Loader),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_attached_trainer_does_what_a_bare_one_does(
+    tmp_path: Path, changes: Any, callbacks: Any, loader: Any
+) -> None:
+    states = []
+    for attached in (False, True):
+        if "barebones" in changes:
+            trainer = Trainer(barebones=True, max_epochs=2, accelerator="cpu", devices=1)
+            events = Events()
+            trainer.callbacks.append(events)
+        else:
+            events = Events()
+            trainer = make([*(each() for each in callbacks), events], default_root_dir=tmp_path, **changes)
+        callback = attach(trainer) if attached else None
+        trainer.fit(LogsOfSeveral(), loader(4), Loader(2))
+        states.append([*state_of(trainer), events.events])
+    assert states[0] == states[1]
+    assert callback is not None
+    trained = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+    assert infos(callback, "epoch", "iter") in ([trainer.current_epoch, trained], [None, None])
+    if "barebones" not in changes:
+        assert len(values(callback, "train/loss") if trained else []) == trained
+
+
+def test_weight_averaging_with_one_more_epoch_stays_within_its_bound() -> None:
+    class Normalized(Learner):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(1)
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return super().training_step(self.norm(torch.cat([batch, -batch])[:, None]), batch_idx)
+
+    averaging = StochasticWeightAveraging(0.1, swa_epoch_start=1)
+    trainer, callback, recorder = publishing(callbacks=[averaging], max_epochs=3)
+    seen: list[Any] = []
+
+    def note(runner: Any) -> None:
+        seen.append((runner.epoch, runner.max_epochs, runner.iter, runner.max_iters))
+
+    recorder.at = {"before_train_iter": note}
+    trainer.fit(Normalized(), Loader(2))
+    assert [each[0] for each in seen] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert all(epoch < bound and done < total for epoch, bound, done, total in seen)
+    assert infos(callback, "epoch") == [trainer.current_epoch] == [4]
+
+
+@pytest.mark.parametrize("place", ["training_step", "on_train_batch_start"])
+def test_our_methods_have_readable_names_in_a_traceback(place: str) -> None:
+    class Failing(Model):
+        pass
+
+    setattr(Failing, place, fail(ValueError("user")))
+    trainer, _, _ = publishing()
+    with pytest.raises(ValueError, match="user") as caught:
+        trainer.fit(Failing(), Loader(1))
+    ours = [each.frame.code.raw for each in caught.traceback if str(each.path).endswith("adapters/lightning.py")]
+    assert [code.co_qualname for code in ours] == ["RuntimeInfoCallback._guard", "RuntimeInfoCallback._before_batch"]
 
 
 # -- versions of Lightning
