@@ -52,6 +52,7 @@ _LOOPS = ("train", "val", "test")
 # What this adapter relies on of what mmengine does not promise, where the runner is one of mmengine's, and of its hub.
 _PRIVATE = ("_hooks", "_train_loop", "_val_loop", "_test_loop")
 _PRIVATE_OF_HUB = ("_instance_dict",)
+_PRIVATE_OF_HISTORY = ("_statistics_methods",)  # for what is registered there: see ScalarHistory.statistics
 
 _mmengine: Any = None
 _hooks: Any = None
@@ -457,6 +458,7 @@ def _check_members(runner: Any) -> None:
     if _mmengine is not None and "mmengine" in _roots_of(runner):
         check_target(runner, object, "a runner", _PRIVATE)
         check_target(hub_class(), object, "a runner", _PRIVATE_OF_HUB)
+        check_target(importlib.import_module("mmengine.logging").HistoryBuffer, object, "a runner", _PRIVATE_OF_HISTORY)
 
 
 def _loops(runner: Any, name: str) -> list[Any]:

@@ -1641,7 +1641,9 @@ def test_what_mmengine_calls_has_readable_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
 @pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
-@pytest.mark.parametrize("member", ["_hooks", "_train_loop", "_val_loop", "_test_loop", "_instance_dict"])
+@pytest.mark.parametrize(
+    "member", ["_hooks", "_train_loop", "_val_loop", "_test_loop", "_instance_dict", "_statistics_methods"]
+)
 def test_a_private_member_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, attached: bool, member: str
 ) -> None:
@@ -1650,8 +1652,9 @@ def test_a_private_member_that_is_missing_is_named(
 
     runner = build(tmp_path, None if attached else "mmengine", kind=MyRunner)
     hook = RuntimeInfoHook()
-    if member == "_instance_dict":
-        monkeypatch.setattr("mmengine.logging.MessageHub", SimpleNamespace)
+    if member in {"_instance_dict", "_statistics_methods"}:
+        owner = "MessageHub" if member == "_instance_dict" else "HistoryBuffer"
+        monkeypatch.setattr(f"mmengine.logging.{owner}", SimpleNamespace)
     else:
         delattr(runner, member)
     with pytest.raises(RunnerError, match=f"has no {member}, which this adapter relies on"):
