@@ -343,7 +343,9 @@ class RuntimeInfoCallback(_Callback):
         self._extra_iters: int | None = None  # if the counters are worked out: beside those of whole epochs
         self._begins_training = False
         self._was_loaded = False
-        self._length: int | None = None  # of the epoch
+        self._epochs: int | None = None  # of the training
+        self._steps: int | None = None  # of an epoch, as Keras says when the training begins
+        self._length: int | None = None  # of the epoch that is open
 
     def __getstate__(self) -> dict[str, Any]:
         outside: dict[str, Any] = dict.fromkeys(("_is_guarded", "_is_deaf", "_is_undecided"), False)
@@ -374,13 +376,16 @@ class RuntimeInfoCallback(_Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Open the training."""
+        # An evaluation in a callback has parameters of its own, and sets them here.
+        params: dict[str, Any] = self.params or {}
+        self._epochs, self._steps = params.get("epochs"), params.get("steps")
         if not self._is_guarded:
             self._close_unfinished("fit")
             model, emitter = self.runner.model, self.runner.emitter
             epoch = model._initial_epoch or 0
             if not epoch and not self._was_loaded and model is self._last_model():
                 # It can begin with epoch 0, or go on with the last one: the first epoch tells.
-                self._is_undecided = 0 < emitter.epoch < (self._told("epochs") or 0)
+                self._is_undecided = 0 < emitter.epoch < (self._epochs or 0)
             if self._is_undecided:
                 return
             self._begin_call("fit", epoch)
@@ -389,7 +394,7 @@ class RuntimeInfoCallback(_Callback):
     def _begin_training(self) -> None:
         self._thread = threading.get_ident()
         runner, emitter = self.runner, self.runner.emitter
-        runner.max_epochs = self._told("epochs")
+        runner.max_epochs = self._epochs
         runner.ended_early = emitter.is_longer_than_told = False
         if self._extra_iters is not None:
             self._count_from(emitter.epoch, self._extra_iters)
@@ -411,7 +416,7 @@ class RuntimeInfoCallback(_Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Publish `iter`, and open an iteration, unless `attach` does so when all callbacks have set the rate."""
-        if batch == 0 and self.runner.length(self._told("steps")) != self._length:
+        if batch == 0 and self.runner.length(self._steps) != self._length:
             self._tell_length()  # data may change it at the very beginning of an epoch
             self.runner.publish_totals()
         if self._is_guarded:
@@ -629,12 +634,8 @@ class RuntimeInfoCallback(_Callback):
             self._begin_call("fit", epoch)
             self._begin_training()
 
-    def _told(self, name: str) -> int | None:
-        """Return a parameter that Keras tells its callbacks; None if it does not know it."""
-        return (self.params or {}).get(name)
-
     def _tell_length(self) -> None:
-        self._length = self.runner.length(self._told("steps"))
+        self._length = self.runner.length(self._steps)
         self.runner.tell_length(self._length)
 
     def _correct(self, epoch: int) -> None:
@@ -654,15 +655,15 @@ class RuntimeInfoCallback(_Callback):
 
     def _count_from(self, epoch: int, more: int) -> None:
         """Work out the counters of a training that begins with an epoch."""
-        emitter, steps = self.runner.emitter, self._told("steps")
-        if epoch and steps is None:
+        emitter = self.runner.emitter
+        if epoch and self._steps is None:
             warnings.warn(
                 f"fit() begins with epoch {epoch}, and data without a length do not tell how many iterations are "
                 "completed: iter begins with 0. Load what state_dict() of the callback returned [RESUME-02]",
                 ResumeWarning,
                 stacklevel=2,
             )
-        emitter.epoch, emitter.iter = epoch, epoch * (steps or 0) + more
+        emitter.epoch, emitter.iter = epoch, epoch * (self._steps or 0) + more
 
 
 def _restored_by(callbacks: list[Any]) -> tuple[int, int] | None:

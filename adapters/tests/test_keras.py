@@ -1363,6 +1363,22 @@ def test_a_training_that_was_stopped_keeps_its_total(event: str) -> None:
     assert callback.runner.iter == 24
 
 
+@pytest.mark.parametrize("event", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_an_evaluation_in_a_callback_does_not_spoil_the_totals(event: str, is_attached: bool) -> None:
+    recorder, model = TotalsRecorder(), build()
+    callback, given = publishing(model, is_attached, hooks=[recorder])
+    for epochs in (2, 3):  # the second training could go on with the first one
+        fit(
+            model,
+            epochs=epochs,
+            callbacks=[*given.get("callbacks", []), Doing(event, lambda: evaluate(model, **given))],
+        )
+        assert recorder.of("after_train_epoch")[-epochs:] == [2 * epochs] * epochs
+        assert (callback.runner.epoch, callback.runner.iter) == (epochs, 2 * epochs)
+        assert [callback.message_hub.get_info(key) for key in ("max_epochs", "max_iters")] == [epochs, 2 * epochs]
+
+
 # -- methods that others have replaced
 
 
