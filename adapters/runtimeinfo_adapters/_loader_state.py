@@ -42,6 +42,10 @@ _RANDOM_SAMPLERS = (_data.RandomSampler, _data.SubsetRandomSampler, _data.Weight
 _GENERATORS: tuple[type, ...] = (_torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 _PLAIN = frozenset({bool, dict, float, int, list, str, tuple, type(None)})
 
+# Whose loaders and samplers draw from PyTorch's generators only.
+_KNOWN = frozenset({"accelerate", "torch", "torchdata"})
+_SEQUENCES = frozenset({list, range, tuple})
+
 _REMEDY = "load what Loop.state_dict() returned"
 
 
@@ -51,11 +55,11 @@ class PassStart(NamedTuple):
     torch: Any
     """The state of PyTorch's generator."""
 
-    python: tuple[Any, ...]
-    """The state of Python's generator."""
+    python: tuple[Any, ...] | None
+    """The state of Python's generator; None if nothing can draw from it."""
 
     numpy: Any
-    """The state of NumPy's generator."""
+    """The state of NumPy's generator; None if nothing can draw from it."""
 
     generators: dict[str, Any]
     """The states of the loader's own generators, by where they are."""
@@ -88,7 +92,12 @@ class PassStart(NamedTuple):
         inner = _data_loader(loader)
         in_order = inner is None or inner.num_workers == 0 or getattr(inner, "in_order", True)
         workers, early = _has_workers(inner), _is_early(inner)
-        return cls(*_global_states(), generators, counters, workers, early, in_order, global_rank())
+        # To read NumPy's takes longer than all the rest.
+        states: tuple[Any, ...] = (
+            (_torch.get_rng_state(), None, None) if _draws_from_torch_only(loader, inner) else _global_states()
+        )
+        torch, python, numpy = states
+        return cls(torch, python, numpy, generators, counters, workers, early, in_order, global_rank())
 
     def to_state(self) -> dict[str, Any]:
         """Return it in plain values and tensors."""
@@ -112,6 +121,8 @@ class PassStart(NamedTuple):
         loaded = {name: _on_cpu(fields.get(name)) for name in cls._fields}
         scratch = (_torch.Generator(), random.Random(), np.random.RandomState())  # noqa: S311
         for name, generator in zip(("torch", "python", "numpy"), scratch, strict=True):
+            if name in fields and fields[name] is None and name != "torch":
+                continue
             try:
                 _set(generator, loaded[name])
             except Exception:  # noqa: BLE001  # whatever it says of what is none
@@ -121,8 +132,10 @@ class PassStart(NamedTuple):
     def put_back(self, loader: Any) -> list[str]:
         """Set all generators and counters to what they were, and return where there is none any more."""
         _torch.set_rng_state(self.torch)
-        _set(random, self.python)
-        _set(np.random, self.numpy)
+        if self.python is not None:
+            _set(random, self.python)
+        if self.numpy is not None:
+            _set(np.random, self.numpy)
         lost = {*self.generators, *self.counters}
         for path, owner, name, value in _attributes(loader):
             if path in self.counters:
@@ -456,6 +469,15 @@ def _data_loader(loader: Any) -> Any:
     return inner if isinstance(inner, _data.DataLoader) else None
 
 
+def _draws_from_torch_only(loader: Any, inner: Any) -> bool:
+    """Tell whether no code of a user decides the order: neither a loader, nor a sampler, nor a stream."""
+    if inner is None:
+        return type(loader) in _SEQUENCES
+    parts = (loader, inner, inner.sampler, inner.batch_sampler, _sampler_of(inner))
+    known = all(type(part).__module__.partition(".")[0] in _KNOWN for part in parts if part is not None)
+    return known and not isinstance(inner.dataset, _data.IterableDataset)
+
+
 def _has_workers(inner: Any) -> bool | None:
     """Tell whether a loader has workers that go on with the next pass."""
     if inner is None or not (inner.persistent_workers and inner.num_workers):
@@ -523,7 +545,7 @@ def _eager_sampler(inner: Any) -> Any:
     sampler = _sampler_of(inner)
     module = str(type(sampler).__module__).partition(".")[0]
     begin: Any = getattr(cast("Any", type(sampler)), "__iter__", None)
-    if begin is None or module in {"torch", "torchdata", "accelerate"} or inspect.isgeneratorfunction(begin):
+    if begin is None or module in _KNOWN or inspect.isgeneratorfunction(begin):
         return None
     return None if hasattr(sampler, "state_dict") else sampler
 

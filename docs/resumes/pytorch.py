@@ -50,13 +50,7 @@ class Training:
             torch.save(self.loop.state_dict(), file)
             self.state = file.getvalue()
 
-    def after_train_iter(  # a hook of the loop
-        self,
-        runner: Any,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,  # noqa: ARG002
-    ) -> None:
+    def after_train_iter(self, runner: Any, batch_idx: int, **_: Any) -> None:  # noqa: ARG002
         self.save("hook")
 
     def after_train_epoch(self, runner: Any) -> None:  # noqa: ARG002

@@ -580,7 +580,7 @@ def test_state_of_another_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_damaged_place_is_refused_by_name(damage: Callable[[Any], None], field: str) -> None:
-    _, state = train(Loop(None, LOADERS["shuffled"](), max_epochs=1), 2)
+    _, state = train(Loop(None, LOADERS["random"](), max_epochs=1), 2)
     damage(state["position"])
     loop: Loop[Any] = Loop(None, LOADERS["shuffled"](), max_epochs=1)
     with pytest.raises(StateError, match=f"^{field.replace('.', '[.]')} must be") as caught:
