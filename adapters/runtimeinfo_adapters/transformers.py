@@ -192,7 +192,9 @@ class TransformersRunner(FrameworkRunner):
         """Withdraw the total if the data has ended before the length that it had said."""
         counters = self.emitter
         done = counters.iter - counters.epoch_start
-        if not is_cut_short and self._length is not None and done < counters.epoch_length:
+        # Without a single batch, the Trainer ends the training by itself. A pass of a stream has no certain length.
+        ends_early = done == 0 or (not is_cut_short and self._length is not None)
+        if ends_early and done < counters.epoch_length:
             self._is_length_wrong = True
 
     def end(self) -> None:

