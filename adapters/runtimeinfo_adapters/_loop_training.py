@@ -40,6 +40,7 @@ class Training:
         self.before_pass: int = 0
         self.pass_start: PassStart | None = None  # what the order of that pass depends on
         self.position: Position | None = None  # at which the next epoch begins, if that is not its beginning
+        self.cut: tuple[int, Position] | None = None  # where max_iters has ended a pass: the epoch, and the place in it
         self.passes_to_leave_out: int = 0
         self.pass_is_over: bool = False
         self.pass_owns_the_epoch: bool = False
@@ -120,6 +121,8 @@ class Training:
     def begin_epoch(self, loader: Any) -> None:
         position = self.position
         vars(self).update(_NO_PASS)
+        if not self.is_bound_reached():
+            self.cut = None
         if position is not None:
             self.batches_done, self.before_pass = position.done, position.before_pass
             self.passes_done = self.passes_to_leave_out = position.passes
@@ -241,6 +244,8 @@ class Training:
         emitter = self.emitter
         inside = emitter.is_open("train_iter") or self._ending == "train_iter"
         completed = emitter.iter + inside
+        if self.cut is not None:
+            return self.cut[0], completed, self.cut[1]
         if self._ending == "train_epoch" or (self.pass_is_over and emitter.is_open("train_epoch")):
             return emitter.epoch + 1, completed, None
         position = self._position(inside)
@@ -249,6 +254,15 @@ class Training:
         if position is not None and batches is not None and batches.has_begun and is_stateful(loader):
             position = position._replace(loader=loader.state_dict())
         return emitter.epoch, completed, position
+
+    def cut_pass(self, loader: Any) -> None:
+        """Note where `max_iters` ends a pass before its end: a resume with a higher bound goes on there."""
+        position = self._position(0)
+        if position is None or position.in_pass == self.length:
+            return
+        if is_stateful(loader):
+            position = position._replace(loader=loader.state_dict())
+        self.cut = self.emitter.epoch, position
 
     def _position(self, inside: int) -> Position | None:
         """Return the place in the epoch; None if that is its beginning."""
@@ -263,6 +277,7 @@ class Training:
 
     def resume_at(self, position: Position | None) -> None:
         """Begin the next epoch at a place in it."""
+        self.cut = None
         vars(self).update(_NO_PASS)
         self.position = position
 
@@ -272,7 +287,9 @@ class Training:
         self.pass_owns_the_epoch = self.pass_is_over = False
         self.outputs.clear()
         # If the same loop runs again after an exception, it goes on where it stopped.
+        cut = self.cut
         self.resume_at(self._position(0))
+        self.cut = cut
 
 
 # What is noted of the passes of an epoch, before it begins.
@@ -361,6 +378,8 @@ class Batches(Iterator[B]):
             )
         training.end_iteration()
         if training.is_bound_reached():
+            if self._draw is not None:
+                training.cut_pass(self._loader)
             self._end()
         draw = self._draw
         try:

@@ -250,11 +250,13 @@ class Loop(FrameworkRunner, Generic[B]):
             return False
         if not self._was_warned:
             self._was_warned = True
-            bound = f"max_iters={self._bound}" if training.is_bound_reached() else f"max_epochs={self.max_epochs}"
+            bound, remedy = f"max_epochs={self.max_epochs}", "raise max_epochs to go on"
+            if training.is_bound_reached():
+                bound, remedy = f"max_iters={self._bound}", "load its state into one with a higher max_iters to go on"
             warn_user(
                 f"the training is complete: {bound}, and this loop has done {self.epoch} epochs and {self.iter} "
-                "iterations, so that there is nothing left to do. Make a new Loop to train from the start, or raise "
-                f"{bound.partition('=')[0]} to go on",
+                "iterations, so that there is nothing left to do. Make a new Loop to train from the start, or "
+                f"{remedy}",
                 FinishedLoopWarning,
             )
         return True
@@ -327,7 +329,8 @@ class Loop(FrameworkRunner, Generic[B]):
         """Return how far the training is, the state of the hub and the place in the loader included.
 
         Inside an iteration this iteration counts as done: save after its optimizer step. Once the pass over
-        the loader is over, the epoch counts as done.
+        the loader is over, the epoch counts as done; but where `max_iters` has ended it early, a resume with a higher
+        bound goes on with the batches that are left.
 
         Source: RESUME-01, RESUME-02.
         """

@@ -18,7 +18,7 @@ SIZE, EPOCHS, BATCHES = 12, 3, 6
 
 # The batch of the whole training at which the state is saved, and where that is done.
 PLACES = {
-    "in mid-epoch": [(8, "iteration"), (8, "hook")],
+    "in mid-epoch": [(8, "iteration"), (8, "hook"), (8, "after the end")],
     "at the last batch of an epoch": [(12, "iteration"), (12, "hook")],
     "between two epochs": [(12, "after the pass"), (12, "epoch hook"), (12, "validation")],
     "at the last batch of all": [(18, "iteration"), (18, "after the end")],
@@ -144,7 +144,9 @@ def resumes() -> Iterator[Resume]:
                 continue
             for saved_at in places:
                 is_late = saved_at[0] == EPOCHS * BATCHES
-                if saved_at[1] == "after the end" and stop in {"exception", "signal", "terminate"}:
+                # Only max_iters ends the epochs in mid-epoch, and a training that fails does not come to its end.
+                ends = stop in {"max_iters", "max_epochs"} or (stop == "early stop" and is_late)
+                if saved_at[1] == "after the end" and not ends:
                     continue
                 for workers in (0, 1) if point == "in mid-epoch" and stop == "exception" else (0,):
                     for skip in (None, True) if not is_late else (None,):

@@ -391,6 +391,24 @@ def test_batches_are_numbered_from_where_they_go_on() -> None:
         assert numbers == [4, 5]
 
 
+@pytest.mark.parametrize("name", ["shuffled", "a generator", "a stream", "passes", "stateful"])
+@pytest.mark.parametrize("bound", [1, 4, 6, 9])
+def test_epoch_that_max_iters_has_cut_goes_on_with_a_higher_bound(name: str, bound: int) -> None:
+    seed(1)
+    loop: Loop[Any] = Loop(None, LOADERS[name](), max_iters=bound)
+    first, _ = train(loop)
+    state = saved(loop)
+    assert (state["epoch"], state["iter"], state["batches"]) in [
+        (bound // 6, bound, bound % 6),
+        (bound // 6 - 1, bound, 6),  # that a stream has ended is not known yet
+    ]
+    seed(2)
+    loop = Loop(None, LOADERS[name](), max_epochs=2)
+    loop.load_state_dict(state)
+    assert Counter(first + train(loop)[0]) == EACH_ONCE
+    assert (loop.epoch, loop.iter) == (2, 12)
+
+
 # -- loaders that have their own state
 
 
