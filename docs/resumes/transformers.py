@@ -9,6 +9,7 @@ import os
 import signal
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 
 from resumes import POINTS, Resume
 from runtimeinfo import current_hub
+from runtimeinfo_adapters import ResumeWarning
 from runtimeinfo_adapters.transformers import RuntimeInfoCallback, attach
 
 ITEMS, BATCHES, EPOCHS = 8, 4, 3
@@ -130,7 +132,9 @@ def _resume(stop: str, point: str, step: int, *callbacks: TrainerCallback, fails
         torch.manual_seed(1234)  # another process has another random state
         accumulation = given.get("gradient_accumulation_steps", 1)
         trainer, watch, callback = _trainer(folder, gradient_accumulation_steps=accumulation)
-        trainer.train(resume_from_checkpoint=str(Path(folder) / f"checkpoint-{step}"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResumeWarning)  # after an epoch that was cut short
+            trainer.train(resume_from_checkpoint=str(Path(folder) / f"checkpoint-{step}"))
     hub, state = callback.message_hub, trainer.state
     ours = [*watch.ours, (hub.get_info("epoch"), hub.get_info("iter"))]
     theirs = [*watch.theirs, (int(state.epoch), state.global_step * accumulation)]
