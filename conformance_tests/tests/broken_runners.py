@@ -152,7 +152,8 @@ class CountsEpochsFromOne(Trainer):
         self.epoch += 1
 
     def train(self) -> None:
-        self.max_epochs += 1
+        if self.max_epochs is not None:
+            self.max_epochs += 1
         super().train()
 
     def save(self) -> dict[str, Any]:
@@ -352,6 +353,39 @@ class BeginsTheEpochAnew(Trainer):
         super().load({**checkpoint, "batches": 0})
 
 
+class CountsTheEpochCutShort(Trainer):
+    """Saves as the training ends, and takes the epoch in which it was stopped for completed."""
+
+    def train(self) -> None:
+        super().train()
+        self.save_checkpoint(self.is_cut_short)
+
+
+class NumbersItsBatchesAnew(Trainer):
+    def train_iter(self, index: int, batch: Any) -> None:
+        goes_on = self.epoch == self.plan.start_epoch
+        super().train_iter(index - self.plan.start_batch * goes_on, batch)
+
+
+class EndsInAnEpochTooMany(Trainer):
+    def emit(self, event: str, **given: Any) -> None:
+        self.epoch += event == "after_train"
+        super().emit(event, **given)
+        self.epoch -= event == "after_train"
+
+
+class AsksForAnEpoch(Trainer):
+    def train(self) -> None:
+        if self.plan.iterations is not None:
+            self.max_epochs = None
+        super().train()
+
+    def emit(self, event: str, **given: Any) -> None:
+        if event == "before_train" and self.max_epochs is None:
+            self.max_epochs = 1
+        super().emit(event, **given)
+
+
 BROKEN: dict[type[Trainer], str] = {
     CountsOptimizerSteps: "COUNT-10",
     LeavesEmptyEpochOpen: "LIFE-04",
@@ -395,5 +429,9 @@ BROKEN: dict[type[Trainer], str] = {
     NeverEntersItsHub: "LIFE-15",
     EntersItsHubForHooksOnly: "LIFE-15",
     BeginsTheEpochAnew: "RESUME-03",
+    CountsTheEpochCutShort: "RESUME-01",
+    NumbersItsBatchesAnew: "RESUME-04",
+    EndsInAnEpochTooMany: "COUNT-12",
+    AsksForAnEpoch: "COUNT-07",
 }
 """Each broken runner, and the requirement that it breaks."""

@@ -53,9 +53,9 @@ class Trainer:
         self.optim_wrapper: Any = Optimizers(plan.optimizers, plan.groups)
         self.train_dataloader: Any = plan.train_dataloader()
         self.epoch = self.iter = 0
-        self.max_epochs = plan.max_epochs
+        self.max_epochs: int | None = plan.max_epochs if plan.iterations is None else None
         self.max_iters = self.count_iters()
-        self.has_announced = self.has_stopped = False
+        self.has_announced = self.has_stopped = self.is_cut_short = False
         self.batches_to_skip = self.validated = 0
         if plan.resume_from is not None:
             self.load(pickle.loads(plan.resume_from.read_bytes()))
@@ -72,11 +72,11 @@ class Trainer:
             self.evaluate("test", [self.plan.test_dataloader()])
 
     def train(self) -> None:
-        while self.epoch < self.max_epochs and not self.has_stopped:
+        while not self.has_stopped and self.epoch < (self.plan.epochs if self.max_epochs is None else self.max_epochs):
             self.train_epoch()
             self.epoch += 1
             self.validate(self.plan.validates_after_epoch)
-            self.save_checkpoint(self.plan.checkpoint is not None)
+            self.save_checkpoint(self.plan.checkpoint_epochs and not self.is_cut_short)
 
     def train_epoch(self) -> None:
         self.scope("train_epoch", self.train_batches)
@@ -88,8 +88,9 @@ class Trainer:
             self.train_iter(index, batch)
             self.iter += 1
             self.after_iter(index)
-            if batch.stop:
+            if batch.stop or self.iter == self.plan.iterations:
                 self.has_stopped = True
+                self.is_cut_short = index + 1 < self.plan.batches
                 break
         self.batches_to_skip = 0
 
@@ -144,6 +145,8 @@ class Trainer:
         self.dispatcher.dispatch(event, self, **{name: given.get(name) for name in HOOK_POINTS[event]})
 
     def count_iters(self) -> Any:
+        if self.max_epochs is None:
+            return self.plan.iterations
         loader = self.train_dataloader
         return self.max_epochs * len(loader) if hasattr(loader, "__len__") else None
 
@@ -174,7 +177,8 @@ def subject_of(kind: type[Trainer]) -> Subject:
         run=lambda plan, hooks: kind(plan, hooks).fit(),
         capabilities={
             "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
-            "unsized", "scheduler", "optimizers", "accumulation", "early_stop", "resume", "resume_mid_epoch", "share",
+            "unsized", "scheduler", "optimizers", "accumulation", "iterations", "early_stop", "resume",
+            "resume_mid_epoch", "share",
         },
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import pytest
 from broken_runners import (
     BeginsTheEpochAnew,
     ClosesTheEpochToValidate,
+    CountsTheEpochCutShort,
     EntersItsHubForHooksOnly,
     HasNoName,
     NeverEntersItsHub,
@@ -612,3 +613,111 @@ def test_a_component_finds_another_run() -> None:
 def test_infinities_of_both_signs_are_no_warning() -> None:
     ops = (HubOp("update_scalar", "train/loss", "inf"), HubOp("update_scalar", "train/loss", "minus_inf"))
     assert judged(SimpleHub, *ops) == []
+
+
+# -- what a training that was stopped goes on with
+
+
+def broken_by_any(plan: Plan, kind: type[Trainer] = Trainer) -> set[str]:
+    cases = [Case(leg) for leg in execute(subject_of(kind), plan)]
+    return {id for id in JUDGES for case in cases for finding in JUDGES[id](case) if not finding.holds}
+
+
+class BeginsWithTheNextEpoch(Trainer):
+    """Passes over an epoch whose batches are all done, instead of opening it once more."""
+
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint["batches"] == self.plan.batches:
+            checkpoint = {**checkpoint, "epoch": checkpoint["epoch"] + 1, "batches": 0}
+        super().load(checkpoint)
+
+
+class TakesIterationsForOneEpoch(Trainer):
+    """Goes through the data as often as it takes, in a single epoch that does not count."""
+
+    def train(self) -> None:
+        if self.plan.iterations is None:
+            super().train()
+            return
+        self.scope("train_epoch", self.train_on)
+
+    def train_on(self) -> None:
+        while not self.has_stopped:
+            super().train_batches()
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        super().train_iter(index if self.plan.iterations is None else self.iter, batch)
+
+
+RESUMED_AT_END = [
+    Plan(max_epochs=2, batches=2, resume_after=0, resume_batch=2, val_batches=1),
+    Plan(max_epochs=2, batches=2, resume_after=1, resume_batch=2, val_batches=1),
+]
+
+
+@pytest.mark.parametrize("kind", [Trainer, BeginsWithTheNextEpoch])
+@pytest.mark.parametrize("plan", RESUMED_AT_END, ids=repr)
+def test_an_epoch_whose_batches_are_done_is_opened_once_more_or_passed_over(kind: type[Trainer], plan: Plan) -> None:
+    assert broken_by_any(plan, kind) == set()
+
+
+def test_an_epoch_whose_batches_are_done_does_not_count_twice() -> None:
+    class CountsItTwice(Trainer):
+        def load(self, checkpoint: dict[str, Any]) -> None:
+            super().load({**checkpoint, "epoch": checkpoint["epoch"] + 1})
+
+        def train(self) -> None:
+            self.train_epoch()
+            self.epoch += 1
+            super().train()
+
+    (finding,) = broken("COUNT-12", RESUMED_AT_END[1], CountsItTwice)
+    assert (finding.expected, finding.observed) == ("epoch 2, iter 4", "epoch 3, iter 4")
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("kind", [Trainer, TakesIterationsForOneEpoch])
+def test_a_training_by_iterations(kind: type[Trainer], iterations: int) -> None:
+    assert broken_by_any(Plan(max_epochs=9, batches=2, iterations=iterations, val_batches=1), kind) == set()
+
+
+@pytest.mark.parametrize("stopped_by", ["interrupt", "stop", "iterations"])
+def test_an_epoch_that_was_cut_short_goes_on(stopped_by: Any) -> None:
+    bound = {"iterations": 6} if stopped_by == "iterations" else {}
+    plan = Plan(max_epochs=2, batches=3, resume_after=1, resume_batch=1, stopped_by=stopped_by, **bound)
+    assert broken_by_any(plan) == set()
+    assert findings("RESUME-04", plan) != []
+
+
+@pytest.mark.parametrize("stopped_by", ["stop", "iterations"])
+def test_an_epoch_that_was_cut_short_counts_as_completed(stopped_by: Any) -> None:
+    bound = {"iterations": 6} if stopped_by == "iterations" else {}
+    plan = Plan(max_epochs=2, batches=3, resume_after=0, resume_batch=1, stopped_by=stopped_by, **bound)
+    (finding,) = broken("RESUME-01", plan, CountsTheEpochCutShort)
+    assert (finding.expected, finding.observed) == ("epoch 0, iter 1", "epoch 1, iter 1")
+    assert broken_by_any(plan, CountsTheEpochCutShort) >= {"COUNT-03", "COUNT-12", "RESUME-03", "RESUME-04"}
+    assert broken_by_any(Plan(max_epochs=2, batches=3, resume_after=0, resume_batch=1), CountsTheEpochCutShort) == set()
+
+
+def test_an_epoch_that_failed_is_not_counted() -> None:
+    class CountsTheEpoch(Trainer):
+        def train_epoch(self) -> None:
+            with ExitStack() as counting:
+                counting.callback(lambda: setattr(self, "epoch", self.epoch + 1))
+                super().train_epoch()
+                counting.pop_all()
+
+    plan = Plan(batches=2, fault=Fault("before_train_iter", 1))
+    (finding,) = broken("FAIL-04", plan, CountsTheEpoch)
+    assert (finding.expected, finding.observed) == ("epoch 0, iter 1", "epoch 1, iter 1")
+
+
+def test_the_epoch_does_not_change_while_it_lasts() -> None:
+    class CountsAtTheFirstBatch(Trainer):
+        def train_iter(self, index: int, batch: Any) -> None:
+            self.epoch += index == 1
+            super().train_iter(index, batch)
+            self.epoch -= index == 1
+
+    assert len(findings("COUNT-04", Plan(batches=2))) == 5
+    assert len(broken("COUNT-04", Plan(batches=2), CountsAtTheFirstBatch)) == 2

@@ -271,7 +271,7 @@ def _drop_latest(hub: MessageHub, key: str) -> None:
     histories = hub.log_scalars
     if isinstance(hub, SupportsDropLatest):
         hub.drop_latest(key)
-    elif isinstance(histories, MutableMapping) and key in histories:
+    elif isinstance(histories, MutableMapping) and hasattr(histories.get(key), "max_length"):
         history: Any = histories[key]
         values, counts = history.data
         histories[key] = type(history)(values[:-1], counts[:-1], history.max_length)

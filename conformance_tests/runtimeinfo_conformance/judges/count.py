@@ -8,6 +8,10 @@ from typing import Any
 from runtimeinfo import RunnerError
 from runtimeinfo.spec import FREE_EVENTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.observation import Record
+
+# Where the counter of epochs must be what it was as the epoch began.
+_IN_AN_EPOCH = ("before_train_iter", "after_train_iter", "after_train_epoch")
 
 
 @judge("COUNT-01")
@@ -34,7 +38,12 @@ def completed_epochs(case: Case) -> Iterator[Finding]:
 @judge("COUNT-04")
 def epoch_during_epoch(case: Case) -> Iterator[Finding]:
     """Epoch does not change within an epoch."""
-    yield from _unchanged(case, "after_train_epoch", "epoch")
+    opened: Record | None = None
+    for at, record, model in case.each("before_train_epoch", *_IN_AN_EPOCH):
+        if record.event == "before_train_epoch":
+            opened = record
+        elif opened is not None and not model.aborting:
+            yield Finding(at, f"epoch {opened.epoch}", f"epoch {record.epoch}")
 
 
 @judge("COUNT-05")
@@ -52,16 +61,19 @@ def hub_epoch(case: Case) -> Iterator[Finding]:
 @judge("COUNT-07")
 def max_epochs(case: Case) -> Iterator[Finding]:
     """The hub's max_epochs is what was asked for."""
+    expected = case.plan.max_epochs if case.plan.iterations is None else None
     for at, record, _ in case.each("before_train", "before_train_epoch"):
-        yield Finding(at, case.plan.max_epochs, record.info.get("max_epochs", "nothing published"))
+        yield Finding(at, expected, record.info.get("max_epochs", "nothing published"))
 
 
 @judge("COUNT-08")
 def max_iters(case: Case) -> Iterator[Finding]:
     """The hub's max_iters is the total, or None."""
-    expected = case.plan.max_iters if case.plan.sized else None
     for at, record, _ in case.each("before_train", "before_train_epoch"):
-        yield Finding(at, expected, record.info.get("max_iters", "nothing published"))
+        total, published = case.plan.max_iters, record.info.get("max_iters", "nothing published")
+        # Without a length it can be known all the same: from an epoch before, or as the bound.
+        is_known = case.plan.sized or case.plan.iterations is not None or published == total
+        yield Finding(at, total if is_known else None, published)
 
 
 @judge("COUNT-09")
@@ -87,6 +99,19 @@ def validation_counts_nothing(case: Case) -> Iterator[Finding]:
             yield Finding(
                 at, f"iter {opening.iter}, epoch {opening.epoch}", f"iter {record.iter}, epoch {record.epoch}"
             )
+
+
+@judge("COUNT-12")
+def at_the_end(case: Case) -> Iterator[Finding]:
+    """The counters are those of all that was done, before a resume, too."""
+    for at, record, model in case.each("after_train"):
+        if model.aborting:
+            continue
+        epoch, iteration = case.plan.epochs, case.plan.max_iters
+        if case.plan.is_cut_short:
+            # The last epoch may count, or not; and to some, a training by iterations is one epoch.
+            epoch, iteration = model.epoch - (record.epoch == model.epoch - 1), model.iter
+        yield Finding(at, f"epoch {epoch}, iter {iteration}", f"epoch {record.epoch}, iter {record.iter}")
 
 
 def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:

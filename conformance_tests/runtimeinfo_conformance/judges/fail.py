@@ -51,7 +51,9 @@ def not_counted(case: Case) -> Iterator[Finding]:
     """What was not completed is not counted."""
     if _ends_inside(case) and any(record.event == "before_train" for record in case.records):
         last, model = case.records[-1], case.expectations[-1]
-        yield Finding(len(case.records) - 1, f"iter {model.iter}", f"iter {last.iter}")
+        yield Finding(
+            len(case.records) - 1, f"epoch {model.epoch}, iter {model.iter}", f"epoch {last.epoch}, iter {last.iter}"
+        )
 
 
 @judge("FAIL-05")

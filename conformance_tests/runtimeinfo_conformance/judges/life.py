@@ -56,8 +56,15 @@ def training_batches(case: Case) -> Iterator[Finding]:
 @judge("LIFE-04")
 def training_epochs(case: Case) -> Iterator[Finding]:
     """As many pairs of events as epochs."""
-    if case.plan.stop_after is None:
-        yield from _counts(case, "train_epoch", case.plan.max_epochs - case.plan.start_epoch)
+    if case.plan.stop_after is not None:
+        return
+    plan = case.plan
+    if plan.is_resumed_at_end_of_epoch and plan.start_iteration == plan.max_iters and not _times(case, "before_train"):
+        return  # nothing is left to do, and a framework need not begin
+    epochs = plan.epochs - case.leg.start_epoch
+    if plan.iterations is not None and _times(case, "before_train_epoch") == 1:
+        epochs = 1  # to a framework that is asked for iterations, the whole training may be one epoch
+    yield from _counts(case, "train_epoch", epochs)
 
 
 @judge("LIFE-05")
@@ -76,7 +83,9 @@ def closed(case: Case) -> Iterator[Finding]:
 def validation_batches(case: Case) -> Iterator[Finding]:
     """As many pairs of events as batches, in each validation."""
     plan = case.plan
-    if plan.val_batches is not None and plan.stop_after is None:
+    # In an epoch that is cut short, or that was saved with all its batches done, each framework has its own way.
+    is_known = plan.stop_after is None and plan.iterations is None and not plan.is_resumed_at_end_of_epoch
+    if plan.val_batches is not None and is_known:
         batches = sum(plan.val_length(loader) for loader in range(plan.val_loaders))
         yield from _counts(case, "val_iter", plan.validations * batches)
 
@@ -136,6 +145,8 @@ def _batches(case: Case, stage: str) -> Iterator[tuple[int, tuple[str, int], tup
         if batch is not None:
             yield at, (stage, place), (batch.stage, batch.index)
         place += record.event == f"after_{stage}_iter"
+        if stage == "train" and case.plan.iterations is not None:
+            place %= case.plan.batches  # the whole training may be one epoch
 
 
 @judge("LIFE-10")
@@ -231,9 +242,12 @@ def finds_the_run(case: Case) -> Iterator[Finding]:
 
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:
     if case.leg.ended_well and expected:
-        events = Counter(record.event for record in case.records)
         for event in (f"before_{scope}", f"after_{scope}"):
-            yield Finding(None, f"{expected} times {event}", f"{events[event]} times {event}")
+            yield Finding(None, f"{expected} times {event}", f"{_times(case, event)} times {event}")
+
+
+def _times(case: Case, event: str) -> int:
+    return sum(record.event == event for record in case.records)
 
 
 def _told(record: Record) -> dict[str, Any]:

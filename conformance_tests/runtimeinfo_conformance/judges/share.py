@@ -91,6 +91,9 @@ def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any], Mappi
     Each comes with where the training was, as another process saw it, and with how far the hub itself is ahead of
     the model at the next iteration: that is COUNT's.
     """
+    # Where it is not known which epoch comes next, or the whole training may be one, neither is that of a batch.
+    if case.plan.is_resumed_at_end_of_epoch or case.plan.iterations is not None:
+        return
     for read in case.leg.reads:
         if read.item.stage != "train" or read.shared is None or read.shared.fault or read.at < 0:
             continue

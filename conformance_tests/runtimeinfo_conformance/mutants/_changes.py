@@ -49,6 +49,11 @@ def epoch_ahead(_: Plan, runner: Any) -> dict[str, Any]:
     return {"epoch": runner.epoch + 1}
 
 
+def iter_behind_after_resume(plan: Plan, runner: Any) -> dict[str, Any]:
+    """Return an iteration too few, once a training has gone on."""
+    return {"iter": runner.iter - 1} if plan.resume_from is not None else {}
+
+
 def counters_since_resume(plan: Plan, runner: Any) -> dict[str, Any]:
     """Return what was done since the resume."""
     return {"iter": runner.iter - plan.start_iteration, "epoch": runner.epoch - plan.start_epoch}

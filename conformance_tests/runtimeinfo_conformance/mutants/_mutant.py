@@ -49,7 +49,8 @@ class Mutant:
         name: What the fault is.
         requirement: The requirement that it breaks.
         make: Makes the fault for one hook of a run on a plan.
-        needs: A capability without which the fault shows nothing, beyond those of the requirement.
+        needs: The capabilities without which the fault shows nothing, beyond those of the requirement, with blanks
+            between them.
         around: A fault in how the run ends, which no hook sees.
         when: On which plans the fault is there; on all by default.
         is_canary: Whether it shows in any runner that keeps the requirement, so that it has to be noticed.
@@ -58,14 +59,14 @@ class Mutant:
     name: str
     requirement: str
     make: MakeFault = no_fault
-    needs: str | None = None
+    needs: str = ""
     around: Around = _just_run
     when: Callable[[Plan], bool] = _always
     is_canary: bool = True
 
     def fits(self, subject: Subject) -> bool:
         """Tell whether the fault shows in what a subject has declared."""
-        return self.requirement in testable(subject) and (self.needs is None or self.needs in subject.capabilities)
+        return self.requirement in testable(subject) and subject.capabilities.issuperset(self.needs.split())
 
     def applied_to(self, subject: Subject) -> Subject:
         """Return the subject with the fault in it."""

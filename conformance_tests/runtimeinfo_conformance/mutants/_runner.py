@@ -28,6 +28,7 @@ from runtimeinfo_conformance.mutants._changes import (
     forget_histories,
     huge_where_unknown,
     iter_ahead,
+    iter_behind_after_resume,
     iter_of_epoch,
     iter_of_steps,
     rates_to_come,
@@ -57,7 +58,7 @@ from runtimeinfo_conformance.mutants._faults import (
     swap,
 )
 from runtimeinfo_conformance.mutants._leaks import LeftoverHistories
-from runtimeinfo_conformance.mutants._mutant import Fault, MakeFault, Mutant
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
 from runtimeinfo_conformance.observation import Probe
 from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
@@ -177,6 +178,20 @@ def _with_priority(kind: type[Any], priority: str) -> MakeFault:
     return make
 
 
+def _numbered_anew(plan: Plan, _hook: object) -> Fault:
+    """Number the batches of the epoch that goes on from where its first epoch began."""
+    is_first = plan.start_batch > 0
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        nonlocal is_first
+        if is_first and event in _IN_AN_ITERATION:
+            given = {**given, "batch_idx": given["batch_idx"] - plan.start_batch}
+        is_first = is_first and event != "after_train_epoch"
+        return call(runner, given)
+
+    return fault
+
+
 # -- on which plans, so that nothing else shows
 
 
@@ -218,6 +233,18 @@ def _is_resumed(plan: Plan) -> bool:
 
 def _goes_on_well(plan: Plan) -> bool:
     return plan.start_batch > 0 and _is_plain(plan)
+
+
+def _goes_on_after_a_bound(plan: Plan) -> bool:
+    return plan.resume_from is not None and plan.stopped_by == "iterations" and plan.start_batch > 0
+
+
+def _goes_on_after_a_stop(plan: Plan) -> bool:
+    return plan.resume_from is not None and plan.stopped_by == "stop"
+
+
+def _goes_on_at_the_end_of_an_epoch(plan: Plan) -> bool:
+    return plan.is_resumed_at_end_of_epoch
 
 
 def _saves_nothing(plan: Plan) -> bool:
@@ -305,6 +332,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("epoch is one ahead in an epoch", "COUNT-03", show(epoch_ahead, *_IN_AN_EPOCH), when=_is_plain),
     Mutant("epoch is one ahead", "COUNT-03", show(epoch_ahead)),
     Mutant("epoch is counted too early", "COUNT-04", show(epoch_ahead, "after_train_epoch")),
+    Mutant("epoch is counted as an iteration ends", "COUNT-04", momentarily(epoch_ahead, "after_train_iter")),
     Mutant(
         "iter is stale after an epoch",
         "COUNT-05",
@@ -312,13 +340,27 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("iter is not published", "COUNT-05", drop("before_train_iter", only=RuntimeInfoHook)),
     Mutant("epoch is not published", "COUNT-06", drop("before_train_epoch", only=RuntimeInfoHook)),
-    Mutant("max_epochs is one more", "COUNT-07", show(lambda plan, _: {"max_epochs": plan.max_epochs + 1})),
+    Mutant("max_epochs is one more", "COUNT-07", show(lambda plan, _: {"max_epochs": plan.epochs + 1})),
+    Mutant(
+        "max_epochs is 1 where a training is asked for iterations",
+        "COUNT-07",
+        show(lambda plan, _: {} if plan.iterations is None else {"max_epochs": 1}),
+        needs="iterations",
+    ),
     Mutant("max_iters is huge where it is not known", "COUNT-08", show(huge_where_unknown), needs="unsized"),
     Mutant("max_iters is that of one epoch", "COUNT-08", show(lambda plan, _: {"max_iters": plan.batches})),
     Mutant("there is no optim_wrapper", "COUNT-09", hide("optim_wrapper")),
     Mutant("iter counts optimizer steps", "COUNT-10", show(iter_of_steps, *_IN_AN_ITERATION), when=_is_plain),
     Mutant("all counters are of optimizer steps", "COUNT-10", show(iter_of_steps)),
     Mutant("a validation counts", "COUNT-11", momentarily(iter_ahead, "after_val")),
+    Mutant("a training ends with an epoch too many", "COUNT-12", momentarily(epoch_ahead, "after_train")),
+    Mutant(
+        "an epoch that was saved at its last batch counts twice",
+        "COUNT-12",
+        show(epoch_ahead),
+        when=_goes_on_at_the_end_of_an_epoch,
+        needs="resume resume_mid_epoch",
+    ),
     Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
     Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
     Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": plan.seed + 7})),
@@ -408,7 +450,30 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("information comes last", "ORDER-02", _with_priority(RuntimeInfoHook, "VERY_LOW")),
     Mutant("counters are lost at first after a resume", "RESUME-01", show(resumed_counters_lost, "before_train")),
     Mutant("counters start anew after a resume", "RESUME-01", show(counters_since_resume)),
+    Mutant("the counters lag by one after a resume", "RESUME-01", show(iter_behind_after_resume)),
+    Mutant(
+        "the epoch is one too high after a resume in mid-epoch",
+        "RESUME-01",
+        show(epoch_ahead),
+        when=_goes_on_well,
+        needs="resume_mid_epoch",
+    ),
+    Mutant(
+        "an epoch that a bound of iterations has cut short counts as completed",
+        "RESUME-01",
+        show(epoch_ahead),
+        when=_goes_on_after_a_bound,
+        needs="iterations resume_mid_epoch",
+    ),
+    Mutant(
+        "an epoch in which a training was stopped counts as completed",
+        "RESUME-01",
+        show(epoch_ahead),
+        when=_goes_on_after_a_stop,
+        needs="early_stop resume_mid_epoch",
+    ),
     Mutant("histories start anew after a resume", "RESUME-02", show(forget_histories, "before_train")),
     Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),
+    Mutant("batch_idx begins anew after a resume in mid-epoch", "RESUME-04", _numbered_anew),
 )
 """The faults, each with the requirement that it breaks."""

@@ -60,21 +60,23 @@ def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> l
 
 def _resumed(run: Callable[..., Leg], plan: Plan) -> list[Leg]:
     epoch, batch = plan.resume_after or 0, plan.resume_batch
+    done = epoch * plan.batches + batch
     with tempfile.TemporaryDirectory(prefix="runtimeinfo-") as folder:
         checkpoint = Path(folder) / "checkpoint"
-        # Interrupted as the next epoch or iteration begins: that training was asked for all its epochs, too.
-        where = ("before_train_iter", epoch * plan.batches + batch) if batch else ("before_train_epoch", epoch)
         to_save = replace(
             plan,
             checkpoint=checkpoint,
-            checkpoint_iterations=batch > 0,
+            checkpoint_epochs=batch < plan.batches or not batch,
+            checkpoint_iterations=batch > 0 or plan.stopped_by != "interrupt",
             resume_after=None,
             resume_batch=0,
-            fault=Fault(*where, "interrupt"),
+            fault=_interrupt(plan) if plan.stopped_by == "interrupt" else None,
+            stop_after=done if plan.stopped_by == "stop" else plan.stop_after,
+            iterations=done if plan.stopped_by == "iterations" else plan.iterations,
             test_batches=None,
         )
         first = run(to_save)
-        if first.planned is None or first.raised is not first.planned:
+        if not _has_stopped(first, done):
             return [first]
         second = replace(
             plan,
@@ -87,6 +89,24 @@ def _resumed(run: Callable[..., Leg], plan: Plan) -> list[Leg]:
             resume_batch=0,
         )
         return [first, run(second, previous=first)]
+
+
+def _interrupt(plan: Plan) -> Fault:
+    """Return an interrupt as the next iteration or epoch begins: that training was asked for all its epochs, too."""
+    epoch, batch = plan.resume_after or 0, plan.resume_batch
+    if 0 < batch < plan.batches:
+        return Fault("before_train_iter", epoch * plan.batches + batch, "interrupt")
+    epoch += batch > 0  # all of them
+    if epoch < plan.epochs:
+        return Fault("before_train_epoch", epoch, "interrupt")
+    return Fault("after_train", 0, "interrupt")
+
+
+def _has_stopped(first: Leg, done: int) -> bool:
+    """Tell whether a training was stopped where it was to be saved, and has not gone on to the end of its epoch."""
+    if first.plan.fault is not None:
+        return first.planned is not None and first.raised is first.planned
+    return first.ended_well and sum(record.event == "after_train_iter" for record in first.records) == done
 
 
 def _run(

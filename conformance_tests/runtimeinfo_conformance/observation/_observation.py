@@ -144,6 +144,16 @@ class Leg:
         return self.raised is None and self.planned is None
 
     @property
+    def start_epoch(self) -> int:
+        """How many epochs a resumed training has behind it.
+
+        Where all batches of the next one are done, that may count, if it is not opened once more.
+        """
+        begun = next((record.epoch for record in self.records if record.event == "before_train"), None)
+        planned = self.plan.start_epoch
+        return planned + 1 if self.plan.is_resumed_at_end_of_epoch and begun == planned + 1 else planned
+
+    @property
     def moment(self) -> str | None:
         """The moment between two events at which the plan's fault is raised; None if there is no such moment."""
         fault = self.plan.fault
@@ -152,7 +162,7 @@ class Leg:
     def expectations(self) -> list[Expectation]:
         """Return the word of the model on each record: it follows with the lifecycle and two counters."""
         lifecycle = Lifecycle()
-        epoch, iteration = self.plan.start_epoch, self.plan.start_iteration
+        epoch, iteration = self.start_epoch, self.plan.start_iteration
         aborting = False
         expectations: list[Expectation] = []
         for index, record in enumerate(self.records):

@@ -42,7 +42,7 @@ class PlanError(ValueError):
 
 _LEAST = {
     0: ("max_epochs", "batches", "val_batches", "test_batches", "resume_after", "resume_batch", "hook_order"),
-    1: ("val_loaders", "val_interval", "groups", "accumulation"),
+    1: ("iterations", "val_loaders", "val_interval", "groups", "accumulation"),
 }
 
 
@@ -52,6 +52,7 @@ class Plan(ShortRepr):
 
     Attributes:
         max_epochs: Epochs of the whole training.
+        iterations: Iterations that the training is asked for in place of `max_epochs`; None to ask for epochs.
         batches: Batches an epoch; maybe none.
         sized: Whether the training loader has a length.
         val_batches: Batches of a validation; None for no validation. It is made after each epoch.
@@ -71,13 +72,17 @@ class Plan(ShortRepr):
         seed: The seed of the run. Publish it; nothing here is random.
         experiment_name: The name of the run.
         resume_after: The kit's own: after how many epochs the training is saved, and goes on in a new runner.
-        resume_batch: The kit's own: after how many batches of the next epoch that is.
+        resume_batch: The kit's own: after how many batches of the next epoch that is. After all of them, it is saved
+            after the last batch, and not once more at the end of that epoch.
+        stopped_by: The kit's own: what ends the training that is saved: ``"interrupt"``, as the next iteration or epoch
+            begins; ``"stop"``, as by `stop_after`; or ``"iterations"``, if that is all it is asked for.
         repeat: The kit's own: the training is run once more from the beginning, in the same process.
         fault: The kit's own: what goes wrong.
         hook_order: The kit's own: in which order the hooks are given.
         start_epoch: How many epochs a resumed training has behind it.
         start_batch: How many batches of the next epoch it has behind it.
         checkpoint: Where to save a checkpoint after each epoch, or None.
+        checkpoint_epochs: False if it is not to be saved after an epoch, but after each iteration only.
         checkpoint_iterations: Whether to save it after each iteration, too.
         resume_from: The checkpoint to go on from, or None.
 
@@ -86,6 +91,7 @@ class Plan(ShortRepr):
     """
 
     max_epochs: int = 1
+    iterations: int | None = None
     batches: int = 1
     sized: bool = True
     val_batches: int | None = None
@@ -106,12 +112,14 @@ class Plan(ShortRepr):
     experiment_name: str = "conformance"
     resume_after: int | None = None
     resume_batch: int = 0
+    stopped_by: Literal["interrupt", "stop", "iterations"] = "interrupt"
     repeat: bool = False
     fault: Fault | None = None
     hook_order: int = 0
     start_epoch: int = 0
     start_batch: int = 0
     checkpoint: Path | None = None
+    checkpoint_epochs: bool = True
     checkpoint_iterations: bool = False
     resume_from: Path | None = None
 
@@ -125,14 +133,34 @@ class Plan(ShortRepr):
             raise PlanError(
                 f"stop_after must be one of the {self.max_iters} iterations, but is {self.stop_after}: give one"
             )
-        done = (self.resume_after or 0, self.resume_batch)
-        if self.resume_after is not None and not (0, 0) < done < (self.max_epochs, 0):
+        if self.iterations is not None and (self.batches == 0 or self.accumulation > 1 or self.optimizers):
             raise PlanError(
-                f"resume_after must lie within the training of {self.max_epochs} epochs, but is {done[0]}: give another"
+                "iterations goes with batches, each of which makes one optimizer step: leave out accumulation and "
+                "optimizers"
             )
-        if self.resume_batch and (self.resume_after is None or self.resume_batch >= self.batches):
+        done = (self.resume_after or 0, self.resume_batch)
+        if self.resume_after is not None and not (0, 0) < done < (self.epochs, 0):
             raise PlanError(
-                "resume_batch goes with resume_after, and must be less than batches: give both, or leave it out"
+                f"resume_after must lie within the training of {self.epochs} epochs, but is {done[0]}: give another"
+            )
+        if self.resume_batch and (self.resume_after is None or self.resume_batch > self.batches):
+            raise PlanError(
+                "resume_batch goes with resume_after, and must not be more than batches: give both, or leave it out"
+            )
+        if 0 < self.resume_batch == self.batches and self.outputs:
+            raise PlanError("resume_batch is all the batches, and goes without outputs: leave them out")
+        if self.iterations is not None and self.resume_after is not None:
+            # After the last one, something is left to do only if it was not saved as the end of its epoch.
+            most = self.iterations - (self.resume_batch < self.batches)
+            if done[0] * self.batches + done[1] > most:
+                raise PlanError(
+                    f"resume_after and resume_batch must lie within the {self.iterations} iterations, but are "
+                    f"{done[0]} and {done[1]}: give others"
+                )
+        if self.stopped_by == "iterations" and (self.iterations is None or not self.sized):
+            raise PlanError(
+                "stopped_by='iterations' goes with iterations, and with a loader whose length tells where an epoch "
+                "ends: give both"
             )
 
     # -- what a subject reads
@@ -210,16 +238,37 @@ class Plan(ShortRepr):
             "scheduler": self.schedule,
             "optimizers": bool(self.optimizers),
             "accumulation": self.accumulation > 1,
-            "early_stop": self.stop_after is not None,
+            "iterations": self.iterations is not None,
+            "early_stop": self.stop_after is not None or (self.resume_after is not None and self.stopped_by == "stop"),
             "resume": self.resume_after is not None,
-            "resume_mid_epoch": self.resume_batch > 0,
+            # What is stopped in another way than by an interrupt is saved where it stops, and that is in an epoch.
+            "resume_mid_epoch": self.resume_after is not None
+            and (self.resume_batch > 0 or self.iterations is not None or self.stopped_by != "interrupt"),
         }
         return frozenset(name for name, is_used in used.items() if is_used)
 
     @property
+    def epochs(self) -> int:
+        """Epochs of the whole training, also where it is asked for iterations: the last one may then be cut short."""
+        return self.max_epochs if self.iterations is None else -(-self.iterations // self.batches)
+
+    @property
     def max_iters(self) -> int:
         """Iterations of the whole training."""
-        return self.max_epochs * self.batches
+        return self.max_epochs * self.batches if self.iterations is None else self.iterations
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the training may end in the middle of an epoch, as it is meant to."""
+        return self.stop_after is not None or self.iterations is not None
+
+    @property
+    def is_resumed_at_end_of_epoch(self) -> bool:
+        """Whether a resumed training has all batches of the next epoch behind it, and not that epoch's end.
+
+        A framework may open that epoch once more, or begin with the one after it.
+        """
+        return 0 < self.batches == self.start_batch
 
     def val_length(self, loader: int) -> int:
         """Return how many batches a validation loader has."""
@@ -230,7 +279,7 @@ class Plan(ShortRepr):
         """How many validations this run makes, unless it is stopped early."""
         if self.val_batches is None:
             return 0
-        epochs = range(self.start_epoch, self.max_epochs)
+        epochs = range(self.start_epoch, self.epochs)
         inside = sum(
             self.validates_after(batch)
             for epoch in epochs

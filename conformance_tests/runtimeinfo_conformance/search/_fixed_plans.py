@@ -70,6 +70,13 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
         {"val_interval": 1},
         {"val_before": True},
         {"val_after": True},
+        # A training that is saved was stopped in other ways, too, and after the last batch of an epoch, or of all.
+        {"resume_after": 1, "resume_batch": 1, "stopped_by": "stop"},
+        {"resume_after": 1, "resume_batch": 2, "outputs": ()},
+        {"resume_after": 2, "resume_batch": 2, "outputs": ()},
+        {"iterations": 5},
+        {"iterations": 5, "resume_after": 1, "resume_batch": 1, "stopped_by": "iterations"},
+        {"iterations": 5, "resume_after": 2, "stopped_by": "iterations"},
     ]
     varied = [replace(plan, **fields) for fields in variants]
     # One may need two capabilities: to resume in mid-epoch is also to resume.
@@ -81,7 +88,7 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
 
 def places_of(plan: Plan) -> list[str]:
     """Return where a plan can go wrong: the events which it brings about, and the moments between them."""
-    epochs = {"train": plan.max_epochs, "val": plan.validations, "test": plan.test_batches is not None}
+    epochs = {"train": plan.epochs, "val": plan.validations, "test": plan.test_batches is not None}
     iterations = {
         "train": plan.max_iters,
         "val": sum(plan.val_length(loader) for loader in range(plan.val_loaders)),

@@ -51,7 +51,10 @@ def _smaller(plan: AnyPlan) -> Iterator[Any]:
             yield ReducePlan(turns)
         return
     if plan.resume_after is not None:  # neither goes without the other
-        yield replace(plan, resume_after=None, resume_batch=0)
+        yield replace(plan, resume_after=None, resume_batch=0, stopped_by="interrupt")
+    if plan.iterations is not None:
+        with suppress(PlanError):  # of another length it may end before it was resumed
+            yield replace(plan, iterations=None, stopped_by="interrupt")
     for field in fields(plan):
         for value in _plainer(getattr(plan, field.name), field.default):
             with suppress(PlanError):

@@ -107,13 +107,25 @@ def _one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
     """Return the courses that a plan can take."""
     possible = {
+        "asked for iterations": "iterations" in capabilities and _can_be_bound(plan),
         "stopped early": "early_stop" in capabilities and plan.max_iters > 0,
         "resumed": "resume" in capabilities and plan.max_epochs > 1,
         "resumed in mid-epoch": {"resume", "resume_mid_epoch"} <= capabilities
         and plan.max_epochs > 0
         and plan.batches > 1,
+        "stopped early and resumed": {"early_stop", "resume", "resume_mid_epoch"} <= capabilities
+        and plan.max_epochs > 0
+        and plan.batches > 1,
+        "resumed by iterations": {"iterations", "resume", "resume_mid_epoch"} <= capabilities
+        and _can_be_bound(plan)
+        and plan.sized
+        and plan.max_iters > 1,
     }
     return ("smooth", "wrong", "twice", "wrong and again", *(name for name, can_be in possible.items() if can_be))
+
+
+def _can_be_bound(plan: Plan) -> bool:
+    return plan.max_iters > 0 and plan.accumulation == 1 and not plan.optimizers
 
 
 def _smooth(_draw: st.DrawFn, plan: Plan) -> Plan:
@@ -133,6 +145,12 @@ def _wrong_and_again(draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(_wrong(draw, plan), repeat=True)
 
 
+def _asked_for_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
+    # What a framework makes of outputs may decide who makes the steps, and then nobody knows how many there are.
+    bound = draw(_one_of(tuple(range(1, plan.max_iters + 1))), label="iterations")
+    return replace(plan, iterations=bound, outputs=())
+
+
 def _stopped_early(draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(plan, stop_after=draw(_one_of(tuple(range(1, plan.max_iters + 1))), label="stop_after"))
 
@@ -142,9 +160,21 @@ def _resumed(draw: st.DrawFn, plan: Plan) -> Plan:
 
 
 def _resumed_in_mid_epoch(draw: st.DrawFn, plan: Plan) -> Plan:
-    moments = tuple(itertools.product(range(plan.max_epochs), range(1, plan.batches)))
+    moments = tuple(itertools.product(range(plan.max_epochs), range(1, plan.batches + 1)))
     epoch, batch = draw(_one_of(moments), label="resume_after, resume_batch")
-    return replace(plan, resume_after=epoch, resume_batch=batch)
+    outputs = plan.outputs if batch < plan.batches else ()
+    return replace(plan, resume_after=epoch, resume_batch=batch, outputs=outputs)
+
+
+def _stopped_early_and_resumed(draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(_resumed_in_mid_epoch(draw, plan), stopped_by="stop")
+
+
+def _resumed_by_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
+    done = draw(_one_of(tuple(range(1, plan.max_iters))), label="resume_after, resume_batch")
+    epoch, batch = divmod(done, plan.batches)
+    asked = replace(plan, iterations=plan.max_iters, outputs=())
+    return replace(asked, resume_after=epoch, resume_batch=batch, stopped_by="iterations")
 
 
 _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
@@ -153,9 +183,12 @@ _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
         "wrong": _wrong,
         "twice": _twice,
         "wrong and again": _wrong_and_again,
+        "asked for iterations": _asked_for_iterations,
         "stopped early": _stopped_early,
         "resumed": _resumed,
         "resumed in mid-epoch": _resumed_in_mid_epoch,
+        "stopped early and resumed": _stopped_early_and_resumed,
+        "resumed by iterations": _resumed_by_iterations,
     }
 )
 

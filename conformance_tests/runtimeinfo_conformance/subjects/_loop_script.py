@@ -26,6 +26,7 @@ CAPABILITIES = frozenset(
         "scheduler",
         "optimizers",
         "accumulation",
+        "iterations",
         "early_stop",
         "resume",
         "share",
@@ -88,7 +89,7 @@ class LoopScript(ABC):
                     return
             if self.plan.validates_after_epoch:
                 self._validate()
-            if self.plan.checkpoint is not None:
+            if self.plan.checkpoint is not None and self.plan.checkpoint_epochs:
                 self.save()
 
     def _train_on(self, batch: Batch) -> None:

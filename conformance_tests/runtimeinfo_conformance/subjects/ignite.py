@@ -83,7 +83,8 @@ class _Script:
         if plan.checkpoint is not None:
             saver = DiskSaver(str(plan.checkpoint), require_empty=False)
             checkpoint = Checkpoint(self.parts, saver, filename_pattern=_FILE, n_saved=None)
-            on(Events.EPOCH_COMPLETED, checkpoint)
+            if plan.checkpoint_epochs:
+                on(Events.EPOCH_COMPLETED, checkpoint)
             if plan.checkpoint_iterations:
                 on(Events.ITERATION_COMPLETED, checkpoint)
         on(Events.ITERATION_COMPLETED, self.validate_inside)
@@ -104,13 +105,22 @@ class _Script:
                 runner: Any = self.callback.runner
                 state = self.trainer.state
                 state.epoch, state.iteration, state.max_epochs = runner.epoch, runner.iter, plan.max_epochs
-        data: Any = self.data
+            if plan.iterations is not None:  # the saved training was asked for fewer
+                self.trainer.state.max_iters, self.trainer.state.max_epochs = plan.iterations, None
+        # Where nothing is left to do, Ignite would begin a new training.
+        if not 0 < plan.max_iters == plan.start_iteration:
+            self.train()
+        if plan.test_batches is not None:
+            _evaluate(self.tester, plan.test_dataloader())
+
+    def train(self) -> None:
+        """Train."""
+        plan, data = self.plan, cast("Any", self.data)
         if plan.sized and not self.has_length:
             self.trainer.set_data(data)  # where Ignite does not look at the length
             data = iter(data)
-        self.trainer.run(data, max_epochs=plan.max_epochs)
-        if plan.test_batches is not None:
-            _evaluate(self.tester, plan.test_dataloader())
+        bound = {"max_epochs": plan.max_epochs} if plan.iterations is None else {"max_iters": plan.iterations}
+        self.trainer.run(data, **bound)
 
     def step(self, engine: Engine, batch: Batch) -> dict[str, Any]:
         """Train on a batch."""
@@ -175,6 +185,7 @@ def subject() -> Subject:
             "scheduler",
             "optimizers",
             "accumulation",
+            "iterations",
             "early_stop",
             "resume",
             "resume_mid_epoch",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import signal
+import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, cast
@@ -44,8 +46,8 @@ class _Loader:
         return {"trained": self.trained}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after them."""
-        self._skipped = state_dict["trained"]
+        """Go on after them; after the last one with the next epoch."""
+        self._skipped = state_dict["trained"] % max(len(self.dataset), 1)
 
 
 class _SizedLoader(_Loader):
@@ -123,13 +125,19 @@ class _Module(pl.LightningModule):
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] *= 0.5
-        if self.plan.checkpoint_iterations:
+        # Under max_steps Lightning resumes from the end of an epoch inside that epoch, with a batch too much.
+        is_last = self.plan.iterations is not None and batch_idx + 1 == self.plan.batches
+        if self.plan.checkpoint_iterations or (is_last and self.plan.checkpoint is not None):
             self.trainer.save_checkpoint(str(self.plan.checkpoint))
 
     def on_train_epoch_end(self) -> None:
         """Save, and stop if that was asked for."""
         self.trainer.should_stop = self.is_stopped
-        if self.plan.checkpoint is not None:
+        # From here on, an epoch that was asked to stop in its middle counts as complete: its last batch has saved. One
+        # that max_steps cuts short goes on from here, and only such a one does under max_steps.
+        is_cut = self.plan.checkpoint_iterations and self.loader.trained < self.plan.batches
+        is_due = is_cut is (self.plan.iterations is not None)
+        if self.plan.checkpoint is not None and self.plan.checkpoint_epochs and is_due:
             self.trainer.save_checkpoint(str(self.plan.checkpoint))
 
     # -- validation and test
@@ -188,7 +196,7 @@ class _SaveEmptyEpochs:
 
 def run(plan: Plan, hooks: Sequence[Any]) -> None:
     """Do what a plan says."""
-    with _quiet():
+    with _quiet(), _interruptible():
         loader = _SizedLoader(plan) if plan.sized else _Loader(plan)
         module = _Module(plan, loader)
         trainer = _trainer(plan, module)
@@ -238,6 +246,7 @@ def subject() -> Subject:
             "scheduler",
             "optimizers",
             "accumulation",
+            "iterations",
             "early_stop",
             "resume",
             "resume_mid_epoch",
@@ -249,7 +258,8 @@ def _trainer(plan: Plan, module: _Module) -> pl.Trainer:
     return pl.Trainer(
         accelerator="cpu",
         devices=1,
-        max_epochs=plan.max_epochs,
+        max_epochs=plan.max_epochs if plan.iterations is None else -1,
+        max_steps=-1 if plan.iterations is None else plan.iterations,
         # By hand, the module does it.
         accumulate_grad_batches=plan.accumulation if module.automatic_optimization else 1,
         val_check_interval=plan.val_interval if plan.val_interval is not None and _validates(plan) else 1.0,
@@ -277,6 +287,23 @@ def _number(value: Any) -> torch.Tensor:
 
 def _fits_float32(number: torch.Tensor) -> bool:
     return math.isfinite(number.float().item()) == math.isfinite(number.item())
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None]:
+    """Let a KeyboardInterrupt come out, as the plan expects: Lightning exits, and ignores Ctrl-C from then on."""
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    interrupt: BaseException | None = None
+    try:
+        yield
+    except SystemExit as error:
+        interrupt = error.__context__
+        if not isinstance(interrupt, KeyboardInterrupt):
+            raise
+    if interrupt is not None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_ctrl_c)
+        raise interrupt  # outside of the handler: it has not led to itself
 
 
 @contextlib.contextmanager

@@ -133,6 +133,7 @@ def _subject(name: str, hub: str) -> Subject:
             "scheduler",
             "optimizers",
             "accumulation",
+            "iterations",
             "early_stop",
             "resume",
         },
@@ -161,7 +162,7 @@ def _build(plan: Plan, folder: Path) -> Runner:
         model,
         str(folder),
         train_dataloader=_loader(plan.train_dataset()),
-        train_cfg={"by_epoch": True, "max_epochs": plan.max_epochs},
+        train_cfg=_train_cfg(plan),
         optim_wrapper=_optimizers(plan, model),
         param_scheduler=_schedulers(plan),
         default_hooks=default_hooks,
@@ -173,6 +174,12 @@ def _build(plan: Plan, folder: Path) -> Runner:
         load_from=_checkpoint_of(plan),
         **validation,
     )
+
+
+def _train_cfg(plan: Plan) -> dict[str, Any]:
+    if plan.iterations is None:
+        return {"by_epoch": True, "max_epochs": plan.max_epochs}
+    return {"by_epoch": False, "max_iters": plan.iterations, "val_interval": plan.batches}
 
 
 def _loader(dataset: Any) -> DataLoader[Any]:

@@ -21,7 +21,8 @@ class _Script(LoopScript):
         loop: Loop[Batch] = Loop(
             self.optimizers if plan.optimizers else self.optimizers[""],
             plan.train_dataloader(),
-            max_epochs=plan.max_epochs,
+            max_epochs=plan.max_epochs if plan.iterations is None else None,
+            max_iters=plan.iterations,
             cfg={"batches": plan.batches},
             seed=plan.seed,
             experiment_name=plan.experiment_name,

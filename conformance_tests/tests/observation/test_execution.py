@@ -139,6 +139,45 @@ def test_a_training_is_interrupted_and_goes_on_in_mid_epoch() -> None:
     assert (begin.epoch, begin.iter) == (1, 5)
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"stopped_by": "stop"}, {"stop_after": 5}),
+        ({"stopped_by": "iterations", "iterations": 6}, {"iterations": 5}),
+    ],
+    ids=lambda given: str(sorted(given)),
+)
+def test_a_training_is_stopped_in_mid_epoch_and_goes_on(given: dict[str, Any], asked: dict[str, int]) -> None:
+    first, second = execute(correct(), Plan(max_epochs=2, batches=3, resume_after=1, resume_batch=2, **given))
+    assert first.ended_well
+    assert {name: getattr(first.plan, name) for name in asked} == asked
+    assert (count(first, "before_train_iter"), count(second, "before_train_iter")) == (5, 1)
+    assert (second.plan.start_epoch, second.plan.start_batch) == (1, 2)
+    assert (second.plan.stop_after, second.plan.iterations) == (None, given.get("iterations"))
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_training_goes_on_after_the_last_batch_of_an_epoch(epoch: int) -> None:
+    first, second = execute(correct(), Plan(max_epochs=2, batches=3, resume_after=epoch, resume_batch=3))
+    assert (first.plan.checkpoint_epochs, first.plan.checkpoint_iterations) == (False, True)
+    assert first.records[first.fault_at or 0].event == ("after_train" if epoch else "before_train_epoch")
+    assert count(second, "before_train_iter") == 3 * (1 - epoch)
+    assert count(second, "before_train_epoch") == 2 - epoch, "the epoch is opened once more"
+
+
+def test_a_training_that_goes_on_to_the_end_of_its_epoch_is_not_resumed_in_it() -> None:
+    class FinishesItsEpoch(Trainer):
+        def train_batches(self) -> None:
+            for index, batch in enumerate(self.train_dataloader):
+                self.train_iter(index, batch)
+                self.iter += 1
+                self.has_stopped = self.has_stopped or batch.stop
+
+    plan = Plan(batches=3, resume_after=0, resume_batch=1, stopped_by="stop")
+    (leg,) = execute(subject_of(lambda plan, hooks: FinishesItsEpoch(plan, hooks).fit()), plan)
+    assert leg.ended_well
+
+
 def test_a_training_is_interrupted_in_its_first_epoch() -> None:
     first, second = execute(correct(), Plan(batches=2, resume_after=0, resume_batch=1))
     assert (count(first, "before_train_iter"), count(second, "before_train_iter")) == (2, 1)

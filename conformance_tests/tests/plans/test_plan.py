@@ -62,8 +62,26 @@ def test_which_outputs_are_scalars() -> None:
         ({"batches": 0, "stop_after": 1}, "stop_after must be one of the 0 iterations, but is 1"),
         ({"resume_after": 1}, "resume_after must lie within the training of 1 epochs, but is 1"),
         ({"max_epochs": 2, "resume_after": 0}, "resume_after must lie within the training of 2 epochs, but is 0"),
-        ({"max_epochs": 2, "batches": 2, "resume_batch": 1}, "resume_batch goes with resume_after, and must be less"),
-        ({"batches": 2, "resume_after": 0, "resume_batch": 2}, "resume_batch goes with resume_after, and must be less"),
+        ({"max_epochs": 2, "batches": 2, "resume_batch": 1}, "resume_batch goes with resume_after, and must not be"),
+        ({"batches": 2, "resume_after": 0, "resume_batch": 3}, "resume_batch goes with resume_after, and must not be"),
+        (
+            {"batches": 2, "resume_after": 0, "resume_batch": 2, "outputs": (("loss", "float"),)},
+            "resume_batch is all the batches, and goes without outputs",
+        ),
+        ({"iterations": 0}, "iterations must be at least 1, but is 0"),
+        ({"iterations": 1, "batches": 0}, "iterations goes with batches, each of which makes one optimizer step"),
+        ({"iterations": 1, "accumulation": 2}, "iterations goes with batches, each of which makes one optimizer step"),
+        ({"iterations": 1, "optimizers": ("a",)}, "iterations goes with batches, each of which makes one optimizer"),
+        (
+            {"iterations": 3, "batches": 2, "resume_after": 1, "resume_batch": 1},
+            "resume_after and resume_batch must lie within the 3 iterations, but are 1 and 1",
+        ),
+        ({"batches": 2, "resume_after": 0, "resume_batch": 1, "stopped_by": "iterations"}, "stopped_by='iterations'"),
+        (
+            {"iterations": 2, "batches": 2, "sized": False, "resume_after": 0, "resume_batch": 1}
+            | {"stopped_by": "iterations"},
+            "stopped_by='iterations' goes with iterations, and with a loader whose length",
+        ),
     ],
     ids=str,
 )
@@ -77,6 +95,14 @@ def test_the_edges_of_what_can_be() -> None:
     assert Plan(max_epochs=2, batches=3, stop_after=6).stop_after == 6
     assert Plan(max_epochs=2, batches=3, resume_after=1, resume_batch=2).resume_batch == 2
     assert Plan(batches=2, resume_after=0, resume_batch=1).resume_after == 0
+    assert Plan(batches=2, resume_after=0, resume_batch=2).resume_batch == 2
+    assert Plan(iterations=4, batches=2, resume_after=1, resume_batch=2).resume_after == 1
+
+
+def test_a_training_that_is_asked_for_iterations() -> None:
+    plan = Plan(max_epochs=9, iterations=5, batches=2)
+    assert (plan.max_iters, plan.epochs, plan.is_cut_short) == (5, 3, True)
+    assert (Plan(max_epochs=9, batches=2).epochs, Plan(max_epochs=9).is_cut_short) == (9, False)
 
 
 # -- what it takes
@@ -104,6 +130,12 @@ def test_the_edges_of_what_can_be() -> None:
         ({"stop_after": 1}, {"early_stop"}),
         ({"max_epochs": 2, "resume_after": 1}, {"resume"}),
         ({"batches": 2, "resume_after": 0, "resume_batch": 1}, {"resume", "resume_mid_epoch"}),
+        ({"iterations": 1}, {"iterations"}),
+        ({"iterations": 3, "batches": 2, "resume_after": 1}, {"iterations", "resume", "resume_mid_epoch"}),
+        (
+            {"batches": 2, "resume_after": 0, "resume_batch": 1, "stopped_by": "stop"},
+            {"early_stop", "resume", "resume_mid_epoch"},
+        ),
     ],
     ids=lambda value: ", ".join(sorted(value)) or "nothing",
 )
@@ -118,7 +150,7 @@ def test_each_capability_is_needed_by_something() -> None:
         schedule=True, optimizers=("a",), accumulation=2, stop_after=1, resume_after=0, resume_batch=1,
     )  # fmt: skip
     # A run is shared whatever it does: no plan asks for that.
-    assert plan.needs == CAPABILITIES.keys() - {"share"}
+    assert plan.needs | Plan(iterations=1).needs == CAPABILITIES.keys() - {"share"}
 
 
 # -- validations

@@ -104,7 +104,7 @@ def test_none_and_defaults_may_be_said() -> None:
         ("Plan(batches=-1)", "column 14: batches must be at least 0, but is -1"),
         ("Plan(groups=0)", "column 1: groups must be at least 1, but is 0"),
         ("Plan(seed=1, stop_after=2)", "column 1: stop_after must be one of the 1 iterations, but is 2"),
-        ("Plan(resume_batch=1)", "column 1: resume_batch goes with resume_after, and must be less than batches"),
+        ("Plan(resume_batch=1)", "column 1: resume_batch goes with resume_after, and must not be more than batches"),
         ("Plan(seed=9223372036854775808)", "column 11: seed is too large a number; the largest is 2**63 - 1"),
         ("Plan(metainfo={'a': -1e999})", "column 21: a value of metainfo is too large a number"),
         ("Plan(fault=Fault('befor_val'))", "column 18: event cannot be 'befor_val'; did you mean 'before_val'?"),

@@ -75,7 +75,7 @@ def test_it_ends_at_what_breaks(plan: Plan) -> None:
         (
             Plan(max_epochs=3, batches=3, resume_after=2, resume_batch=2),
             lambda plan: plan.resume_batch,
-            Plan(batches=2, resume_after=0, resume_batch=1),
+            Plan(resume_after=0, resume_batch=1),
         ),
         (
             Plan(val_batches=2, val_loaders=3, val_interval=3, val_before=True, val_after=True),
@@ -85,6 +85,16 @@ def test_it_ends_at_what_breaks(plan: Plan) -> None:
         (Plan(batches=0, repeat=True, fault=Fault("after_run")), lambda plan: plan.repeat, Plan(repeat=True)),
         (
             Plan(batches=2, resume_after=0, resume_batch=1, seed=3),
+            lambda plan: plan.batches == 2,
+            Plan(batches=2),
+        ),
+        (
+            Plan(iterations=5, batches=2, resume_after=1, resume_batch=1, stopped_by="iterations"),
+            lambda plan: plan.stopped_by == "iterations",
+            Plan(iterations=1, resume_after=0, resume_batch=1, stopped_by="iterations"),
+        ),
+        (
+            Plan(iterations=5, batches=2, resume_after=1, resume_batch=1, stopped_by="iterations"),
             lambda plan: plan.batches == 2,
             Plan(batches=2),
         ),

@@ -19,6 +19,7 @@ CAPABILITIES = MappingProxyType(
         "scheduler": "It changes the learning rate between iterations.",
         "optimizers": "It trains with several named optimizers.",
         "accumulation": "It makes one optimizer step for several batches.",
+        "iterations": "It can be asked for a number of iterations in place of a number of epochs.",
         "early_stop": "It can stop a training before it has had all its epochs, after any iteration.",
         "resume": "It saves a checkpoint at the end of an epoch, the hub's state included, and goes on from it.",
         "share": "It lets other processes see its run: a worker by current_hub(), any other one by its board.",

@@ -112,4 +112,17 @@ COUNT = (
         example="A validation of 20 batches, after 50 of training: iter is 50 at before_val, and 50 at after_val.",
         needs="val",
     ),
+    rule(
+        "COUNT-12",
+        "MUST",
+        "At after_train, iter MUST be the number of training iterations completed in all, and epoch that of training "
+        "epochs, those before a resume included; the last epoch of a training that was stopped early, or asked for "
+        "iterations, may count or not.",
+        "A training does not end in epoch 3 of 2.",
+        example=(
+            "2 epochs of 3 batches, saved after the third batch and resumed: at after_train epoch is 2 and iter is 6, "
+            "as without the resume. An epoch of 3 breaks it."
+        ),
+        since="0.2",
+    ),
 )

@@ -40,4 +40,16 @@ RESUME = (
         needs="resume resume_mid_epoch",
         since="0.2",
     ),
+    rule(
+        "RESUME-04",
+        "MUST",
+        "In an epoch that goes on after a resume, batch_idx MUST go on as well.",
+        "A hook that acts every n-th batch of an epoch keeps its rhythm.",
+        example=(
+            "An epoch of 5 batches, saved after the second one: the first iteration after the resume has the batch_idx "
+            "2. To begin with 0 again breaks it."
+        ),
+        needs="resume resume_mid_epoch",
+        since="0.2",
+    ),
 )
