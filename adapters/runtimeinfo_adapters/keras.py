@@ -566,7 +566,7 @@ class RuntimeInfoCallback(_Callback):
     def _is_inside(self, call: str) -> bool:
         """Tell whether a call is inside of one that it cannot be a part of: then it is not heard."""
         emitter = self.runner.emitter
-        return emitter.is_open("val") or emitter.is_open("test") or (call == "fit" and emitter.is_open("train"))
+        return emitter.is_open("val") or emitter.is_open("test") or (call == "fit" and "fit" in self._calls)
 
     def _begin_run(self, call: str, epoch: int = 0, done: int | None = None) -> None:
         """Choose the hub and the counters of a run, before it begins.

@@ -1760,13 +1760,14 @@ def test_an_iteration_that_cannot_be_known_is_named() -> None:
 # -- fits inside of others, and what is no fit
 
 
-def test_a_fit_inside_a_fit_of_the_same_model_is_not_heard() -> None:
+@pytest.mark.parametrize("event", ["on_train_begin", "on_train_batch_begin", "on_epoch_end", "on_train_end"])
+def test_a_fit_inside_a_fit_of_the_same_model_is_not_heard(event: str) -> None:
     def train() -> None:
         fit(model, epochs=2, validation_data=(X, X), callbacks=[Doing("on_train_batch_end", lambda: evaluate(model))])
 
     recorder, model, asking = Recorder(), build(), Asking()
     callback = attach(model, hooks=[recorder])
-    fit(model, epochs=2, callbacks=[Doing("on_epoch_end", train), asking])
+    fit(model, epochs=2, callbacks=[Doing(event, train), asking])
     assert iters(asking) == [0, 1, 2, 3]
     assert recorder.of("after_run") == [(2, 4)]
     assert "before_val" not in recorder.events
