@@ -14,10 +14,14 @@ else by an `output_transform`), and of its `metrics` those that this validation 
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack, cast
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
-from runtimeinfo import LoopError, MessageHub, RunnerError
+from runtimeinfo import LoopError, MessageHub, RunnerError, RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     Emitter,
@@ -32,6 +36,7 @@ from runtimeinfo.authoring import (
 )
 from runtimeinfo_adapters._adapter import (
     FrameworkRunner,
+    ResumeWarning,
     RunOptions,
     Target,
     check_target,
@@ -46,31 +51,38 @@ __all__ = ["IgniteRunner", "RuntimeInfoCallback", "attach", "detach"]
 _ignite = load_framework("ignite")
 
 if TYPE_CHECKING:
-    from ignite.engine import Engine, Events
+    from ignite.engine import DeterministicEngine, Engine, Events
 else:
-    Engine, Events = _ignite.engine.Engine, _ignite.engine.Events
+    DeterministicEngine, Engine, Events = (
+        _ignite.engine.DeterministicEngine,
+        _ignite.engine.Engine,
+        _ignite.engine.Events,
+    )
 
 Role = Literal["val", "test"]
 Evaluators = Mapping[Role, "Engine | Iterable[Engine]"]
 OutputTransform = Callable[[Any], Any]
+_Method = TypeVar("_Method", bound=Callable[..., None])
 
-# The handlers by event. Ignite has no public way to come first, and its way to come last inspects signatures, each of
-# which takes longer than an iteration.
-_PRIVATE = ("_event_handlers",)
+# The handlers by event: Ignite has no public way to come first, and its way to come last inspects signatures, each of
+# which takes longer than an iteration. The process function: what stands around it is inside the iteration for certain.
+# The run that `interrupt` suspended, and what tells with which batch an epoch begins.
+_PRIVATE = ("_event_handlers", "_process_function", "_internal_run_generator", "_dataloader_iter", "_init_iter")
 
 
 class _Emitter(Emitter):
-    """Does not count a terminated iteration, nor an epoch that is only paused."""
+    """Does not count an epoch that is only paused."""
 
-    was_completed = False  # the iteration that closes: Ignite said so
     is_pausing = False  # `Engine.interrupt` suspends the run, and the next `run` goes on in the same epoch
+    is_starting = False  # the handlers of STARTED run, which may load the trainer and the callback
     were_loaded = False  # the counters
+    loaded_batches = 0  # of the epoch to go on in, for data whose length Ignite does not know
+    # Epochs and iterations that the counters have ahead of the trainer's, if only the callback was loaded.
+    ahead: tuple[int, int] = (0, 0)
 
     def count(self, event: str) -> None:
         if event == "after_train_iter":
-            if self.was_completed:
-                self.was_completed = False
-                self.iter += 1
+            self.iter += 1
         elif not self.is_pausing:
             self.epoch += 1
 
@@ -78,7 +90,8 @@ class _Emitter(Emitter):
 class IgniteRunner(FrameworkRunner):
     """Satisfies `runtimeinfo.TrainRunner` with a trainer of Ignite.
 
-    The totals are those at the start of the training: an epoch's length that turns out later was not known then.
+    The counters and the totals follow the trainer's state, also where a handler changes it. The totals are read again
+    as each epoch begins, and when the length of an epoch turns out.
 
     Args:
         optimizer: One optimizer, several by name, or None.
@@ -127,22 +140,75 @@ class IgniteRunner(FrameworkRunner):
             self.identify(seed=trainer.state.seed)
 
     def read_totals(self) -> None:
-        """Take from the trainer how long the training is going to be, as far as that is known."""
-        state = self.trainer.state
-        if state.max_iters is not None:  # max_epochs can be there as well, worked out from it
-            self.max_epochs, self.max_iters = None, state.max_iters
-            return
+        """Take from the trainer how long this epoch and the training are going to be, as far as that is known."""
+        state, emitter = self.trainer.state, cast("_Emitter", self.emitter)
         # `Engine.set_data` does not look how long the data are.
         length = length_of(state.dataloader) if state.epoch_length is None else state.epoch_length
-        self.max_epochs = state.max_epochs
-        self.max_iters = None if length is None or self.max_epochs is None else length * self.max_epochs
+        if state.epoch_length is not None and state.epoch_length > emitter.iter - emitter.epoch_start:
+            emitter.is_longer_than_told = False  # Ignite ends an epoch by this length; a handler has changed it
+        emitter.epoch_length = math.inf if length is None or emitter.is_longer_than_told else length
+        epochs, iterations = emitter.ahead
+        if state.max_iters is not None:  # max_epochs can be there as well, worked out from it
+            self.max_epochs, self.max_iters = None, state.max_iters + iterations
+        else:
+            self.max_epochs = None if state.max_epochs is None else state.max_epochs + epochs
+            self.max_iters = self.total_iters(self.max_epochs, length)
+
+    def publish_totals(self) -> None:
+        """Read the totals, and publish them if they have changed.
+
+        Source: COUNT-07, COUNT-08.
+        """
+        self.read_totals()
+        super().publish_totals()
+
+    def publish_counters(self) -> None:
+        """Publish the counters, after the trainer's state has changed outside of its own counting.
+
+        Source: COUNT-05, COUNT-06.
+        """
+        self.message_hub.update_info_dict({"epoch": self.epoch, "iter": self.iter})
+
+
+def _handler(method: _Method) -> _Method:
+    """Give a handler the name that Ignite's profilers show."""
+    method.__qualname__ = f"{__name__}.{method.__name__}"
+    return method
+
+
+class _Step:
+    """Stands in the place of an engine's process function while the engine runs, and frames each iteration.
+
+    After all handlers of ITERATION_STARTED, whenever these were registered: schedulers set the rate of that very
+    iteration there, handlers prepare its batch, and the iteration can be terminated before it has begun.
+
+    The engine holds it, and it the process function, so that a copied callback does not copy the model.
+    """
+
+    def __init__(self, listener: _Listener, process: Callable[[Any, Any], Any]) -> None:
+        self.listener = listener
+        self.process = process
+
+    def __call__(self, engine: Any, batch: Any) -> Any:
+        listener = self.listener
+        if listener.engine is None:
+            return self.process(engine, batch)
+        try:
+            listener.begin_iteration(batch)
+            output = self.process(engine, batch)
+            if listener.engine is not None:  # otherwise it was detached meanwhile
+                listener.end_iteration(output)
+        except BaseException as error:
+            listener.abort_iteration(error)
+            raise
+        return output
 
 
 class _Listener:
     """Listens to one engine: wraps its `run`, and has handlers among its handlers while it runs.
 
-    A subclass has a method for each event, by its name in lower case. The handlers do not take the engine: Ignite would
-    keep a weak reference to it beside them, which can neither be pickled nor goes over to a copy of the engine.
+    The handlers do not take the engine: Ignite would keep a weak reference to it beside them, which can neither be
+    pickled nor goes over to a copy of the engine.
 
     Args:
         callback: What it listens for.
@@ -151,29 +217,28 @@ class _Listener:
     Source: LIFE-02, LIFE-05, LIFE-15, FAIL-01 to FAIL-06.
     """
 
-    events: ClassVar[tuple[str, ...]] = (
-        "STARTED",
-        "EPOCH_STARTED",
-        "ITERATION_STARTED",
-        "ITERATION_COMPLETED",
-        "EPOCH_COMPLETED",
-        "COMPLETED",
-    )
-    last: ClassVar[frozenset[str]] = frozenset({"ITERATION_STARTED"})
-    """The events at which the handler comes after all others; elsewhere it comes before them."""
+    first: ClassVar[tuple[tuple[str, str], ...]]
+    """The events whose handler comes before all others, and the name of the handler."""
+
+    last: ClassVar[tuple[tuple[str, str], ...]]
+    """The events whose handler comes after all others, and the name of the handler."""
+
+    not_inside: ClassVar[tuple[str, ...]] = ("val", "test")
+    """The scopes in which a run is not listened to: nothing nests there, and the outer one goes on."""
 
     def __init__(self, callback: RuntimeInfoCallback, engine: Engine) -> None:
         self.callback = callback
         self._runner = callback.runner
         self._emitter = cast("_Emitter", callback.runner.emitter)
         self.refer_to(engine)
-        # The engine while it runs, and is listened to. An event that is fired by hand at another time is not one.
-        self._engine: Any = None
+        # While it runs, and is listened to. An event that is fired by hand is not one of the run.
+        self.engine: Any = None
+        self._scopes = ExitStack()  # the hub in force, and the run
         self._is_attached = True
         wrap_method(engine, "run", self._run)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_engine": None}  # a copy is outside of any run
+        return {**vars(self), "engine": None, "_scopes": ExitStack()}  # a copy is outside of any run
 
     def detach(self) -> None:
         """Leave the engine as it was. A wrapper of other code that holds on to the wrapped run finds it passive."""
@@ -187,143 +252,259 @@ class _Listener:
         """Take an engine for the one that is meant: an unpickled listener does not know it yet."""
         self._target = Target(engine)
 
-    def _begin(self) -> None:
+    def begin_iteration(self, batch: Any) -> None:
+        """Open an iteration."""
+        raise NotImplementedError
+
+    def end_iteration(self, output: Any) -> None:
+        """Close an iteration that was completed."""
+        raise NotImplementedError
+
+    def abort_iteration(self, error: BaseException) -> None:
+        """Close an iteration that an exception has left: the engine may go on, if a handler takes the exception."""
+        scopes = self._emitter.lifecycle.open_scopes
+        if scopes and scopes[-1].endswith("_iter"):
+            self._emitter.abort(error, keep=len(scopes) - 1)
+
+    def _prepare(self) -> None:
         """Prepare for a run."""
 
-    def _close(self) -> None:
+    def _reopen(self, engine: Any) -> None:
+        """Open what `Engine.interrupt` has closed."""
+
+    def _close(self, engine: Any) -> None:
         """Close what a run that ends normally has left open."""
 
-    def _end(self, engine: Engine) -> None:
+    def _end(self) -> None:
         """Note that a run has ended, however it did."""
 
     def _run(self, engine: Engine, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        emitter = self._emitter
         if not self._is_attached:
             return original(*args, **kwargs)
-        if emitter.is_open("val") or emitter.is_open("test"):
-            # An evaluator inside another one: nothing nests there, and the outer one goes on.
-            outside, self._engine = self._engine, None
-            try:
-                return original(*args, **kwargs)
-            finally:
-                self._engine = outside
+        if any(self._emitter.is_open(scope) for scope in self.not_inside):
+            return self._unheard(original, *args, **kwargs)
         self.refer_to(engine)
+        self._prepare()
         try:
-            self._begin()
-            with self._runner.running():
+            with ExitStack() as self._scopes:
                 self._enter(engine)
+                if _is_paused(engine):  # there is no STARTED
+                    self._open()
+                    self._reopen(engine)
                 state = original(*args, **kwargs)
-                self._close()
+                self._close(engine)
             return state
         finally:
             self._leave(engine)
-            self._end(engine)
+            self._end()
+
+    def _open(self) -> None:
+        """Open the run, if none is around it. Only in the run does Ignite decide whether it begins or goes on."""
+        self._scopes.enter_context(self._runner.running())
+
+    def _unheard(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a method, and do not listen meanwhile."""
+        engine, self.engine = self.engine, None
+        try:
+            return method(*args, **kwargs)
+        finally:
+            self.engine = engine if self._is_attached else None
+
+    def _fire_event(self, engine: Any, event_name: Any) -> None:
+        """Fire an event by hand: Ignite itself does not call `Engine.fire_event`."""
+        self._unheard(cast("type[Engine]", type(engine)).fire_event, engine, event_name)
 
     def _enter(self, engine: Any) -> None:
         """Put the handlers into their places: others can have been registered since the last run."""
         self._leave(engine)  # a copy that was made during a run has them already
-        self._engine = engine
-        for name in self.events:
-            registered = engine._event_handlers[getattr(Events, name)]
-            place = len(registered) if name in self.last else 0
-            registered.insert(place, (getattr(self, name.lower()), (), {}))
+        self.engine = engine
+        handlers = engine._event_handlers
+        for event, name in self.first:
+            handlers[getattr(Events, event)].insert(0, (getattr(self, name), (), {}))
+        for event, name in self.last:
+            handlers[getattr(Events, event)].append((getattr(self, name), (), {}))
+        engine._process_function = _Step(self, engine._process_function)
+        cast("dict[str, Any]", vars(engine)).setdefault("fire_event", partial(self._fire_event, engine))
 
     def _leave(self, engine: Any) -> None:
         """Take the handlers out."""
-        self._engine = None
+        self.engine = None
         handlers = engine._event_handlers
-        for name in self.events:
-            event, own = getattr(Events, name), getattr(self, name.lower())
+        for event in {getattr(Events, event) for event, _ in (*self.first, *self.last)}:
             # In a new list, as Ignite does it: a handler that detaches is called from the old one.
-            handlers[event] = [each for each in handlers[event] if each[0] != own]
+            handlers[event] = [each for each in handlers[event] if _owner(each[0]) is not self]
             if not handlers[event]:
                 del handlers[event]
+        step = engine._process_function
+        if isinstance(step, _Step) and step.listener is self:
+            engine._process_function = step.process
+        by_hand = cast("dict[str, Any]", vars(engine)).get("fire_event")
+        if isinstance(by_hand, partial) and _owner(by_hand.func) is self:
+            del engine.fire_event
 
 
 class _TrainerListener(_Listener):
     """Listens to the engine that trains.
 
-    Source: LIFE-03, LIFE-04, COUNT-01 to COUNT-04, RESUME-01, RESUME-03.
+    Source: LIFE-03, LIFE-04, COUNT-01 to COUNT-08, RESUME-01, RESUME-03.
     """
 
-    events = (*_Listener.events, "INTERRUPT")
+    first = (
+        ("STARTED", "started"),
+        ("EPOCH_STARTED", "epoch_started"),
+        ("GET_BATCH_STARTED", "get_batch_started"),
+        ("ITERATION_STARTED", "iteration_started"),
+        ("EPOCH_COMPLETED", "epoch_completed"),
+        ("COMPLETED", "completed"),
+    )
+    last = (("STARTED", "after_started"), ("EPOCH_STARTED", "after_epoch_started"))
+    not_inside = ("train", "val", "test")
 
     def __init__(self, callback: RuntimeInfoCallback, engine: Engine) -> None:
         super().__init__(callback, engine)
-        # Epoch and iteration at which the last run ended, in Ignite's counting.
-        self._left: tuple[int, int] | None = None
-        self._batches = self._batches_to_skip = 0  # of this epoch: done, and done before it was resumed
-        self._is_in_iteration = False
-        self._was_interrupted = False
+        self._batches = 0  # of this epoch, those that were done before it was resumed included
+        self._announced = 0  # the iteration whose `iter` was published ahead of it, in Ignite's counting
+        self._was_in_epoch: bool | None = None  # when the run was paused; None if it was not
 
     def refer_to(self, engine: Engine) -> None:
         super().refer_to(engine)
         self._runner.connect(engine)
 
-    def _begin(self) -> None:
-        self._is_in_iteration = self._was_interrupted = False
+    def begin_iteration(self, batch: Any) -> None:
+        if self.engine.state.iteration != self._announced:  # a handler has changed it
+            self._announce(self.engine.state.iteration)
+        self._emitter.emit("before_train_iter", batch_idx=self._batches, data_batch=batch)
 
-    def _close(self) -> None:
-        self._emitter.is_pausing = self._was_interrupted
+    def end_iteration(self, output: Any) -> None:
+        outputs = self.callback.outputs_of(output)
+        self._batches += 1
+        self._announced = 0
+        self._emitter.emit("after_train_iter", outputs=outputs)
 
-    def _end(self, engine: Any) -> None:
-        self._emitter.is_pausing = False
-        self._left = engine.state.epoch, engine.state.iteration
-
-    def started(self) -> None:
-        """Open the training, with the counters of the trainer unless it goes on where it was left."""
-        if self._engine is None:
-            return
-        state, emitter = self._engine.state, self._emitter
-        if emitter.were_loaded and state.iteration != emitter.iter:
-            pass  # the trainer was not loaded with it, and counts from elsewhere
-        elif emitter.were_loaded or self._left != (state.epoch, state.iteration):
-            emitter.epoch, emitter.iter = state.epoch, state.iteration
-            self._batches_to_skip = state.iteration % state.epoch_length if state.epoch_length else 0
-        emitter.were_loaded = False
-        self._runner.read_seed()
+    def _reopen(self, engine: Any) -> None:
+        emitter = self._emitter
+        if self._was_in_epoch is None:  # it was not attached then
+            emitter.epoch, emitter.iter = max(engine.state.epoch - 1, 0), engine.state.iteration
+            self._batches = _batches_done(engine) or 0
+        is_in_epoch = self._was_in_epoch is not False
+        emitter.were_loaded, emitter.resumed_at = False, self._batches if is_in_epoch else 0
+        emitter.epoch_start = emitter.iter - emitter.resumed_at
         self._runner.read_totals()
         emitter.emit("before_train")
+        if is_in_epoch:
+            emitter.emit("before_train_epoch")
 
+    def _close(self, engine: Any) -> None:
+        emitter = self._emitter
+        emitter.is_pausing = _is_paused(engine)
+        self._was_in_epoch = emitter.is_open("train_epoch") if emitter.is_pausing else None
+
+    def _end(self) -> None:
+        self._emitter.is_pausing = self._emitter.is_starting = False
+        self._emitter.loaded_batches = 0
+
+    @_handler
+    def started(self) -> None:
+        """Open the training, in a new hub if it begins from its start."""
+        engine, emitter = self.engine, self._emitter
+        if engine is None:
+            return
+        if not emitter.is_open("run"):
+            if not (emitter.were_loaded or engine.state.epoch or engine.state.iteration):
+                self._runner.renew_hub()
+            self._open()
+        emitter.is_starting, emitter.is_longer_than_told = True, False
+        self._start()
+        emitter.emit("before_train")
+
+    @_handler
+    def after_started(self) -> None:
+        """Take what the handlers of STARTED have set: MONAI loads checkpoints there, a `DeterministicEngine` seeds."""
+        if self.engine is not None:
+            runner, emitter = self._runner, self._emitter
+            self._start()
+            emitter.were_loaded = emitter.is_starting = False
+            runner.publish_counters()
+            runner.publish_totals()
+            runner.read_seed()
+            runner.message_hub.update_info("seed", runner.seed)
+
+    @_handler
     def epoch_started(self) -> None:
-        if self._engine is not None:
-            self._batches, self._batches_to_skip = self._batches_to_skip, 0
-            self._emitter.emit("before_train_epoch")
+        if self.engine is not None:
+            emitter = self._emitter
+            emitter.emit("after_train_epoch")  # if it is open: a terminated epoch need have no EPOCH_COMPLETED
+            self._read_state(1)
+            emitter.emit("before_train_epoch")
 
+    @_handler
+    def after_epoch_started(self) -> None:
+        """Take what the handlers of EPOCH_STARTED have set: other data, another length."""
+        if self.engine is not None:
+            self._read_state(1)
+            self._runner.publish_counters()
+            self._runner.publish_totals()
+            if self._batches:
+                _warn_of_repeated_data(self.engine)
+
+    @_handler
+    def get_batch_started(self) -> None:
+        engine = self.engine
+        if engine is not None and engine.state.iteration + 1 != self._announced:
+            self._announce(engine.state.iteration + 1)
+
+    @_handler
     def iteration_started(self) -> None:
-        engine = self._engine
-        if engine is not None:
-            emitter = self._emitter
-            emitter.was_completed = False
-            self._is_in_iteration = True
-            emitter.emit("before_train_iter", batch_idx=self._batches, data_batch=engine.state.batch)
+        engine = self.engine
+        if engine is not None and engine.state.iteration != self._announced:
+            self._announce(engine.state.iteration)
 
-    def iteration_completed(self) -> None:
-        engine = self._engine
-        if engine is not None:
-            if not self._is_in_iteration:  # it was interrupted as it began
-                self.iteration_started()
-            outputs = _outputs(engine.state.output, self.callback.output_transform)
-            self._batches += 1
-            self._is_in_iteration = False
-            emitter = self._emitter
-            emitter.was_completed = True
-            emitter.emit("after_train_iter", outputs=outputs)
-
+    @_handler
     def epoch_completed(self) -> None:
-        if self._engine is not None:
-            if not self._emitter.is_open("train_epoch"):  # it was interrupted at its last iteration
-                self._emitter.emit("before_train_epoch")
+        if self.engine is not None:
             self._emitter.emit("after_train_epoch")
+            self._runner.publish_totals()  # the length of data without a length is known now
 
+    @_handler
     def completed(self) -> None:
         """Close the training, and an epoch that was terminated: for it there is no EPOCH_COMPLETED."""
-        if self._engine is not None:
+        if self.engine is not None:
             self._emitter.emit("after_train")
 
-    def interrupt(self) -> None:
-        """Note that the run only pauses."""
-        self._was_interrupted = True
+    def _start(self) -> None:
+        """Take the counters with which the training begins."""
+        emitter, state = self._emitter, self.engine.state
+        is_at_start = not (state.epoch or state.iteration)
+        if emitter.were_loaded:  # if the trainer was not loaded with the callback, it counts from elsewhere
+            emitter.ahead = (emitter.epoch, emitter.iter) if is_at_start else (0, 0)
+        elif is_at_start:
+            emitter.ahead = (0, 0)
+        self._read_state(0)
+
+    def _read_state(self, begun: int) -> None:
+        """Take the counters from the trainer's state, which counts what has begun, and the totals."""
+        emitter, state = self._emitter, self.engine.state
+        epochs, iterations = emitter.ahead
+        emitter.epoch, emitter.iter = max(state.epoch - begun, 0) + epochs, state.iteration + iterations
+        done = _batches_done(self.engine)
+        emitter.resumed_at = self._batches = emitter.loaded_batches if done is None else done
+        emitter.epoch_start = emitter.iter - emitter.resumed_at
+        self._announced = 0
+        self._runner.read_totals()
+
+    def _announce(self, iteration: int) -> None:
+        """Publish `iter` of the iteration that is next, or has begun, by the trainer's own count."""
+        emitter, epoch = self._emitter, self.engine.state.epoch
+        epochs, iterations = emitter.ahead
+        # Both are 0 where a handler has loaded a state of the beginning.
+        epoch = epoch - 1 + epochs if epoch else epochs
+        emitter.iter = iteration - 1 + iterations if iteration else iterations
+        self._announced = iteration
+        if epoch == emitter.epoch:
+            self._runner.publish_iter()
+        else:
+            emitter.epoch = epoch
+            self._runner.publish_counters()
 
 
 class _EvaluatorListener(_Listener):
@@ -337,7 +518,8 @@ class _EvaluatorListener(_Listener):
     Source: STAGE-02 to STAGE-05, SCALAR-06, SCALAR-09.
     """
 
-    last = frozenset({"ITERATION_STARTED", "EPOCH_COMPLETED"})
+    first = (("STARTED", "started"), ("EPOCH_STARTED", "epoch_started"), ("COMPLETED", "completed"))
+    last = (("EPOCH_COMPLETED", "epoch_completed"),)
 
     def __init__(self, callback: RuntimeInfoCallback, engine: Engine, roles: tuple[Role, ...]) -> None:
         super().__init__(callback, engine)
@@ -348,11 +530,17 @@ class _EvaluatorListener(_Listener):
         self._metrics: dict[str, Any] = {}
         self._noted: _NotedMetrics | None = None
 
-    def _begin(self) -> None:
+    def begin_iteration(self, batch: Any) -> None:
+        self._emitter.emit(self._events.before_iter, data_batch=batch)
+
+    def end_iteration(self, output: Any) -> None:
+        self._emitter.emit(self._events.after_iter, outputs=output)
+
+    def _prepare(self) -> None:
         self._runner.read_seed()
         self._events = EVALUATION_EVENTS[self._roles[0 if self._emitter.is_open("run") else -1]]
 
-    def _close(self) -> None:
+    def _close(self, engine: Any) -> None:  # noqa: ARG002
         self._emitter.emit(self._events.after)  # a terminated run has no EPOCH_COMPLETED
 
     def _enter(self, engine: Any) -> None:
@@ -363,36 +551,33 @@ class _EvaluatorListener(_Listener):
         super()._leave(engine)
         self._restore_metrics(engine.state)
 
+    @_handler
     def started(self) -> None:
-        if self._engine is not None:
+        if self.engine is not None:
+            self._open()
             self._emitter.emit(self._events.before)
 
+    @_handler
     def epoch_started(self) -> None:
         """Open the epoch, and begin to note the metrics."""
-        if self._engine is not None:
+        if self.engine is not None:
             self._written.clear()
-            if self._engine.state.metrics is not self._noted:  # they were replaced
-                self._note_metrics(self._engine.state)
+            if self.engine.state.metrics is not self._noted:  # they were replaced
+                self._note_metrics(self.engine.state)
             self._emitter.emit(self._events.before_epoch)
 
-    def iteration_started(self) -> None:
-        if self._engine is not None:
-            self._emitter.emit(self._events.before_iter, data_batch=self._engine.state.batch)
-
-    def iteration_completed(self) -> None:
-        if self._engine is not None:
-            self._emitter.emit(self._events.after_iter, outputs=self._engine.state.output)
-
+    @_handler
     def epoch_completed(self) -> None:
         """Close the epoch, with the metrics that were computed in it."""
-        if self._engine is not None:
-            metrics = self._engine.state.metrics
+        if self.engine is not None:
+            metrics = self.engine.state.metrics
             names = self._written if metrics is self._noted else metrics
             new = {name: detached(value) for name, value in metrics.items() if name in names}
             self._emitter.emit(self._events.after_epoch, metrics=new)
 
+    @_handler
     def completed(self) -> None:
-        if self._engine is not None:
+        if self.engine is not None:
             self._emitter.emit(self._events.after)
 
     def _note_metrics(self, state: Any) -> None:
@@ -447,10 +632,15 @@ class RuntimeInfoCallback:
     `Engine.run` of each is wrapped: whatever leaves it closes all scopes. No handler of EXCEPTION_RAISED is
     registered, because one that returns would swallow the exception.
 
-    While an engine runs, the handlers stand before those of the user, so that these find what the event publishes. Two
-    come after them: ITERATION_STARTED, where Ignite's schedulers set the rate of that very iteration and handlers
-    prepare its batch; and EPOCH_COMPLETED of an evaluator, where its metrics are computed. An event that is fired
-    outside of a run is not published.
+    While an engine runs, the handlers stand before those of the user, so that these find what the event publishes:
+    from GET_BATCH_STARTED on, `iter` is that of the iteration. The iteration itself opens and closes around the process
+    function, after all handlers of ITERATION_STARTED and before those of ITERATION_COMPLETED; one that is terminated in
+    ITERATION_STARTED is not published. The metrics of an evaluator are published after all handlers of its
+    EPOCH_COMPLETED, where they are computed. An event that is fired by hand is not published.
+
+    The counters follow the trainer's state: what loads or changes it, also in a handler, is what counts. A run that
+    begins from its start publishes to a new hub; one that goes on, after `interrupt`, `terminate`, an exception, a
+    loaded state, or with more epochs, to the hub that there is. So does an evaluator that runs on its own.
 
     It can be saved and loaded by a `Checkpoint`, among its `to_save`. Save the trainer, too. A copy of it alone belongs
     to no engine; a copy of the trainer has its own.
@@ -489,10 +679,11 @@ class RuntimeInfoCallback:
         self.runner: IgniteRunner = IgniteRunner(optimizer=optimizer, **options)
         self.output_transform: OutputTransform | None = output_transform
         self._listeners: list[_Listener] = []
+        self._has_warned = False
 
     @property
     def message_hub(self) -> MessageHub:
-        """The hub."""
+        """The hub of the present run, or the last one."""
         return self.runner.message_hub
 
     def attach(self, trainer: Engine, evaluators: Evaluators | None = None) -> Self:
@@ -517,6 +708,10 @@ class RuntimeInfoCallback:
         roles = _roles_of(trainer, evaluators)
         for engine in (trainer, *roles):  # two would publish everything twice
             detach(engine)
+        emitter = cast("_Emitter", self.runner.emitter)
+        if self.runner.trainer is not trainer and not emitter.were_loaded:
+            self.runner.renew_hub()
+            emitter.epoch = emitter.iter = 0
         self._listeners = [
             _TrainerListener(self, trainer),
             *(_EvaluatorListener(self, engine, roles[engine]) for engine in roles),
@@ -532,19 +727,22 @@ class RuntimeInfoCallback:
     def state_dict(self) -> dict[str, Any]:
         """Return how far the training is, the hub's state included.
 
-        Inside an iteration this iteration counts as done, as it does in the trainer's own state.
+        From ITERATION_STARTED on an iteration counts as done, as it does in the trainer's own state.
 
         Source: RESUME-01, RESUME-02.
         """
-        runner = self.runner
-        return training_state(
-            runner.message_hub, epoch=runner.epoch, iter=runner.iter + runner.emitter.is_open("train_iter")
-        )
+        runner, emitter = self.runner, cast("_Emitter", self.runner.emitter)
+        completed, batches = runner.iter, 0
+        if emitter.is_open("train"):
+            completed = runner.trainer.state.iteration + emitter.ahead[1]
+        if emitter.is_open("train_epoch"):
+            batches = completed - emitter.epoch_start
+        return training_state(runner.message_hub, epoch=runner.epoch, iter=completed, batches=batches)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a saved state, at the trainer's next `run`.
+        """Go on from a saved state, at the trainer's next `run`, or in one that has come to its handlers of STARTED.
 
-        If the trainer was loaded from the same checkpoint, the epoch is the one that it goes on in.
+        If the trainer was loaded, too, the counters are the trainer's.
 
         Raises:
             StateError: If a field is missing or wrong; nothing has changed.
@@ -553,10 +751,46 @@ class RuntimeInfoCallback:
         Source: RESUME-01, RESUME-02.
         """
         emitter = cast("_Emitter", self.runner.emitter)
-        if emitter.is_open("train"):
+        if emitter.is_open("train") and not emitter.is_starting:
             raise LoopError("the training has begun already: call load_state_dict() before trainer.run()")
         self.runner.load_state_dict(state_dict)
-        emitter.were_loaded = True
+        emitter.were_loaded, emitter.loaded_batches = True, state_dict.get("batches", 0)
+        if emitter.is_starting:  # the hub has what identifies the saved run, and lacks the stage
+            for hook in emitter.dispatcher.hooks:
+                if isinstance(hook, RuntimeInfoHook):
+                    hook.before_train(self.runner)
+
+    def outputs_of(self, output: Any) -> dict[str, Any] | None:
+        """Return what to publish of an iteration's output: without its graph, by name. Say once what is left out.
+
+        Raises:
+            RunnerError: If the transform returned what cannot be published.
+
+        Source: SCALAR-04, SCALAR-05.
+        """
+        transform = self.output_transform
+        value = output if transform is None else transform(output)
+        if is_scalar(value):
+            return {"loss": detached(value)}
+        if isinstance(value, Mapping):
+            return {name: detached(each) for name, each in cast("Mapping[str, Any]", value).items()}
+        if value is None:
+            return None
+        if transform is not None:
+            raise RunnerError(
+                "output_transform must return a mapping from names to values, a scalar, or None, "
+                f"but returned {describe(value)}: return {{'loss': loss}}, for example",
+                requirement="SCALAR-04",
+            )
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"the trainer's output is not published: it is {describe(value)}, and neither a mapping nor a scalar. "
+                "Give attach() an output_transform that makes {'loss': loss} of it, for example, or None [SCALAR-05]",
+                SkippedOutputWarning,
+                stacklevel=2,
+            )
+        return None
 
 
 def attach(
@@ -633,23 +867,42 @@ def _roles_of(trainer: Engine, evaluators: Evaluators | None) -> dict[Engine, tu
     return roles
 
 
-def _outputs(output: Any, transform: OutputTransform | None) -> dict[str, Any] | None:
-    """Return what to publish of an iteration's output: without its graph, by name.
+def _owner(handler: Any) -> Any:
+    """Return the object that a handler is a method of, also while one of Ignite's profilers has wrapped it."""
+    while hasattr(handler, "__wrapped__"):
+        handler = handler.__wrapped__
+    return getattr(handler, "__self__", None)
 
-    Raises:
-        RunnerError: If the transform returned what cannot be published.
 
-    Source: SCALAR-04.
-    """
-    value = output if transform is None else transform(output)
-    if is_scalar(value):
-        return {"loss": detached(value)}
-    if isinstance(value, Mapping):
-        return {name: detached(each) for name, each in cast("Mapping[str, Any]", value).items()}
-    if transform is not None and value is not None:
-        raise RunnerError(
-            "output_transform must return a mapping from names to values, a scalar, or None, "
-            f"but returned {describe(value)}: return {{'loss': loss}}, for example",
-            requirement="SCALAR-04",
+def _is_paused(engine: Any) -> bool:
+    """Tell whether `Engine.interrupt` has suspended a run that the next `Engine.run` goes on with."""
+    generator, state = engine._internal_run_generator, engine.state
+    # One that has failed has no frame; without an end, Ignite drops it and begins again.
+    is_suspended = generator is not None and generator.gi_frame is not None
+    return is_suspended and not (state.max_epochs is None and state.max_iters is None)
+
+
+def _batches_done(engine: Any) -> int | None:
+    """Return how many batches of the epoch that begins are done, by Ignite's own count; None if it does not know."""
+    state, start = engine.state, cast("int | None", engine._init_iter)
+    if engine._dataloader_iter is not None:  # this is not the run's first epoch, or it was given its data already
+        return start or 0
+    if start is not None and not isinstance(engine, DeterministicEngine):  # the last run was terminated
+        return start
+    return state.iteration % state.epoch_length if state.epoch_length else None
+
+
+def _warn_of_repeated_data(engine: Any) -> None:
+    """Say that an epoch goes on with the first batch of its data, where that is certain."""
+    from torch.utils.data import DataLoader  # Ignite has loaded it
+
+    loader: Any = engine.state.dataloader
+    restarts = isinstance(loader, DataLoader) and not hasattr(cast("Any", loader), "state_dict")
+    if restarts and not isinstance(engine, DeterministicEngine):
+        warnings.warn(
+            f"Ignite goes on inside epoch {engine.state.epoch}, but begins with the first batch of its DataLoader "
+            "again: some items come twice in this epoch, others not at all. Use a DeterministicEngine, or save "
+            "between two epochs",
+            ResumeWarning,
+            stacklevel=2,
         )
-    return None

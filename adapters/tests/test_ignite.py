@@ -21,7 +21,15 @@ from ignite.handlers import Checkpoint, DiskSaver, LRScheduler, PiecewiseLinear
 from ignite.metrics import Accuracy, RunningAverage
 from torch.utils.data import DataLoader, Dataset
 
-from runtimeinfo import HookError, LoopError, RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo import (
+    HookError,
+    LoopError,
+    RunnerError,
+    SkippedOutputWarning,
+    StateError,
+    TrainRunner,
+    current_hub,
+)
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
@@ -138,12 +146,19 @@ def test_the_view_is_a_train_runner() -> None:
 
 
 def test_a_seed_that_ignite_knows_is_published() -> None:
-    trainer = DeterministicEngine(loss_of)
+    trainer = Engine(loss_of)
     callback = attach(trainer)
-    trainer.add_event_handler(Events.STARTED, lambda: None)
     trainer.state.seed = 11
     trainer.run([1])
     assert callback.message_hub.get_info("seed") == 11
+
+
+def test_a_seed_that_the_engine_draws_as_it_starts_is_published() -> None:
+    trainer = DeterministicEngine(lambda engine, batch: seen.append(current_hub().get_info("seed")))
+    seen: list[Any] = []
+    attach(trainer)
+    trainer.run([1, 2])
+    assert seen == [trainer.state.seed] * 2 != [None, None]
 
 
 def test_a_component_finds_the_hub_in_the_step() -> None:
@@ -361,7 +376,6 @@ def test_an_engine_that_is_not_named_is_not_heard() -> None:
         (0.5, None, {"loss": 0.5}),
         (torch.tensor(0.5), None, {"loss": 0.5}),
         ({"a": 1.0, "b": 2}, None, {"a": 1.0, "b": 2}),
-        (("x", 0.5), None, None),
         (None, None, None),
         (("x", 0.5), lambda output: output[1], {"loss": 0.5}),
         (("x", 0.5), lambda output: {"second": output[1]}, {"second": 0.5}),
@@ -373,6 +387,18 @@ def test_outputs_are_published_by_name(output: Any, transform: Any, expected: An
     attach(trainer, output_transform=transform, hooks=[recorder])
     trainer.run([1])
     assert recorder.given("after_train_iter", "outputs") == [expected]
+
+
+@pytest.mark.parametrize("output", [("x", 0.5), [{"loss": 0.5}]])
+def test_an_output_that_is_left_out_is_named_once(output: Any) -> None:
+    recorder, trainer = Recorder(), Engine(lambda engine, batch: output)
+    attach(trainer, hooks=[recorder])
+    with pytest.warns(
+        SkippedOutputWarning, match="neither a mapping nor a scalar. Give attach.. an output_transform"
+    ) as said:
+        trainer.run([1, 2, 3])
+    assert len(said) == 1
+    assert recorder.given("after_train_iter", "outputs") == [None] * 3
 
 
 def test_a_transform_that_returns_nonsense_is_named() -> None:
@@ -448,13 +474,15 @@ def test_the_metrics_are_a_dict_like_any_other() -> None:
 # -- how long it is
 
 
-def test_a_stream_has_no_length() -> None:
+def test_a_stream_has_no_length_until_its_first_epoch_has_ended() -> None:
     recorder, trainer = Recorder(), Engine(loss_of)
     callback = attach(trainer, hooks=[recorder])
+    seen = []
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: seen.append(current_hub().get_info("max_iters", "nothing")))
     trainer.run(stream(3), max_epochs=2)
     assert callback.message_hub.get_info("max_epochs") == 2
-    assert callback.message_hub.get_info("max_iters", "nothing") is None
-    assert recorder.of("after_run")[0][1] >= 3
+    assert seen == [None, 6]  # the first epoch has shown it
+    assert recorder.of("after_run") == [(2, 6)]
 
 
 def test_max_iters_that_end_in_mid_epoch_close_it() -> None:
@@ -494,7 +522,7 @@ def test_an_iteration_that_is_terminated_as_it_begins_does_not_count() -> None:
     attach(trainer, hooks=[recorder])
     trainer.add_event_handler(Events.ITERATION_STARTED(once=2), lambda: trainer.terminate())
     trainer.run([1, 2, 3])
-    assert recorder.events.count("before_train_iter") == recorder.events.count("after_train_iter") == 2
+    assert recorder.events.count("before_train_iter") == recorder.events.count("after_train_iter") == 1
     assert recorder.of("after_run") == [(1, 1)]
 
 
@@ -613,7 +641,7 @@ def test_a_hook_that_fails_ends_the_run() -> None:
     assert recorder.of("after_run") == [(0, 0)]
 
 
-def test_after_an_exception_the_training_goes_on_with_what_was_completed() -> None:
+def test_after_an_exception_the_training_goes_on_where_ignite_does() -> None:
     recorder, failing = Recorder(), [True]
 
     def step(engine: Engine, batch: Any) -> float:
@@ -627,7 +655,7 @@ def test_after_an_exception_the_training_goes_on_with_what_was_completed() -> No
         trainer.run([1, 2, 3], max_epochs=2)
     trainer.run([1, 2, 3], max_epochs=2)  # Ignite 0.5.5 does nothing at all in this one
     trainer.run([1, 2, 3], max_epochs=2)
-    assert recorder.of("before_train") == [(0, 0), (0, 1)]
+    assert recorder.of("before_train") == [(0, 0), (1, 2)]  # it counts what was aborted
 
 
 # -- resume
@@ -737,7 +765,7 @@ def test_a_trainer_attached_twice_publishes_once() -> None:
     assert dict(old.message_hub.log_scalars) == {}
     old.detach()  # which it is already
     trainer.run([1])
-    assert scalars(new.message_hub, "train/loss") == [1.0, 1.0]
+    assert scalars(new.message_hub, "train/loss") == [1.0]
 
 
 def test_detached_engines_are_as_they_were() -> None:
@@ -1192,7 +1220,9 @@ def test_engines_that_are_copied_together_publish_together(copied: Callable[[Any
     callback_twin, trainer_twin, evaluator_twin = copied((callback, trainer, evaluator))
     assert callback_of(trainer_twin) is callback_of(evaluator_twin) is callback_twin
     evaluator_twin.run([1.0])  # before the trainer: after pickling, the callback does not know this one yet
+    assert set(callback_twin.message_hub.log_scalars) == {"test/distance"}
     trainer_twin.run([1.0])
+    evaluator_twin.run([1.0])
     assert set(callback_twin.message_hub.log_scalars) == {"test/distance", "train/loss"}
     assert dict(callback.message_hub.log_scalars) == {}
     detach(trainer_twin)
