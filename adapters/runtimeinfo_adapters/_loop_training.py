@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from runtimeinfo import LoopError
@@ -64,7 +64,8 @@ class Training:
             "pass_owns_the_epoch": False,
             "_ending": None,
         }
-        return {**vars(self), **copied, **_NO_PASS}
+        passes = {"batches_done": 0, "passes_done": 0, "before_pass": 0, "pass_start": None, "passes_to_leave_out": 0}
+        return {**vars(self), **copied, **passes}
 
     def is_open(self) -> bool:
         """Tell whether the training is open."""
@@ -120,7 +121,7 @@ class Training:
 
     def begin_epoch(self, loader: Any) -> None:
         position = self.position
-        vars(self).update(_NO_PASS)
+        self._forget_passes()
         if not self.is_bound_reached():
             self.cut = None
         if position is not None:
@@ -224,7 +225,7 @@ class Training:
                 self._ending = None
             self.passes_of_last_epoch = max(self.passes_done, 1)
             self.position = None
-            vars(self).update(_NO_PASS)
+            self._forget_passes()
             self._take_length(self.length)
             self.loop.publish_totals()
 
@@ -278,8 +279,13 @@ class Training:
     def resume_at(self, position: Position | None) -> None:
         """Begin the next epoch at a place in it."""
         self.cut = None
-        vars(self).update(_NO_PASS)
+        self._forget_passes()
         self.position = position
+
+    def _forget_passes(self) -> None:
+        # One by one: to touch vars() of an object slows down each later access to its attributes.
+        self.batches_done = self.passes_done = self.before_pass = self.passes_to_leave_out = 0
+        self.pass_start = None
 
     def forget(self) -> None:
         """Let go of what belonged to a run that is over."""
@@ -290,16 +296,6 @@ class Training:
         cut = self.cut
         self.resume_at(self._position(0))
         self.cut = cut
-
-
-# What is noted of the passes of an epoch, before it begins.
-_NO_PASS: dict[str, Any] = {
-    "batches_done": 0,
-    "passes_done": 0,
-    "before_pass": 0,
-    "pass_start": None,
-    "passes_to_leave_out": 0,
-}
 
 
 # -- what the ``for`` statements iterate over
@@ -345,7 +341,7 @@ class Batches(Iterator[B]):
         self._training = training
         self._loader = loader
         self._is_over = False
-        self._draw: Callable[[], B] | None = None
+        self.has_begun: bool = False  # whether a batch was drawn
         training.settle()
         if training.batches is not None:  # the last pass is still held, but this one takes its place
             training.end_pass()
@@ -362,11 +358,6 @@ class Batches(Iterator[B]):
         # Only now: the workers that this may start must find the epoch in the hub.
         self._batches = iter(loader) if self._position is None else iter(())
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether a batch was drawn."""
-        return self._draw is not None
-
     def __next__(self) -> B:
         training = self._training
         if self._is_over:
@@ -378,12 +369,11 @@ class Batches(Iterator[B]):
             )
         training.end_iteration()
         if training.is_bound_reached():
-            if self._draw is not None:
+            if self.has_begun:
                 training.cut_pass(self._loader)
             self._end()
-        draw = self._draw
         try:
-            batch = self._draw_first() if draw is None else draw()
+            batch = next(self._batches) if self.has_begun else self._draw_first()
         except StopIteration:
             training.check_length()
             self._end()
@@ -394,8 +384,8 @@ class Batches(Iterator[B]):
         if self._position is not None:
             position, self._position = self._position, None
             self._batches = position.resume(self._loader)
-        self._draw = self._batches.__next__
-        batch = self._draw()
+        self.has_begun = True
+        batch = next(self._batches)
         length = length_of(self._loader)
         if length != self._training.length:  # its sampler makes the batches only now
             self._training.tell_length(length)
