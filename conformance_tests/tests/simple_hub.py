@@ -19,6 +19,8 @@ class SimpleHistory:
         return np.array([value for value, _ in self.entries], float), np.array([count for _, count in self.entries])
 
     def current(self) -> float:
+        if not self.entries:
+            raise ValueError("no value")
         return self.entries[-1][0]
 
     def mean(self, window_size: int | None = None) -> float:
@@ -75,6 +77,9 @@ class SimpleHub:
 
     def get_scalar(self, key: str) -> SimpleHistory:
         return self.log_scalars[key]
+
+    def drop_latest(self, key: str) -> None:
+        del self.log_scalars[key].entries[-1]
 
     def state_dict(self) -> dict[str, Any]:
         def kept(values: dict[str, Any]) -> dict[str, Any]:

@@ -721,3 +721,35 @@ def test_the_epoch_does_not_change_while_it_lasts() -> None:
 
     assert len(findings("COUNT-04", Plan(batches=2))) == 5
     assert len(broken("COUNT-04", Plan(batches=2), CountsAtTheFirstBatch)) == 2
+
+
+# -- the learning rate of what failed
+
+
+class KeepsItsRates(Trainer):
+    """Has a hub that takes nothing back."""
+
+    def __init__(self, plan: Plan, hooks: Any) -> None:
+        super().__init__(plan, hooks)
+        self.message_hub.drop_latest = lambda _key: None
+
+
+IN_AN_ITERATION = [Fault(event, 1) for event in ("before_train_iter", "train_step", "after_train_iter")]
+
+
+@pytest.mark.parametrize("fault", IN_AN_ITERATION, ids=repr)
+def test_an_iteration_that_failed_leaves_no_rate(fault: Fault) -> None:
+    plan = Plan(batches=3, outputs=(("loss", "float"),), schedule=True, optimizers=("a", "b"), fault=fault)
+    assert {str(finding.expected) for finding in findings("SCALAR-11", plan)} == {
+        "{'train/a.lr': [1.0]}", "{'train/b.lr': [1.0]}"
+    }  # fmt: skip
+    assert broken("SCALAR-11", plan) == []
+    (finding, _) = broken("SCALAR-11", plan, KeepsItsRates)
+    assert finding.observed == {"train/a.lr": [1.0, 0.5]}
+
+
+@pytest.mark.parametrize("place", ["before_run", "before_train_epoch", "train_data", "before_val", "after_run"])
+def test_where_no_iteration_fails_each_rate_stays(place: str) -> None:
+    plan = Plan(max_epochs=2, val_batches=1, fault=Fault(place, int(place in {"before_train_epoch", "train_data"})))
+    assert findings("SCALAR-11", plan) == []
+    assert findings("SCALAR-11", Plan(batches=2)) == []

@@ -110,7 +110,9 @@ def at_the_end(case: Case) -> Iterator[Finding]:
         epoch, iteration = case.plan.epochs, case.plan.max_iters
         if case.plan.is_cut_short:
             # The last epoch may count, or not; and to some, a training by iterations is one epoch.
-            epoch, iteration = model.epoch - (record.epoch == model.epoch - 1), model.iter
+            epoch = model.epoch - (record.epoch == model.epoch - 1)
+        if case.plan.stop_after is not None:
+            iteration = model.iter  # it may have gone on to the end of its epoch
         yield Finding(at, f"epoch {epoch}, iter {iteration}", f"epoch {record.epoch}, iter {record.iter}")
 
 

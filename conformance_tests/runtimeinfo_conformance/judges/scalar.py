@@ -89,6 +89,19 @@ def test_metrics(case: Case) -> Iterator[Finding]:
     yield from _metrics(case, "test", scalar=False)
 
 
+@judge("SCALAR-11")
+def rate_of_what_failed(case: Case) -> Iterator[Finding]:
+    """The rate of an iteration that is not counted is not kept."""
+    begins = [at for at, _, model in case.each("before_train_iter") if not model.aborting]
+    if case.leg.planned is None or not begins or case.expectations[-1].iter > case.expectations[begins[-1]].iter:
+        return
+    last = begins[-1]
+    for name in case.records[last].rates:
+        key = f"train/{name}"
+        kept = case.before(last).scalars.get(key, ())
+        yield Finding(len(case.records) - 1, {key: list(kept)}, {key: list(case.records[-1].scalars.get(key, ()))})
+
+
 def _metrics(case: Case, stage: str, *, scalar: bool) -> Iterator[Finding]:
     for at, record, turn in _evaluations(case, stage):
         for name, value in case.plan.metrics_of(turn).items():

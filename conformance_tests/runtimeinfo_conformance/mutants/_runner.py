@@ -40,7 +40,16 @@ from runtimeinfo_conformance.mutants._current import (
     find_nothing,
     find_what_was_at,
 )
-from runtimeinfo_conformance.mutants._endings import count_it, dress_up, give_results, lose, swallow, swallow_interrupts
+from runtimeinfo_conformance.mutants._endings import (
+    count_it,
+    dress_up,
+    give_results,
+    keep_rates,
+    lose,
+    lose_stages,
+    swallow,
+    swallow_interrupts,
+)
 from runtimeinfo_conformance.mutants._faults import (
     announce_before,
     at,
@@ -289,7 +298,12 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("after_val_iter does not come", "LIFE-06", drop("after_val_iter")),
     Mutant("the last test batch is not announced", "LIFE-07", _last_batch_of("test")),
     Mutant("before_test_iter does not come", "LIFE-07", drop("before_test_iter")),
-    Mutant("batch_idx is always 0", "LIFE-08", give("before_train_iter", "batch_idx", lambda _: 0)),
+    Mutant(
+        "batch_idx is always 0",
+        "LIFE-08",
+        give("before_train_iter", "batch_idx", lambda _: 0),
+        when=lambda plan: not plan.start_batch,
+    ),
     Mutant("histories of earlier runs are left over", "LIFE-10", LeftoverHistories()),
     Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_one_batch_in_all),
     Mutant("to stop early is announced as an exception", "LIFE-12", announce_before("after_train"), when=_stops),
@@ -382,7 +396,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_is_resumed,
     ),
     Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),
-    Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter")),
+    Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter"), when=_goes_well),
     Mutant("the rate is that of the next iteration", "SCALAR-03", show(rates_to_come)),
     Mutant("the first output is missing", "SCALAR-04", give("after_train_iter", "outputs", _without_first)),
     Mutant("outputs are those of the iteration before", "SCALAR-04", stale("after_train_iter", "outputs")),
@@ -404,6 +418,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("a metric keeps its first kind", "SCALAR-08", stale("after_val_epoch", "metrics")),
     Mutant("there are no test metrics", "SCALAR-09", give("after_test_epoch", "metrics", lambda _: None)),
+    Mutant("the rate of an aborted iteration stays", "SCALAR-11", once_aborting(keep_rates, only=RuntimeInfoHook)),
     Mutant("no other process finds the run", "SHARE-01", board_shows(not_current)),
     Mutant("other processes see the iteration before", "SHARE-01", board_shows(counters_of_iteration_before)),
     Mutant("batches are made with the epoch to come", "SHARE-02", BoardShowsBetweenEvents(epoch_of_next)),
@@ -444,7 +459,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         is_canary=False,
     ),
     Mutant("half a result is handed out", "FAIL-05", once_aborting(give_results)),
-    Mutant("the stage is left behind", "FAIL-06", once_aborting(lose, only=RuntimeInfoHook)),
+    Mutant("the stage is left behind", "FAIL-06", once_aborting(lose_stages, only=RuntimeInfoHook)),
     Mutant("all hooks but one have the same priority", "ORDER-01", _with_priority(Probe, "NORMAL")),
     Mutant("information comes late", "ORDER-02", _with_priority(RuntimeInfoHook, "LOW")),
     Mutant("information comes last", "ORDER-02", _with_priority(RuntimeInfoHook, "VERY_LOW")),

@@ -104,9 +104,10 @@ def _interrupt(plan: Plan) -> Fault:
 
 def _has_stopped(first: Leg, done: int) -> bool:
     """Tell whether a training was stopped where it was to be saved, and has not gone on to the end of its epoch."""
+    iterations = sum(record.event == "after_train_iter" for record in first.records)
     if first.plan.fault is not None:
-        return first.planned is not None and first.raised is first.planned
-    return first.ended_well and sum(record.event == "after_train_iter" for record in first.records) == done
+        return first.planned is not None and first.raised is first.planned and iterations >= done
+    return first.ended_well and iterations == done
 
 
 def _run(

@@ -112,4 +112,16 @@ SCALAR = (
         ),
         untestable="Whether a call waits shows only on a device; a conformance run has none in general.",
     ),
+    rule(
+        "SCALAR-11",
+        "SHOULD",
+        "The learning rate of an iteration that ended with an exception SHOULD NOT be in train/<name> when the run has "
+        "ended.",
+        "A history has a value for each iteration that counts, and a resume repeats none.",
+        example=(
+            "The third batch raises: when the run has ended, train/lr has 2 values, as train/loss has. The 3 that it "
+            "had at the before_train_iter of that batch break it."
+        ),
+        since="0.2",
+    ),
 )
