@@ -45,6 +45,7 @@ from runtimeinfo_adapters._adapter import (
     wrapped_methods,
 )
 from runtimeinfo_adapters._framework import load_framework
+from runtimeinfo_adapters._noted_metrics import NotedMetrics
 
 __all__ = ["IgniteRunner", "RuntimeInfoCallback", "attach", "detach"]
 
@@ -365,6 +366,7 @@ class _TrainerListener(_Listener):
         self._batches = 0  # of this epoch, those that were done before it was resumed included
         self._announced = 0  # the iteration whose `iter` was published ahead of it, in Ignite's counting
         self._was_in_epoch: bool | None = None  # when the run was paused; None if it was not
+        self._had_begun = False  # when `Engine.run` was called: it may begin again
 
     def refer_to(self, engine: Engine) -> None:
         super().refer_to(engine)
@@ -380,6 +382,9 @@ class _TrainerListener(_Listener):
         self._batches += 1
         self._announced = 0
         self._emitter.emit("after_train_iter", outputs=outputs)
+
+    def _prepare(self) -> None:
+        self._had_begun = not _is_at_start(self._target().state)
 
     def _reopen(self, engine: Any) -> None:
         emitter = self._emitter
@@ -410,8 +415,12 @@ class _TrainerListener(_Listener):
         if engine is None:
             return
         if not emitter.is_open("run"):
-            if not (emitter.were_loaded or engine.state.epoch or engine.state.iteration):
-                self._runner.renew_hub()
+            if _is_at_start(engine.state):
+                if emitter.were_loaded and self._had_begun:
+                    emitter.were_loaded = False
+                    _warn_of_finished_training()
+                if not emitter.were_loaded:
+                    self._runner.renew_hub()
             self._open()
         emitter.is_starting, emitter.is_longer_than_told = True, False
         self._start()
@@ -473,8 +482,7 @@ class _TrainerListener(_Listener):
 
     def _start(self) -> None:
         """Take the counters with which the training begins."""
-        emitter, state = self._emitter, self.engine.state
-        is_at_start = not (state.epoch or state.iteration)
+        emitter, is_at_start = self._emitter, _is_at_start(self.engine.state)
         if emitter.were_loaded:  # if the trainer was not loaded with the callback, it counts from elsewhere
             emitter.ahead = (emitter.epoch, emitter.iter) if is_at_start else (0, 0)
         elif is_at_start:
@@ -528,7 +536,7 @@ class _EvaluatorListener(_Listener):
         self._written: set[str] = set()  # the metrics of the epoch
         # During a run: the metrics of the engine's state, and what stands in their place.
         self._metrics: dict[str, Any] = {}
-        self._noted: _NotedMetrics | None = None
+        self._noted: NotedMetrics | None = None
 
     def begin_iteration(self, batch: Any) -> None:
         self._emitter.emit(self._events.before_iter, data_batch=batch)
@@ -582,7 +590,7 @@ class _EvaluatorListener(_Listener):
 
     def _note_metrics(self, state: Any) -> None:
         self._metrics = state.metrics
-        self._noted = state.metrics = _NotedMetrics(state.metrics)
+        self._noted = state.metrics = NotedMetrics(state.metrics)
         self._noted.written = self._written
 
     def _restore_metrics(self, state: Any) -> None:
@@ -593,37 +601,6 @@ class _EvaluatorListener(_Listener):
             self._metrics.update(noted)
             state.metrics = self._metrics
         self._metrics = {}
-
-
-class _NotedMetrics(dict[str, Any]):
-    """The metrics of an engine's state, with the names of those that were written: the others are of an earlier run.
-
-    To compare with the values before would not do: a metric can well come out the same.
-    """
-
-    written: set[str]
-
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
-        made = super().__new__(cls)
-        made.written = set()  # here: a copy is filled before its attributes are set
-        return made
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.written.add(name)
-        super().__setitem__(name, value)
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        for name, value in dict(*args, **kwargs).items():
-            self[name] = value
-
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
-        self.update(other)
-        return self
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        if name not in self:
-            self[name] = default
-        return self[name]
 
 
 class RuntimeInfoCallback:
@@ -882,6 +859,10 @@ def _is_paused(engine: Any) -> bool:
     return is_suspended and not (state.max_epochs is None and state.max_iters is None)
 
 
+def _is_at_start(state: Any) -> bool:
+    return not (state.epoch or state.iteration)
+
+
 def _batches_done(engine: Any) -> int | None:
     """Return how many batches of the epoch that begins are done, by Ignite's own count; None if it does not know."""
     state, start = engine.state, cast("int | None", engine._init_iter)
@@ -890,6 +871,15 @@ def _batches_done(engine: Any) -> int | None:
     if start is not None and not isinstance(engine, DeterministicEngine):  # the last run was terminated
         return start
     return state.iteration % state.epoch_length if state.epoch_length else None
+
+
+def _warn_of_finished_training() -> None:
+    warnings.warn(
+        "the training that was loaded had come to its end, and Ignite begins a new one, from the first epoch: the "
+        "loaded counters and histories are not used. To go on with it, give run() a larger max_epochs or max_iters",
+        ResumeWarning,
+        stacklevel=2,
+    )
 
 
 def _warn_of_repeated_data(engine: Any) -> None:
@@ -901,8 +891,8 @@ def _warn_of_repeated_data(engine: Any) -> None:
     if restarts and not isinstance(engine, DeterministicEngine):
         warnings.warn(
             f"Ignite goes on inside epoch {engine.state.epoch}, but begins with the first batch of its DataLoader "
-            "again: some items come twice in this epoch, others not at all. Use a DeterministicEngine, or save "
-            "between two epochs",
+            "again: some items come twice in this epoch, others not at all. Save between two epochs, or use a "
+            "DeterministicEngine, seeded as in the first process, with a DataLoader that has workers",
             ResumeWarning,
             stacklevel=2,
         )

@@ -8,6 +8,7 @@ import gc
 import pickle
 import subprocess
 import sys
+import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,8 +17,19 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import DeterministicEngine, Engine, Events, create_supervised_trainer
-from ignite.handlers import Checkpoint, DiskSaver, LRScheduler, PiecewiseLinear
+from ignite.engine import DeterministicEngine, Engine, Events, State, create_supervised_trainer
+from ignite.handlers import (
+    BasicTimeProfiler,
+    Checkpoint,
+    DiskSaver,
+    EMAHandler,
+    FastaiLRFinder,
+    HandlersTimeProfiler,
+    LRScheduler,
+    ModelCheckpoint,
+    PiecewiseLinear,
+    TerminateOnNan,
+)
 from ignite.metrics import Accuracy, RunningAverage
 from torch.utils.data import DataLoader, Dataset
 
@@ -32,7 +44,8 @@ from runtimeinfo import (
 )
 from runtimeinfo.authoring import on_any_event
 from runtimeinfo.spec import Lifecycle
-from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import MessageHub, ResumeWarning
+from runtimeinfo_adapters import ignite as adapter
 from runtimeinfo_adapters.ignite import IgniteRunner, RuntimeInfoCallback, attach, detach
 
 
@@ -82,6 +95,12 @@ class Data(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         return torch.full((2,), float(index)), torch.tensor([float(index)])
+
+
+class Unpausable(Engine):
+    """An engine that can be copied while it runs: only one that can be interrupted runs in a generator."""
+
+    interrupt_resume_enabled = False
 
 
 def stream(length: int) -> Any:
@@ -263,6 +282,58 @@ def test_the_rate_is_that_of_the_iteration_with_torchs_schedulers(event: Any) ->
     trainer.add_event_handler(event, LRScheduler(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)))
     trainer.run(range(3))
     assert scalars(callback.message_hub, "train/main.lr") == used
+
+
+BATCH_BEGIN = [Events.GET_BATCH_STARTED, Events.GET_BATCH_COMPLETED, Events.ITERATION_STARTED]
+
+
+@pytest.mark.parametrize("when", ["before attach", "after attach", "in a handler"])
+@pytest.mark.parametrize("event", BATCH_BEGIN)
+def test_iter_is_that_of_the_batch_for_all_handlers_of_its_begin(event: Any, when: str) -> None:
+    trainer, seen = Engine(loss_of), []
+
+    def register() -> None:
+        trainer.add_event_handler(event, lambda: seen.append(current_hub().get_info("iter")))
+
+    if when == "before attach":
+        register()
+    attach(trainer)
+    if when == "after attach":
+        register()
+    if when == "in a handler":
+        trainer.add_event_handler(Events.STARTED, register)
+    trainer.run([1, 2], max_epochs=3)
+    assert seen == [0, 1, 2, 3, 4, 5]
+
+
+def test_iter_is_that_of_the_batch_without_data_and_while_it_is_fetched() -> None:
+    trainer, seen = Engine(lambda engine, batch: 1.0), []
+    attach(trainer)
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: seen.append(current_hub().get_info("iter")))
+    trainer.run(epoch_length=2, max_epochs=2)
+    assert seen == [0, 1, 2, 3]
+
+    def fetched() -> Any:
+        for _ in range(4):
+            yield current_hub().get_info("iter")
+
+    seen = []
+    trainer = Engine(lambda engine, batch: seen.append(batch))
+    attach(trainer)
+    trainer.run(fetched(), max_epochs=2, epoch_length=2)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_the_rate_is_that_of_the_iteration_with_a_scheduler_that_a_handler_registers() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=9.0)
+    schedule = PiecewiseLinear(optimizer, "lr", milestones_values=[(0, 1.0), (4, 0.0)])
+    trainer = Engine(lambda engine, batch: None)
+    callback = attach(trainer, optimizer=optimizer)
+    trainer.add_event_handler(
+        Events.STARTED, lambda: trainer.add_event_handler(Events.ITERATION_STARTED, schedule) and None
+    )
+    trainer.run(range(4))
+    assert scalars(callback.message_hub, "train/lr") == [1.0, 0.75, 0.5, 0.25]
 
 
 def test_the_batch_is_the_one_that_the_handlers_have_prepared() -> None:
@@ -485,6 +556,80 @@ def test_a_stream_has_no_length_until_its_first_epoch_has_ended() -> None:
     assert recorder.of("after_run") == [(2, 6)]
 
 
+def totals_by_epoch(trainer: Engine) -> list[Any]:
+    """Note max_epochs and max_iters of the hub as each epoch begins, which are those of the runner."""
+    seen: list[Any] = []
+
+    def note() -> None:
+        runner = callback_of(trainer).runner
+        totals = [current_hub().get_info(name, "none") for name in ("max_epochs", "max_iters")]
+        assert totals == [runner.max_epochs, runner.max_iters]
+        seen.append(tuple(totals))
+
+    trainer.add_event_handler(Events.EPOCH_STARTED, note)
+    trainer.add_event_handler(Events.COMPLETED, note)
+    return seen
+
+
+def test_totals_follow_a_handler_that_changes_them() -> None:
+    trainer: Any = Engine(loss_of)
+    attach(trainer)
+    seen = totals_by_epoch(trainer)
+
+    @trainer.on(Events.EPOCH_COMPLETED(once=1))
+    def _() -> None:
+        trainer.state.max_epochs = 4
+
+    @trainer.on(Events.EPOCH_STARTED(once=3))
+    def _() -> None:
+        trainer.state.epoch_length = 5
+
+    trainer.run([1, 2, 3], max_epochs=2)
+    assert seen == [(2, 6), (4, 12), (4, 12), (4, 16), (4, 16)]
+    assert trainer.state.iteration == 16
+
+
+def test_an_epoch_that_a_handler_makes_longer_in_its_middle_has_a_new_total() -> None:
+    trainer: Any = Engine(loss_of)
+    attach(trainer)
+    seen = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: seen.append(current_hub().get_info("max_iters")))
+
+    @trainer.on(Events.ITERATION_COMPLETED(once=2))
+    def _() -> None:
+        trainer.state.epoch_length = 4
+
+    trainer.run([1, 2, 3], max_epochs=2)
+    assert seen == [6, 6, 6, 8, 8, 8, 8, 8]
+
+
+def test_the_total_is_withdrawn_if_data_are_longer_than_they_say() -> None:
+    class Longer:
+        def __len__(self) -> int:
+            return 2
+
+        def __iter__(self) -> Any:
+            return iter(range(3))
+
+    trainer: Any = Engine(loss_of)
+    attach(trainer)
+    trainer.set_data(Longer())  # where Ignite does not look at the length
+    seen = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: seen.append(current_hub().get_info("max_iters")))
+    trainer.run(iter([]), max_epochs=2)
+    assert seen == [4, 4, None, 6, 6, 6]  # Ignite has counted the first epoch
+
+
+@pytest.mark.parametrize("event", [Events.STARTED, Events.EPOCH_STARTED, Events.ITERATION_COMPLETED(once=2)])
+def test_data_that_are_set_during_the_run_change_no_counter(event: Any) -> None:
+    following = Following()
+    trainer = following.trainer
+    trainer.add_event_handler(event, lambda: trainer.set_data([7] * 5))
+    trainer.run([1, 2, 3], max_epochs=2)
+    assert following.seen == [(i // 3, i) for i in range(6)]
+    assert following.callback.message_hub.get_info("max_iters") == 6
+
+
 def test_max_iters_that_end_in_mid_epoch_close_it() -> None:
     recorder, trainer = Recorder(), Engine(loss_of)
     callback = attach(trainer, hooks=[recorder])
@@ -565,6 +710,65 @@ def test_an_interrupted_run_pauses_and_goes_on_in_the_same_epoch(event: Any, at:
     outputs = [recorder.arguments[index]["outputs"] for index in completed]
     assert [output["loss"] for output in outputs if output is not None] == [1, 2, 3, 1, 2, 3]
     assert not [epoch for epoch, iteration in recorder.of("before_train_iter") if epoch != iteration // 3]
+
+
+class Following:
+    """Compares the hub with the trainer's state in each step, and counts what was completed."""
+
+    def __init__(self, **options: Any) -> None:
+        self.optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        self.trainer: Any = Engine(self.step)
+        self.recorder = Recorder()
+        self.callback = attach(self.trainer, optimizer=self.optimizer, hooks=[self.recorder], **options)
+        self.seen: list[tuple[int, int]] = []
+        self.in_step: Callable[[], Any] = lambda: None
+
+    def step(self, engine: Engine, _batch: Any) -> float:
+        hub, state = current_hub(), engine.state
+        assert (hub.get_info("epoch"), hub.get_info("iter")) == (state.epoch - 1, state.iteration - 1)
+        self.seen.append((state.epoch - 1, state.iteration - 1))
+        self.in_step()
+        return float(state.iteration)
+
+    def assert_one_value_an_iteration(self, completed: int) -> None:
+        hub = self.callback.message_hub
+        assert len(scalars(hub, "train/lr")) == len(scalars(hub, "train/loss")) == completed
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("event", [*BATCH_BEGIN, "step", Events.ITERATION_COMPLETED])
+def test_counters_follow_ignite_when_an_epoch_is_terminated(event: Any, skip: bool) -> None:
+    following = Following()
+    trainer = following.trainer
+
+    def end_epoch() -> None:
+        if trainer.state.epoch == 1 and trainer.state.iteration == 2:
+            trainer.terminate_epoch(skip)
+
+    if event == "step":
+        following.in_step = end_epoch
+    else:
+        trainer.add_event_handler(event, end_epoch)
+    trainer.run([1, 2, 3, 4], max_epochs=3)
+    is_begun = event is Events.ITERATION_STARTED  # Ignite counts it, and does not run it
+    done = 1 if is_begun else 2
+    first = 2
+    assert following.seen == [(0, i) for i in range(done)] + [(1 + i // 4, first + i) for i in range(8)]
+    assert following.recorder.of("before_train_iter") == following.seen
+    assert following.recorder.of("after_run") == [(3, 10)]
+    assert following.callback.message_hub.get_info("max_iters") == 10
+    following.assert_one_value_an_iteration(done + 8)
+
+
+def test_an_exception_that_the_user_swallows_leaves_no_rate_behind() -> None:
+    following = Following()
+    trainer = following.trainer
+    following.in_step = lambda: 1 / (trainer.state.iteration - 2)
+    trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda error: None)
+    trainer.run([1, 2, 3], max_epochs=2)
+    assert following.seen == [(0, 0), (0, 1), (1, 2), (1, 3), (1, 4)]
+    following.assert_one_value_an_iteration(4)
+    assert [type(error) for error in following.recorder.given("on_exception", "exception")] == [ZeroDivisionError]
 
 
 # -- exceptions
@@ -658,7 +862,207 @@ def test_after_an_exception_the_training_goes_on_where_ignite_does() -> None:
     assert recorder.of("before_train") == [(0, 0), (1, 2)]  # it counts what was aborted
 
 
+# -- whose hub
+
+
+@pytest.mark.parametrize("ending", ["interrupt", "terminate", "exception", "max_epochs"])
+def test_a_training_that_goes_on_keeps_its_hub(ending: str) -> None:
+    following = Following()
+    trainer, callback = following.trainer, following.callback
+
+    def stop() -> None:
+        if ending == "exception":
+            raise ValueError("planned")
+        if ending != "max_epochs":
+            getattr(trainer, ending)()
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), stop)
+    with suppress(ValueError):
+        trainer.run([1, 2, 3], max_epochs=1 if ending == "max_epochs" else 3)
+    hub = callback.message_hub
+    if ending == "exception":
+        trainer.run([1, 2, 3], max_epochs=3)  # Ignite 0.5.5 does nothing at all in this one
+    trainer.run([1, 2, 3], max_epochs=3)
+    assert callback.message_hub is hub
+    following.assert_one_value_an_iteration(len(following.seen))
+    assert trainer.state.epoch == 3
+    assert hub.get_info("max_iters") == trainer.state.iteration
+
+
+@pytest.mark.parametrize("ending", [None, "terminate", "interrupt"])
+def test_a_training_that_begins_from_its_start_has_a_new_hub(ending: str | None) -> None:
+    following = Following()
+    trainer, callback = following.trainer, following.callback
+    early = callback.message_hub
+    if ending is not None:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), getattr(trainer, ending))
+    trainer.run([1, 2])
+    assert callback.message_hub is early  # a hub that is not in use yet stays
+    trainer.state.max_epochs = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.run([1, 2])
+    late = callback.message_hub
+    assert late is not early
+    assert len(scalars(early, "train/loss")) == (2 if ending is None else 1)
+    assert early.get_info("loop_stage") is late.get_info("loop_stage") is None
+
+
+def test_a_hub_that_was_given_is_appended_to() -> None:
+    hub, trainer = MessageHub("test-ignite-given"), Engine(loss_of)
+    callback = attach(trainer, hub=hub)
+    trainer.run([1, 2])
+    trainer.run([1, 2])
+    assert callback.message_hub is hub
+    assert scalars(hub, "train/loss") == [1, 2, 1, 2]
+
+
+def test_a_callback_for_another_trainer_has_a_new_hub_also_if_that_was_resumed() -> None:
+    first, second = Engine(loss_of), Engine(loss_of)
+    callback = attach(first)
+    first.run([1, 2])
+    early = callback.message_hub
+    callback.detach()
+    callback.attach(first)
+    assert callback.message_hub is early
+    callback.detach()
+    second.load_state_dict({"iteration": 2, "max_epochs": 2, "epoch_length": 2})
+    callback.attach(second)
+    second.run([1, 2])
+    assert callback.message_hub is not early
+    assert callback.message_hub.get_info("iter") == 4
+    assert len(scalars(early, "train/loss")) == len(scalars(callback.message_hub, "train/loss")) == 2
+
+
+def test_a_lone_evaluation_publishes_into_the_hub_that_there_is() -> None:
+    trainer, evaluator = Engine(loss_of), validating([{"a": 1.0}] * 3)
+    callback = attach(trainer, evaluators={"val": evaluator})
+    evaluator.run([1])
+    before = callback.message_hub
+    trainer.run([1])
+    training = callback.message_hub
+    evaluator.run([1])
+    assert callback.message_hub is training is not before
+    assert set(before.log_scalars) == {"val/a"}
+    assert set(training.log_scalars) == {"train/loss", "val/a"}
+
+
+def test_a_run_that_fails_before_it_begins_publishes_nothing() -> None:
+    recorder, trainer = Recorder(), Engine(loss_of)
+    callback = attach(trainer, hooks=[recorder])
+    with pytest.raises(ValueError, match="zero size"):
+        trainer.run([])
+    assert recorder.events == []
+    assert current_hub() is not callback.message_hub
+    trainer.run([1])
+    assert recorder.of("after_run") == [(1, 1)]
+
+
+def test_the_trials_of_a_finder_are_not_in_the_training_after_it() -> None:
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    def step(_engine: Engine, _batch: Any) -> float:
+        optimizer.zero_grad()
+        loss = (model(torch.ones(1, 1)) - 1).square().mean()
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    trainer: Any = Engine(step)
+    callback, finder = attach(trainer, optimizer=optimizer), FastaiLRFinder()
+    parts = {"model": model, "optimizer": optimizer}
+    with (
+        pytest.warns(UserWarning, match="without loss diverging"),
+        finder.attach(trainer, to_save=parts, num_iter=6, end_lr=0.1) as trial,
+    ):
+        trial.run(range(4))
+    trainer.run(range(4), max_epochs=2)
+    hub = callback.message_hub
+    assert len(scalars(hub, "train/loss")) == len(scalars(hub, "train/lr")) == 8
+    assert set(scalars(hub, "train/lr")) == {1e-3}
+    assert [hub.get_info(key) for key in ("epoch", "iter", "max_epochs", "max_iters")] == [2, 8, 2, 8]
+
+
 # -- resume
+
+
+@pytest.mark.parametrize("loads_the_callback", [False, True])
+def test_a_checkpoint_that_a_handler_of_started_loads_is_gone_on_from(loads_the_callback: bool) -> None:
+    first = Following(seed=1)
+    states: list[Any] = []
+    first.trainer.add_event_handler(
+        Events.ITERATION_COMPLETED(once=4),
+        lambda: states.extend([first.trainer.state_dict(), first.callback.state_dict()]),
+    )
+    first.trainer.run([1, 2, 3], max_epochs=3)
+    following = Following(seed=2)
+    trainer, callback = following.trainer, following.callback
+
+    def load() -> None:
+        trainer.load_state_dict(states[0])
+        if loads_the_callback:
+            callback.load_state_dict(states[1])
+
+    trainer.add_event_handler(Events.STARTED, load)
+    trainer.add_event_handler(Events.STARTED, lambda: stages.append(current_hub().get_info("loop_stage")))
+    stages: list[Any] = []
+    trainer.run([1, 2, 3], max_epochs=3)
+    assert following.seen == [(1, 4), (1, 5), (2, 6), (2, 7), (2, 8)]
+    assert following.recorder.given("before_train_iter", "batch_idx") == [1, 2, 0, 1, 2]
+    assert following.recorder.of("after_run") == [(3, 9)]
+    assert stages == ["train"]
+    hub = callback.message_hub
+    assert (hub.get_info("seed"), hub.get_info("max_iters")) == (2, 9)
+    following.assert_one_value_an_iteration(9 if loads_the_callback else 5)
+
+
+def test_batches_of_an_epoch_without_a_length_go_on_counting() -> None:
+    states: list[Any] = []
+    first, data = Engine(loss_of), stream(3)
+    saved = attach(first)
+    first.add_event_handler(Events.ITERATION_COMPLETED(once=5), lambda: states.append(saved.state_dict()))
+
+    @first.on(Events.EPOCH_COMPLETED)
+    def _() -> None:
+        first.state.epoch_length = None
+        first.set_data(data)
+
+    first.run(data, max_epochs=2)
+    recorder, trainer = Recorder(), Engine(loss_of)
+    callback = attach(trainer, hooks=[recorder])
+    callback.load_state_dict(states[0])
+    trainer.state.epoch, trainer.state.iteration, trainer.state.max_epochs = 1, 5, 2
+    trainer.run(stream(1))
+    assert recorder.given("before_train_iter", "batch_idx") == [2]
+
+
+def test_a_finished_training_that_is_loaded_begins_again_with_a_warning() -> None:
+    following = Following()
+    following.trainer.run([1, 2], max_epochs=2)
+    states = following.trainer.state_dict(), following.callback.state_dict()
+    again = Following()
+    again.trainer.load_state_dict(states[0])
+    again.callback.load_state_dict(states[1])
+    with pytest.warns(ResumeWarning, match="had come to its end, and Ignite begins a new one"):
+        again.trainer.run([1, 2], max_epochs=2)
+    assert again.seen == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    again.assert_one_value_an_iteration(4)
+
+
+@pytest.mark.parametrize("kind", [Engine, DeterministicEngine])
+def test_data_that_begin_again_in_mid_epoch_are_named(kind: type[Engine]) -> None:
+    trainer = kind(lambda engine, batch: None)
+    attach(trainer)
+    trainer.load_state_dict({"iteration": 6, "max_epochs": 3, "epoch_length": 4, "rng_states": None})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        trainer.run(DataLoader(Data()))
+    said = [each for each in said if each.category is ResumeWarning]
+    assert len(said) == (kind is Engine)
+    assert all(
+        "inside epoch 2, but begins with the first batch of its DataLoader" in str(each.message) for each in said
+    )
 
 
 def test_a_checkpoint_of_ignite_holds_hub_and_counters(tmp_path: Path) -> None:
@@ -967,10 +1371,11 @@ def test_an_unknown_keyword_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("role", ["trainer", "evaluator"])
-def test_a_missing_private_member_is_named(role: str) -> None:
+@pytest.mark.parametrize("member", adapter._PRIVATE)
+def test_a_missing_private_member_is_named(role: str, member: str) -> None:
     engines = {"trainer": Engine(loss_of), "evaluator": Engine(loss_of)}
-    del engines[role]._event_handlers
-    with pytest.raises(RunnerError, match="Engine has no _event_handlers, which this adapter relies on"):
+    delattr(engines[role], member)
+    with pytest.raises(RunnerError, match=f"Engine has no {member}, which this adapter relies on"):
         attach(engines["trainer"], evaluators={"val": engines["evaluator"]})
     assert "run" not in vars(engines["trainer"])
 
@@ -984,6 +1389,194 @@ def test_an_event_that_is_fired_outside_of_a_run_is_not_published() -> None:
     assert recorder.events == []
     trainer.run([1])
     assert recorder.of("before_run") == [(0, 0)]
+
+
+CORE = [
+    event
+    for event in Events
+    if event not in {Events.EXCEPTION_RAISED, Events.TERMINATE_SINGLE_EPOCH}  # which need an argument
+]
+
+
+@pytest.mark.parametrize("kind", [Engine, Unpausable])
+@pytest.mark.parametrize("event", CORE)
+@pytest.mark.parametrize("place", ["step", Events.STARTED, Events.EPOCH_COMPLETED, Events.COMPLETED])
+def test_an_event_that_is_fired_by_hand_in_a_run_is_not_published(event: Any, place: Any, kind: type[Engine]) -> None:
+    def run(fires: bool) -> tuple[list[Any], int]:
+        recorder = Recorder()
+        trainer: Any = kind(lambda engine, batch: fire() if place == "step" else None)
+        fired: list[int] = []
+
+        def fire() -> None:
+            if fires and not fired:
+                fired.append(1)
+                trainer.fire_event(event)
+
+        attach(trainer, hooks=[recorder])
+        if place != "step":
+            trainer.add_event_handler(place, fire)
+        trainer.run([1, 2], max_epochs=2)
+        assert "fire_event" not in vars(trainer)
+        return recorder.notes, trainer.state.iteration
+
+    assert run(fires=True) == run(fires=False)
+
+
+def test_a_custom_event_that_a_step_fires_is_the_users() -> None:
+    seen: list[Any] = []
+    recorder, evaluator = Recorder(), validating([{"a": 1.0}])
+    trainer: Any = Engine(lambda engine, batch: engine.fire_event("done"))
+    trainer.register_events("done")
+    attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+
+    @trainer.on("done", "argument", name="named")
+    def _(engine: Engine, argument: str, name: str) -> None:
+        evaluator.run([1])
+        seen.append((engine is trainer, argument, name, current_hub().get_info("iter")))
+
+    trainer.run([1, 2])
+    assert seen == [(True, "argument", "named", 0), (True, "argument", "named", 1)]
+    assert recorder.of("before_val") == [(0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("place", [Events.STARTED, Events.ITERATION_STARTED, Events.EPOCH_COMPLETED, "step"])
+@pytest.mark.parametrize("kind", [Engine, Unpausable])
+def test_a_run_of_an_engine_inside_itself_ends_as_on_a_bare_one(place: Any, kind: type[Engine]) -> None:
+    def play(is_attached: bool) -> Any:
+        nested: list[Any] = []
+
+        def run_again() -> None:
+            if not nested:
+                nested.append(1)
+                trainer.run([5])
+
+        trainer: Any = kind(lambda engine, batch: run_again() if place == "step" else None)
+        recorder = Recorder()
+        callback = attach(trainer, hooks=[recorder]) if is_attached else None
+        if place != "step":
+            trainer.add_event_handler(place, run_again)
+        try:
+            trainer.run([1, 2], max_epochs=2)
+        except (TypeError, ValueError) as error:  # a bare engine cannot do it everywhere
+            return str(error)
+        finally:
+            if callback is not None:
+                assert recorder.events.count("before_run") == recorder.events.count("after_run") == 1
+                assert recorder.lifecycle.open_scopes == ()
+                assert current_hub() is not callback.message_hub
+        return trainer.state.epoch, trainer.state.iteration
+
+    assert play(is_attached=True) == play(is_attached=False)
+
+
+def test_a_state_that_the_user_replaces_is_followed() -> None:
+    recorder, evaluator = Recorder(), validating([{"a": 1.0}] * 4)
+    trainer: Any = Engine(loss_of)
+    callback = attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
+    trainer.run([1, 2])
+    trainer.state, evaluator.state = State(), State()
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run([1]))
+    trainer.run([1, 2, 3])
+    assert recorder.of("before_train") == [(0, 0), (0, 0)]
+    assert callback.message_hub.get_info("max_iters") == 3
+    assert scalars(callback.message_hub, "val/a") == [1.0]
+
+
+@pytest.mark.parametrize("attaches_first", [False, True])
+@pytest.mark.parametrize("kind", [HandlersTimeProfiler, BasicTimeProfiler])
+def test_ignites_profilers_name_our_handlers(kind: Any, attaches_first: bool) -> None:
+    trainer, profiler = Engine(loss_of), kind()
+    if not attaches_first:
+        profiler.attach(trainer)
+    callback = attach(trainer)
+    if attaches_first:
+        profiler.attach(trainer)
+    for _ in range(2):
+        trainer.run([1, 2], max_epochs=2)
+        assert scalars(callback.message_hub, "train/loss") == [1, 2, 1, 2]
+        assert not [
+            each for entries in trainer._event_handlers.values() for each in entries if "runtimeinfo" in repr(each)
+        ]
+    names = {name for each in profiler.event_handlers_names.values() for name in each}
+    assert {name for name in names if "untime" in name.lower() and "Profiler" not in name} == {
+        f"runtimeinfo_adapters.ignite.{name}"
+        for name in (
+            "started",
+            "after_started",
+            "epoch_started",
+            "after_epoch_started",
+            "get_batch_started",
+            "iteration_started",
+            "epoch_completed",
+            "completed",
+        )
+    }
+    assert profiler.get_results()
+
+
+def test_a_profiler_that_was_cut_short_leaves_none_of_our_handlers() -> None:
+    trainer, profiler = Engine(loss_of), HandlersTimeProfiler()
+    callback = attach(trainer)
+    profiler.attach(trainer)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), lambda: trainer.terminate(True))
+    trainer.run([1, 2], max_epochs=2)
+    assert not [each for entries in trainer._event_handlers.values() for each in entries if "runtimeinfo" in repr(each)]
+    trainer.run([1, 2], max_epochs=2)
+    assert scalars(callback.message_hub, "train/loss") == [1, 1, 2]
+
+
+def test_handlers_are_found_removed_and_filtered_as_on_a_bare_engine() -> None:
+    def play(is_attached: bool) -> list[Any]:
+        seen: list[Any] = []
+        trainer: Any = Engine(loss_of)
+
+        def every_other() -> None:
+            seen.append(("every", trainer.state.iteration))
+
+        def removed() -> None:
+            seen.append("removed")
+
+        if is_attached:
+            attach(trainer)
+        trainer.add_event_handler(Events.ITERATION_STARTED(every=2), every_other)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(before=3, after=1), every_other)
+        handle = trainer.add_event_handler(Events.ITERATION_STARTED, removed)
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED(once=2),
+            lambda: seen.append((trainer.has_event_handler(removed, Events.ITERATION_STARTED), handle.remove())),
+        )
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: seen.append(trainer.has_event_handler(removed)))
+        returned = trainer.run([1, 2, 3, 4])
+        with pytest.raises(ValueError, match=r"not found|does not exist"):
+            trainer.remove_event_handler(removed, Events.ITERATION_STARTED)
+        return [*seen, returned is trainer.state, sorted(returned.times)]
+
+    assert play(is_attached=True) == play(is_attached=False)
+
+
+def test_handlers_of_ignite_do_the_same_as_on_a_bare_engine(tmp_path: Path) -> None:
+    def play(is_attached: bool) -> list[Any]:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        trainer = create_supervised_trainer(model, optimizer, torch.nn.functional.mse_loss)
+        trainer.state_dict_user_keys.append("own")
+        trainer.state.own = 3  # type: ignore[attr-defined]
+        if is_attached:
+            attach(trainer, optimizer=optimizer)
+        ema = EMAHandler(model, momentum=0.5)
+        ema.attach(trainer)
+        RunningAverage(output_transform=lambda loss: loss).attach(trainer, "average")
+        saver: Any = ModelCheckpoint(str(tmp_path / str(is_attached)), "m", n_saved=None)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(every=2), saver, {"model": model})
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
+        data = [(torch.full((1, 1), value), torch.zeros(1, 1)) for value in (1.0, 2.0, 3.0, float("nan"), 5.0)]
+        trainer.run(data, max_epochs=3)
+        weights = [repr(each) for each in ema.ema_model.parameters()]
+        names = sorted(path.name for path in (tmp_path / str(is_attached)).iterdir())
+        return [weights, names, trainer.state.iteration, dict(trainer.state_dict()), sorted(trainer.state.metrics)]
+
+    assert play(is_attached=True) == play(is_attached=False)
 
 
 @pytest.mark.parametrize("ending", ["fresh", "run", "failed", "detached", "detached after a run", "detached by hand"])
@@ -1065,12 +1658,6 @@ class Validation(Acting):
 
     def compute(self) -> None:
         self.evaluator.state.metrics["distance"] = self.evaluator.state.output
-
-
-class Unpausable(Engine):
-    """An engine that can be copied while it runs: only one that can be interrupted runs in a generator."""
-
-    interrupt_resume_enabled = False
 
 
 class Copying:
