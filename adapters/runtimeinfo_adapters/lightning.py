@@ -159,7 +159,7 @@ class LightningRunner(FrameworkRunner):
 
         Source: LIFE-10.
         """
-        check_private_members(trainer)
+        _check_private_members(trainer)
         before = self.trainer
         counted = (self.emitter.epoch, self.emitter.iter)
         self._trainer = Target(trainer)
@@ -712,7 +712,7 @@ def attach(trainer: Any, *, optimizer_names: Iterable[str] = (), **options: Unpa
     if lacking or not isinstance(getattr(trainer, "callbacks", None), list):
         missing = f"{lacking[0]}()" if lacking else "list of callbacks"
         raise RunnerError(f"{type(trainer).__name__} has no {missing}, which Lightning's Trainer has: pass a Trainer")
-    check_private_members(trainer)
+    _check_private_members(trainer)
     callback = RuntimeInfoCallback(optimizer_names=optimizer_names, **options)
     detach(trainer)
     callback.attach_to(trainer)
@@ -735,7 +735,7 @@ def detach(trainer: Any) -> None:
             callback.detach_from(trainer)
 
 
-def check_private_members(trainer: Any) -> None:
+def _check_private_members(trainer: Any) -> None:
     """Check that a trainer has what is relied on beside Lightning's public interface.
 
     Raises:
