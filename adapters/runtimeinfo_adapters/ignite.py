@@ -224,9 +224,6 @@ class _Listener:
     last: ClassVar[tuple[tuple[str, str], ...]]
     """The events whose handler comes after all others, and the name of the handler."""
 
-    not_inside: ClassVar[tuple[str, ...]] = ("val", "test")
-    """The scopes in which a run is not listened to: nothing nests there, and the outer one goes on."""
-
     def __init__(self, callback: RuntimeInfoCallback, engine: Engine) -> None:
         self.callback = callback
         self._runner = callback.runner
@@ -235,11 +232,12 @@ class _Listener:
         # While it runs, and is listened to. An event that is fired by hand is not one of the run.
         self.engine: Any = None
         self._scopes = ExitStack()  # the hub in force, and the run
-        self._is_attached = True
+        self._is_attached, self._is_running = True, False
         wrap_method(engine, "run", self._run)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "engine": None, "_scopes": ExitStack()}  # a copy is outside of any run
+        # A copy is outside of any run.
+        return {**vars(self), "engine": None, "_scopes": ExitStack(), "_is_running": False}
 
     def detach(self) -> None:
         """Leave the engine as it was. A wrapper of other code that holds on to the wrapped run finds it passive."""
@@ -282,10 +280,12 @@ class _Listener:
     def _run(self, engine: Engine, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._is_attached:
             return original(*args, **kwargs)
-        if any(self._emitter.is_open(scope) for scope in self.not_inside):
+        if self._is_running or self._emitter.is_open("val") or self._emitter.is_open("test"):
+            # A run inside itself, or any run inside an evaluation: nothing nests there, and the outer one goes on.
             return self._unheard(original, *args, **kwargs)
         self.refer_to(engine)
         self._prepare()
+        self._is_running = True
         try:
             with ExitStack() as self._scopes:
                 self._enter(engine)
@@ -296,6 +296,7 @@ class _Listener:
                 self._close(engine)
             return state
         finally:
+            self._is_running = False
             self._leave(engine)
             self._end()
 
@@ -359,13 +360,14 @@ class _TrainerListener(_Listener):
         ("COMPLETED", "completed"),
     )
     last = (("STARTED", "after_started"), ("EPOCH_STARTED", "after_epoch_started"))
-    not_inside = ("train", "val", "test")
 
     def __init__(self, callback: RuntimeInfoCallback, engine: Engine) -> None:
         super().__init__(callback, engine)
         self._batches = 0  # of this epoch, those that were done before it was resumed included
-        self._announced = 0  # the iteration whose `iter` was published ahead of it, in Ignite's counting
-        self._was_in_epoch: bool | None = None  # when the run was paused; None if it was not
+        # The epoch and the iteration whose `iter` was published ahead of it, in Ignite's counting.
+        self._announced_epoch = self._announced = 0
+        # Whether the run was paused inside an epoch, and the state then; None if it was not paused.
+        self._paused: tuple[bool, int, int] | None = None
         self._had_begun = False  # when `Engine.run` was called: it may begin again
 
     def refer_to(self, engine: Engine) -> None:
@@ -373,8 +375,9 @@ class _TrainerListener(_Listener):
         self._runner.connect(engine)
 
     def begin_iteration(self, batch: Any) -> None:
-        if self.engine.state.iteration != self._announced:  # a handler has changed it
-            self._announce(self.engine.state.iteration)
+        state = self.engine.state
+        if state.iteration != self._announced or state.epoch != self._announced_epoch:  # a handler has changed it
+            self._announce(state.iteration)
         self._emitter.emit("before_train_iter", batch_idx=self._batches, data_batch=batch)
 
     def end_iteration(self, output: Any) -> None:
@@ -387,11 +390,12 @@ class _TrainerListener(_Listener):
         self._had_begun = not _is_at_start(self._target().state)
 
     def _reopen(self, engine: Any) -> None:
-        emitter = self._emitter
-        if self._was_in_epoch is None:  # it was not attached then
-            emitter.epoch, emitter.iter = max(engine.state.epoch - 1, 0), engine.state.iteration
+        emitter, state = self._emitter, engine.state
+        is_in_epoch = self._paused is None or self._paused[0]
+        if self._paused != (is_in_epoch, state.epoch, state.iteration):  # it was changed, or we were not attached then
+            epochs, iterations = emitter.ahead
+            emitter.epoch, emitter.iter = max(state.epoch - is_in_epoch, 0) + epochs, state.iteration + iterations
             self._batches = _batches_done(engine) or 0
-        is_in_epoch = self._was_in_epoch is not False
         emitter.were_loaded, emitter.resumed_at = False, self._batches if is_in_epoch else 0
         emitter.epoch_start = emitter.iter - emitter.resumed_at
         self._runner.read_totals()
@@ -400,9 +404,10 @@ class _TrainerListener(_Listener):
             emitter.emit("before_train_epoch")
 
     def _close(self, engine: Any) -> None:
-        emitter = self._emitter
-        emitter.is_pausing = _is_paused(engine)
-        self._was_in_epoch = emitter.is_open("train_epoch") if emitter.is_pausing else None
+        emitter, state = self._emitter, engine.state
+        emitter.is_pausing, self._paused = _is_paused(engine), None
+        if emitter.is_pausing:
+            self._paused = emitter.is_open("train_epoch"), state.epoch, state.iteration
 
     def _end(self) -> None:
         self._emitter.is_pausing = self._emitter.is_starting = False
@@ -458,15 +463,15 @@ class _TrainerListener(_Listener):
 
     @_handler
     def get_batch_started(self) -> None:
-        engine = self.engine
-        if engine is not None and engine.state.iteration + 1 != self._announced:
-            self._announce(engine.state.iteration + 1)
+        if self.engine is not None:
+            self._announce(self.engine.state.iteration + 1)
 
     @_handler
     def iteration_started(self) -> None:
-        engine = self.engine
-        if engine is not None and engine.state.iteration != self._announced:
-            self._announce(engine.state.iteration)
+        if self.engine is not None:
+            state = self.engine.state
+            if state.iteration != self._announced or state.epoch != self._announced_epoch:
+                self._announce(state.iteration)
 
     @_handler
     def epoch_completed(self) -> None:
@@ -503,11 +508,11 @@ class _TrainerListener(_Listener):
     def _announce(self, iteration: int) -> None:
         """Publish `iter` of the iteration that is next, or has begun, by the trainer's own count."""
         emitter, epoch = self._emitter, self.engine.state.epoch
+        self._announced_epoch, self._announced = epoch, iteration
         epochs, iterations = emitter.ahead
         # Both are 0 where a handler has loaded a state of the beginning.
         epoch = epoch - 1 + epochs if epoch else epochs
         emitter.iter = iteration - 1 + iterations if iteration else iterations
-        self._announced = iteration
         if epoch == emitter.epoch:
             self._runner.publish_iter()
         else:

@@ -1439,7 +1439,9 @@ def test_a_custom_event_that_a_step_fires_is_the_users() -> None:
     assert recorder.of("before_val") == [(0, 0), (0, 1)]
 
 
-@pytest.mark.parametrize("place", [Events.STARTED, Events.ITERATION_STARTED, Events.EPOCH_COMPLETED, "step"])
+@pytest.mark.parametrize(
+    "place", [Events.STARTED, Events.ITERATION_STARTED, Events.EPOCH_COMPLETED, Events.COMPLETED, "step"]
+)
 @pytest.mark.parametrize("kind", [Engine, Unpausable])
 def test_a_run_of_an_engine_inside_itself_ends_as_on_a_bare_one(place: Any, kind: type[Engine]) -> None:
     def play(is_attached: bool) -> Any:
@@ -1462,6 +1464,7 @@ def test_a_run_of_an_engine_inside_itself_ends_as_on_a_bare_one(place: Any, kind
         finally:
             if callback is not None:
                 assert recorder.events.count("before_run") == recorder.events.count("after_run") == 1
+                assert recorder.events.count("before_train") == 1
                 assert recorder.lifecycle.open_scopes == ()
                 assert current_hub() is not callback.message_hub
         return trainer.state.epoch, trainer.state.iteration
