@@ -30,7 +30,16 @@ _GROUPS = "|".join(sorted({id.partition("-")[0] for id in REQUIREMENTS}))
 _VARIABLES = {"hub": MessageHub, "loop": Loop, "val": Evaluation, "plan": Plan}
 
 # Names of others that pages talk about.
-_OTHERS = frozenset({"DistributedDataParallel", "FlexibleRunner", "HistoryBuffer", "RuleBasedStateMachine"})
+_OTHERS = frozenset(
+    {
+        "BackupAndRestore",
+        "DeterministicEngine",
+        "DistributedDataParallel",
+        "FlexibleRunner",
+        "HistoryBuffer",
+        "RuleBasedStateMachine",
+    }
+)
 
 
 def unknown_names(text: str) -> Iterator[str]:
