@@ -97,7 +97,7 @@ class Play:
         self.actions: list[tuple[str, int, str, int]] = []
         self.times: dict[str, int] = {}
         self.fired = self.completed = 0
-        self.is_by_hand = self.was_changed = False
+        self.is_by_hand = self.was_changed = self.is_uncertain = False
         self.hub: Any = None
         self.callback: RuntimeInfoCallback | None = None
         self.register(self.note)
@@ -134,7 +134,7 @@ class Play:
         if self.callback is not None and not self.is_by_hand:
             hub = self.callback.message_hub
             if hub is not self.hub:
-                self.hub, self.completed = hub, 0
+                self.hub, self.completed, self.is_uncertain = hub, 0, False
             assert len(hub.get_scalar("train/lr").data[0]) == self.completed + 1
         self.log.append(batch)
         self.act("step")
@@ -173,7 +173,7 @@ class Play:
             case "Ctrl-C":
                 raise KeyboardInterrupt(number)
             case "load iteration" | "load epoch":
-                self.was_changed = True
+                self.was_changed = self.is_uncertain = True
                 self.load(action.removeprefix("load "), number)
             case "set data":
                 trainer.set_data([7] * (number + 2))
@@ -186,7 +186,7 @@ class Play:
                 with self.by_hand():
                     trainer.fire_event(events[number * 2])
             case "run":
-                self.was_changed = True
+                self.was_changed = self.is_uncertain = True
                 with self.by_hand():
                     trainer.run([1, 2])
 
@@ -234,7 +234,8 @@ class Play:
             assert hub.get_info("loop_stage") is None
             assert "fire_event" not in vars(trainer)
             assert trainer._process_function == self.step
-            if hub is self.hub and "train/loss" in hub.log_scalars:
+            # An exception after the iteration number was set back takes the rate of that number with it.
+            if hub is self.hub and "train/loss" in hub.log_scalars and not self.is_uncertain:
                 lengths = [len(hub.get_scalar(key).data[0]) for key in ("train/lr", "train/loss")]
                 assert lengths == [self.completed] * 2
 
