@@ -310,6 +310,15 @@ class KeepsItsHub(Trainer):
         self.message_hub = self.hub
 
 
+class KeepsItsFirstHub(Trainer):
+    """Publishes all trainings of one object to one hub, as an adapter does that makes its hub when it is attached."""
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        kept = getattr(self, "message_hub", None)
+        super().__init__(plan, hooks)
+        self.message_hub = kept or self.message_hub
+
+
 class ValidatesInOneEpoch(Trainer):
     def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
         super().evaluate(stage, [[batch for loader in loaders for batch in loader]])
@@ -423,6 +432,7 @@ BROKEN: dict[type[Trainer], str] = {
     KeepsTestMetrics: "SCALAR-09",
     ForgetsAfterRun: "LIFE-02",
     KeepsItsHub: "LIFE-10",
+    KeepsItsFirstHub: "LIFE-10",
     ValidatesInOneEpoch: "LIFE-11",
     StopsByAnException: "LIFE-12",
     ClosesTheEpochToValidate: "LIFE-13",

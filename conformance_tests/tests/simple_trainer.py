@@ -45,11 +45,12 @@ class Trainer:
 
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
         self.plan = plan
+        self.given = hooks
+        self.dispatcher = Dispatcher([SharesLast(), *hooks])
         self.message_hub: Any = SimpleHub()
         self.cfg: Any = SimpleNamespace(pretty_text=f"epochs: {plan.max_epochs}")
         self.seed = plan.seed
         self.experiment_name = plan.experiment_name
-        self.dispatcher = Dispatcher([SharesLast(), *hooks])
         self.optim_wrapper: Any = Optimizers(plan.optimizers, plan.groups)
         self.train_dataloader: Any = plan.train_dataloader()
         self.epoch = self.iter = 0
@@ -59,6 +60,12 @@ class Trainer:
         self.batches_to_skip = self.validated = 0
         if plan.resume_from is not None:
             self.load(pickle.loads(plan.resume_from.read_bytes()))
+
+    def fit_as_often_as_planned(self) -> None:
+        self.fit()
+        if self.plan.again:
+            type(self).__init__(self, self.plan, self.given)  # it begins with nothing
+            self.fit()
 
     def fit(self) -> None:
         with use_hub(self.message_hub):
@@ -174,11 +181,11 @@ def subject_of(kind: type[Trainer]) -> Subject:
     return Subject(
         kind.__name__,
         kind.framework_version,
-        run=lambda plan, hooks: kind(plan, hooks).fit(),
+        run=lambda plan, hooks: kind(plan, hooks).fit_as_often_as_planned(),
         capabilities={
             "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
             "unsized", "scheduler", "optimizers", "accumulation", "iterations", "early_stop", "resume",
-            "resume_mid_epoch", "share",
+            "resume_mid_epoch", "share", "again",
         },
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from broken_runners import (
     CountsTheEpochCutShort,
     EntersItsHubForHooksOnly,
     HasNoName,
+    KeepsItsFirstHub,
     NeverEntersItsHub,
     StopsByAnException,
     ValidatesInOneEpoch,
@@ -278,6 +279,14 @@ def test_a_second_run_after_a_first_that_failed_is_compared_with_nothing() -> No
             super().run()
 
     assert findings("LIFE-10", Plan(repeat=True), FailsAtFirst) == []
+
+
+def test_a_training_that_is_made_again_is_like_the_first() -> None:
+    plan = Plan(max_epochs=2, batches=2, val_batches=1, metrics=(("acc", "float"),), again=True)
+    assert broken_by_any(plan) == set()
+    assert len(findings("LIFE-10", plan)) == len(execute(correct(), plan)[0].records) + 1
+    assert broken_by_any(plan, KeepsItsFirstHub) == {"LIFE-10"}
+    assert broken("LIFE-10", plan, KeepsItsFirstHub)[-1].observed["val/acc"] == [0.5, 1.0, 0.5, 1.0]
 
 
 def test_each_loader_has_an_epoch() -> None:

@@ -50,3 +50,38 @@ class LeftoverCounters:
             return call(ShownRunner(runner, iter=runner.iter + self._offset), given)
 
         return fault
+
+
+def histories_of_the_first(_plan: Plan, hook: object) -> Fault:
+    """Let a training that is made again begin with the histories of the first one."""
+    held: dict[str, list[float]] = {}
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        result = call(runner, given)
+        if isinstance(hook, RuntimeInfoHook):
+            hub = runner.message_hub
+            if event == "before_run":
+                for key, values in held.items():
+                    for value in values:
+                        hub.update_scalar(key, value)
+            elif event == "after_run":
+                held.update({key: history.data[0].tolist() for key, history in hub.log_scalars.items()})
+        return result
+
+    return fault
+
+
+def counters_of_the_first(_plan: Plan, _hook: object) -> Fault:
+    """Let a training that is made again go on with the counters of the first one."""
+    before = {"iter": 0, "epoch": 0}
+    last: dict[str, int] = {}
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        if event == "before_run" and last:
+            before.update(last)
+        shown = {name: getattr(runner, name) + value for name, value in before.items()}
+        if event == "after_run":
+            last.update(shown)
+        return call(ShownRunner(runner, **shown), given)
+
+    return fault

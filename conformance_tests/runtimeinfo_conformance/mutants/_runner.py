@@ -66,7 +66,7 @@ from runtimeinfo_conformance.mutants._faults import (
     stale,
     swap,
 )
-from runtimeinfo_conformance.mutants._leaks import LeftoverHistories
+from runtimeinfo_conformance.mutants._leaks import LeftoverHistories, counters_of_the_first, histories_of_the_first
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
 from runtimeinfo_conformance.observation import Probe
 from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
@@ -256,6 +256,10 @@ def _goes_on_at_the_end_of_an_epoch(plan: Plan) -> bool:
     return plan.is_resumed_at_end_of_epoch
 
 
+def _is_made_again(plan: Plan) -> bool:
+    return plan.again
+
+
 def _saves_nothing(plan: Plan) -> bool:
     return plan.checkpoint is None
 
@@ -305,6 +309,20 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=lambda plan: not plan.start_batch,
     ),
     Mutant("histories of earlier runs are left over", "LIFE-10", LeftoverHistories()),
+    Mutant(
+        "a training that is made again begins with the histories of the first",
+        "LIFE-10",
+        histories_of_the_first,
+        when=_is_made_again,
+        needs="again",
+    ),
+    Mutant(
+        "a training that is made again goes on with the counters of the first",
+        "LIFE-10",
+        counters_of_the_first,
+        when=_is_made_again,
+        needs="again",
+    ),
     Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_one_batch_in_all),
     Mutant("to stop early is announced as an exception", "LIFE-12", announce_before("after_train"), when=_stops),
     Mutant(
@@ -352,8 +370,14 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "COUNT-05",
         momentarily(lambda _, __: {"iter": 0}, "after_train_epoch", shown=False),
     ),
-    Mutant("iter is not published", "COUNT-05", drop("before_train_iter", only=RuntimeInfoHook)),
+    # Not in a runner that publishes it ahead of the event, for handlers of that moment.
+    Mutant("iter is not published", "COUNT-05", drop("before_train_iter", only=RuntimeInfoHook), is_canary=False),
     Mutant("epoch is not published", "COUNT-06", drop("before_train_epoch", only=RuntimeInfoHook)),
+    Mutant(
+        "epoch is stale after the training",
+        "COUNT-06",
+        momentarily(lambda _, __: {"epoch": 0}, "after_train", shown=False),
+    ),
     Mutant("max_epochs is one more", "COUNT-07", show(lambda plan, _: {"max_epochs": plan.epochs + 1})),
     Mutant(
         "max_epochs is 1 where a training is asked for iterations",
@@ -425,7 +449,13 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("other processes see no scalar", "SHARE-03", board_shows(no_entries)),
     Mutant("the board is open to others", "SHARE-05", at(board_is_open_to_others, "after_train")),
     Mutant("the board is left behind", "SHARE-06", around=BoardLeftBehind()),
-    Mutant("batches are made three iterations late", "SHARE-07", BoardShowsBetweenEvents(iteration_far_back)),
+    # Not in a runner that publishes the iteration before its batch is read.
+    Mutant(
+        "batches are made three iterations late",
+        "SHARE-07",
+        BoardShowsBetweenEvents(iteration_far_back),
+        is_canary=False,
+    ),
     Mutant("an exception is swallowed", "FAIL-01", around=swallow),
     Mutant("an interrupt is swallowed", "FAIL-01", around=swallow_interrupts),
     Mutant("an exception is dressed up", "FAIL-01", around=dress_up),

@@ -37,7 +37,7 @@ HOOK_ORDERS = len(_ORDERS)
 
 
 def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> list[Leg]:
-    """Run a subject on a plan, and return what was observed: a leg for each call of its `run`.
+    """Run a subject on a plan, and return what was observed: a leg for each training.
 
     What the subject raises is noted, not raised. SystemExit is no exception to that.
 
@@ -47,7 +47,9 @@ def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> l
         watching: Makes a context for each call.
     """
     plan = replace(plan, experiment_name=f"{plan.experiment_name}-{next(_run_numbers)}")
-    run = partial(_run, subject, watching=watching)
+    if plan.again:
+        return _run(subject, plan, watching=watching)
+    run = partial(_run_once, subject, watching=watching)
     if plan.resume_after is not None:
         return _resumed(run, plan)
     if not plan.repeat:
@@ -110,9 +112,14 @@ def _has_stopped(first: Leg, done: int) -> bool:
     return first.ended_well and iterations == done
 
 
+def _run_once(subject: Subject, plan: Plan, **given: Any) -> Leg:
+    (leg,) = _run(subject, plan, **given)
+    return leg
+
+
 def _run(
     subject: Subject, plan: Plan, *, watching: Watching, previous: Leg | None = None, first: Leg | None = None
-) -> Leg:
+) -> list[Leg]:
     leg = Leg(plan, previous=previous, first=first)
     recorder = Recorder(leg)
     probes = [Probe(name, priority, recorder.sightings) for name, priority in PROBES]
@@ -125,8 +132,8 @@ def _run(
             with watching(), hearing(recorder):
                 subject.run(plan, hooks)
         except BaseException as error:  # whatever it is, it is what the run did
-            leg.raised = error
-            if isinstance(error, KeyboardInterrupt) and error is not leg.planned:
+            recorder.leg.raised = error
+            if isinstance(error, KeyboardInterrupt) and error is not recorder.leg.planned:
                 raise  # the user's own
     recorder.finish()
-    return leg
+    return recorder.legs

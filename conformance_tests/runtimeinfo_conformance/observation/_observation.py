@@ -44,11 +44,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The name of a probe, and the iteration that it saw by the runner and by the hub."""
+    """The name of a probe, and the epoch and the iteration that it saw by the runner and by the hub."""
 
     probe: str
-    runner_iter: int | None
-    hub_iter: int | None
+    runner: tuple[int | None, int | None]
+    hub: tuple[int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Expectation:
 
 @dataclass
 class Leg:
-    """One call of a subject's `run`, as it was observed.
+    """One call of a subject's `run`, or one of the two trainings that it has made, as it was observed.
 
     Attributes:
         plan: The plan that it was given.

@@ -22,6 +22,9 @@ _EVERYTHING = frozenset(
     )
 )
 
+# Of a training that may be made again. One of the two may be lost.
+_BEGINS, _ENDS = ("before_run", "before_train"), ("after_train", "after_run")
+
 
 @on_any_event(by="note")
 class Recorder:
@@ -29,18 +32,29 @@ class Recorder:
 
     Args:
         leg: Where to note.
+
+    Attributes:
+        legs: The leg that it notes, and before it that of the first training where one is made again. A copy of the
+            recorder has the same.
     """
 
     priority = "LOWEST"
 
     def __init__(self, leg: Leg) -> None:
-        self.leg = leg
+        self.legs = [leg]
         self.sightings: list[Sighting] = []
         self._occurrence = -1
         self._onlooker = Onlooker()
 
+    @property
+    def leg(self) -> Leg:
+        """Where it notes."""
+        return self.legs[-1]
+
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
         """Note an event."""
+        if event in _BEGINS and self.leg.plan.again and self._has_trained():
+            self._begin_again()
         self.leg.place = _here()
         self.leg.hub = hub = runner.message_hub
         seen, self.sightings[:] = tuple(self.sightings), []
@@ -78,6 +92,14 @@ class Recorder:
         """Raise what a training step is to raise."""
         if self.leg.place == _here():
             self._maybe_raise("train_step")
+
+    def _has_trained(self) -> bool:
+        return any(record.event in _ENDS for record in self.leg.records)
+
+    def _begin_again(self) -> None:
+        first = self.leg
+        first.final_info = first.records[-1].info
+        self.legs.append(Leg(first.plan, first=first))
 
     def finish(self) -> None:
         """Note what the hub holds when everything is over."""
@@ -121,7 +143,9 @@ class Probe:
         self._note(runner)
 
     def _note(self, runner: Any) -> None:
-        self.sightings.append(Sighting(self.name, getattr(runner, "iter", None), runner.message_hub.get_info("iter")))
+        hub = runner.message_hub
+        counted = getattr(runner, "epoch", None), getattr(runner, "iter", None)
+        self.sightings.append(Sighting(self.name, counted, (hub.get_info("epoch"), hub.get_info("iter"))))
 
 
 def _infos(hub: Any) -> dict[str, Any]:

@@ -45,6 +45,9 @@ _LEAST = {
     1: ("iterations", "val_loaders", "val_interval", "groups", "accumulation"),
 }
 
+# What a training that is made again goes without: it would be several runs of some frameworks, or differ by itself.
+_NOT_AGAIN = ("schedule", "val_before", "val_after", "repeat", "fault", "stop_after")
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan(ShortRepr):
@@ -68,6 +71,8 @@ class Plan(ShortRepr):
         schedule: Whether each iteration halves the learning rate: see `lr_of`.
         accumulation: Batches for one optimizer step.
         stop_after: After how many iterations of the training it is asked to stop: see `Batch.stop`; None for never.
+        again: Whether the training is made twice, from its start each time, with all that the user can keep: the same
+            trainer, or a new one with the same callback.
         metainfo: The metainfo of the training dataset, or None if it has none.
         seed: The seed of the run. Publish it; nothing here is random.
         experiment_name: The name of the run.
@@ -107,6 +112,7 @@ class Plan(ShortRepr):
     schedule: bool = False
     accumulation: int = 1
     stop_after: int | None = None
+    again: bool = False
     metainfo: dict[str, Any] | None = None
     seed: int = 0
     experiment_name: str = "conformance"
@@ -138,6 +144,15 @@ class Plan(ShortRepr):
                 "iterations goes with batches, each of which makes one optimizer step: leave out accumulation and "
                 "optimizers"
             )
+        others = any(getattr(self, name) for name in _NOT_AGAIN) or self.resume_after is not None
+        if self.again and (not self.max_iters or others or self.test_batches is not None):
+            raise PlanError(
+                f"again goes with a training alone: leave out {', '.join(_NOT_AGAIN)}, resume_after and test_batches, "
+                "and give epochs and batches"
+            )
+        self._check_resume()
+
+    def _check_resume(self) -> None:
         done = (self.resume_after or 0, self.resume_batch)
         if self.resume_after is not None and not (0, 0) < done < (self.epochs, 0):
             raise PlanError(
@@ -239,6 +254,7 @@ class Plan(ShortRepr):
             "optimizers": bool(self.optimizers),
             "accumulation": self.accumulation > 1,
             "iterations": self.iterations is not None,
+            "again": self.again,
             "early_stop": self.stop_after is not None or (self.resume_after is not None and self.stopped_by == "stop"),
             "resume": self.resume_after is not None,
             # What is stopped in another way than by an interrupt is saved where it stops, and that is in an epoch.

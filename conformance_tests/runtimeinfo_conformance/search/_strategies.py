@@ -107,6 +107,7 @@ def _one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
     """Return the courses that a plan can take."""
     possible = {
+        "again": "again" in capabilities and plan.max_iters > 0,
         "asked for iterations": "iterations" in capabilities and _can_be_bound(plan),
         "stopped early": "early_stop" in capabilities and plan.max_iters > 0,
         "resumed": "resume" in capabilities and plan.max_epochs > 1,
@@ -143,6 +144,10 @@ def _twice(_draw: st.DrawFn, plan: Plan) -> Plan:
 
 def _wrong_and_again(draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(_wrong(draw, plan), repeat=True)
+
+
+def _again(_draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(plan, again=True, schedule=False, val_before=False, val_after=False, test_batches=None)
 
 
 def _asked_for_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
@@ -183,6 +188,7 @@ _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
         "wrong": _wrong,
         "twice": _twice,
         "wrong and again": _wrong_and_again,
+        "again": _again,
         "asked for iterations": _asked_for_iterations,
         "stopped early": _stopped_early,
         "resumed": _resumed,

@@ -28,6 +28,7 @@ CAPABILITIES = frozenset(
         "accumulation",
         "iterations",
         "early_stop",
+        "again",
         "resume",
         "share",
         "resume_mid_epoch",

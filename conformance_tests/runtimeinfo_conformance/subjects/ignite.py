@@ -52,7 +52,7 @@ class _Script:
         self.tester: Any = Engine(_return_batch)
         # Ignite refuses data whose length is 0, but not data that turn out to be empty.
         self.has_length = plan.sized and plan.batches > 0
-        self.data = (_SizedStream if plan.sized else _Stream)(plan.train_dataloader(), plan.start_batch)
+        self.data = self.make_data()
         self.callback = attach(
             self.trainer,
             optimizer=self.optimizers if plan.optimizers else self.optimizers[""],
@@ -70,6 +70,10 @@ class _Script:
         if self.has_length:
             self.parts["trainer"] = self.trainer
         self.register()
+
+    def make_data(self) -> _Stream:
+        """Return the training data."""
+        return (_SizedStream if self.plan.sized else _Stream)(self.plan.train_dataloader(), self.plan.start_batch)
 
     def register(self) -> None:
         """Register the handlers."""
@@ -109,6 +113,10 @@ class _Script:
                 self.trainer.state.max_iters, self.trainer.state.max_epochs = plan.iterations, None
         # Where nothing is left to do, Ignite would begin a new training.
         if not 0 < plan.max_iters == plan.start_iteration:
+            self.train()
+        if plan.again:
+            self.data = self.make_data()
+            self.validated = 0
             self.train()
         if plan.test_batches is not None:
             _evaluate(self.tester, plan.test_dataloader())
@@ -187,6 +195,7 @@ def subject() -> Subject:
             "accumulation",
             "iterations",
             "early_stop",
+            "again",
             "resume",
             "resume_mid_epoch",
         },

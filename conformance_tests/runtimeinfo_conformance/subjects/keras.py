@@ -117,7 +117,17 @@ class _Script(_Callback):
             self.publishing.load_state_dict(checkpoint["runtimeinfo"])
             for optimizer, rate in zip(model.optimizers, checkpoint["rates"], strict=True):
                 optimizer.learning_rate = rate
-        model.fit(  # type: ignore[attr-defined]
+        self.fit()
+        if plan.again:
+            model.planned = plan.train_dataset()
+            self.fit()
+        if plan.test_batches is not None:
+            model.evaluate(_loader(plan.test_dataset()), verbose=0)  # type: ignore[attr-defined]
+
+    def fit(self) -> None:
+        """Train."""
+        plan = self.plan
+        self.planned.fit(  # type: ignore[attr-defined]
             _loader(plan.train_dataset(), sized=plan.sized),
             validation_data=_loader(plan.val_dataset()) if plan.validates_after_epoch else None,
             epochs=plan.max_epochs,
@@ -126,8 +136,6 @@ class _Script(_Callback):
             shuffle=False,
             verbose=0,
         )
-        if plan.test_batches is not None:
-            model.evaluate(_loader(plan.test_dataset()), verbose=0)  # type: ignore[attr-defined]
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Validate before the training."""
@@ -193,6 +201,7 @@ def subject() -> Subject:
             "optimizers",
             "accumulation",
             "early_stop",
+            "again",
             "resume",
         },
     )

@@ -19,7 +19,7 @@ import lightning.pytorch as pl
 import torch
 
 from runtimeinfo.authoring import is_scalar, scalar_value
-from runtimeinfo_adapters.lightning import attach
+from runtimeinfo_adapters.lightning import RuntimeInfoCallback, attach
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.plans import Batch, Plan, PlannedLoader
 
@@ -197,6 +197,9 @@ class _SaveEmptyEpochs:
 def run(plan: Plan, hooks: Sequence[Any]) -> None:
     """Do what a plan says."""
     with _quiet(), _interruptible():
+        if plan.again:
+            _fit_twice(plan, hooks)
+            return
         loader = _SizedLoader(plan) if plan.sized else _Loader(plan)
         module = _Module(plan, loader)
         trainer = _trainer(plan, module)
@@ -225,6 +228,23 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
             trainer.test(module, _evaluated(plan.test_dataloader()), verbose=False)
 
 
+def _fit_twice(plan: Plan, hooks: Sequence[Any]) -> None:
+    """Train two trainers, one after the other, with one callback."""
+    callback = RuntimeInfoCallback(
+        hooks=hooks,
+        cfg={"batches": plan.batches},
+        seed=plan.seed,
+        experiment_name=plan.experiment_name,
+        optimizer_names=plan.optimizers,
+    )
+    for _ in range(2):
+        loader = _SizedLoader(plan) if plan.sized else _Loader(plan)
+        module = _Module(plan, loader)
+        trainer = _trainer(plan, module, callback)
+        val_loaders = [_evaluated(plan.val_dataloader(index)) for index in range(plan.val_loaders)]
+        trainer.fit(module, loader, val_loaders if _validates(plan) else None)
+
+
 def subject() -> Subject:
     """Return the subject."""
     return Subject(
@@ -248,14 +268,16 @@ def subject() -> Subject:
             "accumulation",
             "iterations",
             "early_stop",
+            "again",
             "resume",
             "resume_mid_epoch",
         },
     )
 
 
-def _trainer(plan: Plan, module: _Module) -> pl.Trainer:
+def _trainer(plan: Plan, module: _Module, *callbacks: pl.Callback) -> pl.Trainer:
     return pl.Trainer(
+        callbacks=list(callbacks),
         accelerator="cpu",
         devices=1,
         max_epochs=plan.max_epochs if plan.iterations is None else -1,

@@ -59,8 +59,9 @@ class _Script(LoopScript):
 
 
 def run(plan: Plan, hooks: Sequence[Any]) -> None:
-    """Do what a plan says."""
-    _Script(plan, hooks).run()
+    """Do what a plan says; a training that is made again has a loop of its own, and the same hooks."""
+    for _ in range(1 + plan.again):
+        _Script(plan, hooks).run()
 
 
 def subject() -> Subject:

@@ -120,6 +120,11 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
         trainer = _build(plan, scratch)
         attach(trainer, hooks=hooks)
         trainer.train(resume_from_checkpoint=_checkpoint_of(plan))
+        if plan.again:
+            trainer.train_dataset, trainer.turn = plan.train_dataset(), 0
+            for weight in trainer.model.weights:
+                torch.nn.init.zeros_(weight)
+            trainer.train()
         if plan.val_after and plan.val_batches is not None:
             trainer.evaluate()
         if plan.test_batches is not None:
@@ -146,6 +151,7 @@ def subject() -> Subject:
             "accumulation",
             "iterations",
             "early_stop",
+            "again",
             "resume",
             "resume_mid_epoch",
         },

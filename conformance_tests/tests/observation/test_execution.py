@@ -117,6 +117,54 @@ def test_no_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+# -- again
+
+
+def test_a_training_that_is_made_again_gives_two_legs_of_one_call() -> None:
+    calls: list[Plan] = []
+
+    def run(plan: Plan, hooks: Any) -> None:
+        calls.append(plan)
+        correct().run(plan, hooks)
+
+    first, second = execute(subject_of(run), Plan(batches=2, again=True, outputs=(("loss", "float"),)))
+    assert len(calls) == 1
+    assert second.first is first
+    assert first.hub is not second.hub
+    for leg in (first, second):
+        assert [record.event for record in leg.records].count("after_train_iter") == 2
+        assert [leg.records[0].event, leg.records[-1].event] == ["before_run", "after_run"]
+        assert leg.final_info is not None
+        assert leg.final_info["iter"] == 2
+        assert {glance.at for glance in leg.glances} <= set(range(len(leg.records)))
+        assert [read.item.index for read in leg.reads] == [0, 1]
+
+
+def test_a_training_that_fails_is_not_made_again() -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        raise ValueError
+
+    (leg,) = execute(subject_of(run), Plan(again=True))
+    assert isinstance(leg.raised, ValueError)
+
+
+def test_what_is_raised_the_second_time_belongs_to_the_second_leg() -> None:
+    class RunsOutOfMemory(Trainer):
+        fits = 0
+
+        def run(self) -> None:
+            RunsOutOfMemory.fits += 1
+            if RunsOutOfMemory.fits == 2:
+                raise MemoryError
+            super().run()
+
+    first, second = execute(
+        subject_of(lambda plan, hooks: RunsOutOfMemory(plan, hooks).fit_as_often_as_planned()), Plan(again=True)
+    )
+    assert first.ended_well
+    assert isinstance(second.raised, MemoryError)
+
+
 # -- in mid-epoch
 
 

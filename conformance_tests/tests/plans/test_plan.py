@@ -69,6 +69,20 @@ def test_which_outputs_are_scalars() -> None:
             "resume_batch is all the batches, and goes without outputs",
         ),
         ({"iterations": 0}, "iterations must be at least 1, but is 0"),
+        *(
+            ({"max_epochs": 2, "again": True, **given}, "again goes with a training alone: leave out schedule")
+            for given in (
+                {"batches": 0},
+                {"schedule": True},
+                {"val_before": True},
+                {"val_after": True},
+                {"test_batches": 1},
+                {"repeat": True},
+                {"fault": Fault("before_run")},
+                {"resume_after": 1},
+                {"stop_after": 1},
+            )
+        ),
         ({"iterations": 1, "batches": 0}, "iterations goes with batches, each of which makes one optimizer step"),
         ({"iterations": 1, "accumulation": 2}, "iterations goes with batches, each of which makes one optimizer step"),
         ({"iterations": 1, "optimizers": ("a",)}, "iterations goes with batches, each of which makes one optimizer"),
@@ -131,6 +145,7 @@ def test_a_training_that_is_asked_for_iterations() -> None:
         ({"max_epochs": 2, "resume_after": 1}, {"resume"}),
         ({"batches": 2, "resume_after": 0, "resume_batch": 1}, {"resume", "resume_mid_epoch"}),
         ({"iterations": 1}, {"iterations"}),
+        ({"again": True}, {"again"}),
         ({"iterations": 3, "batches": 2, "resume_after": 1}, {"iterations", "resume", "resume_mid_epoch"}),
         (
             {"batches": 2, "resume_after": 0, "resume_batch": 1, "stopped_by": "stop"},
@@ -150,7 +165,7 @@ def test_each_capability_is_needed_by_something() -> None:
         schedule=True, optimizers=("a",), accumulation=2, stop_after=1, resume_after=0, resume_batch=1,
     )  # fmt: skip
     # A run is shared whatever it does: no plan asks for that.
-    assert plan.needs | Plan(iterations=1).needs == CAPABILITIES.keys() - {"share"}
+    assert plan.needs | Plan(iterations=1).needs | Plan(again=True).needs == CAPABILITIES.keys() - {"share"}
 
 
 # -- validations

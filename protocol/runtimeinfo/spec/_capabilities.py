@@ -21,6 +21,7 @@ CAPABILITIES = MappingProxyType(
         "accumulation": "It makes one optimizer step for several batches.",
         "iterations": "It can be asked for a number of iterations in place of a number of epochs.",
         "early_stop": "It can stop a training before it has had all its epochs, after any iteration.",
+        "again": "It can train twice, from the start each time, with the same trainer or the same callback.",
         "resume": "It saves a checkpoint at the end of an epoch, the hub's state included, and goes on from it.",
         "share": "It lets other processes see its run: a worker by current_hub(), any other one by its board.",
         "resume_mid_epoch": "It can also save after an iteration in the middle of an epoch, and goes on from there.",
