@@ -395,6 +395,11 @@ class AsksForAnEpoch(Trainer):
         super().emit(event, **given)
 
 
+class TellsItsTotalOnce(Trainer):
+    def train_epoch(self) -> None:
+        self.scope("train_epoch", self.train_batches)
+
+
 BROKEN: dict[type[Trainer], str] = {
     CountsOptimizerSteps: "COUNT-10",
     LeavesEmptyEpochOpen: "LIFE-04",
@@ -433,6 +438,7 @@ BROKEN: dict[type[Trainer], str] = {
     ForgetsAfterRun: "LIFE-02",
     KeepsItsHub: "LIFE-10",
     KeepsItsFirstHub: "LIFE-10",
+    TellsItsTotalOnce: "COUNT-13",
     ValidatesInOneEpoch: "LIFE-11",
     StopsByAnException: "LIFE-12",
     ClosesTheEpochToValidate: "LIFE-13",

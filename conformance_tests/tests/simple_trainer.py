@@ -86,6 +86,8 @@ class Trainer:
             self.save_checkpoint(self.plan.checkpoint_epochs and not self.is_cut_short)
 
     def train_epoch(self) -> None:
+        if self.plan.lengths:
+            self.max_iters = self.iter + len(self.train_dataloader) * ((self.max_epochs or 0) - self.epoch)
         self.scope("train_epoch", self.train_batches)
 
     def train_batches(self) -> None:
@@ -185,7 +187,7 @@ def subject_of(kind: type[Trainer]) -> Subject:
         capabilities={
             "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
             "unsized", "scheduler", "optimizers", "accumulation", "iterations", "early_stop", "resume",
-            "resume_mid_epoch", "share", "again",
+            "resume_mid_epoch", "share", "again", "changing_length",
         },
     )  # fmt: skip
 

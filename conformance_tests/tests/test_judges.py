@@ -17,6 +17,7 @@ from broken_runners import (
     KeepsItsFirstHub,
     NeverEntersItsHub,
     StopsByAnException,
+    TellsItsTotalOnce,
     ValidatesInOneEpoch,
 )
 from simple_hub import SimpleHub
@@ -730,6 +731,43 @@ def test_the_epoch_does_not_change_while_it_lasts() -> None:
 
     assert len(findings("COUNT-04", Plan(batches=2))) == 5
     assert len(broken("COUNT-04", Plan(batches=2), CountsAtTheFirstBatch)) == 2
+
+
+# -- how long a training is
+
+
+class KnowsAllLengths(Trainer):
+    def train_epoch(self) -> None:
+        self.max_iters = self.plan.max_iters
+        self.scope("train_epoch", self.train_batches)
+
+
+class KnowsNoLength(Trainer):
+    def train_epoch(self) -> None:
+        self.max_iters = None
+        self.scope("train_epoch", self.train_batches)
+
+
+def test_the_total_follows_the_length_of_each_epoch() -> None:
+    plan = Plan(max_epochs=3, lengths=(1, 3, 2), outputs=(("loss", "float"),), schedule=True, val_batches=1)
+    assert broken_by_any(plan) == broken_by_any(plan, KnowsAllLengths) == broken_by_any(plan, KnowsNoLength) == set()
+    assert [finding.observed for finding in findings("COUNT-13", plan)] == [
+        f"max_iters {total}" for total in (3, 7, 7, 7, 6, 6)
+    ]
+    assert {finding.observed for finding in broken("COUNT-13", plan, TellsItsTotalOnce)} == {"max_iters 3"}
+    assert broken_by_any(plan, TellsItsTotalOnce) == {"COUNT-13"}
+    assert findings("COUNT-08", plan) == findings("COUNT-13", Plan()) == []
+
+
+def test_a_total_is_looked_at_to_the_end() -> None:
+    class LosesItsTotals(Trainer):
+        def train(self) -> None:
+            super().train()
+            self.message_hub.pop_info("max_epochs")
+            self.message_hub.update_info("max_iters", 9)
+
+    for requirement, observed in (("COUNT-07", "nothing published"), ("COUNT-08", 9)):
+        assert [finding.observed for finding in broken(requirement, Plan(), LosesItsTotals)] == [observed] * 2
 
 
 # -- the learning rate of what failed

@@ -62,18 +62,23 @@ def hub_epoch(case: Case) -> Iterator[Finding]:
 def max_epochs(case: Case) -> Iterator[Finding]:
     """The hub's max_epochs is what was asked for."""
     expected = case.plan.max_epochs if case.plan.iterations is None else None
-    for at, record, _ in case.each("before_train", "before_train_epoch"):
+    for at, record in _from_before_train_on(case):
         yield Finding(at, expected, record.info.get("max_epochs", "nothing published"))
 
 
 @judge("COUNT-08")
 def max_iters(case: Case) -> Iterator[Finding]:
     """The hub's max_iters is the total, or None."""
-    for at, record, _ in case.each("before_train", "before_train_epoch"):
-        total, published = case.plan.max_iters, record.info.get("max_iters", "nothing published")
+    plan = case.plan
+    if plan.lengths:  # it is COUNT-13's
+        return
+    for at, record in _from_before_train_on(case):
+        if plan.stop_after is not None and case.expectations[at].iter >= plan.stop_after:
+            return  # it has been asked to stop: how long it will be is open
+        published = record.info.get("max_iters", "nothing published")
         # Without a length it can be known all the same: from an epoch before, or as the bound.
-        is_known = case.plan.sized or case.plan.iterations is not None or published == total
-        yield Finding(at, total if is_known else None, published)
+        is_known = plan.sized or plan.iterations is not None or published == plan.max_iters
+        yield Finding(at, plan.max_iters if is_known else None, published)
 
 
 @judge("COUNT-09")
@@ -116,6 +121,20 @@ def at_the_end(case: Case) -> Iterator[Finding]:
         yield Finding(at, f"epoch {epoch}, iter {iteration}", f"epoch {record.epoch}, iter {record.iter}")
 
 
+@judge("COUNT-13")
+def max_iters_of_changing_epochs(case: Case) -> Iterator[Finding]:
+    """The total goes by the length of the epoch that is open."""
+    plan = case.plan
+    for at, record, model in case.each("before_train_iter"):
+        if plan.lengths and not model.aborting and model.epoch < plan.max_epochs:
+            left = plan.max_epochs - model.epoch
+            expected = plan.iteration_of(model.epoch) + left * plan.length_of(model.epoch)
+            published = record.info.get("max_iters", "nothing published")
+            # To know nothing is right, and so is to know all.
+            is_right = published is None or published == plan.max_iters
+            yield Finding(at, f"max_iters {published if is_right else expected}", f"max_iters {published}")
+
+
 def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:
     """Find whether the hook refused the runner, at the event at which it looks."""
     refusals = list(refused(case, requirement))
@@ -140,13 +159,19 @@ def _unchanged(case: Case, event: str, counter: str) -> Iterator[Finding]:
 
 
 def _hub_equals_runner(case: Case, counter: str) -> Iterator[Finding]:
+    for at, record in _from_before_train_on(case):
+        yield Finding(
+            at, f"{counter} {_counter(record, counter)}", f"{counter} {record.info.get(counter, 'not published')}"
+        )
+
+
+def _from_before_train_on(case: Case) -> Iterator[tuple[int, Record]]:
+    """Iterate over the events of the grammar, but for the beginning of another run."""
     has_begun = False
     for at, record, _ in case.each():
         has_begun = has_begun or record.event == "before_train"
         if has_begun and record.event != "before_run" and record.event not in FREE_EVENTS:
-            yield Finding(
-                at, f"{counter} {_counter(record, counter)}", f"{counter} {record.info.get(counter, 'not published')}"
-            )
+            yield at, record
 
 
 def _counter(record: Any, counter: str) -> Any:

@@ -78,7 +78,7 @@ def ends_with_the_run(case: Case) -> Iterator[Finding]:
 def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
     """Where a training batch is made, the iteration is a little behind at most."""
     for read, position, ahead in _training_reads(case):
-        place = read.item.epoch * case.plan.batches + read.item.index + ahead["iter"]
+        place = case.plan.iteration_of(read.item.epoch, read.item.index) + ahead["iter"]
         found = position["iter"]
         bounds = f"an iter from {max(place - _MOST_BEHIND, 0)} to {place} where the batch of {place} is made"
         is_right = isinstance(found, int) and place - _MOST_BEHIND <= found <= place

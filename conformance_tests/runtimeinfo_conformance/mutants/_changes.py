@@ -59,6 +59,11 @@ def counters_since_resume(plan: Plan, runner: Any) -> dict[str, Any]:
     return {"iter": runner.iter - plan.start_iteration, "epoch": runner.epoch - plan.start_epoch}
 
 
+def total_of_first_epoch(plan: Plan, _: Any) -> dict[str, Any]:
+    """Return the total that the first epoch lets expect."""
+    return {"max_iters": plan.max_epochs * plan.length_of(0)} if plan.lengths else {}
+
+
 def huge_where_unknown(plan: Plan, _: Any) -> dict[str, Any]:
     """Return a huge total where it is not known."""
     return {"max_iters": plan.max_iters if plan.sized else sys.maxsize}

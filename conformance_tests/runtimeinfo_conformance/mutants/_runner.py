@@ -33,6 +33,7 @@ from runtimeinfo_conformance.mutants._changes import (
     iter_of_steps,
     rates_to_come,
     resumed_counters_lost,
+    total_of_first_epoch,
 )
 from runtimeinfo_conformance.mutants._current import (
     EnteredForHooksOnly,
@@ -157,6 +158,10 @@ def _other_metrics_changed(plan: Plan, runner: Any) -> dict[str, Any]:
 def _stale_info_beside(plan: Plan, runner: Any) -> dict[str, Any]:
     changing = [f"val/{name}" for name, kind in plan.metrics if kind == CHANGING_KIND]
     return {key: "stale" for key in changing if key in runner.message_hub.log_scalars}
+
+
+def _no_max_epochs(_plan: Plan, _runner: Any) -> dict[str, Any]:
+    return {"max_epochs": "none any more"}
 
 
 def _saved_name(plan: Plan, _runner: Any) -> dict[str, Any]:
@@ -380,12 +385,20 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("max_epochs is one more", "COUNT-07", show(lambda plan, _: {"max_epochs": plan.epochs + 1})),
     Mutant(
+        "max_epochs is lost after the training", "COUNT-07", momentarily(_no_max_epochs, "after_train", shown=False)
+    ),
+    Mutant(
         "max_epochs is 1 where a training is asked for iterations",
         "COUNT-07",
         show(lambda plan, _: {} if plan.iterations is None else {"max_epochs": 1}),
         needs="iterations",
     ),
     Mutant("max_iters is huge where it is not known", "COUNT-08", show(huge_where_unknown), needs="unsized"),
+    Mutant(
+        "max_iters is what was done, once it is done",
+        "COUNT-08",
+        momentarily(lambda _, runner: {"max_iters": runner.iter}, "after_train_iter", shown=False),
+    ),
     Mutant("max_iters is that of one epoch", "COUNT-08", show(lambda plan, _: {"max_iters": plan.batches})),
     Mutant("there is no optim_wrapper", "COUNT-09", hide("optim_wrapper")),
     Mutant("iter counts optimizer steps", "COUNT-10", show(iter_of_steps, *_IN_AN_ITERATION), when=_is_plain),
@@ -399,6 +412,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_goes_on_at_the_end_of_an_epoch,
         needs="resume resume_mid_epoch",
     ),
+    Mutant("max_iters stays that of the first epoch", "COUNT-13", publish(total_of_first_epoch, "before_train_iter")),
     Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
     Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
     Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": plan.seed + 7})),

@@ -51,6 +51,11 @@ class Recorder:
         """Where it notes."""
         return self.legs[-1]
 
+    @property
+    def ended_epochs(self) -> int:
+        """How many epochs of the training have ended."""
+        return sum(record.event == "after_train_epoch" for record in self.leg.records)
+
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
         """Note an event."""
         if event in _BEGINS and self.leg.plan.again and self._has_trained():

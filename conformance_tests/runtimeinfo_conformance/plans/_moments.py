@@ -27,7 +27,12 @@ class Item:
 
 
 class Listener(Protocol):
-    """Is told of each moment, and may raise at it."""
+    """Is told of each moment, and may raise at it; knows how many epochs of the training have ended."""
+
+    @property
+    def ended_epochs(self) -> int:
+        """How many epochs of the training have ended."""
+        ...
 
     def on_read(self, item: Item) -> None:
         """Hear that an item is read."""
@@ -52,6 +57,11 @@ def tell_of_step() -> None:
     """Tell whoever listens that a training step asks its batch what to return."""
     for listener in _listeners[-1:]:
         listener.on_step()
+
+
+def ended_epochs() -> int:
+    """Return how many epochs of the training that is listened to have ended; 0 if none is."""
+    return _listeners[-1].ended_epochs if _listeners else 0
 
 
 @contextmanager

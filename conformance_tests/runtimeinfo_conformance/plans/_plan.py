@@ -46,7 +46,10 @@ _LEAST = {
 }
 
 # What a training that is made again goes without: it would be several runs of some frameworks, or differ by itself.
-_NOT_AGAIN = ("schedule", "val_before", "val_after", "repeat", "fault", "stop_after")
+_NOT_AGAIN = ("lengths", "schedule", "val_before", "val_after", "repeat", "fault", "stop_after")
+
+# What goes by the number of batches that all epochs have.
+_NOT_CHANGING = ("iterations", "val_interval", "stop_after", "resume_after")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -57,6 +60,7 @@ class Plan(ShortRepr):
         max_epochs: Epochs of the whole training.
         iterations: Iterations that the training is asked for in place of `max_epochs`; None to ask for epochs.
         batches: Batches an epoch; maybe none.
+        lengths: Batches of each epoch, in place of `batches`; empty if all epochs have as many.
         sized: Whether the training loader has a length.
         val_batches: Batches of a validation; None for no validation. It is made after each epoch.
         val_loaders: How many validation loaders there are; each has one batch more than the one before.
@@ -98,6 +102,7 @@ class Plan(ShortRepr):
     max_epochs: int = 1
     iterations: int | None = None
     batches: int = 1
+    lengths: tuple[int, ...] = ()
     sized: bool = True
     val_batches: int | None = None
     val_loaders: int = 1
@@ -144,6 +149,16 @@ class Plan(ShortRepr):
                 "iterations goes with batches, each of which makes one optimizer step: leave out accumulation and "
                 "optimizers"
             )
+        if self.lengths and (
+            len(self.lengths) != self.max_epochs
+            or min(self.lengths) < 1
+            or any(getattr(self, name) is not None for name in _NOT_CHANGING)
+            or not self.sized
+        ):
+            raise PlanError(
+                f"lengths has a number from 1 for each of the {self.max_epochs} epochs, and goes with a loader that "
+                f"has a length, and without {', '.join(_NOT_CHANGING)}: give as many, and leave out the others"
+            )
         others = any(getattr(self, name) for name in _NOT_AGAIN) or self.resume_after is not None
         if self.again and (not self.max_iters or others or self.test_batches is not None):
             raise PlanError(
@@ -182,7 +197,7 @@ class Plan(ShortRepr):
 
     def train_dataset(self) -> PlannedDataset:
         """Return the training data, for a framework that makes its own loader (one item a batch, in order)."""
-        return PlannedDataset(self, "train", self.batches)
+        return PlannedDataset(self, "train", self.lengths or (self.batches,))
 
     def train_dataloader(self) -> PlannedLoader:
         """Return a loader of the training data."""
@@ -191,7 +206,7 @@ class Plan(ShortRepr):
 
     def val_dataset(self, loader: int = 0) -> PlannedDataset:
         """Return the data of a validation loader: of the only one, or of the n-th from 0."""
-        return PlannedDataset(self, "val", self.val_length(loader))
+        return PlannedDataset(self, "val", (self.val_length(loader),))
 
     def val_dataloader(self, loader: int = 0) -> PlannedLoader:
         """Return a validation loader: the only one, or the n-th from 0."""
@@ -199,7 +214,7 @@ class Plan(ShortRepr):
 
     def test_dataset(self) -> PlannedDataset:
         """Return the test data."""
-        return PlannedDataset(self, "test", self.test_batches or 0)
+        return PlannedDataset(self, "test", (self.test_batches or 0,))
 
     def test_dataloader(self) -> PlannedLoader:
         """Return a loader of the test data."""
@@ -232,7 +247,7 @@ class Plan(ShortRepr):
     @property
     def start_iteration(self) -> int:
         """How many iterations a resumed training has behind it."""
-        return self.start_epoch * self.batches + self.start_batch
+        return self.iteration_of(self.start_epoch, self.start_batch)
 
     # -- what the kit expects
 
@@ -253,6 +268,7 @@ class Plan(ShortRepr):
             "scheduler": self.schedule,
             "optimizers": bool(self.optimizers),
             "accumulation": self.accumulation > 1,
+            "changing_length": bool(self.lengths),
             "iterations": self.iterations is not None,
             "again": self.again,
             "early_stop": self.stop_after is not None or (self.resume_after is not None and self.stopped_by == "stop"),
@@ -271,7 +287,15 @@ class Plan(ShortRepr):
     @property
     def max_iters(self) -> int:
         """Iterations of the whole training."""
-        return self.max_epochs * self.batches if self.iterations is None else self.iterations
+        return self.iteration_of(self.max_epochs) if self.iterations is None else self.iterations
+
+    def length_of(self, epoch: int) -> int:
+        """Return how many batches an epoch has."""
+        return self.lengths[epoch] if self.lengths else self.batches
+
+    def iteration_of(self, epoch: int, batch: int = 0) -> int:
+        """Return how many iterations come before a batch of an epoch."""
+        return (sum(self.lengths[:epoch]) if self.lengths else epoch * self.batches) + batch
 
     @property
     def is_cut_short(self) -> bool:

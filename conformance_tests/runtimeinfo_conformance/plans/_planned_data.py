@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtimeinfo_conformance.plans._moments import Item, tell_of_read, tell_of_step
+from runtimeinfo_conformance.plans._moments import Item, ended_epochs, tell_of_read, tell_of_step
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance.plans._plan import Plan
@@ -43,13 +43,14 @@ class PlannedDataset:
     Args:
         plan: The plan.
         stage: Which part of the data.
-        length: How many batches.
+        lengths: How many batches: in each epoch, the last of them in all that follow. The length changes as an epoch of
+            the training ends.
     """
 
-    def __init__(self, plan: Plan, stage: Stage, length: int) -> None:
+    def __init__(self, plan: Plan, stage: Stage, lengths: tuple[int, ...]) -> None:
         self._plan = plan
         self._stage: Stage = stage
-        self._length = length
+        self._lengths = lengths
         # Which epoch an item is drawn for: it begins anew where the index does not grow.
         self._epoch = plan.start_epoch
         self._last = -1
@@ -57,18 +58,20 @@ class PlannedDataset:
             self.metainfo: dict[str, Any] = plan.metainfo
 
     def __len__(self) -> int:
-        return self._length
+        return self._lengths[0] if len(self._lengths) == 1 else self._length_in(ended_epochs())
+
+    def _length_in(self, epoch: int) -> int:
+        return self._lengths[min(epoch, len(self._lengths) - 1)]
 
     def __getitem__(self, index: int) -> Batch:
-        if not 0 <= index < self._length:
+        epoch = self._epoch + (index <= self._last)
+        if not 0 <= index < self._length_in(epoch):
             raise IndexError(index)
-        if index <= self._last:
-            self._epoch += 1
-        self._last = index
+        self._epoch, self._last = epoch, index
         tell_of_read(Item(self._stage, self._epoch, index))
         if self._stage != "train":
             return Batch(self._stage, index, {})
-        turn = self._epoch * self._length + index
+        turn = self._plan.iteration_of(self._epoch, index)
         return Batch("train", index, self._plan.outputs_of(turn), stop=turn + 1 == self._plan.stop_after)
 
 

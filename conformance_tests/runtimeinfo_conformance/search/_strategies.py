@@ -37,6 +37,8 @@ from runtimeinfo_conformance.search._fixed_plans import FAULT_KINDS, places_of
 
 # To build a strategy costs more than to draw from it: what depends on no plan is built once.
 
+_LENGTH = st.integers(1, 3)
+
 _OUTPUT_NAMES = ("loss", "acc", "aux/κ", "top 5/🐈 %", "text")
 
 _FIELDS: Mapping[str, tuple[str | None, st.SearchStrategy[object]]] = MappingProxyType(
@@ -107,6 +109,10 @@ def _one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
     """Return the courses that a plan can take."""
     possible = {
+        "of changing length": "changing_length" in capabilities
+        and plan.max_epochs > 1
+        and plan.sized
+        and plan.val_interval is None,
         "again": "again" in capabilities and plan.max_iters > 0,
         "asked for iterations": "iterations" in capabilities and _can_be_bound(plan),
         "stopped early": "early_stop" in capabilities and plan.max_iters > 0,
@@ -144,6 +150,11 @@ def _twice(_draw: st.DrawFn, plan: Plan) -> Plan:
 
 def _wrong_and_again(draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(_wrong(draw, plan), repeat=True)
+
+
+def _of_changing_length(draw: st.DrawFn, plan: Plan) -> Plan:
+    lengths = tuple(draw(_LENGTH, label="length") for _ in range(plan.max_epochs))
+    return replace(plan, lengths=lengths)
 
 
 def _again(_draw: st.DrawFn, plan: Plan) -> Plan:
@@ -188,6 +199,7 @@ _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
         "wrong": _wrong,
         "twice": _twice,
         "wrong and again": _wrong_and_again,
+        "of changing length": _of_changing_length,
         "again": _again,
         "asked for iterations": _asked_for_iterations,
         "stopped early": _stopped_early,

@@ -23,6 +23,7 @@ CAPABILITIES = frozenset(
         "metrics",
         "metainfo",
         "unsized",
+        "changing_length",
         "scheduler",
         "optimizers",
         "accumulation",

@@ -130,6 +130,7 @@ def _subject(name: str, hub: str) -> Subject:
             "outputs",
             "metrics",
             "metainfo",
+            "changing_length",
             "scheduler",
             "optimizers",
             "accumulation",
@@ -200,7 +201,7 @@ def _optimizers(plan: Plan, model: _Model) -> OptimWrapper | OptimWrapperDict:
 def _schedulers(plan: Plan) -> Any:
     if not plan.schedule or not plan.max_iters:  # mmengine refuses a schedule over no iteration
         return None
-    one = {"type": "ExponentialLR", "gamma": 0.5, "by_epoch": False}
+    one = {"type": "ExponentialLR", "gamma": 0.5, "by_epoch": False, "end": plan.max_iters}
     return {name: [one] for name in plan.optimizers} if plan.optimizers else [one]
 
 

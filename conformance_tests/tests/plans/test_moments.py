@@ -15,6 +15,8 @@ from runtimeinfo_conformance.plans._moments import Item, hearing, tell_of_read, 
 
 
 class Heard:
+    ended_epochs = 0
+
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.steps = 0

@@ -35,6 +35,14 @@ def test_totals_rates_and_metrics() -> None:
     assert metrics["matrix"].tolist() == [1.0, 0.0]
 
 
+def test_epochs_of_different_lengths() -> None:
+    plan = Plan(max_epochs=3, lengths=(1, 3, 2))
+    assert plan.max_iters == 6
+    assert [plan.length_of(epoch) for epoch in range(3)] == [1, 3, 2]
+    assert [plan.iteration_of(epoch, 1) for epoch in range(3)] == [1, 2, 5]
+    assert [Plan(batches=4).iteration_of(epoch, 1) for epoch in range(3)] == [1, 5, 9]
+
+
 def test_which_outputs_are_scalars() -> None:
     plan = Plan(outputs=(("loss", "float"), ("text", "text")))
     assert plan.scalar_outputs(1) == {"loss": 1.0}
@@ -70,9 +78,22 @@ def test_which_outputs_are_scalars() -> None:
         ),
         ({"iterations": 0}, "iterations must be at least 1, but is 0"),
         *(
-            ({"max_epochs": 2, "again": True, **given}, "again goes with a training alone: leave out schedule")
+            ({"max_epochs": 2, "lengths": (1, 2), **given}, "lengths has a number from 1 for each of the")
+            for given in (
+                {"max_epochs": 3},
+                {"lengths": (0, 1)},
+                {"sized": False},
+                {"iterations": 1},
+                {"val_interval": 1},
+                {"stop_after": 1},
+                {"resume_after": 1},
+            )
+        ),
+        *(
+            ({"max_epochs": 2, "again": True, **given}, "again goes with a training alone: leave out lengths")
             for given in (
                 {"batches": 0},
+                {"lengths": (1, 2)},
                 {"schedule": True},
                 {"val_before": True},
                 {"val_after": True},
@@ -146,6 +167,7 @@ def test_a_training_that_is_asked_for_iterations() -> None:
         ({"batches": 2, "resume_after": 0, "resume_batch": 1}, {"resume", "resume_mid_epoch"}),
         ({"iterations": 1}, {"iterations"}),
         ({"again": True}, {"again"}),
+        ({"max_epochs": 2, "lengths": (1, 2)}, {"changing_length"}),
         ({"iterations": 3, "batches": 2, "resume_after": 1}, {"iterations", "resume", "resume_mid_epoch"}),
         (
             {"batches": 2, "resume_after": 0, "resume_batch": 1, "stopped_by": "stop"},
@@ -165,7 +187,8 @@ def test_each_capability_is_needed_by_something() -> None:
         schedule=True, optimizers=("a",), accumulation=2, stop_after=1, resume_after=0, resume_batch=1,
     )  # fmt: skip
     # A run is shared whatever it does: no plan asks for that.
-    assert plan.needs | Plan(iterations=1).needs | Plan(again=True).needs == CAPABILITIES.keys() - {"share"}
+    others = [Plan(iterations=1), Plan(again=True), Plan(lengths=(1,))]
+    assert plan.needs.union(*(other.needs for other in others)) == CAPABILITIES.keys() - {"share"}
 
 
 # -- validations

@@ -16,6 +16,7 @@ CAPABILITIES = MappingProxyType(
         "metrics": "It hands the metrics of a validation or test to after_val_epoch and after_test_epoch.",
         "metainfo": "Its train_dataloader has the user's own dataset, with metainfo if that has any.",
         "unsized": "It trains on a loader without a length.",
+        "changing_length": "It trains on a loader that has another length in another epoch.",
         "scheduler": "It changes the learning rate between iterations.",
         "optimizers": "It trains with several named optimizers.",
         "accumulation": "It makes one optimizer step for several batches.",

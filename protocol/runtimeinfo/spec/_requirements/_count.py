@@ -125,4 +125,18 @@ COUNT = (
         ),
         since="0.2",
     ),
+    rule(
+        "COUNT-13",
+        "MUST",
+        "Where the epochs have different numbers of batches, at each before_train_iter the hub's max_iters MUST be the "
+        "iterations before this epoch and those of as many epochs like it as are left, or that of all if it is known; "
+        "None if neither is.",
+        "The part of a training that is done never passes 1.",
+        example=(
+            "3 epochs of 2, 4 and 6 batches: max_iters is 6, then 2 + 2 * 4 = 10, then 2 + 4 + 6 = 12. The 6 of the "
+            "first epoch breaks it in the second: iter reaches 6 there."
+        ),
+        needs="changing_length",
+        since="0.2",
+    ),
 )
