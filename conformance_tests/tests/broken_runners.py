@@ -400,6 +400,12 @@ class TellsItsTotalOnce(Trainer):
         self.scope("train_epoch", self.train_batches)
 
 
+class PublishesAfterItsHandlers(Trainer):
+    def train_iter(self, index: int, batch: Any) -> None:
+        self.plan.on_batch_begin()
+        super().train_iter(index, batch)
+
+
 BROKEN: dict[type[Trainer], str] = {
     CountsOptimizerSteps: "COUNT-10",
     LeavesEmptyEpochOpen: "LIFE-04",
@@ -439,6 +445,7 @@ BROKEN: dict[type[Trainer], str] = {
     KeepsItsHub: "LIFE-10",
     KeepsItsFirstHub: "LIFE-10",
     TellsItsTotalOnce: "COUNT-13",
+    PublishesAfterItsHandlers: "COUNT-14",
     ValidatesInOneEpoch: "LIFE-11",
     StopsByAnException: "LIFE-12",
     ClosesTheEpochToValidate: "LIFE-13",

@@ -110,7 +110,11 @@ class Trainer:
         self.validate(self.plan.validates_after(index))
 
     def train_iter(self, index: int, batch: Any) -> None:
-        self.scope("train_iter", lambda: {"outputs": batch.outputs}, batch_idx=index, data_batch=batch)
+        def step() -> dict[str, Any]:
+            self.plan.on_batch_begin()
+            return {"outputs": batch.outputs}
+
+        self.scope("train_iter", step, batch_idx=index, data_batch=batch)
 
     def validate(self, is_due: bool) -> None:
         if is_due and self.plan.val_batches is not None:
@@ -187,7 +191,7 @@ def subject_of(kind: type[Trainer]) -> Subject:
         capabilities={
             "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
             "unsized", "scheduler", "optimizers", "accumulation", "iterations", "early_stop", "resume",
-            "resume_mid_epoch", "share", "again", "changing_length",
+            "resume_mid_epoch", "share", "again", "changing_length", "batch_begin",
         },
     )  # fmt: skip
 

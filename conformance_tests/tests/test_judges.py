@@ -16,6 +16,7 @@ from broken_runners import (
     HasNoName,
     KeepsItsFirstHub,
     NeverEntersItsHub,
+    PublishesAfterItsHandlers,
     StopsByAnException,
     TellsItsTotalOnce,
     ValidatesInOneEpoch,
@@ -768,6 +769,34 @@ def test_a_total_is_looked_at_to_the_end() -> None:
 
     for requirement, observed in (("COUNT-07", "nothing published"), ("COUNT-08", 9)):
         assert [finding.observed for finding in broken(requirement, Plan(), LosesItsTotals)] == [observed] * 2
+
+
+# -- what is told as a batch begins
+
+
+class PublishesAheadOfItsHandlers(PublishesAfterItsHandlers):
+    def train_iter(self, index: int, batch: Any) -> None:
+        self.message_hub.update_info("iter", self.iter)
+        super().train_iter(index, batch)
+
+
+def test_a_component_is_told_the_iteration_that_begins() -> None:
+    plan = Plan(max_epochs=2, batches=2, outputs=(("loss", "float"),), schedule=True)
+    assert broken_by_any(plan) == broken_by_any(plan, PublishesAheadOfItsHandlers) == set()
+    assert len(findings("COUNT-14", plan)) == 8
+    late = broken("COUNT-14", plan, PublishesAfterItsHandlers)
+    assert [(finding.expected, finding.observed) for finding in late] == [
+        ("batch_begin: epoch 0, iter 1", "batch_begin: epoch 0, iter 0"),
+        ("batch_begin: epoch 1, iter 3", "batch_begin: epoch 1, iter 2"),
+    ]
+
+
+def test_a_component_in_a_step_alone_does_not_matter() -> None:
+    class HasNoHandlers(Trainer):
+        def train_iter(self, index: int, batch: Any) -> None:
+            self.scope("train_iter", lambda: {"outputs": batch.outputs}, batch_idx=index, data_batch=batch)
+
+    assert findings("COUNT-14", Plan(outputs=(("loss", "float"),)), HasNoHandlers) == []
 
 
 # -- the learning rate of what failed

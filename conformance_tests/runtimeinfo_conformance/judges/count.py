@@ -135,6 +135,20 @@ def max_iters_of_changing_epochs(case: Case) -> Iterator[Finding]:
             yield Finding(at, f"max_iters {published if is_right else expected}", f"max_iters {published}")
 
 
+@judge("COUNT-14")
+def counters_of_components(case: Case) -> Iterator[Finding]:
+    """A component finds the counters of the iteration that it is a part of."""
+    looks = case.leg.looks
+    if not any(look.where == "batch_begin" for look in looks):
+        return
+    for look in looks:
+        # It may look before the event. What the event tells is judged elsewhere.
+        begin = next((each for each in case.records[look.at :][:2] if each.event == "before_train_iter"), None)
+        if begin is not None:
+            wanted = f"{look.where}: epoch {begin.info.get('epoch')}, iter {begin.info.get('iter')}"
+            yield Finding(look.at, wanted, f"{look.where}: epoch {look.epoch}, iter {look.iter}")
+
+
 def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:
     """Find whether the hook refused the runner, at the event at which it looks."""
     refusals = list(refused(case, requirement))

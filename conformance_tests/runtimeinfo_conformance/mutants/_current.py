@@ -60,6 +60,27 @@ class EnteredForHooksOnly:
         return fault
 
 
+class BehindInIterations:
+    """Lets whatever is no hook find the iteration before, in an iteration: its fault for one hook of a run."""
+
+    def __init__(self) -> None:
+        self._between = ExitStack()
+
+    def __call__(self, _plan: Plan, _hook: object) -> Fault:
+        """Make the fault."""
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            self._between.close()
+            result = call(runner, given)
+            if event == "before_train_iter":
+                hub = runner.message_hub
+                stale = {**_infos(hub), "iter": (hub.get_info("iter") or 0) - 1}
+                self._between.enter_context(use_hub(Answers(stale, hub.get_scalar)))
+            return result
+
+        return fault
+
+
 def find_what_was_at(event_noted: str) -> MakeFault:
     """Let hooks find, after an event, the infos that the hub held then."""
 

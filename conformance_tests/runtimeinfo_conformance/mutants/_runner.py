@@ -36,6 +36,7 @@ from runtimeinfo_conformance.mutants._changes import (
     total_of_first_epoch,
 )
 from runtimeinfo_conformance.mutants._current import (
+    BehindInIterations,
     EnteredForHooksOnly,
     find_no_history,
     find_nothing,
@@ -413,6 +414,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         needs="resume resume_mid_epoch",
     ),
     Mutant("max_iters stays that of the first epoch", "COUNT-13", publish(total_of_first_epoch, "before_train_iter")),
+    Mutant("components are told the iteration before", "COUNT-14", BehindInIterations()),
     Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
     Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
     Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": plan.seed + 7})),

@@ -1,7 +1,7 @@
 """Running a subject on a plan, and what is observed of it: around the runner, never inside it."""
 
 from runtimeinfo_conformance.observation._execution import HOOK_ORDERS, PROBES, Watching, execute
-from runtimeinfo_conformance.observation._observation import Expectation, Glance, Leg, Read, Record, Sighting
+from runtimeinfo_conformance.observation._observation import Expectation, Glance, Leg, Look, Read, Record, Sighting
 from runtimeinfo_conformance.observation._recorder import Probe, Recorder
 from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
 
@@ -11,6 +11,7 @@ __all__ = [
     "Expectation",
     "Glance",
     "Leg",
+    "Look",
     "Onlooker",
     "Probe",
     "Read",

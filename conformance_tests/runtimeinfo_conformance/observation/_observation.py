@@ -67,6 +67,23 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """The counters that a component finds as a training batch begins, or in its step.
+
+    Attributes:
+        at: The index of the record before it.
+        where: ``"batch_begin"`` or ``"step"``.
+        epoch: The epoch by current_hub().
+        iter: The iteration by current_hub().
+    """
+
+    at: int
+    where: str
+    epoch: Any
+    iter: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """The view of another process where an item of the plan's data is read, in any thread.
 
@@ -112,6 +129,7 @@ class Leg:
         plan: The plan that it was given.
         records: The events.
         glances: The views of components between them.
+        looks: The counters that components find in the iterations.
         reads: The views of another process meanwhile.
         planned: The exception of the plan's fault, once it was raised.
         fault_at: The index of the record at which it was raised, or after which, if that was between two events.
@@ -127,6 +145,7 @@ class Leg:
     plan: Plan
     records: list[Record] = field(default_factory=list[Record])
     glances: list[Glance] = field(default_factory=list[Glance])
+    looks: list[Look] = field(default_factory=list[Look])
     reads: list[Read] = field(default_factory=list[Read])
     planned: BaseException | None = None
     fault_at: int | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from runtimeinfo import InfoReader, current_hub
 from runtimeinfo.authoring import on_any_event
-from runtimeinfo_conformance.observation._observation import Glance, Leg, Read, Record, Sighting
+from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting
 from runtimeinfo_conformance.observation._shared_view import Onlooker
 from runtimeinfo_conformance.plans import Item, PlannedError
 
@@ -93,10 +93,21 @@ class Recorder:
             self.leg.glances.append(Glance(len(self.leg.records) - 1, {**info, **scalars}, current))
             self._maybe_raise(f"{item.stage}_data")
 
-    def on_step(self) -> None:
-        """Raise what a training step is to raise."""
+    def on_batch_begin(self) -> None:
+        """Note the counters that a component finds as a training batch begins."""
         if self.leg.place == _here():
+            self._look("batch_begin")
+
+    def on_step(self) -> None:
+        """Note the counters that a component finds in a training step, and raise what the step is to raise."""
+        if self.leg.place == _here():
+            self._look("step")
             self._maybe_raise("train_step")
+
+    def _look(self, where: str) -> None:
+        reader = current_hub()
+        found = reader.get_info("epoch"), reader.get_info("iter")
+        self.leg.looks.append(Look(len(self.leg.records) - 1, where, *found))
 
     def _has_trained(self) -> bool:
         return any(record.event in _ENDS for record in self.leg.records)

@@ -38,6 +38,10 @@ class Listener(Protocol):
         """Hear that an item is read."""
         ...
 
+    def on_batch_begin(self) -> None:
+        """Hear that a training batch begins."""
+        ...
+
     def on_step(self) -> None:
         """Hear that a training step asks its batch what to return."""
         ...
@@ -51,6 +55,12 @@ def tell_of_read(item: Item) -> None:
     """Tell whoever listens that an item is read."""
     for listener in _listeners[-1:]:
         listener.on_read(item)
+
+
+def tell_of_batch_begin() -> None:
+    """Tell whoever listens that a training batch begins."""
+    for listener in _listeners[-1:]:
+        listener.on_batch_begin()
 
 
 def tell_of_step() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo.authoring import is_scalar
+from runtimeinfo_conformance.plans._moments import tell_of_batch_begin
 from runtimeinfo_conformance.plans._planned_data import PlannedDataset, PlannedLoader, SizedPlannedLoader
 from runtimeinfo_conformance.plans._short_repr import ShortRepr
 from runtimeinfo_conformance.plans._values import make_value
@@ -219,6 +220,10 @@ class Plan(ShortRepr):
     def test_dataloader(self) -> PlannedLoader:
         """Return a loader of the test data."""
         return SizedPlannedLoader(self.test_dataset())
+
+    def on_batch_begin(self) -> None:
+        """Look at the run as a component does: call it in a handler of the moment in which a training batch begins."""
+        tell_of_batch_begin()
 
     def outputs_of(self, iteration: int) -> dict[str, Any]:
         """Return what the training step of an iteration returns; `Batch.outputs` has it ready."""

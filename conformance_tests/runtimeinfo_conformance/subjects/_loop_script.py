@@ -24,6 +24,7 @@ CAPABILITIES = frozenset(
         "metainfo",
         "unsized",
         "changing_length",
+        "batch_begin",
         "scheduler",
         "optimizers",
         "accumulation",
@@ -96,6 +97,7 @@ class LoopScript(ABC):
 
     def _train_on(self, batch: Batch) -> None:
         """Train on a batch, with all that lies between the batches."""
+        self.plan.on_batch_begin()
         self.step(batch)
         self.loop.log(batch.outputs)
         if self.plan.schedule:

@@ -51,6 +51,7 @@ class _Script:
         self.evaluator: Any = Engine(_return_batch)
         self.tester: Any = Engine(_return_batch)
         # Ignite refuses data whose length is 0, but not data that turn out to be empty.
+        self.trainer.add_event_handler(Events.ITERATION_STARTED, self.look)  # ahead of the adapter, and once more after
         self.has_length = plan.sized and plan.batches > 0
         self.data = self.make_data()
         self.callback = attach(
@@ -78,6 +79,7 @@ class _Script:
     def register(self) -> None:
         """Register the handlers."""
         plan, on = self.plan, self.trainer.add_event_handler
+        on(Events.ITERATION_STARTED, self.look)
         if not self.has_length:
             on(Events.EPOCH_COMPLETED, self.forget_length)
         if plan.val_before:
@@ -129,6 +131,10 @@ class _Script:
             data = iter(data)
         bound = {"max_epochs": plan.max_epochs} if plan.iterations is None else {"max_iters": plan.iterations}
         self.trainer.run(data, **bound)
+
+    def look(self) -> None:
+        """Look at the run."""
+        self.plan.on_batch_begin()
 
     def step(self, engine: Engine, batch: Batch) -> dict[str, Any]:
         """Train on a batch."""
@@ -190,6 +196,7 @@ def subject() -> Subject:
             "metrics",
             "metainfo",
             "unsized",
+            "batch_begin",
             "scheduler",
             "optimizers",
             "accumulation",

@@ -142,6 +142,10 @@ class _Script(_Callback):
         if self.plan.val_before:
             self.validate()
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Look at the run."""
+        self.plan.on_batch_begin()
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Halve the rates, and validate inside the epoch."""
         if self.plan.schedule:
@@ -197,6 +201,7 @@ def subject() -> Subject:
             "outputs",
             "metainfo",
             "unsized",
+            "batch_begin",
             "scheduler",
             "optimizers",
             "accumulation",

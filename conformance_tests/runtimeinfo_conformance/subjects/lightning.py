@@ -118,6 +118,10 @@ class _Module(pl.LightningModule):
         self.is_stopped = True
         self.trainer.should_stop = self.plan.val_interval is None
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Look at the run."""
+        self.plan.on_batch_begin()
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Say how many batches were trained on, and change the learning rate if no scheduler does."""
         self.loader.trained = batch_idx + 1
@@ -264,6 +268,7 @@ def subject() -> Subject:
             "metainfo",
             "unsized",
             "changing_length",
+            "batch_begin",
             "scheduler",
             "optimizers",
             "accumulation",

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import io
 import os
 import tempfile
+import types
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any, cast
 import mmengine
 import torch
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -75,6 +78,17 @@ class _Model(BaseModel):  # type: ignore[misc]  # mmengine has no types
         """Stay unused: the steps are all that the loops call."""
 
 
+class _Looks(Hook):  # type: ignore[misc]
+    """Looks at the run as each batch begins."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+        """Look."""
+        self._plan.on_batch_begin()
+
+
 class _PlannedEvaluator(Evaluator):  # type: ignore[misc]
     """An evaluator whose metrics are the plan's."""
 
@@ -97,8 +111,9 @@ def make_run(*, replace_hub: bool) -> Any:
 
     def run(plan: Plan, hooks: Sequence[Any]) -> None:
         scratch = tempfile.TemporaryDirectory(prefix="runtimeinfo-")
-        with scratch as folder, _instances_forgotten(), _trusted_checkpoints(), _quiet():
+        with scratch as folder, _instances_forgotten(), _trusted_checkpoints(), _no_pauses(), _quiet():
             runner = _build(plan, Path(folder))
+            runner.register_hook(_Looks(plan))
             attach(runner, replace_hub=replace_hub, hooks=hooks)
             cast("_Model", runner.model).on_stop = functools.partial(setattr, runner.train_loop, "stop_training", True)
             runner.train()
@@ -131,6 +146,7 @@ def _subject(name: str, hub: str) -> Subject:
             "metrics",
             "metainfo",
             "changing_length",
+            "batch_begin",
             "scheduler",
             "optimizers",
             "accumulation",
@@ -242,6 +258,18 @@ def _trusted_checkpoints() -> Generator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+@contextlib.contextmanager
+def _no_pauses() -> Generator[None]:
+    """Go through the data without a pause: asked for iterations, mmengine sleeps for two seconds between two passes."""
+    loops: Any = importlib.import_module("mmengine.runner.loops")
+    clock = loops.time
+    loops.time = types.SimpleNamespace(sleep=lambda _seconds: None)
+    try:
+        yield
+    finally:
+        loops.time = clock
 
 
 @contextlib.contextmanager

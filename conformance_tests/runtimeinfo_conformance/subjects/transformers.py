@@ -92,6 +92,10 @@ class _Flow(_Callback):  # type: ignore[misc]
         self.plan = plan
         self.batch = plan.start_batch
 
+    def on_step_begin(self, *_args: Any, **_kwargs: Any) -> None:
+        """Look at the run."""
+        self.plan.on_batch_begin()
+
     def on_substep_end(self, *_args: Any, lr_scheduler: Any, **_kwargs: Any) -> None:
         """Go on with the schedule, which the Trainer does at an optimizer step only."""
         lr_scheduler.step()
@@ -147,6 +151,7 @@ def subject() -> Subject:
             "outputs",
             "metrics",
             "metainfo",
+            "batch_begin",
             "scheduler",
             "accumulation",
             "iterations",

@@ -16,6 +16,10 @@ from runtimeinfo_conformance.plans._moments import Item, hearing, tell_of_read, 
 
 class Heard:
     ended_epochs = 0
+    begun = 0
+
+    def on_batch_begin(self) -> None:
+        self.begun += 1
 
     def __init__(self) -> None:
         self.items: list[Item] = []
@@ -36,9 +40,10 @@ def test_who_listens_last_is_told() -> None:
             tell_of_read(item)
             tell_of_step()
         tell_of_step()
+        Plan().on_batch_begin()
     tell_of_read(item)
-    assert (outer.items, outer.steps) == ([], 1)
-    assert (inner.items, inner.steps) == ([item], 1)
+    assert (outer.items, outer.steps, outer.begun) == ([], 1, 1)
+    assert (inner.items, inner.steps, inner.begun) == ([item], 1, 0)
 
 
 def test_a_step_is_told_of_where_a_training_batch_is_asked_what_to_return() -> None:

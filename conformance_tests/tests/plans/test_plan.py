@@ -186,9 +186,9 @@ def test_each_capability_is_needed_by_something() -> None:
         val_after=True, test_batches=0, outputs=(("loss", "float"),), metrics=(("acc", "float"),), metainfo={},
         schedule=True, optimizers=("a",), accumulation=2, stop_after=1, resume_after=0, resume_batch=1,
     )  # fmt: skip
-    # A run is shared whatever it does: no plan asks for that.
+    # A run is shared, and a batch begins, whatever it does: no plan asks for that.
     others = [Plan(iterations=1), Plan(again=True), Plan(lengths=(1,))]
-    assert plan.needs.union(*(other.needs for other in others)) == CAPABILITIES.keys() - {"share"}
+    assert plan.needs.union(*(other.needs for other in others)) == CAPABILITIES.keys() - {"share", "batch_begin"}
 
 
 # -- validations

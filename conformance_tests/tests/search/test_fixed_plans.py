@@ -31,7 +31,11 @@ def test_nothing_is_used_but_what_is_declared(capability: str | None) -> None:
 
 def test_whoever_can_do_everything_is_asked_for_everything() -> None:
     plans = plans_for(*CAPABILITIES)
-    assert frozenset().union(*(plan.needs for plan in plans)) >= CAPABILITIES.keys() - {"optimizers", "share"}
+    assert frozenset().union(*(plan.needs for plan in plans)) >= CAPABILITIES.keys() - {
+        "optimizers",
+        "share",
+        "batch_begin",
+    }
     first = plans[0]
     assert first.needs >= {"val", "test", "outputs", "metrics", "metainfo", "scheduler"}
     assert (first.max_epochs, first.fault, first.repeat) == (3, None, False)

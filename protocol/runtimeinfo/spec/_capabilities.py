@@ -17,6 +17,7 @@ CAPABILITIES = MappingProxyType(
         "metainfo": "Its train_dataloader has the user's own dataset, with metainfo if that has any.",
         "unsized": "It trains on a loader without a length.",
         "changing_length": "It trains on a loader that has another length in another epoch.",
+        "batch_begin": "It calls handlers of its user's as a training batch begins.",
         "scheduler": "It changes the learning rate between iterations.",
         "optimizers": "It trains with several named optimizers.",
         "accumulation": "It makes one optimizer step for several batches.",

@@ -139,4 +139,17 @@ COUNT = (
         needs="changing_length",
         since="0.2",
     ),
+    rule(
+        "COUNT-14",
+        "MUST",
+        "As a training batch begins, and in its step, current_hub() MUST answer with the iter and the epoch of this "
+        "iteration, whichever handler of that moment asks.",
+        "What a schedule computes from iter is not off by one.",
+        example=(
+            "A handler asks for iter as each of 4 batches begins: it is told 0, 1, 2, 3. To publish iter in a later "
+            "handler of that moment breaks it: 0, 0, 1, 2."
+        ),
+        needs="batch_begin",
+        since="0.2",
+    ),
 )
