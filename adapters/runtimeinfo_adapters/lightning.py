@@ -109,7 +109,8 @@ class _Emitter(Emitter):
 
     def count(self, event: str) -> None:
         if event == "after_train_iter":
-            self.iter = cast("LightningRunner", self._runner).processed
+            runner: Any = self._runner
+            self.iter = runner.processed
         else:
             super().count(event)
 
@@ -152,7 +153,8 @@ class LightningRunner(FrameworkRunner):
     @property
     def processed(self) -> int:
         """The batches that Lightning has trained on, in all fits of the trainer."""
-        return cast("int", self._trainer.get().fit_loop.epoch_loop.batch_progress.total.processed)
+        batches: int = self._trainer.get().fit_loop.epoch_loop.batch_progress.total.processed
+        return batches
 
     def connect(self, trainer: Any, *, trains: bool) -> None:
         """Go over to a trainer for a run: to a new hub, unless the run goes on with what the hub is about.
@@ -346,6 +348,7 @@ class RuntimeInfoCallback(Callback):
         self._has_trained = False
         self._draws_by_itself = False  # the training step: it takes dataloader_iter
         self._logged: dict[str, Any] = {}  # by the training step of the open iteration
+        self._hears_batch = False  # that Lightning trains on: a search trains inside of a fit, with other callbacks
         self._attached_to = Target()  # not so for a copy that is made without the trainer
         self._displaced: Displaced = []
 
@@ -424,6 +427,7 @@ class RuntimeInfoCallback(Callback):
         self._hub.leave()
         self._remove_wrappers(trainer)
         self._metrics, self._logged = {}, {}
+        self._hears_batch = False
         self.runner.release()
         for name in _OF_THE_MODULE:
             vars(self).pop(name, None)
@@ -473,10 +477,16 @@ class RuntimeInfoCallback(Callback):
 
         Source: COUNT-01.
         """
-        if not self._is_asleep() and self._emitter.is_open("train"):
-            self._begin_epoch()  # which Lightning does not announce, if it resumes in its middle
+        was_heard, emitter = self._hears_batch, self._emitter
+        self._hears_batch = self in loop.trainer.callbacks and emitter.is_open("train")
+        if self._hears_batch:
+            if not emitter.is_open("train_epoch"):  # Lightning does not announce one that it resumes in its middle
+                self._begin_epoch()
             self.runner.publish_iter()
-        advance(*args, **kwargs)
+        try:
+            advance(*args, **kwargs)
+        finally:
+            self._hears_batch = was_heard
 
     def _begin_train_iteration(
         self, strategy: Any, original: Callable[..., Any], batch: Any, batch_idx: int, *args: Any, **kwargs: Any
@@ -486,7 +496,7 @@ class RuntimeInfoCallback(Callback):
         Source: SCALAR-03, LIFE-09.
         """
         result = original(batch, batch_idx, *args, **kwargs)
-        if not self._is_asleep() and self._emitter.is_open("train"):
+        if self._hears_batch:
             self._logged = {}
             self._emitter.emit("before_train_iter", data_batch=None if self._draws_by_itself else batch)
         return result
