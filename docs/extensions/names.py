@@ -33,10 +33,13 @@ _VARIABLES = {"hub": MessageHub, "loop": Loop, "val": Evaluation, "plan": Plan}
 _OTHERS = frozenset(
     {
         "BackupAndRestore",
+        "CallbackList",
         "DeterministicEngine",
         "DistributedDataParallel",
         "FlexibleRunner",
         "HistoryBuffer",
+        "IterBasedTrainLoop",
+        "LogProcessor",
         "RuleBasedStateMachine",
     }
 )

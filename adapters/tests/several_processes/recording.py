@@ -155,9 +155,15 @@ _NAMES = """
 # beginning of a file's name, a colon and a function's name.
 _PASSING_ON = (
     "_adapter.py:__call__",
+    "_loader_state.py:resume",
+    "_loop_training.py:__next__",
+    "_loop_training.py:_draw_first",
+    "lightning.py:_before_batch",
     "lightning.py:_before_workers",
+    "lightning.py:_begin_train_iteration",
+    "lightning.py:_end_unheard",
     "lightning.py:_guard",
-    "pytorch.py:__next__",
+    "lightning.py:_take_logged",
     "pytorch.py:_iterate",
     "transformers.py:_around_",
 )
