@@ -98,12 +98,12 @@ class FrameworkRunner(RunnerView):
         """Go over to a new hub for a training that begins from its start, unless the hub was given.
 
         Call it before ``before_run``. A hub that no run has published to yet stays, with what the user has put there.
-        Whoever holds the hub of an earlier run keeps its histories.
+        The hub of an earlier run keeps its histories for code that holds it.
 
         Source: LIFE-10.
         """
         if "hub" not in self._given and self.message_hub.get_info("runtimeinfo_version") is not None:
-            self.message_hub = self._make_hub(self.experiment_name)
+            self.message_hub: MessageHub = self._make_hub(self.experiment_name)
 
     def identify(
         self,

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from runtimeinfo import Event, HubError, RunnerError
+from runtimeinfo import Event, HubError, MessageHub, RunnerError
 from runtimeinfo.authoring import describe, length_of, on_any_event, shown
 from runtimeinfo_adapters._adapter import (
     Displaced,
@@ -104,7 +104,7 @@ class MMEngineRunner(FrameworkRunner):
         """Take from the runner what may have changed since: its identity, its hub, and the loop that counts."""
         runner = self.runner
         if self._follows_runner and not self.emitter.is_open("run"):
-            self.message_hub = runner.message_hub
+            self.message_hub: MessageHub = runner.message_hub
         self.identify(runner.cfg, runner.seed, runner.experiment_name)
         # In a lone val() or test() the training loop is still its config. To ask the runner itself would build
         # it, with the data set and all.

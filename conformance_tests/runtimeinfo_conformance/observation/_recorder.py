@@ -41,7 +41,7 @@ class Recorder:
     priority = "LOWEST"
 
     def __init__(self, leg: Leg) -> None:
-        self.legs = [leg]
+        self.legs: list[Leg] = [leg]
         self.sightings: list[Sighting] = []
         self._occurrence = -1
         self._onlooker = Onlooker()
