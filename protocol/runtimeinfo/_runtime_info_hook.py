@@ -60,12 +60,18 @@ class RuntimeInfoHook:
         self._rates_of: int | None = None
         self._has_failed = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy is outside of any run: it gives up the iteration that is open, and repeats it.
+        return {**vars(self), "_has_failed": True}
+
     # -- the run
 
     def before_run(self, runner: Runner) -> None:
         """Publish what identifies the run (META-01 to META-05), and forget a stage that a crash left behind."""
         check_runner(runner)
-        self._rates_of, self._has_failed = None, False
+        # A hub that was copied in mid-run still has the stage. One that is new, or has loaded a state, has none.
+        if not self._has_failed or runner.message_hub.get_info("loop_stage") is None:
+            self._rates_of, self._has_failed = None, False
         self._stages.clear()
         self._publish_stage(runner)
         self._publish_metadata(runner)

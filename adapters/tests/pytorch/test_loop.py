@@ -5,6 +5,7 @@ import contextlib
 import copy
 import gc
 import itertools
+import pickle
 import threading
 import weakref
 from types import SimpleNamespace
@@ -643,3 +644,30 @@ def test_a_copy_of_a_running_loop_goes_on_as_the_loop_would_after_an_exception(
     with pytest.warns(FinishedLoopWarning) if iterations == 6 else contextlib.nullcontext():
         assert train(twin) == [*"abcabc"][iterations:]
     assert (twin.epoch, twin.iter, loop.epoch, loop.iter) == (2, 6, 2, 6)
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda loop: pickle.loads(pickle.dumps(loop))])
+@pytest.mark.parametrize("loads", [False, True])
+def test_a_copy_in_mid_iteration_repeats_it_with_one_learning_rate(clone: Any, loads: bool) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)
+    loop = Loop(optimizer, range(4), max_epochs=1)
+    state: dict[str, Any] = {}
+
+    def train(each: Any, copy_at: int | None = None) -> Any:
+        with each.run():
+            for _ in each.epochs():
+                for batch in each.train():
+                    if batch == copy_at:
+                        return clone(each)
+                    each.log(loss=batch)
+                    if batch == 1:
+                        state.update(each.state_dict())
+        return None
+
+    twin = train(loop, copy_at=2)
+    if loads:  # of as many iterations: there is nothing to take back
+        twin.load_state_dict(state)
+    train(twin)
+    histories = twin.message_hub.log_scalars
+    assert len(histories["train/lr"].data[0]) == 4
+    assert histories["train/loss"].data[0].tolist() == [0, 1, 2, 3]
