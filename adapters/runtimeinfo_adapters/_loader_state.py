@@ -5,12 +5,15 @@ is recorded as a pass begins, in `PassStart`, and put back while the batches tha
 that has its own state gets that instead.
 
 What the order depends on: the global random generators of PyTorch, Python and NumPy; the generators that the loader,
-its samplers and its dataset have as attributes; and their counters, such as `epoch`. A sampler that draws from a global
-generator while the pass goes on, in between the draws of the training, is the one that cannot be repeated.
+its samplers and its dataset have as attributes; and their counters, such as `epoch`. What else a sampler, a loader or a
+stream of a user keeps (an order that it shuffles in place, another counter, a list of generators) is not put back, but
+compared: a digest tells whether it is the same. A stream that draws from a global generator while the pass goes on, in
+between the draws of the training, cannot be repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import random
 import warnings
@@ -67,6 +70,9 @@ class PassStart(NamedTuple):
     counters: dict[str, int]
     """The loader's own counters, by where they are."""
 
+    others: dict[str, str]
+    """Digests of what else decides the order in the code of a user, by where it is."""
+
     reused: bool | None
     """Whether workers of an earlier pass went on; None if that is not known."""
 
@@ -97,7 +103,8 @@ class PassStart(NamedTuple):
             (_torch.get_rng_state(), None, None) if _draws_from_torch_only(loader, inner) else _global_states()
         )
         torch, python, numpy = states
-        return cls(torch, python, numpy, generators, counters, workers, early, in_order, global_rank())
+        others = dict(_others(loader))
+        return cls(torch, python, numpy, generators, counters, others, workers, early, in_order, global_rank())
 
     def to_state(self) -> dict[str, Any]:
         """Return it in plain values and tensors."""
@@ -113,7 +120,7 @@ class PassStart(NamedTuple):
         if not isinstance(state, Mapping):
             raise _damaged("position.start", "a mapping", state)
         fields = cast("Mapping[str, Any]", state)
-        kinds: dict[str, Any] = {"generators": Mapping, "counters": Mapping, "reused": bool | None}
+        kinds: dict[str, Any] = {"generators": Mapping, "counters": Mapping, "others": Mapping, "reused": bool | None}
         kinds |= {"early": bool, "in_order": bool, "rank": int}
         for name, kind in kinds.items():
             if not isinstance(fields.get(name, _MISSING), kind):
@@ -248,14 +255,15 @@ class Position(NamedTuple):
                         f"{type(loader).__name__} may give other batches than those that are left: it has no "
                         f"{', '.join(lost)}, which it had when the state was saved. Make it in the same way"
                     )
+                if self.loader is None and not is_stateful(loader):
+                    self._warn_of_others(loader, self.start.others)
                 _draw_seed_of_workers(loader, self.start)
             if by_itself:
                 loader.load_state_dict(self.loader)
                 if _is_finished(self.loader):  # it would begin the next pass
                     raise StopIteration
             batches: Iterator[Any] = iter(loader)
-            for _ in range(0 if by_itself or own_skip else self.in_pass):
-                next(batches)
+            self._skip(loader, batches, 0 if by_itself or own_skip else self.in_pass)
             # Its order is decided at its first batch, which must not be drawn in another random state.
             if own_skip or (by_itself and inspect.isgenerator(batches)):
                 return _Prepended(next(batches), batches)
@@ -263,6 +271,32 @@ class Position(NamedTuple):
         finally:
             for generator, state in zip((_torch, random, np.random), own, strict=True):
                 _set(generator, state)
+
+    def _warn_of_others(self, loader: Any, then: Mapping[str, str]) -> None:
+        now = dict(_others(loader))
+        changed = sorted(path for path in then.keys() | now.keys() if then.get(path) != now.get(path))
+        if changed:
+            warn_user(
+                f"{type(loader).__name__} may give other batches than those that are left: {', '.join(changed)} of it "
+                "is not what it was when the pass began, and is not restored here. Restore it, or let the order follow "
+                "from a random generator that is an attribute, and from the epoch"
+            )
+
+    def _skip(self, loader: Any, batches: Iterator[Any], count: int) -> None:
+        """Draw the batches that were had, and drop them."""
+        inner = _data_loader(loader)
+        is_stream = inner is not None and isinstance(inner.dataset, _data.IterableDataset) and inner.num_workers == 0
+        begun: tuple[Any, ...] | None = None
+        for _ in range(count):
+            next(batches)
+            if is_stream and begun is None:
+                begun = _random_marks()
+        if begun is not None and begun != _random_marks():
+            warn_user(
+                f"{type(loader).__name__} may give other batches than those that are left: its dataset is a stream "
+                "that draws from a global random generator while the pass goes on, as the training may have done in "
+                "between. Give the dataset its own generator"
+            )
 
     def _doubts(self, loader: Any, *, by_itself: bool, own_skip: int) -> Iterator[str]:
         """Yield the reasons why the resume may not be exact."""
@@ -395,6 +429,50 @@ def _attributes(loader: Any) -> Iterator[tuple[str, Any, str, Any]]:
                 # A batch sampler that skips is transparent: the one inside is where it was without it.
                 is_skipping = name == "batch_sampler" and "skip_batches" in vars(owner)
                 owners.append((prefix if is_skipping else f"{prefix}{name}.", value))
+
+
+def _random_marks() -> tuple[Any, ...]:
+    """Return what tells whether a global generator was drawn from."""
+    return bytes(_torch.get_rng_state().numpy()), random.getstate(), repr(_state_of(np.random))
+
+
+def _others(loader: Any) -> Iterator[tuple[str, str]]:
+    """Yield where a loader, a sampler or a stream of a user keeps more that can decide the order, with its digest."""
+    inner = _data_loader(loader)
+    owners: list[tuple[str, Any]] = [("", loader)]
+    if inner is not None:
+        owners += [("sampler.", inner.sampler), ("batch_sampler.", inner.batch_sampler)]
+        owners += [("batch_sampler.sampler.", getattr(inner.batch_sampler, "sampler", None))]
+        if isinstance(inner.dataset, _data.IterableDataset):
+            owners += [("dataset.", inner.dataset)]
+    seen: set[int] = set()
+    for prefix, owner in owners:
+        is_of_user = type(owner).__module__.partition(".")[0] not in _KNOWN
+        if not is_of_user or isinstance(owner, _data.DataLoader) or id(owner) in seen:
+            continue
+        seen.add(id(owner))
+        slots = (name for kind in type(owner).__mro__ for name in getattr(kind, "__slots__", ()))
+        names = dict.fromkeys((*getattr(owner, "__dict__", {}), *slots))
+        for name in names:
+            value = getattr(owner, name, None)
+            text = None if name in _COUNTERS else _text_of(value)
+            if text is not None:
+                yield f"{prefix}{name}", hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _text_of(value: Any) -> str | None:
+    """Return numbers, also those in a list, and the states of generators in a list or dict; None for all else."""
+    if isinstance(value, np.ndarray | _torch.Tensor):
+        return repr(value.tolist())
+    if isinstance(value, Mapping):
+        value = tuple(cast("Mapping[Any, Any]", value).values())
+    elif not isinstance(value, list | tuple):
+        return repr(value) if type(value) is int else None
+    items = cast("list[Any]", value)
+    if items and all(isinstance(item, _GENERATORS) for item in items):
+        states = [_state_of(item) for item in items]
+        return repr([state.tolist() if isinstance(state, _torch.Tensor) else state for state in states])
+    return repr(items) if all(type(item) in {int, float} for item in items) else None
 
 
 def _state_of(generator: Any) -> Any:

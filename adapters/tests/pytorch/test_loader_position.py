@@ -684,3 +684,93 @@ def test_generated_legs_give_each_item_once(name: str, legs: list[tuple[int, int
         assert epoch in trained.cut or len(items) == SIZE, "an item was lost"
     assert trained.loop.epoch == 3
     assert trained.loop.iter == sum(map(len, trained.had)) // 2
+
+
+class InPlace(FromPython):
+    """Shuffles an order that it keeps."""
+
+    def __init__(self) -> None:
+        self.order = list(range(SIZE))
+
+    def __iter__(self) -> Iterator[int]:
+        random.shuffle(self.order)
+        return iter(list(self.order))
+
+
+class BySeen(FromPython):
+    """Counts its passes under a name of its own."""
+
+    def __init__(self) -> None:
+        self.epochs_seen = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.epochs_seen += 1
+        return iter(torch.randperm(SIZE, generator=torch.Generator().manual_seed(self.epochs_seen)).tolist())
+
+
+class FromList(FromPython):
+    """Has its generators in a list."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self.generators = [make(5)]
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(range(SIZE))
+        for place in range(SIZE):
+            generator = self.generators[0]
+            draw = generator.integers(SIZE) if hasattr(generator, "integers") else generator.randrange(SIZE)
+            order[place], order[int(draw)] = order[int(draw)], order[place]
+        return iter(order)
+
+
+class Slotted(FromPython):
+    __slots__ = ("order",)
+
+    def __init__(self) -> None:
+        self.order = torch.arange(SIZE)
+
+    def __iter__(self) -> Iterator[int]:
+        self.order = self.order[torch.randperm(SIZE)]
+        return iter(self.order.tolist())
+
+
+class Lazy(IterableDataset[int]):
+    """Draws from a global generator as it goes."""
+
+    def __iter__(self) -> Iterator[int]:
+        items = list(range(SIZE))
+        while items:
+            yield items.pop(random.randrange(len(items)))
+
+
+KEPT: dict[str, tuple[Callable[[], Any], str]] = {
+    "an order": (InPlace, "sampler.order"),
+    "a counter": (BySeen, "sampler.epochs_seen"),
+    "a list of Random": (lambda: FromList(random.Random), "sampler.generators"),
+    "a list of NumPy's": (lambda: FromList(np.random.default_rng), "sampler.generators"),
+    "a slot": (Slotted, "sampler.order"),
+}
+
+
+@pytest.mark.parametrize(("make", "name"), KEPT.values(), ids=KEPT)
+def test_sampler_that_keeps_its_order_is_named_where_it_was_not_restored(make: Callable[[], Any], name: str) -> None:
+    loop: Loop[Any] = Loop(None, seeded(sampler=make()), max_epochs=3)
+    states: list[Any] = []
+    with loop.run():
+        for epoch in loop.epochs():
+            for _ in loop.train():
+                if loop.iter in {1, 7}:  # in the first epoch, and in the second one
+                    states.append(saved(loop))
+            if epoch == 1:
+                break
+    resumed_with_warning(seeded(sampler=make()), states[1], f"{name} of it is not what it was when the pass began")
+    with warnings.catch_warnings():  # in the first epoch it is as it was made
+        warnings.simplefilter("error")
+        again: Loop[Any] = Loop(None, seeded(sampler=make()), max_epochs=1)
+        again.load_state_dict(states[0])
+        train(again)
+
+
+def test_stream_that_draws_as_it_goes_is_told_of() -> None:
+    _, state = train(Loop(None, DataLoader(Lazy(), 2), max_epochs=1), 3)
+    resumed_with_warning(DataLoader(Lazy(), 2), state, "a stream that draws from a global random generator")
