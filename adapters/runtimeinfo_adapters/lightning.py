@@ -485,8 +485,21 @@ class RuntimeInfoCallback(Callback):
             self.runner.publish_iter()
         try:
             advance(*args, **kwargs)
+        except StopIteration as error:
+            # A batch that was refused with -1 ends in this way, too, but counts as processed.
+            if self._hears_batch and self.runner.processed == emitter.iter:
+                self._give_up("train_iter", error)
+            raise
         finally:
             self._hears_batch = was_heard
+
+    def _give_up(self, scope: str, error: StopIteration) -> None:
+        """Abort a scope that a StopIteration has left, if it is open: Lightning takes that for the end of the data.
+
+        Source: FAIL-04, SCALAR-02.
+        """
+        if self._emitter.is_open(scope):
+            self._emitter.abort(error, keep=self._emitter.lifecycle.open_scopes.index(scope))
 
     def _begin_train_iteration(
         self, strategy: Any, original: Callable[..., Any], batch: Any, batch_idx: int, *args: Any, **kwargs: Any
@@ -552,6 +565,7 @@ class RuntimeInfoCallback(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """End the training."""
         if self._emitter.is_open("train"):
+            self._give_up("train_epoch", StopIteration())
             self.runner.take_counters()  # Lightning has counted up to its bound
             self._emitter.emit("after_train")
 

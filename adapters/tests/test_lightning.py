@@ -1491,6 +1491,47 @@ def test_the_total_by_steps_is_right_in_each_epoch(accumulation: int) -> None:
     assert set(seen) == {len(seen)}
 
 
+def test_a_resume_with_nothing_left_has_no_total_below_what_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "saved.ckpt"
+    make([save_at("on_train_batch_end", 1, path)]).fit(Model(), Loader(2))
+    trainer, callback, _ = publishing()
+    trainer.fit(Model(), Loader(3), ckpt_path=path, weights_only=True)
+    assert infos(callback, "epoch", "iter", "max_iters") == [2, 4, 4]
+
+
+# -- a StopIteration, which Lightning takes for the end of the data
+
+
+@ATTACHED
+@pytest.mark.parametrize("has_iteration", [True, False])
+def test_what_a_stop_iteration_leaves_is_not_counted(attached: bool, has_iteration: bool) -> None:
+    stop = fail(StopIteration())
+    watch = Watch()
+    ends: list[Any] = []
+
+    class Stopping(Learner):
+        def on_train_epoch_start(self) -> None:
+            if self.trainer.current_epoch == 1 and not has_iteration:
+                stop()
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if (self.trainer.current_epoch, batch_idx) == (1, 1):
+                stop()
+            return super().training_step(batch, batch_idx)
+
+        def on_train_end(self) -> None:
+            ends.append(infos(callback, "epoch", "iter"))
+
+    trainer, callback, recorder = publishing(attached, [watch], max_epochs=3)
+    trainer.fit(Stopping(), Loader(3))
+    completed = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+    assert watch.ours == watch.theirs
+    assert ends == [[trainer.current_epoch, completed]]
+    assert infos(callback, "epoch", "iter") == ends[0] == ([3, 7] if has_iteration else [1, 3])
+    assert len(values(callback, "train/lr")) == len(values(callback, "train/loss")) == completed
+    assert recorder.is_closed
+
+
 # -- what a training step logs
 
 

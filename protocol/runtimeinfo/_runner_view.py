@@ -155,7 +155,9 @@ class RunnerView:
         emitter = self.emitter
         if max_epochs is None or length is None or emitter.is_longer_than_told:
             return None
-        return emitter.epoch_start + length * max(max_epochs - emitter.epoch, 0)
+        epochs_left = max_epochs - emitter.epoch
+        # A training that is resumed after its last epoch may be told of batches that were done of one more.
+        return emitter.epoch_start + length * epochs_left if epochs_left > 0 else emitter.iter
 
     def publish_totals(self) -> None:
         """Publish `max_epochs` and `max_iters` if they have changed: `RuntimeInfoHook` does so as an epoch begins.
