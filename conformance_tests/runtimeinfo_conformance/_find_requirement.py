@@ -1,4 +1,4 @@
-"""Finding the requirement that somebody names."""
+"""Find a requirement by its id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def find_requirement(id: str) -> Requirement:
     rule = REQUIREMENTS.get(id)
     if rule is None:
         capital = id.upper()
-        close = [capital] if capital in REQUIREMENTS else difflib.get_close_matches(capital, REQUIREMENTS, n=3)
+        group, _, number = capital.partition("-")
+        padded = f"{group}-{number.zfill(2)}"  # COUNT-3 is COUNT-03, and not one of the many that look like it
+        close = [padded] if padded in REQUIREMENTS else difflib.get_close_matches(capital, REQUIREMENTS, n=3)
         hint = f"did you mean {', '.join(close)}?" if close else "`runtimeinfo spec` lists them all"
         raise UnknownRequirementError(f"there is no requirement {id!r}; {hint}")
     return rule

@@ -308,6 +308,8 @@ class KeepsItsHub(Trainer):
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
         super().__init__(plan, hooks)
         self.message_hub = self.hub
+        # Not this one: a run in which it is not published, as where a fault was put in, would be taken for a good one.
+        self.hub.pop_info("dataset_meta")
 
 
 class KeepsItsFirstHub(Trainer):

@@ -81,7 +81,7 @@ def test_who_keeps_it_is_told_so() -> None:
 
 def test_what_cannot_be_done_is_not_upcoming() -> None:
     report = check(Subject("bare", "1", run=correct().run, spec="0.1"), FIXED)
-    assert upcoming(report.results).keys() == {"LIFE-10", "LIFE-15"}
+    assert upcoming(report.results).keys() == {"LIFE-10", "LIFE-15", "COUNT-12", "SCALAR-11"}
 
 
 def test_a_subject_cannot_be_changed() -> None:
