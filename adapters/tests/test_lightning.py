@@ -1491,12 +1491,21 @@ def test_the_total_by_steps_is_right_in_each_epoch(accumulation: int) -> None:
     assert set(seen) == {len(seen)}
 
 
-def test_a_resume_with_nothing_left_has_no_total_below_what_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("event", "length", "done"),
+    [("on_train_batch_end", 5, (2, 8)), ("on_before_zero_grad", 2, (2, 7))],
+)
+def test_a_resume_with_nothing_left_has_no_total_below_what_is_done(
+    tmp_path: Path, event: str, length: int, done: Any
+) -> None:
     path = tmp_path / "saved.ckpt"
-    make([save_at("on_train_batch_end", 1, path)]).fit(Model(), Loader(2))
-    trainer, callback, _ = publishing()
-    trainer.fit(Model(), Loader(3), ckpt_path=path, weights_only=True)
-    assert infos(callback, "epoch", "iter", "max_iters") == [2, 4, 4]
+    make([save_at(event, 3, path)]).fit(Model(), Resumable(4))
+    totals: list[Any] = []
+    trainer, callback, recorder = publishing()
+    recorder.at = {"before_train": lambda runner: totals.append(runner.max_iters)}
+    trainer.fit(Model(), Resumable(length), ckpt_path=path, weights_only=True)
+    assert (*infos(callback, "epoch", "iter"),) == done
+    assert {*totals, *infos(callback, "max_iters")} == {done[1]}
 
 
 # -- a StopIteration, which Lightning takes for the end of the data

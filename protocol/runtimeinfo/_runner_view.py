@@ -156,8 +156,11 @@ class RunnerView:
         if max_epochs is None or length is None or emitter.is_longer_than_told:
             return None
         epochs_left = max_epochs - emitter.epoch
-        # A training that is resumed after its last epoch may be told of batches that were done of one more.
-        return emitter.epoch_start + length * epochs_left if epochs_left > 0 else emitter.iter
+        if epochs_left <= 0:
+            return emitter.iter
+        # A training may be resumed after more batches than the epoch has today.
+        done = emitter.iter - emitter.epoch_start
+        return emitter.epoch_start + max(length, done) + length * (epochs_left - 1)
 
     def publish_totals(self) -> None:
         """Publish `max_epochs` and `max_iters` if they have changed: `RuntimeInfoHook` does so as an epoch begins.
