@@ -194,7 +194,8 @@ def test_what_is_upcoming_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) 
     lines = printed(report, capsys).splitlines()
     assert lines[1].startswith(f"StopsByAnException 3.2.1 · spec 0.1 (the newest is {SPEC_VERSION}) · ")
     (line,) = [line for line in lines if line.startswith("upcoming")]
-    assert re.fullmatch(r"upcoming in spec 0\.2: \d+ hold already; not yet: LIFE-12, RESUME-03, RESUME-04, SHARE-07", line)
+    broken = "LIFE-12, RESUME-03, RESUME-04, SHARE-07"  # a training that is stopped cannot be resumed either
+    assert re.fullmatch(rf"upcoming in spec 0\.2: \d+ hold already; not yet: {broken}", line)
     assert not any(line.startswith("LIFE-12") for line in lines)
 
 
