@@ -99,8 +99,7 @@ class ScalarHistory:
         self._all_numbers = True
         self._settled = 0
         self._lock = threading.Lock()
-        counts = np.ones(len(log_history), dtype=np.int64) if count_history is None else _array(count_history)
-        self._kept.extend(_array(log_history), counts)
+        self._kept.extend(_array(log_history), None if count_history is None else _array(count_history))
 
     @classmethod
     def register_statistics(cls, method: F) -> F:
@@ -339,7 +338,10 @@ class ScalarHistory:
         # The copy gets its own queue; a hub that holds the copy replaces it by the queue of the hub.
         slots = {"_on_device": DeviceQueue(self._on_device.max_on_device)}
         attributes = getattr(self, "__dict__", None)  # those of a subclass that has no __slots__
-        return type(self), (*self.data, self._kept.max_length), (attributes, slots)
+        values, counts = self.data
+        # Counts that are all 1 would double the size of a pickle.
+        kept = values, counts if self._kept.has_counts else None, self._kept.max_length
+        return type(self), kept, (attributes, slots)
 
     def __repr__(self) -> str:
         values, _ = self.data
@@ -409,6 +411,11 @@ class CountedValues:
     def max_length(self) -> int:
         """The bound."""
         return self._max_length
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether any value has had a count other than 1."""
+        return self._counts is not None
 
     def __len__(self) -> int:
         return len(self._values)

@@ -193,8 +193,8 @@ def _read_numbers(field: str, values: Any) -> np.ndarray[Any, Any]:
     if not isinstance(values, list | tuple) and not hasattr(values, "__array__"):  # arrays and tensors have that
         raise _wrong(field, f"must be numbers in one dimension, but is {describe(values)}")
     try:
-        array = np.asarray(cast("Any", values))
-    except (TypeError, ValueError, RuntimeError) as error:
+        array = np.asarray(_on_host(values))
+    except (NotPlainError, TypeError, ValueError, RuntimeError) as error:
         raise _wrong(field, f"cannot be read: {error}") from None
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         raise _wrong(field, f"must be numbers in one dimension, but is {describe(array)}")
@@ -383,7 +383,18 @@ def _from_plain(value: Any) -> Any:
         return items if isinstance(value, list) else tuple(items)
     if isinstance(value, np.generic | np.ndarray):  # as in the states of mmengine
         return cast("Any", value).copy()
-    return _to_plain(value, "")
+    # As it was saved, on the CPU: a resumed training must not depend on the device that the state was loaded to.
+    return _to_plain(_on_host(value), "")
+
+
+def _on_host(value: Any) -> Any:
+    """Return a tensor on the CPU, wherever `torch.load` has put it, and anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return value
+    if value.is_meta:
+        raise NotPlainError("a tensor on the meta device holds no values. Load it with map_location='cpu'")
+    return cast("Any", value).cpu()
 
 
 def _to_plain(value: Any, path: str) -> Any:
@@ -424,20 +435,30 @@ def _array_to_plain(value: Any, path: str) -> Any:
     if isinstance(value, np.generic):
         return _to_plain(value.item(), path)
     data = value.tolist() if value.dtype.kind == "U" else numbers_to_plain(value)
-    return {_ARRAY_TAG: data, "dtype": str(value.dtype)}
+    return {_ARRAY_TAG: data, "dtype": str(value.dtype), "shape": list(value.shape)}
 
 
 def _array_from_plain(mapping: dict[Any, Any]) -> Any:
     try:
         dtype = np.dtype(cast("str", mapping["dtype"]))
-        data = mapping[_ARRAY_TAG]
+        data = _on_host(mapping[_ARRAY_TAG])
         # Not `np.array` of a tensor: NumPy 2 warns that PyTorch's `__array__` does not know `copy`.
         array = np.array(np.asarray(data) if hasattr(data, "__array__") else data, dtype=dtype)
+        # A list of no lists does not have the shape of an empty array. Early releases did not save it.
+        shape = tuple(mapping.get("shape", array.shape))
+        if array.shape != shape:
+            array = _empty(array, shape)
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, SyntaxError) as error:
         raise NotPlainError(f"an array that cannot be read: {error}") from None
     if array.dtype.kind not in _ARRAY_KINDS:
         raise NotPlainError(f"an array of dtype {array.dtype}")
     return array
+
+
+def _empty(array: np.ndarray[Any, Any], shape: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    if array.size or -1 in shape:
+        raise ValueError(f"its shape is {array.shape}, but must be {shape}")
+    return array.reshape(shape)
 
 
 def _article(name: str) -> str:
