@@ -1,18 +1,22 @@
 """The folder for the boards of this user, and opening a board without trusting it.
 
 Another user might have put anything under the name of a board, so that owner, mode, kind and size are checked on the
-open descriptor, before a byte of the content is used.
+open descriptor, before a byte of the content is used. Windows has no owners and modes of this kind: there the folder
+for temporary files is the user's alone.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import stat
 import sys
 import tempfile
+import weakref
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtimeinfo._errors import BoardError
@@ -21,14 +25,22 @@ from runtimeinfo.board.layout import CELL, IS_SIZE, IS_VERSION, MAGIC, SIZE, VER
 FOLDER_VARIABLE = "RUNTIMEINFO_FOLDER"
 """The environment variable that names another folder for boards."""
 
+HAS_OWNERS = hasattr(os, "geteuid")
+"""Whether files have owners, and modes that keep other users out. Not on Windows."""
+
 _NAME = re.compile(r"([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})\.board", re.ASCII)
+
+
+# The folder in force, by what FOLDER_VARIABLE says: where that is a relative path, or the default cannot be used.
+_in_force: dict[str, Path] = {}
 
 
 def board_folder() -> Path:
     """Return the folder for the boards of this user, whether it exists or not.
 
     The environment variable ``RUNTIMEINFO_FOLDER`` names it. The default is a folder in memory (``/dev/shm``) that
-    belongs to this user, or in the folder for temporary files where there is no such memory.
+    belongs to this user, or in the folder for temporary files where there is no such memory. If another user has put
+    something under that name, it is a folder in ``XDG_RUNTIME_DIR``; see also `make_private_folder`.
 
     Example:
         >>> board_folder().name.startswith("runtimeinfo")
@@ -36,12 +48,71 @@ def board_folder() -> Path:
 
     Source: SHARE-05.
     """
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    if chosen:
-        return Path(chosen)
+    chosen = os.environ.get(FOLDER_VARIABLE, "")
+    in_force = _in_force.get(chosen)
+    if in_force is not None:
+        return in_force
+    if not chosen:
+        return _default_folder()
+    folder = Path(chosen)
+    if not folder.is_absolute():
+        with suppress(OSError):  # the working directory is gone
+            # From now on the same, wherever this process goes.
+            folder = _in_force[chosen] = Path.cwd() / folder
+    return folder
+
+
+def use_folder(folder: Path) -> None:
+    """Make a folder the one in force in this process, as long as ``RUNTIMEINFO_FOLDER`` says what it says now.
+
+    Args:
+        folder: What `board_folder` returned in the process that this one works for.
+    """
+    _in_force[os.environ.get(FOLDER_VARIABLE, "")] = folder
+
+
+def make_private_folder() -> Path | None:
+    """Make a temporary folder for boards, and put it in force in this process and in those that it forks.
+
+    It is removed when this process ends. Other processes do not find it: `use_folder` tells them.
+
+    Returns:
+        The folder; None where the user has named one in ``RUNTIMEINFO_FOLDER``.
+
+    Raises:
+        OSError: If it cannot be made.
+
+    Source: SHARE-05.
+    """
+    if os.environ.get(FOLDER_VARIABLE):
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="runtimeinfo-"))
+    # An exit handler that runs after those of the boards in it, which are made later.
+    weakref.finalize(make_private_folder, _remove_private_folder, folder, os.getpid())
+    use_folder(folder)
+    return folder
+
+
+def _remove_private_folder(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not a forked child
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _default_folder() -> Path:
     memory = Path("/dev/shm")  # noqa: S108  # the folder made in it is closed to other users
     parent = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
-    return parent / f"runtimeinfo-{os.geteuid()}"
+    folder = parent / (f"runtimeinfo-{os.geteuid()}" if HAS_OWNERS else "runtimeinfo")
+    other = Path(os.environ.get("XDG_RUNTIME_DIR", ""), "runtimeinfo")
+    return other if other.is_absolute() and _is_taken(folder) and not _is_taken(other) else folder
+
+
+def _is_taken(folder: Path) -> bool:
+    try:
+        return _fault_of_folder(folder.lstat()) is not None
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def make_board_folder() -> Path:
@@ -70,15 +141,18 @@ def make_board_folder() -> Path:
     return folder
 
 
-def board_files() -> list[Path]:
-    """Return the files in the folder of this user that have the name of a board; empty if there is no such folder.
+def board_files(folder: str | os.PathLike[str] | None = None) -> list[Path]:
+    """Return the files in a folder that have the name of a board; empty if there is no such folder.
+
+    Args:
+        folder: The folder; that of this user if left out.
 
     Raises:
         BoardError: If the folder belongs to another user, or is open to others.
 
     Source: SHARE-05.
     """
-    folder = board_folder()
+    folder = board_folder() if folder is None else Path(folder)
     try:
         fault = _fault_of_folder(folder.lstat())
         paths = [] if fault is not None else sorted(folder.iterdir())
@@ -126,8 +200,25 @@ def open_unfollowed(path: str | os.PathLike[str]) -> int:
 
     Source: SHARE-05.
     """
-    # O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not hasattr(os, "O_NOFOLLOW"):  # Windows: the time between the look and the opening cannot be closed
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.ELOOP, "it is not a plain file", str(path))
+    # O_NONBLOCK: opening a named pipe would otherwise wait for a writer. No child inherits the descriptor: PEP 446.
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    return os.open(path, os.O_RDONLY | flags)
+
+
+def read_at(descriptor: int, length: int, offset: int) -> bytes:
+    """Read a part of an open file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, length, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)  # Windows
+    return os.read(descriptor, length)
 
 
 @contextmanager
@@ -175,7 +266,7 @@ def check_open(descriptor: int, path: Path) -> None:
         raise BoardError(
             f"{path} is not a board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05"
         )
-    fault = _fault_of_head(os.pread(descriptor, (IS_SIZE + 1) * CELL, 0))
+    fault = _fault_of_head(read_at(descriptor, (IS_SIZE + 1) * CELL, 0))
     if fault is not None:
         raise BoardError(f"{path} cannot be read: it {fault}", path=path, requirement="SHARE-06")
 
@@ -209,6 +300,8 @@ def _fault_of_head(head: bytes) -> str | None:
 
 
 def _fault_of_owner(found: os.stat_result) -> str | None:
+    if not HAS_OWNERS:
+        return None
     if found.st_uid != os.geteuid():
         return f"belongs to user {found.st_uid}"
     if found.st_mode & 0o077:

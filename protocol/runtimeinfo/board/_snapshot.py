@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from runtimeinfo._errors import BoardError
 from runtimeinfo.board import layout
-from runtimeinfo.board._folder import check_open, open_board
+from runtimeinfo.board._folder import check_open, open_board, read_at
 from runtimeinfo.board.process import is_elsewhere, is_writer_alive
 from runtimeinfo.board.text import NotTextError, decode
 
@@ -140,10 +140,17 @@ def entry_value(kind: int, as_int: int, as_float: float, path: Path) -> float | 
 
 
 class JsonInfos(NamedTuple):
-    """The infos in the JSON of a board, and the keys of those that found no place."""
+    """The infos in the JSON of a board, and the keys of those that found no place.
+
+    Attributes:
+        infos: The infos by their keys.
+        unshared: The keys of infos that found no place, as far as there was room for the keys.
+        has_more: Whether there are others, whose keys found no place either.
+    """
 
     infos: dict[str, Any]
     unshared: frozenset[str]
+    has_more: bool = False
 
 
 def parse_json(raw: bytes, path: Path) -> JsonInfos:
@@ -156,9 +163,9 @@ def parse_json(raw: bytes, path: Path) -> JsonInfos:
         return JsonInfos({}, frozenset())
     try:
         match decode(raw):
-            case [[*pairs], [*unshared]]:
+            case [[*pairs], [*unshared]] | [[*pairs], [*unshared], True] as parts:
                 infos = {_key(key, path): value for key, value in pairs}
-                return JsonInfos(infos, frozenset(_key(key, path) for key in unshared))
+                return JsonInfos(infos, frozenset(_key(key, path) for key in unshared), has_more=len(parts) > 2)
             case _:
                 raise damage_error(path, "its JSON is not that of a board")
     except NotTextError as error:
@@ -332,7 +339,7 @@ def _cell(descriptor: int, cell: int, path: Path) -> int:
 
 
 def _read(descriptor: int, length: int, offset: int, path: Path) -> bytes:
-    part = os.pread(descriptor, length, offset)
+    part = read_at(descriptor, length, offset)
     if len(part) != length:
         raise damage_error(path, f"it ends after {offset + len(part):,} bytes")
     return part

@@ -29,6 +29,8 @@ def started(pid: int) -> int:
 def is_alive(pid: int, since: int) -> bool:
     """Tell whether the process that began then still exists; one that waits to be reaped does not.
 
+    Where the system does not tell (Windows), the process counts as alive.
+
     Args:
         pid: The id of the process.
         since: What `started` has returned for it; 0 if that is unknown.
@@ -37,6 +39,8 @@ def is_alive(pid: int, since: int) -> bool:
         return False
     if since:
         return started(pid) == since
+    if not hasattr(os, "geteuid"):  # Windows, where signal 0 is Ctrl-C and not a question
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,0 +1,47 @@
+"""Warnings that point at the user's line, and never raise."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import warnings
+from contextlib import suppress
+from types import FrameType
+
+# Code that is installed: the standard library (contextlib stands between a scope and its user) and all frameworks.
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_OWN = ("runtimeinfo", "runtimeinfo_adapters")
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn, and point at the line of the innermost caller that is not installed code.
+
+    A warning that was turned into an error (``python -W error``) does not raise: it could end a training in its middle.
+    It is written to stderr instead.
+
+    Args:
+        message: What happened, and what to do.
+        category: The class of the warning.
+    """
+    frame = _users_frame()
+    name = str(frame.f_globals.get("__name__", "<unknown>"))
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    try:
+        warnings.warn_explicit(message, category, file, line, module=name, registry=registry)
+    except Exception:  # noqa: BLE001  # an error by the user's filter, or of the user's `warnings.showwarning`
+        with suppress(Exception):  # stderr might be closed, or None
+            sys.stderr.write(warnings.formatwarning(message, category, file, line))
+
+
+def _users_frame() -> FrameType:
+    own = frame = sys._getframe(2)  # the caller of `warn_user`
+    nearest: FrameType | None = None
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in _OWN and package != "contextlib":
+            if not frame.f_code.co_filename.startswith(_INSTALLED):
+                return frame
+            nearest = nearest or frame
+        frame = frame.f_back
+    return nearest or own  # all of it is installed: a training that is a package
