@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from runtimeinfo import LoopError
 from runtimeinfo.authoring import EVALUATION_EVENTS, Emitter, length_of
 from runtimeinfo_adapters._loader_state import PassStart, Position, is_stateful
+from runtimeinfo_adapters._stop_signals import StopRequest
 
 if TYPE_CHECKING:
     from runtimeinfo_adapters.pytorch import Evaluation, Loop
@@ -30,6 +31,7 @@ class Training:
         self.loop = loop
         self.emitter: Emitter = loop.emitter
         self.bound = max_iters
+        self.stop: StopRequest = StopRequest()
         self.outputs: dict[str, Any] = {}  # handed out by the iteration that is open
         self.evaluation: Evaluation | None = None  # the one that was entered last
         self.epochs: weakref.ref[Epochs] | None = None
@@ -40,7 +42,9 @@ class Training:
         self.before_pass: int = 0
         self.pass_start: PassStart | None = None  # what the order of that pass depends on
         self.position: Position | None = None  # at which the next epoch begins, if that is not its beginning
-        self.cut: tuple[int, Position] | None = None  # where max_iters has ended a pass: the epoch, and the place in it
+        self.waiting: Position | None = None  # at which the open pass begins, until its first batch is drawn
+        # Where max_iters or a signal has ended an epoch before its end: which, and the place in it.
+        self.cut: tuple[int, Position | None] | None = None
         self.passes_to_leave_out: int = 0
         self.pass_is_over: bool = False
         self.pass_owns_the_epoch: bool = False
@@ -60,12 +64,14 @@ class Training:
             "epochs": None,
             "batches": None,
             "position": self._position(0),
+            "pass_start": None,
+            "waiting": None,
             "pass_is_over": False,
             "pass_owns_the_epoch": False,
             "_ending": None,
         }
-        passes = {"batches_done": 0, "passes_done": 0, "before_pass": 0, "pass_start": None, "passes_to_leave_out": 0}
-        return {**vars(self), **copied, **passes}
+        counts = dict.fromkeys(("batches_done", "passes_done", "before_pass", "passes_to_leave_out"), 0)
+        return {**vars(self), **copied, **counts}
 
     def is_open(self) -> bool:
         """Tell whether the training is open."""
@@ -78,6 +84,19 @@ class Training:
     def is_bound_reached(self) -> bool:
         """Tell whether there is a bound of iterations, and it is reached."""
         return self.bound is not None and self.emitter.iter >= self.bound
+
+    def has_to_end(self) -> bool:
+        """Tell whether there are no more iterations, because of the bound or a signal."""
+        return self.stop.received is not None or self.is_bound_reached()
+
+    def is_stopped_between_epochs(self) -> bool:
+        """Tell whether a signal keeps an epoch from beginning that would be the next pass; close the last one."""
+        if self.stop.received is None:
+            return False
+        self.settle()
+        if self.batches is not None and self.pass_owns_the_epoch:  # it is still held
+            self.end_pass()
+        return not self.emitter.is_open("train_epoch")
 
     def check_running(self, method: str) -> None:
         """Raise unless a run is open, and neither a validation nor a test is."""
@@ -122,7 +141,7 @@ class Training:
     def begin_epoch(self, loader: Any) -> None:
         position = self.position
         self._forget_passes()
-        if not self.is_bound_reached():
+        if not self.has_to_end():
             self.cut = None
         if position is not None:
             self.batches_done, self.before_pass = position.done, position.before_pass
@@ -138,6 +157,7 @@ class Training:
         position, self.position = self.position, None
         if position is not None and position.in_pass == 0:
             position = None
+        self.waiting = position
         if position is None:
             self.before_pass, self.pass_start = self.batches_done, PassStart.of(loader)
         else:
@@ -202,9 +222,11 @@ class Training:
         self.passes_to_leave_out -= 1
         return True
 
-    def end_pass(self) -> None:
+    def end_pass(self, *, is_complete: bool = False) -> None:
         """Close a pass that has come to its end, or was left."""
         self.end_iteration()
+        if not is_complete:
+            self._cut_by_signal()
         self.batches = None
         self.pass_is_over = True
         self.passes_done += 1
@@ -214,6 +236,8 @@ class Training:
 
     def end_epoch(self) -> None:
         self.end_iteration()
+        if self.batches is not None or self.passes_done == 0 or self.position is not None:
+            self._cut_by_signal()
         if self.batches is not None:
             self.passes_done += 1
         self.batches = None
@@ -257,13 +281,30 @@ class Training:
         return emitter.epoch, completed, position
 
     def cut_pass(self, loader: Any) -> None:
-        """Note where `max_iters` ends a pass before its end: a resume with a higher bound goes on there."""
+        """Note where `max_iters` or a signal ends a pass before its end: a resume goes on there."""
         position = self._position(0)
         if position is None or position.in_pass == self.length:
             return
         if is_stateful(loader):
             position = position._replace(loader=loader.state_dict())
         self.cut = self.emitter.epoch, position
+
+    def _cut_by_signal(self) -> None:
+        """Note where a signal ends a pass, or an epoch without one, if `cut_pass` has not."""
+        if self.stop.received is None or self.cut is not None:
+            return
+        position = self.waiting or self._position(0)
+        if position is None or position.in_pass != self.length:
+            self.cut = self.emitter.epoch, position
+
+    def go_on_after_signal(self) -> None:
+        """Go back to the epoch that a signal has ended before its end."""
+        if self.cut is None or self.is_bound_reached():
+            return
+        self.emitter.epoch, position = self.cut
+        self.emitter.epoch_start = self.emitter.iter - (0 if position is None else position.done)
+        self.resume_at(position)
+        self.loop.message_hub.update_info("epoch", self.emitter.epoch)
 
     def _position(self, inside: int) -> Position | None:
         """Return the place in the epoch; None if that is its beginning."""
@@ -285,7 +326,7 @@ class Training:
     def _forget_passes(self) -> None:
         # One by one: to touch vars() of an object slows down each later access to its attributes.
         self.batches_done = self.passes_done = self.before_pass = self.passes_to_leave_out = 0
-        self.pass_start = None
+        self.pass_start = self.waiting = None
 
     def forget(self) -> None:
         """Let go of what belonged to a run that is over."""
@@ -326,7 +367,7 @@ class Epochs(Iterator[int]):
             )
         training.settle()
         training.end_epoch()
-        if training.is_bound_reached() or (self._max_epochs is not None and training.emitter.epoch >= self._max_epochs):
+        if training.has_to_end() or (self._max_epochs is not None and training.emitter.epoch >= self._max_epochs):
             self._is_over = True
             training.end()
             raise StopIteration
@@ -368,7 +409,7 @@ class Batches(Iterator[B]):
                 "train() for each pass"
             )
         training.end_iteration()
-        if training.is_bound_reached():
+        if training.has_to_end():
             if self.has_begun:
                 training.cut_pass(self._loader)
             self._end()
@@ -376,7 +417,7 @@ class Batches(Iterator[B]):
             batch = next(self._batches) if self.has_begun else self._draw_first()
         except StopIteration:
             training.check_length()
-            self._end()
+            self._end(is_complete=True)
         training.emitter.emit("before_train_iter", batch_idx=training.batches_done, data_batch=batch)
         return batch
 
@@ -385,15 +426,16 @@ class Batches(Iterator[B]):
             position, self._position = self._position, None
             self._batches = position.resume(self._loader)
         self.has_begun = True
+        self._training.waiting = None
         batch = next(self._batches)
         length = length_of(self._loader)
         if length != self._training.length:  # its sampler makes the batches only now
             self._training.tell_length(length)
         return batch
 
-    def _end(self) -> NoReturn:
+    def _end(self, *, is_complete: bool = False) -> NoReturn:
         self._is_over = True
-        self._training.end_pass()
+        self._training.end_pass(is_complete=is_complete)
         raise StopIteration
 
 
@@ -407,7 +449,7 @@ class TrainPass(Generic[B]):
 
     def __iter__(self) -> Iterator[B]:
         self._training.check_running("train")  # it may be iterated over elsewhere than it was made
-        if self._is_finished:
+        if self._is_finished or self._training.is_stopped_between_epochs():
             return iter(())
         return Batches(self._training, self._loader)
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from signal import Signals
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, cast
 
@@ -44,6 +45,7 @@ from runtimeinfo_adapters._framework import import_of_extra
 from runtimeinfo_adapters._loader_state import Position, warn_user
 from runtimeinfo_adapters._loop_training import Epochs, Training, TrainPass
 from runtimeinfo_adapters._numbers import is_int
+from runtimeinfo_adapters._stop_signals import check_signals
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -176,17 +178,37 @@ class Loop(FrameworkRunner, Generic[B]):
     # -- the loop
 
     @contextmanager
-    def run(self) -> Generator[Self]:
+    def run(self, *, stop_on: int | Iterable[int] | None = None) -> Generator[Self]:
         """Frame the run: everything else goes inside. The hub is the current one meanwhile.
 
         A loop may run again when it has ended. It goes on where it was, and publishes to the same hub. For a training
         that begins from its start, make a new loop.
 
+        A signal of `stop_on` stops the training in order. The iteration goes on to its end for which a batch was drawn,
+        or is being drawn; a validation or test does so, too. Then `train` and `epochs` give nothing more, and the
+        program goes on after their ``for`` statements. `stopped_by` names the signal from the moment at which it came.
+        The epoch ends normally, and counts, as after a `break`; but `state_dict` resumes at the batch that is next,
+        and so does this loop if it runs again.
+
+        Python notes a signal between two of its instructions. A call into C code, such as a step on an accelerator, is
+        not interrupted, and one that waits, such as `time.sleep`, goes on waiting. A second signal does what it would
+        do without `stop_on`, unless it comes within a second of the first. After the run, and in worker processes, any
+        signal does.
+
+        Each rank of a distributed training notes its own signal, and may be an iteration ahead of another one then.
+        Where ranks wait for each other, leave `stop_on` out, and let them agree on a `break`.
+
+        Args:
+            stop_on: The signals that stop the training, such as ``signal.SIGTERM``: one, several, or None for none.
+                SIGINT is refused, and stays KeyboardInterrupt.
+
         Raises:
-            LoopError: If this loop is running already, or another one on the same hub.
+            LoopError: If this loop is running already, or another one on the same hub; if `stop_on` has something
+                that is not such a signal, or outside of the main thread.
 
         Source: LIFE-02, LIFE-15, FAIL-01 to FAIL-06.
         """
+        signals = check_signals(stop_on)
         other = _publishing.get(id(self.message_hub))
         if other is self:
             raise LoopError(
@@ -196,20 +218,30 @@ class Loop(FrameworkRunner, Generic[B]):
             raise LoopError(
                 f"loop {other.experiment_name!r} is publishing to this hub already; give each loop its own hub"
             )
-        _publishing[id(self.message_hub)] = self
-        self._begun_at = self.epoch, self.iter
-        self._was_warned = False
-        try:
-            with use_hub(self.message_hub), self.emitter.scope("run"):
-                try:
-                    yield self
-                except GeneratorExit:  # of a generator around this run
+        with self._training.stop.listening(signals):
+            _publishing[id(self.message_hub)] = self
+            self._training.go_on_after_signal()
+            self._begun_at = self.epoch, self.iter
+            self._was_warned = False
+            try:
+                with use_hub(self.message_hub), self.emitter.scope("run"):
+                    try:
+                        yield self
+                    except GeneratorExit:  # of a generator around this run
+                        self._training.end()
+                        raise
                     self._training.end()
-                    raise
-                self._training.end()
-        finally:
-            del _publishing[id(self.message_hub)]
-            self._training.forget()
+            finally:
+                del _publishing[id(self.message_hub)]
+                self._training.forget()
+
+    @property
+    def stopped_by(self) -> Signals | None:
+        """The signal of `stop_on` that has stopped this run, or the last one if none is open; None for none.
+
+        Source: LIFE-12.
+        """
+        return self._training.stop.received
 
     def epochs(self) -> Iterator[int]:
         """Iterate over the epochs still to do; each value is the number of epochs completed before it.
