@@ -125,7 +125,7 @@ class PassStart(NamedTuple):
         for name, kind in kinds.items():
             if not isinstance(fields.get(name, _MISSING), kind):
                 raise _damaged(f"position.start.{name}", "as it was saved", fields.get(name))
-        loaded = {name: _on_cpu(fields.get(name)) for name in cls._fields}
+        loaded: dict[str, Any] = {name: fields.get(name) for name in cls._fields}
         scratch = (_torch.Generator(), random.Random(), np.random.RandomState())  # noqa: S311
         for name, generator in zip(("torch", "python", "numpy"), scratch, strict=True):
             if name in fields and fields[name] is None and name != "torch":
@@ -211,7 +211,13 @@ class Position(NamedTuple):
             return cls(done, in_pass=done, skip=skip)
         if not isinstance(state, Mapping):
             raise _damaged("position", "a mapping", state)
-        fields = cast("Mapping[str, Any]", state)
+        try:
+            fields: dict[str, Any] = _on_cpu(dict(cast("Mapping[str, Any]", state)))
+        except RuntimeError as error:  # of the meta device, for example
+            raise StateError(
+                f"position cannot be copied to the CPU: {error}. Load the state with map_location='cpu'",
+                field="position",
+            ) from None
         for name in ("passes", "in_pass"):
             value = fields.get(name)
             if not (is_int(value) and value >= 0):
@@ -520,11 +526,12 @@ def _to_plain(value: Any) -> Any:
 
 
 def _on_cpu(value: Any) -> Any:
-    """Return a plain state on the CPU, wherever `torch.load` has put it."""
-    if isinstance(value, Mapping):
-        return {name: _on_cpu(each) for name, each in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, tuple):
-        return tuple(map(_on_cpu, cast("tuple[Any, ...]", value)))
+    """Return a state on the CPU, wherever `torch.load` has put it: PyTorch's generators take it from there only."""
+    if type(value) is dict:
+        return {name: _on_cpu(each) for name, each in cast("dict[Any, Any]", value).items()}
+    if type(value) is list or type(value) is tuple:
+        items = [_on_cpu(each) for each in cast("list[Any]", value)]
+        return items if type(value) is list else tuple(items)
     is_tensor: bool = isinstance(value, _torch.Tensor)
     return value.cpu() if is_tensor else value
 

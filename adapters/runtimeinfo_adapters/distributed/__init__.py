@@ -1,6 +1,8 @@
-"""Reduce what all ranks of a distributed run have published: mean, sum, minimum and maximum of each scalar.
+"""Reduce what all ranks of a distributed run have published, and put a hub into a distributed checkpoint.
 
-It needs PyTorch, and works over `torch.distributed`. Nothing here loads PyTorch: a run of several ranks has done so.
+`reduce` gives the mean, sum, minimum and maximum of each scalar; `PackedState` is an entry for
+`torch.distributed.checkpoint`. Both need PyTorch. To import this module does not load it: a run of several ranks has
+done so.
 
 Example:
     >>> from runtimeinfo_adapters import MessageHub
@@ -15,8 +17,9 @@ Example:
 
 from runtimeinfo_adapters.distributed._aggregate import ReducedScalar
 from runtimeinfo_adapters.distributed._group import require_torch
+from runtimeinfo_adapters.distributed._packed import PackedState
 from runtimeinfo_adapters.distributed._reduce import Reducer, reduce
 
-__all__ = ["ReducedScalar", "Reducer", "reduce"]
+__all__ = ["PackedState", "ReducedScalar", "Reducer", "reduce"]
 
 require_torch()

@@ -394,7 +394,7 @@ def _on_host(value: Any) -> Any:
         return value
     if value.is_meta:
         raise NotPlainError("a tensor on the meta device holds no values. Load it with map_location='cpu'")
-    return cast("Any", value).cpu()
+    return value.cpu()
 
 
 def _to_plain(value: Any, path: str) -> Any:
