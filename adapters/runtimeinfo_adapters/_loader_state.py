@@ -529,9 +529,10 @@ def _on_cpu(value: Any) -> Any:
     """Return a state on the CPU, wherever `torch.load` has put it: PyTorch's generators take it from there only."""
     if type(value) is dict:
         return {name: _on_cpu(each) for name, each in cast("dict[Any, Any]", value).items()}
-    if type(value) is list or type(value) is tuple:
-        items = [_on_cpu(each) for each in cast("list[Any]", value)]
-        return items if type(value) is list else tuple(items)
+    if type(value) is list:
+        return [_on_cpu(each) for each in cast("list[Any]", value)]
+    if type(value) is tuple:
+        return tuple(_on_cpu(each) for each in cast("tuple[Any, ...]", value))
     is_tensor: bool = isinstance(value, _torch.Tensor)
     return value.cpu() if is_tensor else value
 

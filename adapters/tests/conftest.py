@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,32 @@ def torchrun(aborted_by_torch: Callable[[str], bool]) -> Torchrun:
         return subprocess.CompletedProcess(command, process.returncode, output)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def moved() -> Callable[[Any], Any]:
+    """Return a function that puts the tensors of a state on a device that this machine does not have.
+
+    Their memory holds other values, which nothing but `cpu` can turn into theirs.
+    """
+    import torch
+
+    class Elsewhere(torch.Tensor):
+        here: torch.Tensor
+
+        def cpu(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+            return self.here.clone()
+
+        def __array__(self, *args: Any, **kwargs: Any) -> Any:
+            raise TypeError("can't convert elsewhere:0 device type tensor to numpy")
+
+    def move(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            tensor = torch.zeros_like(value).as_subclass(Elsewhere)
+            tensor.here = value
+            return tensor
+        if isinstance(value, dict):
+            return {key: move(each) for key, each in value.items()}
+        return type(value)(map(move, value)) if isinstance(value, list | tuple) else value
+
+    return move

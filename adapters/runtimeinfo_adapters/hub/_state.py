@@ -434,8 +434,16 @@ def _array_to_plain(value: Any, path: str) -> Any:
         raise NotPlainError(f"{path or 'it'} is an array of dtype {value.dtype}")
     if isinstance(value, np.generic):
         return _to_plain(value.item(), path)
-    data = value.tolist() if value.dtype.kind == "U" else numbers_to_plain(value)
-    return {_ARRAY_TAG: data, "dtype": str(value.dtype), "shape": list(value.shape)}
+    return {_ARRAY_TAG: _data_to_plain(value), "dtype": str(value.dtype), "shape": list(value.shape)}
+
+
+def _data_to_plain(array: np.ndarray[Any, Any]) -> Any:
+    if array.dtype.kind == "U":
+        return array.tolist()
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        # PyTorch 2.13 cannot unpickle a tensor of an unsigned dtype, except for uint8.
+        return array.tolist() if array.dtype.itemsize == 8 else numbers_to_plain(array.astype(np.int64))
+    return numbers_to_plain(array)
 
 
 def _array_from_plain(mapping: dict[Any, Any]) -> Any:

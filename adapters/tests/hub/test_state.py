@@ -4,8 +4,10 @@ import io
 import json
 import logging
 import math
+import pickle
 import subprocess
 import sys
+import tempfile
 import types
 import warnings
 from collections import OrderedDict
@@ -14,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -143,6 +145,7 @@ import numpy as np
 hub = MessageHub("light")
 hub.update_scalar("a", 1.5); hub.update_scalar("a", 2.5, count=2)
 hub.update_info("array", np.arange(3, dtype=np.int16))
+hub.update_info("empty", {"a": np.empty((0, 3)), "b": np.empty((2, 0), "U2"), "c": np.array(2.5)})
 assert "torch" not in sys.modules
 print(json.dumps(hub.state_dict()))
 """
@@ -153,6 +156,7 @@ print(json.dumps(hub.state_dict()))
     hub.load_state_dict(state)
     assert hub.get_info("array").dtype == np.int16
     assert hub.get_info("array").tolist() == [0, 1, 2]
+    assert same(hub.get_info("empty"), {"a": np.empty((0, 3)), "b": np.empty((2, 0), "U2"), "c": np.array(2.5)})
 
 
 # -- mmengine's
@@ -366,6 +370,14 @@ kinds |= npst.floating_dtypes(endianness="?") | npst.unicode_string_dtypes()
 kinds |= npst.complex_number_dtypes(endianness="=", sizes=(64, 128))
 kinds = kinds.filter(lambda kind: kind.char not in "gG")
 arrays = npst.arrays(kinds, npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
+layouts = [
+    np.asarray,
+    np.asfortranarray,
+    np.transpose,
+    np.flip,
+    lambda array: np.broadcast_to(array, (2, *array.shape)),
+]
+arrays = st.builds(lambda layout, array: np.asarray(layout(array)), st.sampled_from(layouts), arrays)
 values = st.recursive(
     atoms | arrays,
     lambda inner: (
@@ -387,15 +399,32 @@ def same(left, right):
     return type(left) is type(right) and (left == right or (left != left and right != right))
 
 
+def through_a_mapped_file(state):
+    with tempfile.NamedTemporaryFile() as file:
+        torch.save(state, file.name)
+        return torch.load(file.name, weights_only=True, mmap=True)
+
+
+CARRIES = {
+    "itself": lambda state: state,
+    "weights only": lambda state: through_torch(state, weights_only=True),
+    "mapped": through_a_mapped_file,
+    "pickle": lambda state: pickle.loads(pickle.dumps(state)),
+    "deepcopy": copy.deepcopy,
+}
+
+
 @LENIENT
-@given(values)
-def test_plain_data_survives_a_checkpoint(value):
-    plain = to_plain(value)
-    assert same(from_plain(plain), value)
-    file = io.BytesIO()
-    torch.save(plain, file)
-    file.seek(0)
-    assert same(from_plain(torch.load(file, weights_only=True)), value)
+@given(values, st.sampled_from(sorted(CARRIES)))
+@example(np.empty((0, 0), "<U1"), "weights only")
+@example({"a": (np.empty((2, 0, 4), ">U3"), np.array("text"))}, "pickle")
+@example([np.array([2**16 - 1], np.uint16), np.array([2**32 - 1], ">u4"), np.array([2**64 - 1], ">u8")], "pickle")
+def test_plain_data_survives_a_checkpoint(value, carry):
+    assert same(from_plain(CARRIES[carry](to_plain(value))), value)
+    hub, restored = MessageHub("saved"), MessageHub("restored")
+    hub.update_info("value", value)
+    restored.load_state_dict(CARRIES[carry](hub.state_dict()))
+    assert same(restored.get_info("value"), value)
 
 
 json_values = st.recursive(
@@ -405,11 +434,27 @@ json_values = st.recursive(
 )
 
 
+# JSON has no complex numbers; an array without any needs none.
+json_arrays = arrays.filter(lambda array: array.dtype.kind != "c" or not array.size)
+
+
 @LENIENT
-@given(json_values, npst.arrays(npst.integer_dtypes() | npst.floating_dtypes(sizes=(16, 32, 64)), (2, 3)))
+@given(json_values, json_arrays)
+@example(None, np.empty((0, 3)))
+@example(None, np.empty((2, 0, 4), ">i2"))
+@example(None, np.empty((0, 0), "<U1"))
+@example(None, np.empty((0, 2), np.complex64))
+@example(None, np.array(3.0))
 def test_plain_data_survives_json(value, array):
     text = json.dumps(to_plain([value, array]), default=lambda tensor: tensor.tolist())
     assert same(from_plain(json.loads(text)), [value, array])
+
+
+@pytest.mark.parametrize("array", [np.arange(6, dtype=np.int16).reshape(2, 3), np.array("text"), np.empty(0, np.uint8)])
+def test_arrays_of_a_release_that_saved_no_shape_load(array):
+    plain = to_plain(array)
+    del plain["shape"]
+    assert same(from_plain(plain), array)
 
 
 def test_plain_data_is_a_deep_copy():
@@ -522,6 +567,15 @@ def test_a_part_that_is_not_plain_is_named_with_its_place(value, message):
         {"__ndarray__": [[1], [2, 3]], "dtype": "int64"},
         {"__ndarray__": [None], "dtype": "int64"},
         {"__ndarray__": torch.ones(1, requires_grad=True), "dtype": "float32"},
+        {"__ndarray__": torch.ones(1, device="meta"), "dtype": "float32"},
+        {"__ndarray__": [1, 2], "dtype": "int64", "shape": [3]},
+        {"__ndarray__": [1, 2], "dtype": "int64", "shape": [2, 1]},
+        {"__ndarray__": [], "dtype": "int64", "shape": [0, -1]},
+        {"__ndarray__": [], "dtype": "int64", "shape": [2]},
+        {"__ndarray__": [], "dtype": "int64", "shape": [0, 2.5]},
+        {"__ndarray__": [], "dtype": "int64", "shape": ["0"]},
+        {"__ndarray__": [], "dtype": "int64", "shape": 0},
+        {"__ndarray__": [], "dtype": "int64", "shape": None},
         itself,
         object(),
     ],
