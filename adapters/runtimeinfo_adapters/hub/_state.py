@@ -434,6 +434,8 @@ def _array_to_plain(value: Any, path: str) -> Any:
         raise NotPlainError(f"{path or 'it'} is an array of dtype {value.dtype}")
     if isinstance(value, np.generic):
         return _to_plain(value.item(), path)
+    if hasattr(value, "mask"):
+        raise NotPlainError(f"{path or 'it'} is an array with a mask")
     return {_ARRAY_TAG: _data_to_plain(value), "dtype": str(value.dtype), "shape": list(value.shape)}
 
 

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -279,6 +280,20 @@ def test_a_shallow_copy_has_the_same_infos_and_its_own_histories():
     twin.update_scalar("b", 2.0)
     assert contents(hub) == ({"a": [1]}, {"b": [[1.0], [1.0]]})
     assert contents(twin) == ({"a": 2}, {"b": [[1.0, 2.0], [1.0, 1.0]]})
+
+
+@pytest.mark.parametrize(("keys", "length"), [(300, 300), (2, 100_000)])
+def test_a_pickle_is_as_large_as_the_values(keys, length):
+    hub = MessageHub("large", {f"key {key}": ScalarHistory(np.arange(float(length))) for key in range(keys)})
+    values = keys * length * 8
+    tracemalloc.start()
+    try:
+        data = pickle.dumps(hub)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(data) < 1.1 * values
+    assert peak < 5 * values  # the values, their bytes and the pickle, which grows in steps
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickled])

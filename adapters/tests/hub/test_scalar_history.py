@@ -277,6 +277,17 @@ def test_a_copy_holds_the_same_and_is_independent(duplicate):
     assert repr(twin) == "ScalarHistory(n=3, current=4.0)"
 
 
+@pytest.mark.parametrize(("counts", "arrays"), [(None, 1), ([1] * 5000, 1), ([2] * 5000, 2)])
+def test_a_pickle_holds_counts_only_where_they_differ(counts, arrays):
+    history = ScalarHistory(np.arange(5000.0), counts)
+    data = pickle.dumps(history)
+    assert len(data) < arrays * 5000 * 8 + 500
+    twin = pickle.loads(data)
+    assert [array.tolist() for array in twin.data] == [array.tolist() for array in history.data]
+    twin.update(1.0, count=3)
+    assert twin.tail(2)[1].tolist() == [history.data[1][-1], 3]
+
+
 def test_satisfies_the_protocol():
     assert isinstance(ScalarHistory(), runtimeinfo.ScalarHistory)
 

@@ -541,6 +541,7 @@ itself.append(itself)
         (np.zeros(2, dtype=[("x", "f4")]), "^it is an array of dtype"),
         (np.zeros(2, dtype=np.longdouble), "^it is an array of dtype"),
         (np.longdouble(1), "^it is an array of dtype"),
+        (np.ma.masked_greater([1, 5], 3), "^it is an array with a mask$"),
         (1j, "^it is a complex$"),
         (b"", "^it is a bytes$"),
         (np.array([b"a"]), "^it is an array of dtype"),

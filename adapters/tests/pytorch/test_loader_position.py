@@ -223,13 +223,15 @@ def train(loop: Loop[Any], stop_at: int | None = None) -> tuple[list[tuple[int, 
     return had, None
 
 
-def resume(make: Callable[[], Any], stop_at: int, **how: Any) -> tuple[list[tuple[int, int]], Loop[Any]]:
+def resume(
+    make: Callable[[], Any], stop_at: int, carry: Callable[[Any], Any] = lambda state: state, **how: Any
+) -> tuple[list[tuple[int, int]], Loop[Any]]:
     """Train for two epochs, resumed in what is like a new process, and return what was had in both."""
     seed(1)
     first, state = train(Loop(None, make(), max_epochs=2), stop_at)
     seed(2)
     loop: Loop[Any] = Loop(None, make(), max_epochs=2)
-    loop.load_state_dict(state, **how)
+    loop.load_state_dict(carry(state), **how)
     second, _ = train(loop)
     return first + second, loop
 
@@ -265,6 +267,46 @@ def test_resume_with_the_very_loader_whose_workers_are_there(name: str, stop_at:
     loop: Loop[Any] = Loop(None, loader, max_epochs=2)
     loop.load_state_dict(state)
     assert Counter(first + train(loop)[0]) == EACH_ONCE
+
+
+class StatefulByGenerator(Stateful):
+    """Has the state of a generator in its own, as torchdata's RandomSampler does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = own_generator()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        begun = self.generator.get_state()
+        order = torch.randperm(SIZE, generator=self.generator).tolist()
+        for position in range(self.position if self.loaded else 0, SIZE, 2):
+            self.begun, self.position = begun, position + 2
+            yield order[position : position + 2]
+        self.loaded = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"generators": [self.begun], "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        (begun,) = state["generators"]
+        self.generator.set_state(begun)
+        self.position, self.loaded = state["position"], True
+
+
+@pytest.mark.parametrize("name", [*LOADERS, "stateful by a generator"])
+def test_resume_from_a_state_on_another_device(name: str, moved: Callable[[Any], Any]) -> None:
+    make = (LOADERS | {"stateful by a generator": StatefulByGenerator})[name]
+    had, _ = resume(make, 4, carry=moved)
+    assert Counter(had) == EACH_ONCE
+
+
+def test_place_on_the_meta_device_is_refused() -> None:
+    _, state = train(Loop(None, LOADERS["shuffled"](), max_epochs=1), 2)
+    state["position"]["start"]["torch"] = state["position"]["start"]["torch"].to("meta")
+    loop: Loop[Any] = Loop(None, LOADERS["shuffled"](), max_epochs=1)
+    with pytest.raises(StateError, match=r"^position cannot be copied to the CPU: .*map_location='cpu'"):
+        loop.load_state_dict(state)
+    assert (loop.iter, loop.state_dict()["batches"], dict(loop.message_hub.log_scalars)) == (0, 0, {})
 
 
 def test_sampling_with_replacement_goes_on_as_it_would_have() -> None:
