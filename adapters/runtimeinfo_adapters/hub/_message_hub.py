@@ -335,8 +335,11 @@ class MessageHub(NamedInstances):
         """Return the resumable infos and histories, as tensors and plain values.
 
         ``torch.load`` reads it with ``weights_only=True``. If PyTorch is not loaded, there are lists instead of
-        tensors; JSON can hold it with ``json.dumps(state, default=lambda tensor: tensor.tolist())``. An info that is
-        not plain data is left out, with one `UnsavedInfoWarning` for each key.
+        tensors; JSON can hold it with ``json.dumps(state, default=lambda tensor: tensor.tolist())``, unless an array is
+        of complex numbers. An info that is not plain data is left out, with one `UnsavedInfoWarning` for each key. The
+        tensors are copies on the CPU, which later updates do not change.
+
+        For `torch.distributed.checkpoint`, use `runtimeinfo_adapters.distributed.PackedState`.
 
         Source: HUB-11, HUB-12.
         """
@@ -352,6 +355,8 @@ class MessageHub(NamedInstances):
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Restore a saved state; a key that the state does not have stays as it is.
+
+        The tensors of the state can be on any device. An info that is a tensor comes back on the CPU, as it was saved.
 
         Args:
             state_dict: A state that this class or mmengine's hub returned, before or after JSON; or a whole hub, as in
