@@ -11,9 +11,9 @@ The names are those of mmengine's state, which has no version and whose historie
 field is checked before a hub takes any of them over.
 
 Plain data is what a checkpoint can hold without pickling a class: None, bool, int, float, str, PyTorch tensors, and
-dict, list and tuple of these. NumPy arrays are written as plain data too and are read as arrays; NumPy scalars are read
-as Python's. Everything else is not plain. Nor are bytes: `torch.load` refuses b"" when it loads weights only, and JSON
-refuses all bytes.
+dict, list and tuple of these. NumPy arrays are written as plain data too and are read as arrays of the same dtype and
+shape; NumPy scalars are read as Python's. Everything else is not plain. Nor are bytes: `torch.load` refuses b"" when it
+loads weights only, and JSON refuses all bytes.
 
 A pickle of a hub holds its infos as objects. Each info is pickled by itself, so that one that cannot be pickled, or
 cannot be read where the pickle is loaded, is left out and does not end a training.
