@@ -352,7 +352,10 @@ class Epochs(Iterator[int]):
         self._is_over = False
         training.settle()
         if training.epochs is not None:
-            raise LoopError("epochs() is running already; leave the first for statement before you start another")
+            raise LoopError(
+                "epochs() is running already; leave the first for statement before you start another, and `del` its "
+                "iterator if a variable holds it"
+            )
         training.epochs = weakref.ref(self)
         if not training.is_open():
             training.begin_training(loader)

@@ -209,21 +209,23 @@ class Loop(FrameworkRunner, Generic[B]):
         Source: LIFE-02, LIFE-15, FAIL-01 to FAIL-06.
         """
         signals = check_signals(stop_on)
-        other = _publishing.get(id(self.message_hub))
+        key = id(self.message_hub)
+        other = _publishing.get(key)
         if other is self:
             raise LoopError(
-                "this loop is running already, and run() cannot be nested: leave the first `with` before the next"
+                "this loop is running already, and run() cannot be nested: leave the first `with` before the next, or make "
+                "a new Loop if Ctrl-C has kept it open"
             )
         if other is not None:
             raise LoopError(
                 f"loop {other.experiment_name!r} is publishing to this hub already; give each loop its own hub"
             )
         with self._training.stop.listening(signals):
-            _publishing[id(self.message_hub)] = self
-            self._training.go_on_after_signal()
-            self._begun_at = self.epoch, self.iter
-            self._was_warned = False
             try:
+                _publishing[key] = self
+                self._training.go_on_after_signal()
+                self._begun_at = self.epoch, self.iter
+                self._was_warned = False
                 with use_hub(self.message_hub), self.emitter.scope("run"):
                     try:
                         yield self
@@ -231,8 +233,11 @@ class Loop(FrameworkRunner, Generic[B]):
                         self._training.end()
                         raise
                     self._training.end()
+            except BaseException as error:
+                self.emitter.abort(error)  # Ctrl-C may come when the scope is being left, and nothing has closed yet
+                raise
             finally:
-                del _publishing[id(self.message_hub)]
+                del _publishing[key]  # first, and without a call: Ctrl-C comes between two calls
                 self._training.forget()
 
     @property

@@ -155,15 +155,14 @@ class ScalarHistory:
         if newest and not _waits(newest[0]):
             value, count = newest[0] if isinstance(newest[0], tuple) else (newest[0], 1)
             return Latest(_read(value), count, self._settled + len(self.pending))
-        if not self._lock.acquire(blocking=False):
+        if self._lock.locked():
             return None
-        try:
+        # Not `acquire(blocking=False)`: Ctrl-C between that and its `try` would leave the lock held for good.
+        with self._lock:
             if not len(self._kept):
                 return None
             (value,), (count,) = self._kept.tail(1)
             return Latest(value.item(), count.item(), self._settled)
-        finally:
-            self._lock.release()
 
     @property
     def data(self) -> tuple[Array, Array]:
