@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from runtimeinfo._errors import HookError
 from runtimeinfo._scalar import shown
@@ -211,6 +213,11 @@ class HookBase:
         """An exception leaves at least the innermost open scope."""
 
 
+# The functions of methods that were found callable, and for which points. To look at a signature takes long, and hooks
+# of the same class are registered again and again: for each fold, each trial, each plan of a test.
+_known: WeakKeyDictionary[FunctionType, set[str]] = WeakKeyDictionary()
+
+
 def hook_methods(hook: object, /) -> dict[str, Callable[..., object]]:
     """Return the hook points that a hook implements, each checked to be callable as it will be called.
 
@@ -233,7 +240,11 @@ before_train_epochs? [ORDER-03]
         method = getattr(hook, point, None)
         if method is None or getattr(method, "__func__", None) is getattr(HookBase, point):
             continue
-        _check_callable(hook, point, method, arguments)
+        function = method.__func__ if isinstance(method, MethodType) else None
+        known = _known.setdefault(function, set()) if isinstance(function, FunctionType) else set[str]()
+        if point not in known:
+            _check_callable(hook, point, method, arguments)
+            known.add(point)
         methods[point] = method
     if not methods:
         raise HookError(f"{_name(hook)} has no hook point{_suggestion(hook)}", hook=hook, requirement="ORDER-03")

@@ -107,6 +107,15 @@ def test_a_method_that_cannot_be_called_as_it_will_be_is_refused(point: str, met
     assert (caught.value.hook, caught.value.point) == (hook, point)
 
 
+def test_method_is_refused_under_one_point_after_it_was_accepted_under_another() -> None:
+    def method(self: object, runner: object) -> None: ...
+
+    for _ in range(2):
+        assert hook_methods(with_methods(before_run=method)).keys() == {"before_run"}
+        with pytest.raises(HookError, match=r"^Custom\.on_exception\(runner.*cannot be called as on_exception"):
+            hook_methods(with_methods(before_run=method, on_exception=method))
+
+
 @pytest.mark.parametrize("value", [3, 0, "", ()], ids=repr)
 def test_a_hook_point_that_is_no_method_is_refused(value: object) -> None:
     with pytest.raises(HookError) as caught:
