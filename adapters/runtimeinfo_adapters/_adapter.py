@@ -23,7 +23,7 @@ from typing import Any, TypedDict, Unpack, cast
 from runtimeinfo import InfoReader, MessageHub, RunnerError, use_hub
 from runtimeinfo.authoring import Config, RunnerView, SupportsSharing, TextConfig, describe
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
-from runtimeinfo_adapters.sharing import SharingHook
+from runtimeinfo_adapters.sharing import SharingHook, claim_workers
 
 
 class ResumeWarning(UserWarning):
@@ -105,6 +105,18 @@ class FrameworkRunner(RunnerView):
         if "hub" not in self._given and self.message_hub.get_info("runtimeinfo_version") is not None:
             self.message_hub: MessageHub = self._make_hub(self.experiment_name)
 
+    def claim_workers(self, *loaders: Any) -> None:
+        """Take over the workers of loaders that were started outside of this run: persistent ones of an earlier run.
+
+        Call it in the run, before a loader is iterated over. Workers that the run itself starts belong to it anyway.
+
+        Args:
+            loaders: PyTorch DataLoaders, their iterators, and lists or dicts of either; others have no workers.
+
+        Source: SCOPE-05.
+        """
+        claim_workers(self.message_hub, [pid for loader in loaders for pid in _worker_pids(loader)])
+
     def identify(
         self,
         cfg: Config | Mapping[str, Any] | str | None = None,
@@ -121,6 +133,21 @@ class FrameworkRunner(RunnerView):
             self.seed: int | None = seed
         if "experiment_name" not in self._given:
             self.experiment_name: str | None = experiment_name
+
+
+def _worker_pids(loader: Any) -> Iterator[int]:
+    if isinstance(loader, list | tuple | dict):
+        for each in cast("Any", loader.values() if isinstance(loader, dict) else loader):
+            yield from _worker_pids(each)
+        return
+    # Private members of PyTorch: there is no other way to them. Without them, such a worker knows of no run. `vars`,
+    # because a loader of another kind can do anything when it is asked for an attribute.
+    attributes = getattr(loader, "__dict__", {})
+    workers = getattr(attributes.get("_iterator"), "__dict__", attributes).get("_workers")
+    for worker in cast("list[Any]", workers if isinstance(workers, list) else []):
+        pid = getattr(worker, "pid", None)
+        if isinstance(pid, int):
+            yield pid
 
 
 class Target:

@@ -154,6 +154,7 @@ class Training:
     def begin_pass(self, loader: Any) -> Position | None:
         """Note what the pass begins with, and return the place in it, if that is not its beginning."""
         self.pass_is_over = False
+        self.loop.claim_workers(loader)
         position, self.position = self.position, None
         if position is not None and position.in_pass == 0:
             position = None
@@ -368,6 +369,7 @@ class Epochs(Iterator[int]):
             raise LoopError(
                 "this iteration over the epochs is over: its run has ended. Call epochs() again in the next run"
             )
+        training.loop.go_on()
         training.settle()
         training.end_epoch()
         if training.has_to_end() or (self._max_epochs is not None and training.emitter.epoch >= self._max_epochs):
@@ -411,6 +413,7 @@ class Batches(Iterator[B]):
                 "this pass over the loader is over: its epoch has ended, or another train() has begun. Call "
                 "train() for each pass"
             )
+        training.loop.go_on()
         training.end_iteration()
         if training.has_to_end():
             if self.has_begun:

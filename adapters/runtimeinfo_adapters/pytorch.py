@@ -31,9 +31,11 @@ from runtimeinfo.authoring import (
     TrainDataLoader,
     check_training_state,
     describe,
+    enter_again,
     is_scalar,
     length_of,
     load_hub,
+    resolve_hub,
     scalar_value,
     shown,
     training_state,
@@ -247,6 +249,18 @@ class Loop(FrameworkRunner, Generic[B]):
         Source: LIFE-12.
         """
         return self._training.stop.received
+
+    def go_on(self) -> None:
+        """Make the hub the current one again, if another loop in this thread has had its turn.
+
+        Each step over the epochs and batches calls it: loops whose iterators you step in turn, for example in the cells
+        of a notebook, have their own hub each.
+
+        Source: SCOPE-02.
+        """
+        current = resolve_hub()
+        if current is not self.message_hub and id(current) in _publishing:
+            enter_again(self.message_hub)
 
     def epochs(self) -> Iterator[int]:
         """Iterate over the epochs still to do; each value is the number of epochs completed before it.
@@ -478,6 +492,7 @@ class Evaluation:
         Source: LIFE-06, LIFE-07.
         """
         self._check_open("batches")
+        self._training.loop.claim_workers(loader)
         self._emitter.emit(self._events.before_epoch)
         self._has_metrics = False
         self._pass = this_pass = object()

@@ -42,7 +42,7 @@ from runtimeinfo import (
     TrainRunner,
     current_hub,
 )
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters import ignite as adapter
@@ -953,7 +953,7 @@ def test_a_run_that_fails_before_it_begins_publishes_nothing() -> None:
     with pytest.raises(ValueError, match="zero size"):
         trainer.run([])
     assert recorder.events == []
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
     trainer.run([1])
     assert recorder.of("after_run") == [(1, 1)]
 
@@ -1354,7 +1354,7 @@ def test_detach_during_a_run_closes_it_when_the_engine_ends(event: Any) -> None:
     assert recorder.events[-1] == "after_run"
     assert "before_val" not in recorder.events
     assert recorder.events.count("before_train_iter") == (event is Events.ITERATION_COMPLETED)
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
     assert "run" not in vars(trainer)
     assert [event for event, entries in trainer._event_handlers.items() if len(entries) > 1] == []
 
@@ -1466,7 +1466,7 @@ def test_a_run_of_an_engine_inside_itself_ends_as_on_a_bare_one(place: Any, kind
                 assert recorder.events.count("before_run") == recorder.events.count("after_run") == 1
                 assert recorder.events.count("before_train") == 1
                 assert recorder.lifecycle.open_scopes == ()
-                assert current_hub() is not callback.message_hub
+                assert resolve_hub() is not callback.message_hub
         return trainer.state.epoch, trainer.state.iteration
 
     assert play(is_attached=True) == play(is_attached=False)

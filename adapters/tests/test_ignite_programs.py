@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ignite.engine import DeterministicEngine, Engine, Events, State
 
 from runtimeinfo import current_hub
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters.ignite import RuntimeInfoCallback, attach
 
@@ -230,7 +230,7 @@ class Play:
         if self.callback is not None:
             hub = self.callback.message_hub
             assert self.recorder.lifecycle.open_scopes == ()
-            assert current_hub() is not hub
+            assert resolve_hub() is not hub
             assert hub.get_info("loop_stage") is None
             assert "fire_event" not in vars(trainer)
             assert trainer._process_function == self.step

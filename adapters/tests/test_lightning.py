@@ -40,7 +40,7 @@ from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.utilities import CombinedLoader
 
 from runtimeinfo import HookError, RunnerError, StateError, TrainRunner, current_hub
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters import lightning as adapter
@@ -225,7 +225,7 @@ def test_events_follow_the_grammar(attached: bool) -> None:
 
 @ATTACHED
 def test_components_see_stage_and_counters(attached: bool) -> None:
-    outside = current_hub()
+    outside = resolve_hub()
     trainer, callback, _ = publishing(attached)
     model = Model()
     trainer.fit(model, Loader(1), Loader(1))
@@ -240,7 +240,7 @@ def test_components_see_stage_and_counters(attached: bool) -> None:
         ("test", "test", 2, 2),
         ("predict", None, 2, 2),
     ]
-    assert current_hub() is outside
+    assert resolve_hub() is outside
     assert infos(callback, "loop_stage", "epoch", "iter", "max_epochs", "max_iters") == [None, 2, 2, 2, 2]
     assert infos(callback, "dataset_meta", "lightning_version") == [Data.metainfo, lightning.__version__]
     assert values(callback, "val/acc") == [1.0, 1.0]
@@ -530,7 +530,7 @@ def test_an_exception_comes_out_as_it_was(attached: bool, where: str) -> None:
     assert recorder.is_closed
     assert recorder.of("on_exception", "exception") == ([] if where == "after_run" else [error])
     assert infos(callback, "loop_stage") == [None]
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
 
 
 def interrupted(trainer: Trainer, model: Any) -> Any:
@@ -561,7 +561,7 @@ def test_an_interrupt_ends_as_it_does_without_us(attached: bool, where: str) -> 
     assert recorder.is_closed
     assert recorder.of("on_exception", "exception") == [interrupt]
     assert infos(callback, "loop_stage") == [None]
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
     trainer.fit(Model(), Loader(2))
     assert recorder.is_closed
     assert infos(callback, "epoch", "loop_stage") == [2, None]
@@ -601,7 +601,7 @@ def test_all_scopes_close_if_another_callback_fails_at_the_exception() -> None:
     with pytest.raises(KeyError, match="another callback"):
         trainer.fit(Model(train=fail(ValueError("user"))), Loader(2))
     assert recorder.is_closed
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
 
 
 def test_a_test_inside_the_fit_closes_all_scopes() -> None:
@@ -708,7 +708,7 @@ def test_the_hub_of_the_user_and_the_order_of_hooks(attached: bool) -> None:
             self.name, self.priority = name, priority
 
         def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-            order.append((self.name, runner.message_hub.get_info("iter"), runner.message_hub is current_hub()))
+            order.append((self.name, runner.message_hub.get_info("iter"), runner.message_hub is resolve_hub()))
 
     hooks = [Say("last", "LOW"), Say("first", "HIGH"), Say("second", "NORMAL"), Say("third", "NORMAL")]
     if attached:
@@ -944,7 +944,7 @@ def test_detach_during_a_run_leaves_no_hub_behind() -> None:
     model = Model(train=lambda model: detach(model.trainer))
     trainer.fit(model, Loader(2))
     assert [seen[1] for seen in model.seen] == ["train", None, None, None]
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
     assert trainer.callbacks == make().callbacks
 
 
@@ -1182,7 +1182,7 @@ def test_a_copy_of_a_callback_in_a_run_is_outside_of_it(attached: bool, copied: 
 
     def copy_callback(model: Any) -> None:
         taken.append(copied(callback))
-        assert current_hub() is callback.message_hub
+        assert resolve_hub() is callback.message_hub
 
     trainer = make([] if attached else [RuntimeInfoCallback()])
     callback = attach(trainer) if attached else trainer.callbacks[0]
@@ -1738,7 +1738,7 @@ def test_an_error_of_a_callback_leaves_nothing_open(attached: bool, first: bool,
     assert caught.value is error
     assert recorder.is_closed
     assert infos(callback, "loop_stage") == [None]
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
     assert not set(vars(trainer.strategy)) & {"on_train_batch_start", "teardown"}
     if recorder.events and recorder.events[-1] != "after_run":
         assert recorder.of("on_exception", "exception")[:1] in ([], [error])
@@ -1767,7 +1767,7 @@ def test_a_callback_that_is_taken_out_during_a_fit_leaves_nothing_open(attached:
         trainer.fit(model, Loader(2))
     assert recorder.is_closed
     assert recorder.of("on_exception", "exception") == ([error] if error else [])
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
     assert infos(callback, "loop_stage") == [None]
 
 
@@ -1836,7 +1836,7 @@ def test_a_search_of_the_tuner_leaves_nothing(tmp_path: Path, attached: bool, se
         tuner.scale_batch_size(model, max_trials=1, steps_per_trial=2)
     assert recorder.events == ["before_run", "after_run"]
     assert not callback.message_hub.log_scalars
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
     trainer.fit(model)
     batches = 16 // model.batch_size
     assert infos(callback, "epoch", "iter", "max_iters") == [1, batches, batches]
@@ -1871,7 +1871,7 @@ def test_a_search_inside_of_a_run_leaves_nothing(tmp_path: Path, callback: str) 
         trained = [seen[1:] for seen in model.seen if seen[0] == "train"]
         assert trained[-1] == ("train", 1, 2 * batches - 1)
     assert recorder.is_closed
-    assert current_hub() is not ours.message_hub
+    assert resolve_hub() is not ours.message_hub
 
 
 @ATTACHED
@@ -1882,7 +1882,7 @@ def test_a_search_that_fails_leaves_nothing_open(tmp_path: Path, attached: bool)
     with pytest.raises(ValueError, match="user"):
         trainer.fit(model)
     assert recorder.is_closed
-    assert current_hub() is not callback.message_hub
+    assert resolve_hub() is not callback.message_hub
 
 
 # -- attached trainers do what bare ones do

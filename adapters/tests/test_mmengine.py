@@ -38,6 +38,7 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import Dataset, Sampler
 
 from runtimeinfo import HookError, HubError, RunnerError, current_hub
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo.board import board_files, pid_in
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
@@ -140,7 +141,7 @@ def _noting(event: str) -> Any:
     def method(self: Recorder, runner: Any, **arguments: Any) -> None:
         hub = runner.message_hub
         self.events.append(event)
-        if current_hub() is not hub:
+        if resolve_hub() is not hub:
             self.without_hub.append(event)
         published = hub.get_info("epoch"), hub.get_info("iter")
         if event == "before_run":
@@ -258,7 +259,7 @@ def test_training_by_epochs(tmp_path: Path, hub: str, kind: Any) -> None:
 @pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
 def test_what_a_component_sees(tmp_path: Path, hub: str, kind: Any) -> None:
     model = Model()
-    nobody = current_hub()
+    nobody = resolve_hub()
     runner = build(tmp_path, hub, kind=kind, model=model)
     runner.train()
     runner.test()
@@ -274,7 +275,7 @@ def test_what_a_component_sees(tmp_path: Path, hub: str, kind: Any) -> None:
         ("predict", "test", 2, 4),
         ("predict", "test", 2, 4),
     ]
-    assert current_hub() is nobody
+    assert resolve_hub() is nobody
 
 
 @BOTH
@@ -458,7 +459,7 @@ PLACES = ["loss", "predict", "evaluator", "before_train_iter", "after_val_epoch"
 def test_an_abnormal_end_closes_everything(
     tmp_path: Path, hub: str, kind: Any, attached: bool, error: BaseException, where: str
 ) -> None:
-    nobody = current_hub()
+    nobody = resolve_hub()
     recorder = Recorder()
     built = config(tmp_path, hub, model=Model(error, where))
     built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
@@ -479,7 +480,7 @@ def test_an_abnormal_end_closes_everything(
     recorder.judge()
     assert recorder.events[-1] == "after_run"
     assert runner.message_hub.get_info("loop_stage") is None
-    assert current_hub() is nobody
+    assert resolve_hub() is nobody
     assert runner.message_hub.get_info("iter") == runner.iter
     assert runner.message_hub.get_info("epoch") == runner.epoch
 
@@ -1177,14 +1178,14 @@ def test_a_run_that_fails_before_its_loop_leaves_nothing_behind(
     failed.judge()
     assert failed.events[:1] in (["before_run"], [])
     assert failed.exceptions in ([raised], [])
-    assert current_hub() is outside
+    assert resolve_hub() is outside
     assert own_boards() == boards
     again = Recorder()
     good = make("good", again, fails=False)
     getattr(good, stage)()
     again.judge()
     assert again.events[0] == "before_run"
-    assert current_hub() is outside
+    assert resolve_hub() is outside
     assert good.message_hub.get_info("experiment_name") == good.experiment_name
 
 
@@ -1244,16 +1245,16 @@ def test_a_hook_with_another_priority_guards_its_runner_too(tmp_path: Path, hub:
         with pytest.raises(KeyError) as caught:
             runner.train()
         assert caught.value is error
-        assert current_hub() is outside
+        assert resolve_hub() is outside
 
 
 def test_a_hook_that_is_registered_later_guards_its_runner(tmp_path: Path) -> None:
-    outside = current_hub()
+    outside = resolve_hub()
     runner = build(tmp_path, custom_hooks=[RaiseAt("before_run", KeyError("user"))])
     runner.register_hook(RuntimeInfoHook())
     with pytest.raises(KeyError):
         runner.train()
-    assert current_hub() is outside
+    assert resolve_hub() is outside
 
 
 def test_a_runner_that_does_not_ask_for_the_priority(tmp_path: Path) -> None:
@@ -1277,7 +1278,7 @@ def test_a_runner_that_does_not_ask_for_the_priority(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(KeyError):
             runner.val()
-        assert current_hub() is outside
+        assert resolve_hub() is outside
     model.where = ""
     runner.val()
     recorder.judge()

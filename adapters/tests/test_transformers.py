@@ -33,7 +33,7 @@ from transformers.trainer_callback import ExportableState
 from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 
 from runtimeinfo import RunnerError, StateError, TrainRunner, current_hub
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters import transformers as adapter
@@ -194,7 +194,7 @@ def test_a_training_with_validation(tmp_path: Path) -> None:
 def test_a_component_sees_stage_and_counters(tmp_path: Path) -> None:
     model = Model()
     trainer, _, _ = attached(tmp_path, model=model, eval_strategy="epoch", num_train_epochs=1)
-    hub_outside = current_hub()
+    hub_outside = resolve_hub()
     trainer.train()
     trainer.predict(Data(4))
     assert model.seen == [
@@ -202,7 +202,7 @@ def test_a_component_sees_stage_and_counters(tmp_path: Path) -> None:
         *[("val", 1, 5)] * 2,
         *[("test", 1, 5)] * 2,
     ]
-    assert current_hub() is hub_outside
+    assert resolve_hub() is hub_outside
 
 
 def test_the_batch_comes_along(tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_an_exception_closes_all_scopes(tmp_path: Path, error: BaseException, ca
     model = Model()
     model.raises[call] = error
     trainer, callback, recorder = attached(tmp_path, model=model, eval_strategy="epoch")
-    hub_outside = current_hub()
+    hub_outside = resolve_hub()
     with pytest.raises(type(error)) as raised:
         trainer.train()
     assert raised.value is error
@@ -402,7 +402,7 @@ def test_an_exception_closes_all_scopes(tmp_path: Path, error: BaseException, ca
     hub = callback.message_hub
     assert hub.get_info("loop_stage") is None
     assert hub.get_info("iter") == min(call - 1, 5)
-    assert current_hub() is hub_outside
+    assert resolve_hub() is hub_outside
 
 
 @pytest.mark.parametrize("event", ["before_run", "before_train", "after_train_iter", "after_val_epoch", "after_run"])
@@ -1056,10 +1056,10 @@ def test_a_copied_callback_leaves_the_trainer_and_works_alone(tmp_path: Path, is
     callback = attach(trainer) if is_attached else callback
     copies = CopiesItself(callback)
     trainer.add_callback(copies)
-    hub_outside = current_hub()
+    hub_outside = resolve_hub()
     trainer.train()
     clone = copies.clone
-    assert current_hub() is hub_outside
+    assert resolve_hub() is hub_outside
     assert not clone.is_attached
     assert clone.runner.optim_wrapper.get_lr() == {}
     assert clone.runner.emitter.lifecycle.open_scopes == ()
@@ -1162,7 +1162,7 @@ def test_the_callback_alone_tells_of_the_training(tmp_path: Path) -> None:
     callback = RuntimeInfoCallback(hooks=[recorder])
     model = Model()
     trainer = build(tmp_path, model=model, callbacks=[callback], eval_strategy="epoch", gradient_accumulation_steps=2)
-    hub_outside = current_hub()
+    hub_outside = resolve_hub()
     trainer.train()
     recorder.judge()
     empty = ["before_val", "before_val_epoch", "after_val_epoch", "after_val"]
@@ -1175,7 +1175,7 @@ def test_the_callback_alone_tells_of_the_training(tmp_path: Path) -> None:
     assert len(values(hub, "val/loss")) == 2
     assert "train/loss" not in hub.log_scalars
     assert model.seen[0] == ("train", 0, 0)
-    assert current_hub() is hub_outside
+    assert resolve_hub() is hub_outside
     trainer.evaluate()
     trainer.predict(Data(2))
     recorder.judge()
@@ -1187,14 +1187,14 @@ def test_the_callback_alone_closes_what_an_exception_left_at_the_next_training(t
     model = Model()
     model.raises[3] = ValueError("mine")
     trainer = build(tmp_path, model=model, callbacks=[RuntimeInfoCallback(hooks=[recorder])], num_train_epochs=1)
-    hub_outside = current_hub()
+    hub_outside = resolve_hub()
     with pytest.raises(ValueError, match="mine"):
         trainer.train()
     trainer.train()
     recorder.judge()
     assert recorder.at("before_train") == [(0, 0), (0, 0)]
     assert recorder.at("before_train_iter")[-5:] == [(0, index) for index in range(5)]
-    assert current_hub() is hub_outside
+    assert resolve_hub() is hub_outside
 
 
 # -- what callbacks find

@@ -1,98 +1,29 @@
-"""The hub of the run that a component is part of, in this process or in the one that it works for."""
+"""The hub of the run that a component is part of: in this thread, task or generator, or in the process it works for.
+
+Two facts decide. The *context* of a thread or task says which scopes (`use_hub`) its code is in. The *call stack* says
+which of them is at work, where several trainings are generators that one thread steps in turn: a scope that was entered
+inside a generator is at work while that generator runs. Where neither can tell, the answer is that of no run: a
+component must never be told the values of another run.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+import weakref
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from functools import partial
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, currentframe
+from itertools import count
+from types import CodeType, FrameType
 from typing import Any
 
-from runtimeinfo._errors import MissingScalarError
-from runtimeinfo._message_hub import InfoReader, ScalarHistory, SupportsSharing
-
-
-class ParentRunReader:
-    """Reads the run that another process has entered last, whichever that is at the moment.
-
-    Args:
-        pid: The process.
-        inherited: What answers until that process is seen to share a run, for example the hub as it was at the fork.
-        no_run: What answers while it shares none, once it was seen to.
-    """
-
-    __slots__ = ("_finder", "_no_run", "_otherwise", "pid")
-
-    def __init__(self, pid: int, inherited: InfoReader, no_run: InfoReader) -> None:
-        # Only now: outside of workers no code needs to load it.
-        from runtimeinfo.board._reader import BoardFinder
-
-        self.pid = pid
-        self._finder = BoardFinder(pid)
-        self._otherwise = inherited
-        self._no_run = no_run
-
-    def get_info(self, key: str, default: Any = None) -> Any:
-        """Return the info last published under a key, or the default."""
-        return self._reader().get_info(key, default)
-
-    def get_scalar(self, key: str) -> ScalarHistory:
-        """Return the latest value of a scalar, in the form of a history that holds one."""
-        return self._reader().get_scalar(key)
-
-    def __repr__(self) -> str:
-        return f"<the run of process {self.pid}: {self._reader()!r}>"
-
-    def _reader(self) -> InfoReader:
-        reader = self._finder.reader()
-        if reader is None:
-            return self._otherwise
-        self._otherwise = self._no_run
-        return reader
-
-
-class Parent:
-    """Knows which process this one works for, and whom to ask there.
-
-    Args:
-        no_run: What answers while no run is shared.
-    """
-
-    def __init__(self, no_run: InfoReader) -> None:
-        self._no_run = no_run
-        self._inherited = no_run
-        self._forked_from: int | None = None
-        self._run: InfoReader = no_run
-        self._is_final = False
-
-    @property
-    def hub(self) -> InfoReader:
-        """The hub of the run that the parent is in; the one that has no run if this process is not a worker."""
-        if self._is_final:
-            return self._run
-        parent = self._parent_by_multiprocessing()
-        # Asked again as long as there is none: a spawned worker imports this before it knows its parent.
-        self._is_final = parent is not None
-        pid = self._forked_from if parent is None else parent
-        if pid is not None and not (isinstance(self._run, ParentRunReader) and self._run.pid == pid):
-            self._run = ParentRunReader(pid, self._inherited, self._no_run)
-        return self._run
-
-    def note_fork(self, inherited: InfoReader | None) -> None:
-        """Note in a forked child whose child it is, and which hub was the current one at the fork."""
-        # In the child of a worker the current hub is what reads the run of the worker's parent.
-        self._inherited = self.hub if inherited is None else inherited
-        self._forked_from = os.getppid()
-        self._run = self._no_run
-        self._is_final = False
-
-    def _parent_by_multiprocessing(self) -> int | None:
-        # Its workers have it loaded. What it calls the parent is not the system's: a fork server may be in between.
-        process = sys.modules.get("multiprocessing.process")
-        parent = None if process is None else process.parent_process()
-        return None if parent is None else parent.pid
+from runtimeinfo._errors import HubError, MissingScalarError
+from runtimeinfo._message_hub import InfoReader, MessageHub, ScalarHistory, SupportsSharing
+from runtimeinfo._worker_run import UNKNOWN_RUNS, Parent, WorkerOrigin, WorkerRunReader, send_origin_to_workers
 
 
 class _NoRun:
@@ -116,41 +47,158 @@ class _NoRun:
 
 _NO_RUN = _NoRun()
 
-# Two levels, because either one alone would be wrong in some place. A thread that runs its own training has its own
-# hub: the context variable. A helper thread (pinned memory, autograd, a framework's pool) inherits no context in
-# CPython < 3.14, and must see the run that it works for: the hub that the process has entered last.
-_in_this_context: ContextVar[tuple[InfoReader, ...]] = ContextVar("runtimeinfo_hubs", default=())
-_in_this_process: list[InfoReader] = []
+# -- the numbers of hubs and runs
+
 _lock = threading.RLock()
+
+
+class _Numbers:
+    """Numbers objects by their identity, without keeping them alive."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[weakref.ref[Any], int]] = {}
+
+    def get(self, key: object) -> int | None:
+        found = self._found.get(id(key))
+        return found[1] if found is not None and found[0]() is key else None
+
+    def put(self, key: object, number: int) -> None:
+        """Give an object a number; raise `TypeError` if it does not support weak references."""
+        self._found[id(key)] = weakref.ref(key, partial(self._forget, id(key))), number
+
+    def _forget(self, key: int, reference: weakref.ref[Any]) -> None:
+        found = self._found.get(key)
+        if found is not None and found[0] is reference:  # another object might have the id by now
+            self._found.pop(key, None)
+
+
+_hub_numbers = _Numbers()
+_run_numbers = _Numbers()
+_next_hub_number = count(1)
+_runs = 0
+
+on_new_run: list[Callable[[], None]] = []
+"""Called after a hub was entered that this process had not entered before."""
+
+
+def hub_number(hub: object) -> int:
+    """Return the number by which a hub is known in this process and to its workers; 0 if it cannot have one."""
+    with _lock:
+        number = _hub_numbers.get(hub)
+        if number is None:
+            number = next(_next_hub_number)
+            try:
+                _hub_numbers.put(hub, number)
+            except TypeError:
+                return 0
+        return number
+
+
+def run_number(hub: object) -> int:
+    """Return how many hubs this process had entered when it first entered this one, itself included; 0 if never."""
+    return _run_numbers.get(hub) or 0
+
+
+def is_entered(hub: object) -> bool:
+    """Tell whether a scope of a hub is open in this process."""
+    return any(each.hub is hub for each in _open_scopes)
+
+
+def was_entered_at_fork(hub: object) -> bool:
+    """Tell in a forked child whether a scope of a hub was open in its parent."""
+    return any(each.hub is hub for each in _open_at_fork)
+
+
+def run_count() -> int:
+    """Return how many hubs this process has entered so far."""
+    return _runs
+
+
+def _note_run(hub: object) -> None:
+    global _runs  # noqa: PLW0603
+    with _lock:
+        if _run_numbers.get(hub) is not None:
+            return
+        _runs += 1
+        with suppress(TypeError):  # of a hub without weak references, each entering counts
+            _run_numbers.put(hub, _runs)
+    for call in on_new_run:
+        call()
+
+
+# -- scopes
+
+# Identifies a frame: its id, and its code because an id is used again.
+_Frame = tuple[int, CodeType]
+_IS_GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
+
+
+class _LooksFurther:
+    """Answers where the innermost scope of a context does not tell to which run the code belongs."""
+
+    __slots__ = ()
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return _find_hub().get_info(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        return _find_hub().get_scalar(key)
+
+
+_LOOKS_FURTHER = _LooksFurther()
+
+
+class _NoScope:
+    """The innermost scope of a context that has none."""
+
+    __slots__ = ()
+    answers: InfoReader = _LOOKS_FURTHER
+
+
+class _Scope:
+    """One entering of a hub.
+
+    Attributes:
+        hub: The hub.
+        is_open: Whether it was not left yet.
+        answers: What code asks if this is the innermost scope of its context: the hub, or what looks further.
+        generator: The innermost generator in which it was entered: while that is suspended, so is the scope.
+        thread: Identifies the thread that entered it.
+        task: Refers to the asynchronous task or greenlet that entered it, if there was one.
+    """
+
+    __slots__ = ("answers", "generator", "hub", "is_open", "task", "thread")
+
+    def __init__(self, hub: InfoReader) -> None:
+        self.hub = hub
+        self.is_open = True
+        self.answers: InfoReader = _LOOKS_FURTHER
+        self.generator = _suspendable_generator(currentframe())
+        self.thread = _this_thread()
+        self.task = _this_task()
+
+    def close(self) -> None:
+        self.is_open = False
+        self.answers = _LOOKS_FURTHER
+
+    def is_of(self, thread: object, task: object) -> bool:
+        return self.thread is thread and self.task == task
+
+
+_in_this_context: ContextVar[tuple[_Scope, ...]] = ContextVar("runtimeinfo_scopes", default=())
+# The last of them, by itself: each read of a key looks here first.
+_innermost: ContextVar[_Scope | _NoScope] = ContextVar("runtimeinfo_innermost", default=_NoScope())  # noqa: B039
+_get_innermost = _innermost.get
+_open_scopes: list[_Scope] = []  # of this process, in the order of entering
+
+_open_at_fork: list[_Scope] = []  # in a forked child: of its parent
 
 _parent = Parent(_NO_RUN)
 
 
-def current_hub() -> InfoReader:
-    """Return the hub of the run that this code is part of.
-
-    That is the innermost `use_hub` of this thread or task; where it has none, the one that the process has
-    entered last. In a worker process that has entered none it is a reader of the run that its parent is in,
-    whichever that is when it is asked. Where no run publishes, the answer is a reader that gives every default.
-
-    Example:
-        >>> current_hub().get_info("epoch", 0)
-        0
-
-    Source: HUB-02, SHARE-01.
-    """
-    hubs = _in_this_context.get() or _in_this_process
-    if not hubs:
-        return _parent.hub
-    try:
-        return hubs[-1]
-    except IndexError:  # another thread has left its run since
-        return _parent.hub
-
-
 @contextmanager
 def use_hub(hub: InfoReader) -> Generator[None]:
-    """Make a hub the current one for the code inside, and for the worker processes of this one.
+    """Make a hub the current one for the code inside, and for the worker processes that it starts.
 
     Scopes may be left in any order: each one removes its own entry only. A hub that cannot be shared is not seen
     from other processes.
@@ -165,38 +213,338 @@ def use_hub(hub: InfoReader) -> Generator[None]:
 
     Source: HUB-02, SHARE-01.
     """
-    with hub.sharing() if isinstance(hub, SupportsSharing) else nullcontext(), _entered(hub):
-        yield
-
-
-@contextmanager
-def _entered(hub: InfoReader) -> Generator[None]:
-    _in_this_context.set((*_in_this_context.get(), hub))
-    with _lock:
-        _in_this_process.append(hub)
-    try:
-        yield
-    finally:
-        # Not `ContextVar.reset(token)`: a generator may be closed in another context than it was started in.
-        _in_this_context.set(_without_last(_in_this_context.get(), hub))
+    if hub is _CURRENT_HUB:
+        hub = resolve_hub()
+    _note_run(hub)
+    send_origin_to_workers(_origin_of_this_thread)
+    scope = _Scope(hub)
+    sharing: AbstractContextManager[object] = hub.sharing() if isinstance(hub, SupportsSharing) else nullcontext()
+    with sharing:
+        _push(scope)
         with _lock:
-            _in_this_process[:] = _without_last(tuple(_in_this_process), hub)
+            _open_scopes.append(scope)
+            _update_answers()
+        try:
+            yield
+        finally:
+            scope.close()
+            # Not `ContextVar.reset(token)`: a generator may be closed in another context than it was started in.
+            _set_scopes(tuple(each for each in _in_this_context.get() if each is not scope))
+            with _lock:
+                if scope in _open_scopes:  # not in a forked child that leaves what its parent has entered
+                    _open_scopes.remove(scope)
+                    _update_answers()
+                    _note_threads_of(hub)
 
 
-def _without_last(hubs: tuple[InfoReader, ...], hub: InfoReader) -> tuple[InfoReader, ...]:
-    for index in reversed(range(len(hubs))):
-        if hubs[index] is hub:
-            return hubs[:index] + hubs[index + 1 :]
-    return hubs
+def enter_again(hub: InfoReader) -> None:
+    """Make a hub that is open the innermost one of this context again: its run goes on.
+
+    Trainings that one thread steps in turn, without a generator around each, take turns so.
+
+    Source: SCOPE-02.
+    """
+    scopes = _in_this_context.get()
+    if scopes and scopes[-1].hub is hub and scopes[-1].is_open:
+        return
+    scope = next((each for each in reversed(_open_scopes) if each.hub is hub), None)
+    if scope is not None:
+        _push(scope)
+
+
+def _push(scope: _Scope) -> None:
+    below = tuple(each for each in _in_this_context.get() if each is not scope and each.is_open)
+    _set_scopes((*below, scope))
+
+
+def _set_scopes(scopes: tuple[_Scope, ...]) -> None:
+    _in_this_context.set(scopes)
+    _innermost.set(scopes[-1] if scopes else _NoScope())
+
+
+def _update_answers() -> None:
+    """Let the innermost scope of a context answer, unless a generator might matter. The caller holds the lock.
+
+    A generator might be at work in any thread, whatever the context, and might be suspended: with several runs, the
+    call stack has to be looked at.
+    """
+    is_simple = _is_one_run(_open_scopes) or all(each.generator is None for each in _open_scopes)
+    for scope in _open_scopes:
+        scope.answers = scope.hub if is_simple else _LOOKS_FURTHER
+
+
+# -- the answer
+
+
+class _CurrentHub:
+    """Stands for the hub of the run in which it is used, also where it was kept, copied or pickled."""
+
+    __slots__ = ()
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        """Return the info last published under a key, or the default."""
+        return _get_innermost().answers.get_info(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        """Return the history of a scalar; raise `KeyError` if it is not published."""
+        return _get_innermost().answers.get_scalar(key)
+
+    # No `__getattr__`, for whatever else a hub can do: with it, each read of a key takes half as long again.
+
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        """Publish an info to the run; nothing happens outside of any run, and a worker cannot publish."""
+        _publish("update_info", key, value, resumed)
+
+    def update_info_dict(self, info_dict: dict[str, Any], resumed: bool = True) -> None:
+        """Publish several infos, as `update_info` does."""
+        _publish("update_info_dict", info_dict, resumed)
+
+    def pop_info(self, key: str, default: Any = None) -> Any:
+        """Remove an info from the hub of the run and return it, or the default."""
+        return _publish("pop_info", key, default) if key in self.runtime_info else default
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        """Append a value to the history of a scalar of the run; where none is, as `update_info`."""
+        _publish("update_scalar", key, value, count, resumed)
+
+    def update_scalars(self, log_dict: dict[str, Any], resumed: bool = True) -> None:
+        """Append to several scalars, as `update_scalar` does."""
+        _publish("update_scalars", log_dict, resumed)
+
+    @property
+    def log_scalars(self) -> Mapping[str, ScalarHistory]:
+        """Every scalar's history by its key; empty outside of any run."""
+        return getattr(resolve_hub(), "log_scalars", {})
+
+    @property
+    def runtime_info(self) -> Mapping[str, Any]:
+        """Every info by its key; empty outside of any run."""
+        return getattr(resolve_hub(), "runtime_info", {})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the run's hub; raise `HubError` outside of any run."""
+        state: dict[str, Any] = _member("state_dict")()
+        return state
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Restore a state of the run's hub; raise `HubError` outside of any run."""
+        _member("load_state_dict")(state_dict)
+
+    def __repr__(self) -> str:
+        return f"<current hub: {resolve_hub()!r}>"
+
+    def __reduce__(self) -> tuple[Callable[[], MessageHub], tuple[()]]:
+        return current_hub, ()
+
+
+def _publish(method: str, *arguments: Any) -> Any:
+    hub = resolve_hub()
+    if hub is _NO_RUN:
+        return None
+    if isinstance(hub, WorkerRunReader):
+        hub.warn_that_it_only_reads(method)
+        return None
+    return _member(method)(*arguments)
+
+
+def _member(name: str) -> Callable[..., Any]:
+    hub = resolve_hub()
+    try:
+        member: Callable[..., Any] = getattr(hub, name)
+    except AttributeError:
+        raise HubError(f"{hub!r} has no {name}(): it can only be read. Use it in a run that has a hub") from None
+    return member
+
+
+_CURRENT_HUB = _CurrentHub()
+
+
+def current_hub() -> MessageHub:
+    """Return the hub of the run that this code is part of.
+
+    You can keep what it returns, also before there is a run, and in a dataset that travels to workers: each use is
+    answered by the run in which it happens. That is the innermost `use_hub` of this thread, task or generator; in a
+    worker process, the run whose thread has started the worker. A thread that has inherited no context is answered by
+    the only run that was open in its lifetime. Where no run publishes, or where it cannot be known which one the code
+    belongs to, every info is its default, and what is published goes nowhere.
+
+    Example:
+        >>> current_hub().get_info("epoch", 0)
+        0
+
+    Source: HUB-02, SHARE-01, SCOPE-01 to SCOPE-06.
+    """
+    return _CURRENT_HUB
+
+
+def resolve_hub() -> InfoReader:
+    """Return the hub itself that `current_hub` stands for at this moment; do not keep it for later.
+
+    Source: SCOPE-06.
+    """
+    answers = _get_innermost().answers
+    return _find_hub() if answers is _LOOKS_FURTHER else answers
+
+
+def _find_hub() -> InfoReader:
+    found = _find_own_hub()
+    return _parent.hub if found is None else found
+
+
+def _find_own_hub() -> InfoReader | None:
+    """Return the hub of a run of this process; None if this code is in none, and none is open that it can belong to."""
+    scopes = _in_this_context.get()
+    with _lock:
+        open_scopes = list(_open_scopes)
+    hub = _hub_at_work(open_scopes)
+    if hub is not None:
+        return hub
+    thread, task = _this_thread(), _this_task()
+    if scopes and scopes[-1].is_open:
+        mine = [each for each in scopes if each.is_open]
+        if _is_one_run(mine):
+            return mine[-1].hub
+        for scope in reversed(mine):
+            if scope.generator is None:
+                return scope.hub
+            if not scope.is_of(thread, task):  # the context was copied, by the code of this scope or of one around it
+                return _NO_RUN
+        return _NO_RUN
+    here = [each for each in open_scopes if each.generator is None and each.is_of(thread, task)]
+    if here:
+        return here[-1].hub
+    if scopes:  # the run that this context comes from has ended
+        return _NO_RUN
+    if not open_scopes:
+        return None
+    hub = open_scopes[0].hub
+    return hub if _is_one_run(open_scopes) and not _may_work_for_another(hub) else _NO_RUN
+
+
+def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:
+    """Return the hub of the innermost generator on the call stack that a scope was entered in, if there are several."""
+    if _is_one_run(scopes) or all(each.generator is None for each in scopes):
+        return None
+    frame = currentframe()
+    while frame is not None:
+        if frame.f_code.co_flags & _IS_GENERATOR:
+            this = id(frame), frame.f_code
+            for scope in reversed(scopes):
+                if scope.generator == this:
+                    return scope.hub
+        frame = frame.f_back
+    return None
+
+
+def _is_one_run(scopes: Sequence[_Scope]) -> bool:
+    return all(each.hub is scopes[0].hub for each in scopes)
+
+
+def _suspendable_generator(frame: FrameType | None) -> _Frame | None:
+    """Return the innermost generator on the call stack, except context managers: these wait while their scope runs."""
+    while frame is not None:
+        caller = frame.f_back
+        if frame.f_code.co_flags & _IS_GENERATOR:
+            is_context_manager = caller is not None and caller.f_globals.get("__name__") == "contextlib"
+            if not is_context_manager:
+                return id(frame), frame.f_code
+        frame = caller
+    return None
+
+
+# -- threads and tasks
+
+_of_thread = threading.local()
+
+
+def _this_thread() -> object:
+    """Return what identifies this thread: unlike its id, it is not used again for another one."""
+    try:
+        return _of_thread.identity
+    except AttributeError:
+        identity = _of_thread.identity = object()
+        return identity
+
+
+def _this_task() -> object:
+    """Return what identifies the asynchronous task or greenlet that runs, or None."""
+    for name, function in (("asyncio", "current_task"), ("trio.lowlevel", "current_task"), ("greenlet", "getcurrent")):
+        module = sys.modules.get(name)
+        if module is not None:
+            try:
+                task = getattr(module, function)()
+            except (RuntimeError, AttributeError):  # no event loop runs; or the module is being imported
+                continue
+            if task is not None:
+                return weakref.ref(task)
+    return None
+
+
+# The threads that were alive when a run ended, for the last run that did and for the last one of another hub before.
+_threads_of_ended: list[tuple[Callable[[], Any], weakref.WeakSet[threading.Thread]]] = []
+
+
+def _note_threads_of(hub: object) -> None:
+    """Note which threads might have worked for a run that has ended. The caller holds the lock."""
+    if any(each.hub is hub for each in _open_scopes):
+        return
+    try:
+        ended: Callable[[], Any] = weakref.ref(hub)
+    except TypeError:
+        ended = lambda: None  # noqa: E731
+    others = [each for each in _threads_of_ended if each[0]() is not hub]
+    _threads_of_ended[:] = [(ended, weakref.WeakSet(threading.enumerate())), *others[:1]]
+
+
+def _may_work_for_another(hub: object) -> bool:
+    """Tell whether this thread, which has no context, might work for a run of another hub that has ended."""
+    threads = next((threads for ended, threads in _threads_of_ended if ended() is not hub), None)
+    if not threads:
+        return False
+    mine = threading.get_ident()
+    this = next((each for each in threading.enumerate() if each.ident == mine), None)
+    # A thread that another library has started, as autograd's, works for a caller that waits for it: not for a run
+    # that has ended.
+    return this is not None and type(this).__name__ != "_DummyThread" and this in threads
+
+
+# -- processes
+
+
+def _origin_of_this_thread() -> WorkerOrigin:
+    """Return the origin of a process that this thread starts now."""
+    hub = _find_own_hub()
+    if hub is None:
+        return _parent.origin or WorkerOrigin(os.getpid(), runs=_runs, folder=_folder())
+    return origin_of(hub, os.getpid())
+
+
+def origin_of(hub: object, pid: int) -> WorkerOrigin:
+    """Return the origin of a process that a run of a hub starts, in the process with an id."""
+    number = 0 if hub is _NO_RUN else hub_number(hub)
+    return WorkerOrigin(pid, number, runs=UNKNOWN_RUNS, folder=_folder())
+
+
+def _folder() -> str:
+    from runtimeinfo.board._folder import board_folder
+
+    return str(board_folder())
 
 
 def _after_fork_in_child() -> None:
     """Let the child read what its parent publishes from now on, and not the copy of a hub that is no longer updated."""
     _lock.release()
-    hubs = _in_this_context.get() or _in_this_process
-    _parent.note_fork(hubs[-1] if hubs else None)
-    _in_this_context.set(())
-    _in_this_process.clear()
+    hub = _find_own_hub()
+    if hub is not None:
+        _parent.note_fork(origin_of(hub, os.getppid()), hub)
+    elif not _parent.note_fork_of_worker():
+        _parent.note_fork(WorkerOrigin(os.getppid(), runs=_runs, folder=_folder()), _NO_RUN)
+    for scope in _open_scopes:  # other contexts might have it, too
+        scope.close()
+    _open_at_fork[:] = _open_scopes
+    _set_scopes(())
+    _open_scopes.clear()
+    _threads_of_ended.clear()
 
 
 if hasattr(os, "register_at_fork"):  # where processes can fork

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-import sysconfig
 import warnings
 from contextlib import suppress
+from functools import cache
 from types import FrameType
+from typing import cast
 
-# Code that is installed: the standard library (contextlib stands between a scope and its user) and all frameworks.
-_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _OWN = ("runtimeinfo", "runtimeinfo_adapters")
 
 
@@ -34,14 +34,26 @@ def warn_user(message: str, category: type[Warning]) -> None:
             sys.stderr.write(warnings.formatwarning(message, category, file, line))
 
 
+@cache
+def _installed() -> tuple[str, ...]:
+    """Return where installed code is: the standard library, with contextlib between a scope and its user, and packages.
+
+    It takes a module of the system's configuration, which most processes never need.
+    """
+    import sysconfig
+
+    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
 def _users_frame() -> FrameType:
-    own = frame = sys._getframe(2)  # the caller of `warn_user`
+    own = cast("FrameType", inspect.currentframe())
     nearest: FrameType | None = None
-    while frame is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    up: FrameType | None = own
+    while up is not None:
+        package = str(up.f_globals.get("__name__", "")).partition(".")[0]
         if package not in _OWN and package != "contextlib":
-            if not frame.f_code.co_filename.startswith(_INSTALLED):
-                return frame
-            nearest = nearest or frame
-        frame = frame.f_back
-    return nearest or own  # all of it is installed: a training that is a package
+            if not up.f_code.co_filename.startswith(_installed()):
+                return up
+            nearest = nearest or up
+        up = up.f_back
+    return nearest or own  # all of it is installed, for example a training that is a package

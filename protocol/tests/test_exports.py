@@ -23,7 +23,25 @@ PUBLIC = {module.__name__: module for module in (runtimeinfo, runtimeinfo.spec, 
 
 # What only the modules of this package share.
 GROUPS = {"LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "DIST"}
-INTERNAL = {"Parent", "ParentRunReader", "SCALAR_OF", "STATE_VERSION", "missing_between", "rule", *GROUPS}
+INTERNAL = {
+    "WorkerOrigin",
+    "Parent",
+    "SCALAR_OF",
+    "STATE_VERSION",
+    "UNKNOWN_RUNS",
+    "WorkerRunReader",
+    "find_hub_board",
+    "find_origin_board",
+    "folder_stamp",
+    "is_entered",
+    "missing_between",
+    "origin_of",
+    "rule",
+    "send_origin_to_workers",
+    "warn_user",
+    "was_entered_at_fork",
+    *GROUPS,
+}
 
 EXPORTS: dict[str, Any] = {
     f"{module.__name__}.{name}": getattr(module, name) for module in PUBLIC.values() for name in module.__all__

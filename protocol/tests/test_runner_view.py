@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from runtimeinfo import LoopError, RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo import LoopError, RunnerError, StateError, TrainRunner
 from runtimeinfo.authoring import (
     Config,
     LearningRates,
@@ -19,6 +19,7 @@ from runtimeinfo.authoring import (
     check_training_state,
     detached,
     length_of,
+    resolve_hub,
     with_dataset,
 )
 from runtimeinfo.spec import EVENTS
@@ -68,11 +69,11 @@ def test_running_opens_a_run_only_if_none_is_open() -> None:
     recorder = Recorder()
     view = View(MessageHub("view"), hooks=[recorder])
     with view.running():
-        assert current_hub() is view.message_hub
+        assert resolve_hub() is view.message_hub
         with view.running():
             view.emitter.emit("before_train")
         assert view.emitter.is_open("train")
-    assert current_hub() is not view.message_hub
+    assert resolve_hub() is not view.message_hub
     assert [event for event, *_ in recorder.heard] == ["before_run", "before_train", "after_train", "after_run"]
 
 

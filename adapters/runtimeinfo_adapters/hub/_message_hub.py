@@ -100,7 +100,7 @@ class MessageHub(NamedInstances):
         # history guards itself.
         self._lock = threading.RLock()
         self._tensors: TensorViews | None = None  # until the first call of `tensor`
-        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=share)
+        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=share, hub=self)
         self._unsaved: set[tuple[str, str]] = set()  # the warnings that were given, each by its form and key
         # The histories to which a float can be appended without a check: they are ours and resumable.
         self._ready: dict[str, ScalarHistory] = {}
@@ -185,7 +185,8 @@ class MessageHub(NamedInstances):
 
         Source: HUB-14.
         """
-        return MappingProxyType(self._runtime_info.copy())
+        followed = self._sharing.followed
+        return MappingProxyType(self._runtime_info.copy() if followed is None else followed.infos())
 
     def tensor(
         self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | str | int = "cpu"
@@ -425,6 +426,7 @@ class MessageHub(NamedInstances):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self._state_of_copy()
+        state["_followed"] = self._sharing.origin_for_spawned()
         state["_runtime_info"], left_out = pickle_infos(state["_runtime_info"], self)
         for key, error in left_out.items():
             self._warn_unsaved(
@@ -463,8 +465,8 @@ class MessageHub(NamedInstances):
         """Return the attributes that a copy takes over, among them those of a subclass; other threads can write on."""
         contents = self._contents()
         state = self.__dict__.copy()
-        for own in ("_lock", "_tensors", "_sharing", "_ready", "_unsaved"):
-            del state[own]
+        for own in ("_lock", "_tensors", "_sharing", "_ready", "_unsaved", "get_info", "get_scalar"):
+            state.pop(own, None)
         state["_share"] = self._sharing.by_default
         state["_log_scalars"] = contents.log_scalars
         state["_runtime_info"] = contents.runtime_info
@@ -472,10 +474,12 @@ class MessageHub(NamedInstances):
         return state
 
     def _become_copy(self, state: dict[str, Any]) -> None:
-        share = state.pop("_share")
+        share, followed = state.pop("_share"), state.pop("_followed", None)
         self.__dict__.update(state)
         self._on_device = DeviceQueue(self._on_device.max_on_device)
         self._set_up(share=share)
+        if followed is not None:
+            self._sharing.follow_as_spawned(followed)
 
     def __repr__(self) -> str:
         published = f"{len(self._runtime_info)} infos, {len(self._log_scalars)} scalars"

@@ -5,21 +5,31 @@ The layout is that of `runtimeinfo.board.layout`; `runtimeinfo.board.BoardReader
 
 from __future__ import annotations
 
-import json
 import math
 import mmap
 import os
 import threading
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import wraps
+from itertools import islice
 from pathlib import Path
 from time import time_ns
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from runtimeinfo import BoardError
+from runtimeinfo._user_warning import warn_user
 from runtimeinfo.authoring import is_scalar, lies_on_device, scalar_value
-from runtimeinfo.board import FOLDER_VARIABLE, board_files, board_name, layout, make_board_folder, pid_in
-from runtimeinfo.board._folder import open_unfollowed
+from runtimeinfo.board import (
+    FOLDER_VARIABLE,
+    UnsharedWarning,
+    board_files,
+    board_name,
+    layout,
+    make_board_folder,
+    pid_in,
+)
+from runtimeinfo.board._folder import HAS_OWNERS, make_private_folder, open_unfollowed, read_at
 from runtimeinfo.board.process import is_alive, is_elsewhere, is_writer_alive, pid_namespace, started
 from runtimeinfo.board.text import NotTextError, encode
 
@@ -49,80 +59,132 @@ class HasLatest(Protocol):
 _MAX_BOARDS = 10_000
 
 
-def make_board_file() -> tuple[Path, mmap.mmap]:
+class BoardFile(NamedTuple):
+    """The file of a board, which this process has made.
+
+    Attributes:
+        path: Its name.
+        mapped: Its content.
+        identity: Device and number of the file: another one might have the name later.
+    """
+
+    path: Path
+    mapped: mmap.mmap
+    identity: tuple[int, int]
+
+
+def make_board_file() -> BoardFile:
     """Make the file of a board, without any value in it, and map it.
 
-    Returns:
-        The path and the mapped file.
+    Where the folder for boards cannot be used, and the user has not named it, a private one is made, with a warning.
 
     Raises:
         BoardError: If the file cannot be made.
 
     Source: SHARE-05.
     """
-    folder = make_board_folder()
-    remove_stale_boards()
-    descriptor, path = _create(folder)
     try:
-        os.fchmod(descriptor, 0o600)  # independent of the umask
-        # Reserve all of it now, which fails if memory is short. A hole would end the process at its first write.
-        os.posix_fallocate(descriptor, 0, layout.SIZE)
-        mapped = mmap.mmap(descriptor, layout.SIZE)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise BoardError(
-            f"no board can be made in {folder}: {error}. Name another folder in {FOLDER_VARIABLE}", path=path
-        ) from error
-    finally:
-        os.close(descriptor)
-    _write_header(mapped)
-    return path, mapped
+        return _make_board_file_in(make_board_folder())
+    except BoardError as error:
+        try:
+            private = make_private_folder()
+        except OSError:
+            private = None
+        if private is None:
+            raise
+        made = _make_board_file_in(private)
+        warn_user(
+            f"`runtimeinfo top` does not find this run: its board is in the private folder {private}, because "
+            f"{error.message}. Set {FOLDER_VARIABLE} for both to a folder that is yours",
+            UnsharedWarning,
+        )
+        return made
 
 
 def remove_stale_boards() -> None:
-    """Remove the boards that this user's dead processes have left behind.
+    """Remove the boards that this user's dead processes have left behind, as far as that is possible.
+
+    Raises:
+        BoardError: If the folder for boards cannot be read.
 
     Source: SHARE-06.
     """
     for path in board_files():
-        if _is_stale(path):
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it must not keep this run from being shared
+            if _is_stale(path):
+                path.unlink()
 
 
 def _is_stale(path: Path) -> bool:
-    try:
-        descriptor = open_unfollowed(path)
-    except OSError:  # it is gone, a link, or unreadable: this process must not remove it
-        return False
+    descriptor = open_unfollowed(path)
     try:
         found = os.fstat(descriptor)
-        head = os.pread(descriptor, layout.HEADER_SIZE, 0)
-    except OSError:
-        return False
+        head = read_at(descriptor, layout.HEADER_SIZE, 0)
     finally:
         os.close(descriptor)
+    if not HAS_OWNERS:
+        # Windows does not tell which process is alive, but refuses to remove a file that is in use.
+        return os.name == "nt"
     if found.st_uid != os.geteuid():
         return False
     if head[: layout.CELL] != layout.MAGIC or len(head) != layout.HEADER_SIZE:
         # Its writer was killed before it wrote the header. Only the file name tells which process that was.
         return not is_alive(pid_in(path), since=0)
     cells = memoryview(head).cast("q")
-    return not is_elsewhere(cells) and not is_writer_alive(cells)
+    if is_elsewhere(cells):
+        return False
+    is_left_behind = cells[layout.CLOSED] and cells[layout.PID] == os.getpid()  # it could not be removed then
+    return bool(is_left_behind) or not is_writer_alive(cells)
+
+
+def _make_board_file_in(folder: Path) -> BoardFile:
+    remove_stale_boards()
+    descriptor, path = _create(folder)
+    try:
+        try:
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, 0o600)  # independent of the umask
+            _fill(descriptor)
+            mapped = mmap.mmap(descriptor, layout.SIZE)
+            found = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        _write_header(mapped)
+    except BaseException as error:
+        with suppress(OSError):
+            path.unlink()
+        if isinstance(error, OSError):
+            raise _cannot_be_made(folder, path, error) from error
+        raise
+    return BoardFile(path, mapped, (found.st_dev, found.st_ino))
 
 
 def _create(folder: Path) -> tuple[int, Path]:
+    # O_EXCL: never write to an existing file, and never follow a link. No child inherits the descriptor: PEP 446.
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     for number in range(_MAX_BOARDS):
         path = folder / board_name(os.getpid(), number)
         try:
-            # O_EXCL: never write to an existing file, and never follow a link.
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), path
+            return os.open(path, flags, 0o600), path
         except FileExistsError:
             continue
         except OSError as error:
-            raise BoardError(
-                f"no board can be made in {folder}: {error}. Name another folder in {FOLDER_VARIABLE}", path=path
-            ) from error
+            raise _cannot_be_made(folder, path, error) from error
     raise BoardError(f"{folder} has {_MAX_BOARDS:,} boards of this process: unshare some hubs", path=folder)
+
+
+def _fill(descriptor: int) -> None:
+    """Reserve all of the file now, which fails if there is no room. A hole would end the process at its first write.
+
+    By writing, which works on every system: macOS has no `os.posix_fallocate`.
+    """
+    left = layout.SIZE
+    while left:
+        left -= os.write(descriptor, bytes(left))
+
+
+def _cannot_be_made(folder: Path, path: Path, error: OSError) -> BoardError:
+    return BoardError(f"no board can be made in {folder}: {error}. Name another folder in {FOLDER_VARIABLE}", path=path)
 
 
 def _write_header(mapped: mmap.mmap) -> None:
@@ -143,53 +205,95 @@ _MAX_UNSHARED_LENGTH = 100
 
 
 class JsonStore:
-    """Holds the infos that are not numbers, each as JSON, and the keys of those that have no place on a board."""
+    """Holds the infos that are not numbers, each as JSON, and the keys of those that have no place on a board.
+
+    Attributes:
+        is_changed: Whether the JSON is another one than when this was last set to False.
+    """
 
     def __init__(self) -> None:
+        self.is_changed: bool = False
         self._parts: dict[str, str] = {}
         self._unshared: set[str] = set()
+        self._names: list[str] | None = None
+        self._newest = ""
 
     def keys(self) -> set[str]:
         """Return all keys, including those of the infos that have no place."""
         return self._parts.keys() | self._unshared
 
-    def put(self, key: str, value: Any) -> bool:
-        """Add or replace an info, and tell whether that changes the JSON."""
+    def put(self, key: str, value: Any) -> None:
+        """Add or replace an info."""
         try:
-            part = f"[{json.dumps(key)}, {encode(value, layout.MAX_INFO)}]"
-        except NotTextError:
-            changes = key not in self._unshared
+            part = f"[{_encoded_key(key)}, {encode(value, layout.MAX_INFO)}]"
+        except Exception:  # noqa: BLE001  # mostly NotTextError; or another thread changes the value meanwhile
             self.leave_out(key)
-            return changes
-        changes = self._parts.get(key) != part
-        self._unshared.discard(key)
-        self._parts[key] = part
-        return changes
+            return
+        if self._parts.get(key) != part:
+            self._forget(key)
+            self._parts[key] = part
+            self._newest = key
 
     def leave_out(self, key: str) -> None:
         """Keep only the key of an info."""
-        self._parts.pop(key, None)
-        self._unshared.add(key)
+        if key in self._parts or key not in self._unshared:
+            self._forget(key)
+            self._names = None
+            self._unshared.add(key)
 
-    def remove(self, key: str) -> bool:
-        """Remove an info, and tell whether that changes the JSON."""
-        known = key in self._parts or key in self._unshared
-        self._parts.pop(key, None)
-        self._unshared.discard(key)
-        return known
+    def remove(self, key: str) -> None:
+        """Remove an info."""
+        if key in self._parts or key in self._unshared:
+            self._forget(key)
 
-    def to_bytes(self, capacity: int | None = None) -> bytes:
-        """Return the JSON: a list of the infos, and one of the first keys that have no place.
+    def fit(self, capacity: int) -> bytes:
+        """Return the JSON, and leave out what does not fit, the newest info first.
+
+        The JSON is a list of the infos, and one of the first keys that have no place. A third member, true, says that
+        there are other keys that have no place.
 
         Args:
-            capacity: The number of bytes that it can have. Keys that do not fit are omitted; the infos must fit.
+            capacity: The number of bytes that the JSON can have.
         """
-        unshared = [key for key in sorted(self._unshared) if len(key) <= _MAX_UNSHARED_LENGTH][:_MAX_UNSHARED]
-        while True:
-            raw = f"[[{', '.join(self._parts.values())}], {json.dumps(unshared)}]".encode("ascii")
-            if capacity is None or len(raw) <= capacity or not unshared:
-                return raw
-            del unshared[len(unshared) // 2 :]
+        named = self._named()
+        raw = self._encoded(named)
+        if len(raw) > capacity and self._newest in self._parts:
+            self.leave_out(self._newest)
+            named = self._named()
+            raw = self._encoded(named)
+        while len(raw) > capacity:
+            if named:
+                del named[len(named) // 2 :]
+            else:
+                self.leave_out(next(reversed(self._parts)))
+            raw = self._encoded(named)
+        return raw
+
+    def _forget(self, key: str) -> None:
+        self.is_changed = True
+        self._parts.pop(key, None)
+        if key in self._unshared:
+            self._names = None
+            self._unshared.discard(key)
+
+    def _encoded(self, named: list[str]) -> bytes:
+        more = "" if len(named) == len(self._unshared) else ", true"
+        return f"[[{', '.join(self._parts.values())}], [{', '.join(named)}]{more}]".encode("ascii")
+
+    def _named(self) -> list[str]:
+        """Return the first keys that have no place, each as JSON."""
+        if self._names is None:
+            names: list[str] = []
+            short = (key for key in sorted(self._unshared) if len(key) <= _MAX_UNSHARED_LENGTH)
+            for key in islice(short, _MAX_UNSHARED):
+                with suppress(NotTextError):  # two halves of a surrogate pair
+                    names.append(_encoded_key(key))
+            self._names = names
+        return self._names.copy()
+
+
+def _encoded_key(key: str) -> str:
+    return encode(str.__str__(key), layout.INFO_CAPACITY)  # of a subclass of str, the text
 
 
 # The greatest age of a scalar on the board. An iteration has about four, and comes faster than a person can read them.
@@ -202,7 +306,25 @@ _HIGHEST_INT = layout.HIGHEST_INT
 
 _STAGE_CODES = {stage: code for code, stage in enumerate(layout.STAGES)}
 
+_MAX_REFRESHES = 100
+
 _MISSING: Any = object()
+
+
+_Write = TypeVar("_Write", bound=Callable[..., None])
+
+
+def _guarded(write: _Write) -> _Write:
+    """Let a method of a board raise nothing but an interrupt."""
+
+    @wraps(write)
+    def guarded(board: Board, *args: Any) -> None:
+        try:
+            write(board, *args)
+        except BaseException as error:  # noqa: BLE001  # `handle` raises what is not an Exception
+            board.handle(error)
+
+    return cast("_Write", guarded)
 
 
 class Board:
@@ -211,9 +333,12 @@ class Board:
     Infos are written at once. Scalars are read from their histories together with the next info: with each ``iter``
     that comes 10 ms or more after the last time, and with every other info of `layout.SLOTS`.
 
+    No method raises: a training does not end because it cannot be shown.
+
     Args:
         infos: A live view of the infos of the hub.
         scalars: A live view of its histories.
+        on_fault: It is called with the error if the board cannot be written any more.
 
     Raises:
         BoardError: If the file cannot be made.
@@ -221,11 +346,18 @@ class Board:
     Source: SHARE-01 to SHARE-06.
     """
 
-    def __init__(self, infos: Mapping[str, Any], scalars: Mapping[str, HasLatest]) -> None:
+    def __init__(
+        self,
+        infos: Mapping[str, Any],
+        scalars: Mapping[str, HasLatest],
+        on_fault: Callable[[Exception], object] | None = None,
+    ) -> None:
         self.path: Path
-        self.path, mapped = make_board_file()
+        self.path, self._mapped, self._identity = make_board_file()
+        self._on_fault = on_fault
         self._pid = os.getpid()
-        view = memoryview(mapped)
+        self._is_closed = False
+        view = memoryview(self._mapped)
         self._bytes = view
         self._cells: memoryview[int] = view.cast("q")
         self._floats: memoryview[float] = view.cast("d")
@@ -243,21 +375,25 @@ class Board:
 
     def write_info(self, key: str, value: Any) -> None:
         """Write an info that the hub has just taken."""
-        if key == "iter" and type(value) is int and 0 <= value <= _HIGHEST_INT:
-            # The path of each iteration. One cell is never torn, and `iter` is right beside the other numbers both
-            # before and after the write, so that it needs neither lock nor sequence, which would double the time.
-            now = time_ns()
-            self._cells[_ITER] = value
-            self._cells[_UPDATED_NS] = now
-            is_due = now >= self._scalars_due_ns
-        else:
-            self._write_any_info(key, value)
-            is_due = key in layout.SLOTS
-        if self._infos.get(key, _MISSING) is not value:
-            self.refresh(key)
-        if is_due:
-            self.write_scalars()
+        try:  # as `_guarded` does, which would add a call to each iteration; this adds nothing
+            if key == "iter" and type(value) is int and 0 <= value <= _HIGHEST_INT:
+                # The path of each iteration. One cell is never torn, and `iter` is right beside the other numbers both
+                # before and after the write, so that it needs neither lock nor sequence, which would double the time.
+                now = time_ns()
+                self._cells[_ITER] = value
+                self._cells[_UPDATED_NS] = now
+                is_due = now >= self._scalars_due_ns
+            else:
+                self._write_any_info(key, value)
+                is_due = key in layout.SLOTS
+            if self._infos.get(key, _MISSING) is not value:
+                self._refresh(key)
+            if is_due:
+                self._write_scalars()
+        except BaseException as error:  # noqa: BLE001
+            self.handle(error)
 
+    @_guarded
     def write_infos(self, infos: Mapping[str, Any]) -> None:
         """Write infos that the hub has just taken; those of `layout.SLOTS` become visible at once."""
         slots = {key: _cell_for(layout.SLOTS[key], value) for key, value in infos.items() if key in layout.SLOTS}
@@ -271,56 +407,133 @@ class Board:
                     self._write_any_info(key, value)
         for key, value in infos.items():
             if self._infos.get(key, _MISSING) is not value:
-                self.refresh(key)
+                self._refresh(key)
         if slots:
-            self.write_scalars()
+            self._write_scalars()
 
+    @_guarded
     def refresh(self, key: str) -> None:
         """Write the current value of a key, or remove it: another thread might have changed it meanwhile."""
         self._refresh(key)
         if key in layout.SLOTS:
-            self.write_scalars()
+            self._write_scalars()
 
+    @_guarded
     def refresh_all(self) -> None:
         """Write everything that the hub has now, and remove what it no longer has."""
+        self._refresh_all()
+
+    @_guarded
+    def write_scalars(self) -> None:
+        """Write each scalar that has a new value, as far as it is known without waiting for a device."""
+        self._write_scalars()
+
+    @_guarded
+    def write_run(self, hub: int, run: int, runs: int) -> None:
+        """Write the number of the hub, which of the runs of this process it is, and how many there were so far."""
+        cells = self._cells
+        with self._lock, self._write_section(layout.SEQUENCE):
+            cells[layout.HUB], cells[layout.RUN], cells[layout.RUNS] = hub, run, runs
+            cells[layout.GENERATION] += 1
+
+    @_guarded
+    def write_claims(self, workers: Sequence[int]) -> None:
+        """Write which worker processes the run has taken over; one for which there is no room knows of no run."""
+        cells, pids = self._cells, workers[: layout.MAX_CLAIMS]
+        with self._lock, self._write_section(layout.SEQUENCE):
+            for index, pid in enumerate(pids):
+                cells[layout.FIRST_CLAIM + index] = pid
+            cells[layout.CLAIMS] = len(pids)
+            cells[layout.GENERATION] += 1
+
+    @_guarded
+    def set_current(self, state: int) -> None:
+        """Write whether the hub is the one that this process has entered last: `layout.CURRENT` tells the states."""
+        with self._lock:
+            self._write_cell(layout.CURRENT, state)
+        self._check_name()
+        os.utime(self.path.parent)  # a process that waits for a run looks again
+
+    def close(self) -> None:
+        """Write that the run has ended, and remove the file. Readers that have it open keep its last values.
+
+        Raises:
+            BoardError: If the file is gone already.
+            OSError: If it cannot be removed.
+        """
+        if os.getpid() != self._pid:  # a forked child inherits the board of its parent, which still uses it
+            return
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._write_cell(layout.CURRENT, 0)
+            self._write_cell(layout.CLOSED, 1)
+            for view in (self._floats, self._cells, self._bytes):
+                view.release()
+            self._mapped.close()  # Windows does not remove a file that is mapped
+        self._check_name()
+        self.path.unlink()
+
+    def handle(self, error: BaseException) -> None:
+        """Handle what was raised while the board was written: report a fault, and raise an interrupt.
+
+        Args:
+            error: What was raised.
+        """
+        if self._is_closed:  # by another thread, while this one wrote
+            if isinstance(error, Exception):
+                return
+            raise error
+        if not isinstance(error, Exception):
+            # KeyboardInterrupt: what it has interrupted is written, because the run might go on, as in a notebook.
+            with suppress(Exception):
+                self._refresh_all()
+            raise error
+        if self._on_fault is None:
+            raise error
+        self._on_fault(error)
+
+    def _check_name(self) -> None:
+        """Check that the file still has its name, which it has lost if the folder was removed.
+
+        Raises:
+            BoardError: If the name is gone, or that of another file.
+        """
+        try:
+            found = os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise BoardError(f"another program has removed {self.path}", path=self.path)
+
+    def _refresh_all(self) -> None:
         written = {name for space, name in list(self._entries) if space == layout.INFO}
         for key in (*layout.SLOTS, *written, *self._json.keys(), *list(self._infos)):
             self._refresh(key)
-        self.write_scalars()
+        self._write_scalars()
 
-    def write_scalars(self) -> None:
-        """Write each scalar that has a new value, as far as it is known without waiting for a device."""
+    def _write_scalars(self) -> None:
         with self._lock:
             scalars = list(self._scalars.items())
             for key in self._seen.keys() - self._scalars.keys():
                 del self._seen[key]
                 self._free(layout.SCALAR, key)
             for key, history in scalars:
-                latest = history.latest()
-                if latest is None or not self._is_new(key, history, latest.updates):
-                    continue
-                if not self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates):
+                try:
+                    is_written = self._write_scalar(key, history)
+                except Exception:  # noqa: BLE001  # of the history, such as another hub's: the others are written
+                    self._free(layout.SCALAR, key)
+                    is_written = False
+                if not is_written:
                     self._unshared_numbers.add(key)
                     self._write_cell(layout.UNSHARED_NUMBERS, len(self._unshared_numbers))
             self._scalars_due_ns = time_ns() + _SCALARS_EVERY_NS
 
-    def set_current(self, is_current: bool) -> None:
-        """Write whether the hub is the one that this process has entered last."""
-        with self._lock:
-            self._write_cell(layout.CURRENT, int(is_current))
-        self.path.parent.touch()  # a process that waits for a run looks again
-
-    def close(self) -> None:
-        """Write that the run has ended, and remove the file. Readers that have it open keep its last values."""
-        if os.getpid() != self._pid:  # a forked child inherits the board of its parent, which still uses it
-            return
-        with self._lock:
-            self._write_cell(layout.CURRENT, 0)
-            self._write_cell(layout.CLOSED, 1)
-        self.path.unlink(missing_ok=True)
-
     def _refresh(self, key: str) -> None:
-        while True:
+        # The writer that is the last one finds its value unchanged. A hub that returns another object each time does
+        # not keep this one in the loop.
+        for _ in range(_MAX_REFRESHES):
             value = self._infos.get(key, _MISSING)
             if value is _MISSING:
                 self._remove_info(key)
@@ -334,8 +547,8 @@ class Board:
             if key in layout.SLOTS:
                 self._write_cell(layout.SLOTS[key], layout.ABSENT)
             self._free(layout.INFO, key)
-            if self._json.remove(key):
-                self._write_json()
+            self._json.remove(key)
+            self._write_json()
 
     def _write_any_info(self, key: str, value: Any) -> None:
         with self._lock:
@@ -348,34 +561,36 @@ class Board:
 
     # The methods below require that the caller holds the lock.
 
-    def _is_new(self, key: str, history: HasLatest, updates: int) -> bool:
+    def _write_scalar(self, key: str, history: HasLatest) -> bool:
+        """Write a scalar if it has a new value, and tell whether it has a place."""
+        latest = history.latest()
+        if latest is None:
+            return True
         seen = self._seen.get(key)
-        if seen is not None and seen[0] is history and seen[1] == updates:
-            return False
-        self._seen[key] = history, updates
-        return True
+        if seen is not None and seen[0] is history and seen[1] == latest.updates:
+            return key not in self._unshared_numbers
+        self._seen[key] = history, latest.updates
+        return self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates)
 
     def _write_outside_slot(self, key: str, value: Any) -> None:
         # The old value is removed after the new one is written: a reader finds one of them.
-        if type(value) not in (bool, int, float, str) and not lies_on_device(value) and is_scalar(value):
-            value = scalar_value(value)
-        if _fits_a_cell(value) and self._write_entry(layout.INFO, key, value):
-            if self._json.remove(key):
-                self._write_json()
+        number = _number_of(value)
+        if number is not None and self._write_entry(layout.INFO, key, number):
+            self._json.remove(key)
+            self._write_json()
             return
-        if self._json.put(key, value):
-            self._write_json(newest=key)
+        self._json.put(key, value if number is None else number)
+        self._write_json()
         self._free(layout.INFO, key)
 
-    def _write_json(self, newest: str | None = None) -> None:
-        raw = self._json.to_bytes()
-        if len(raw) > layout.INFO_CAPACITY and newest is not None:
-            self._json.leave_out(newest)
-        if len(raw) > layout.INFO_CAPACITY:
-            raw = self._json.to_bytes(layout.INFO_CAPACITY)
+    def _write_json(self) -> None:
+        if not self._json.is_changed:
+            return
+        raw = self._json.fit(layout.INFO_CAPACITY)
         with self._write_section(layout.INFO_SEQUENCE):
             self._bytes[layout.INFO_OFFSET : layout.INFO_OFFSET + len(raw)] = raw
             self._cells[layout.INFO_LENGTH] = len(raw)
+        self._json.is_changed = False
 
     def _write_cell(self, cell: int, value: int) -> None:
         with self._write_section(layout.SEQUENCE):
@@ -403,6 +618,7 @@ class Board:
         if isinstance(value, int) and not _fits_a_cell(value):
             value = _as_float(value)
         kind = layout.BOOL if isinstance(value, bool) else layout.INT if isinstance(value, int) else layout.FLOAT
+        count = _as_float(count)
         cells, floats = self._cells, self._floats
         with self._write_section(layout.SEQUENCE):
             if kind == layout.FLOAT:
@@ -411,7 +627,9 @@ class Board:
                 cells[at + layout.VALUE] = int(value)
             cells[at + layout.KIND] = kind
             cells[at + layout.UPDATES] = updates
-            floats[at + layout.COUNT] = _as_float(count)
+            floats[at + layout.COUNT] = count
+            # Last: a reader must find the entry complete. Each time: an interrupt might have come before.
+            cells[layout.ENTRIES] = len(self._entries)
         return True
 
     def _add_entry(self, space: int, name: str) -> int | None:
@@ -429,13 +647,24 @@ class Board:
         name_at = (at + layout.NAME) * layout.CELL
         self._bytes[name_at : name_at + len(raw)] = raw
         self._entries[space, name] = at
-        self._write_cell(layout.ENTRIES, len(self._entries))  # last: a reader must find the entry complete
         return at
 
     def _free(self, space: int, name: str) -> None:
         at = self._entries.get((space, name))
         if at is not None:
             self._write_cell(at + layout.KIND, layout.FREE)
+
+
+def _number_of(value: Any) -> int | float | None:
+    """Return the number that an info is, if that is known without waiting for a device and fits a cell."""
+    if type(value) not in (bool, int, float):
+        try:
+            if type(value) is str or lies_on_device(value) or not is_scalar(value):
+                return None
+            value = scalar_value(value)
+        except Exception:  # noqa: BLE001  # of a user's class
+            return None
+    return value if _fits_a_cell(value) else None
 
 
 def _fits_a_cell(value: object) -> bool:
@@ -453,7 +682,10 @@ def _cell_for(slot: int, value: Any) -> int:
     if value is None:
         return layout.NONE
     if slot == layout.LOOP_STAGE:
-        return _STAGE_CODES.get(value, layout.ELSEWHERE) if isinstance(value, str) else layout.ELSEWHERE
+        try:
+            return _STAGE_CODES.get(value, layout.ELSEWHERE) if isinstance(value, str) else layout.ELSEWHERE
+        except Exception:  # noqa: BLE001  # a subclass of str that cannot be compared
+            return layout.ELSEWHERE
     if type(value) is int and layout.LOWEST_INT <= value <= layout.HIGHEST_INT:
         return value
     return layout.ELSEWHERE

@@ -130,23 +130,26 @@ class SharingHook:
         return SharingHook, ()  # a copy shares nothing until its own run begins
 
     def on_event(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:  # noqa: ARG002
-        """Write to the board what has changed at an event."""
+        """Write to the board what has changed at an event. Whatever happens to the board, it raises nothing."""
         if event == "before_run":
             self._begin(runner.message_hub)
         elif event == "after_run":
             self._end()
         elif self._sharing is not None and self._sharing.board is not None:
-            if event in _ITERATION:
-                self._write_changed(self._sharing.board)
-            else:
-                self._written = self._position()
-                self._sharing.board.refresh_all()
+            try:
+                if event in _ITERATION:
+                    self._write_changed(self._sharing.board)
+                else:
+                    self._written = self._position()
+                    self._sharing.board.refresh_all()
+            except Exception as error:  # noqa: BLE001  # of a hub that cannot be read
+                self._sharing.give_up(error)
 
     def _begin(self, hub: Any) -> None:
         self._end()  # an earlier run that did not end
         if not isinstance(hub, SupportsSharing):
             self._hub = hub
-            self._sharing = Sharing(InfosView(hub), ScalarsView(hub), by_default=True)
+            self._sharing = Sharing(InfosView(hub), ScalarsView(hub), by_default=True, hub=hub)
             self._current.enter_context(self._sharing.while_current())
 
     def _end(self) -> None:

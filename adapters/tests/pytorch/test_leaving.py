@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtimeinfo import LoopError, current_hub
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_adapters.pytorch import FinishedLoopWarning, Loop
 
@@ -293,7 +294,7 @@ def test_an_exception_of_a_hook(make: Any, event: str, error: BaseException) -> 
     assert loop.told.arguments("on_exception", "exception") == ([] if event == "after_run" else [error])
     loop.max_epochs = loop.epoch + 1
     train_all(loop)
-    assert current_hub() is not loop.message_hub
+    assert resolve_hub() is not loop.message_hub
 
 
 @pytest.mark.parametrize("second", [ValueError("hook"), KeyboardInterrupt("second")], ids=lambda e: type(e).__name__)
@@ -482,7 +483,7 @@ def test_held_passes_without_epochs_are_an_epoch_each(make: Any) -> None:
 @pytest.mark.parametrize("finish", ["close", "collect", "cycle", "throw"])
 def test_a_generator_around_the_run_that_is_never_finished(make: Any, finish: str) -> None:
     loop = make(3, max_epochs=2)
-    nobody = current_hub()
+    nobody = resolve_hub()
 
     def train() -> Any:
         with loop.run():
@@ -495,7 +496,7 @@ def test_a_generator_around_the_run_that_is_never_finished(make: Any, finish: st
 
     generator = train()
     assert next(generator) == "a"
-    assert current_hub() is loop.message_hub
+    assert resolve_hub() is loop.message_hub
     if finish == "close":
         generator.close()
     elif finish == "collect":
@@ -514,7 +515,7 @@ def test_a_generator_around_the_run_that_is_never_finished(make: Any, finish: st
     inner = "iter(val(epoch(iter(!))))" if failed else "iter(val(epoch(iter())))"
     assert loop.told.story == f"run(train(epoch({inner})))"
     assert (loop.epoch, loop.iter) == ((0, 0) if failed else (1, 1))
-    assert current_hub() is nobody
+    assert resolve_hub() is nobody
 
 
 # -- a second run

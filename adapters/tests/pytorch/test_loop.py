@@ -17,6 +17,7 @@ from mmengine.logging import MessageHub as SeedHub
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from runtimeinfo import HookError, HubError, LoopError, RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import FinishedLoopWarning, Loop
 
@@ -288,22 +289,22 @@ def test_val_and_test_alone_need_no_loader(make: Any) -> None:
 
 
 def test_the_hub_is_the_current_one_inside_and_not_after(make: Any, hub: MessageHub) -> None:
-    nobody = current_hub()
+    nobody = resolve_hub()
     loop = make(hub=hub)
     with loop.run():
-        assert current_hub() is hub is loop.message_hub
-    assert current_hub() is nobody
+        assert resolve_hub() is hub is loop.message_hub
+    assert resolve_hub() is nobody
     for error in (make.Boom(), KeyboardInterrupt(), GeneratorExit(), StopIteration()):
         with pytest.raises(type(error)), loop.run():
             raise error
-        assert current_hub() is nobody
+        assert resolve_hub() is nobody
 
 
 def test_the_hub_is_the_current_one_in_a_helper_thread(make: Any, hub: MessageHub) -> None:
     found = []
 
     def look() -> None:
-        found.append((current_hub(), current_hub().get_info("loop_stage")))
+        found.append((resolve_hub(), current_hub().get_info("loop_stage")))
 
     loop = make(hub=hub)
     with loop.run():
@@ -324,10 +325,10 @@ def test_hooks_find_the_hub(make: Any, hub: MessageHub) -> None:
 
     class Look:
         def before_run(self, runner: Any) -> None:
-            found["before_run"] = current_hub()
+            found["before_run"] = resolve_hub()
 
         def after_run(self, runner: Any) -> None:
-            found["after_run"] = current_hub()
+            found["after_run"] = resolve_hub()
 
     with make(hub=hub, hooks=(Look(),)).run():
         pass
@@ -340,7 +341,7 @@ def test_without_a_hub_each_loop_has_its_own(make: Any) -> None:
     assert one.message_hub.instance_name == "one"
     assert MessageHub.check_instance_created("one") is False
     with one.run(), other.run():
-        assert current_hub() is other.message_hub
+        assert resolve_hub() is other.message_hub
         list(one.train())
     assert (one.iter, other.iter) == (2, 0)
 
@@ -356,7 +357,7 @@ def test_over_the_hub_of_mmengine(make: Any) -> None:
                 val.log_metrics(acc=[1, 2])
             with loop.val() as val:
                 val.log_metrics(acc=1)
-            assert current_hub() is hub
+            assert resolve_hub() is hub
             raise make.Boom
     assert hub.get_scalar("train/loss").data[0].tolist() == [0.5, 0.5]
     assert hub.get_scalar("val/acc").current() == 1

@@ -20,8 +20,7 @@ from torch.utils.data import Dataset
 
 import runtimeinfo
 import runtimeinfo_adapters
-from runtimeinfo import current_hub
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo_adapters.sinks import JSONLWriter
 
 ITEMS = 18  # 9 a rank, so 5 batches of at most 2; of the whole, 9
@@ -85,7 +84,7 @@ class Phase:
 
     def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
         hub = runner.message_hub
-        self.events.append([event, runner.epoch, runner.iter, hub.get_info("loop_stage"), current_hub() is hub])
+        self.events.append([event, runner.epoch, runner.iter, hub.get_info("loop_stage"), resolve_hub() is hub])
         if event == "on_exception":
             self.errors.append(arguments["exception"])
 
@@ -111,7 +110,7 @@ class Phase:
             "is_the_error_raised": error is self.raised,
             "is_a_runtime_error": isinstance(error, RuntimeError),
             "is_the_error_announced": [each is error for each in self.errors],
-            "is_the_hub_current_still": current_hub() is hub,
+            "is_the_hub_current_still": resolve_hub() is hub,
             "collectives": collectives,
             **self.more,
         }

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from runtimeinfo import current_hub
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo_adapters.lightning import attach
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     batches = DataLoader(torch.tensor([1.0, 2.0, 3.0, 4.0]), batch_size=1)
     trainer.fit(Module(), batches)
     hub = callback.message_hub
-    left = {"seed": hub.get_info("seed"), "epoch": hub.get_info("epoch"), "is_current": current_hub() is hub}
+    left = {"seed": hub.get_info("seed"), "epoch": hub.get_info("epoch"), "is_current": resolve_hub() is hub}
     print(json.dumps(left))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import mmap
 import os
 import time
-import warnings
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from runtimeinfo._errors import BoardError, MissingScalarError, UnknownStatisticError
 from runtimeinfo._scalar import shown
+from runtimeinfo._user_warning import warn_user
+from runtimeinfo._worker_run import WorkerOrigin
 from runtimeinfo.board import layout
 from runtimeinfo.board._folder import board_files, board_folder, open_board, pid_in
 from runtimeinfo.board._snapshot import (
@@ -209,7 +210,46 @@ class BoardReader:
         """
         if self._map is None:
             self._open()
-        return self._cells[layout.CURRENT] == 1
+        return self._cells[layout.CURRENT] == layout.IS_CURRENT
+
+    @property
+    def is_in_run(self) -> bool:
+        """Whether its process has entered the hub, be it last or not, and the run has not ended.
+
+        Raises:
+            BoardError: As `get_info`.
+        """
+        if self._map is None:
+            self._open()
+        return self._cells[layout.CURRENT] != 0
+
+    @property
+    def generation(self) -> int:
+        """A number that changes when its process enters another hub, and when a run claims workers."""
+        if self._map is None:
+            self._open()
+        return self._cells[layout.GENERATION]
+
+    def answers(self, hub: int, runs: int) -> bool:
+        """Tell whether a worker that comes from a hub, or from no run but after a number of runs, belongs to the run.
+
+        Source: SCOPE-05.
+        """
+        if self._map is None:
+            self._open()
+        cells = self._cells
+        return cells[layout.HUB] == hub if hub else runs + 1 == cells[layout.RUN] == cells[layout.RUNS]
+
+    def has_claimed(self, worker: int) -> bool:
+        """Tell whether the run has claimed a worker process.
+
+        Source: SCOPE-05.
+        """
+        if self._map is None:
+            self._open()
+        cells = self._cells
+        claims = min(max(cells[layout.CLAIMS], 0), layout.MAX_CLAIMS)
+        return worker in cells[layout.FIRST_CLAIM : layout.FIRST_CLAIM + claims].tolist()
 
     def is_of(self, pid: int) -> bool:
         """Tell whether the board belongs to the process that has an id now, in this container.
@@ -307,7 +347,7 @@ class BoardReader:
     def _open(self) -> None:
         with open_board(self._path) as descriptor:
             try:
-                mapped = mmap.mmap(descriptor, layout.SIZE, prot=mmap.PROT_READ)
+                mapped = mmap.mmap(descriptor, layout.SIZE, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as error:  # ValueError: it has shrunk since it was checked
                 raise damage_error(self._path, str(error)) from error
         view = memoryview(mapped)
@@ -328,13 +368,14 @@ class BoardReader:
         json_infos = self._current_json()
         if key in json_infos.infos:
             return json_infos.infos[key]
-        if key in json_infos.unshared and key not in self._warned:
+        if (key in json_infos.unshared or json_infos.has_more) and key not in self._warned:
             self._warned.add(key)
-            warnings.warn(
-                f"info {key!r} is not seen from other processes, and the default is returned: it is not plain data, or "
-                f"takes more than {layout.MAX_INFO:,} bytes. Publish the part that is needed [SHARE-03]",
+            doubt = "" if key in json_infos.unshared else " if it was published"
+            warn_user(
+                f"info {key!r} is not seen from other processes{doubt}, and the default is returned: it is not plain "
+                f"data, takes more than {layout.MAX_INFO:,} bytes, or there are too many infos. Publish the part that "
+                "is needed [SHARE-03]",
                 UnsharedWarning,
-                stacklevel=3,
             )
         return default
 
@@ -457,6 +498,61 @@ def _find(pid: int) -> BoardReader | None:
     return None
 
 
+def find_origin_board(origin: WorkerOrigin) -> BoardReader | None:
+    """Return a reader, open already, of the run that this worker belongs to; None if that run is not shared.
+
+    Raises:
+        BoardError: If there is none, and a board of its parent cannot be read.
+
+    Source: SCOPE-05.
+    """
+    readers, fault = _boards_in_runs(origin)
+    worker = os.getpid()
+    candidates = [each for each in readers if each.has_claimed(worker)] or [
+        each for each in readers if each.answers(origin.hub, origin.runs)
+    ]
+    if not candidates and fault is not None:  # a damaged board must not look like no run
+        raise fault
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def find_hub_board(origin: WorkerOrigin) -> BoardReader | None:
+    """Return a reader, open already, of a hub by its number, while a run publishes to it; None if it is not shared.
+
+    Raises:
+        BoardError: As `find_origin_board`.
+
+    Source: SCOPE-06.
+    """
+    readers, fault = _boards_in_runs(origin)
+    found = next((each for each in readers if each.answers(origin.hub, 0)), None) if origin.hub else None
+    if found is None and fault is not None:
+        raise fault
+    return found
+
+
+def _boards_in_runs(origin: WorkerOrigin) -> tuple[list[BoardReader], BoardError | None]:
+    """Return the boards of the runs that a process is in, and the fault of one that cannot be read."""
+    found: list[BoardReader] = []
+    fault: BoardError | None = None
+    for path in board_files(origin.folder or None):
+        if pid_in(path) == origin.pid:
+            reader = BoardReader(path)
+            try:
+                if reader.is_in_run and reader.is_of(origin.pid):
+                    found.append(reader)
+            except BoardError as error:
+                if path.exists():
+                    fault = error
+    return found, fault
+
+
+def folder_stamp(folder: str = "") -> int | None:
+    """Return what changes when a board is made or removed; None if that is not reliable at the moment."""
+    changed_ns = _changed_ns(Path(folder) if folder else board_folder())
+    return changed_ns if time.time_ns() - changed_ns > _TICK_NS else None
+
+
 class BoardFinder:
     """Finds the current board of a process again and again, and looks into the folder only after it has changed.
 
@@ -478,7 +574,7 @@ class BoardFinder:
         reader = self._reader
         if reader is not None and reader.is_current:
             return reader
-        changed_ns = self._folder_changed_ns()
+        changed_ns = _changed_ns(board_folder())
         if changed_ns == self._looked_at_ns and reader is None:
             return None
         self._reader = _find(self.pid)
@@ -486,8 +582,9 @@ class BoardFinder:
         self._looked_at_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else -1
         return self._reader
 
-    def _folder_changed_ns(self) -> int:
-        try:
-            return board_folder().stat().st_mtime_ns
-        except OSError:
-            return 0
+
+def _changed_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0

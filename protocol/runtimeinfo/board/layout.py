@@ -21,6 +21,7 @@ __all__ = [
     "ABSENT",
     "BOOL",
     "CELL",
+    "CLAIMS",
     "CLOSED",
     "COUNT",
     "CREATED_NS",
@@ -30,17 +31,22 @@ __all__ = [
     "ENTRY_CELLS",
     "ENTRY_SIZE",
     "EPOCH",
+    "FIRST_CLAIM",
     "FLOAT",
     "FREE",
+    "GENERATION",
     "HEADER_CELLS",
     "HEADER_SIZE",
     "HIGHEST_INT",
+    "HUB",
     "INFO",
     "INFO_CAPACITY",
     "INFO_LENGTH",
     "INFO_OFFSET",
     "INFO_SEQUENCE",
     "INT",
+    "IS_CURRENT",
+    "IS_ENTERED",
     "IS_SIZE",
     "IS_VERSION",
     "ITER",
@@ -48,6 +54,7 @@ __all__ = [
     "LOOP_STAGE",
     "LOWEST_INT",
     "MAGIC",
+    "MAX_CLAIMS",
     "MAX_ENTRIES",
     "MAX_EPOCHS",
     "MAX_INFO",
@@ -58,6 +65,8 @@ __all__ = [
     "NONE",
     "PID",
     "PID_NAMESPACE",
+    "RUN",
+    "RUNS",
     "SCALAR",
     "SEQUENCE",
     "SIZE",
@@ -76,7 +85,7 @@ __all__ = [
 MAGIC = b"RTINFO\r\n"
 """The first cell. As in PNG, it shows a transfer that changed line ends."""
 
-VERSION = 1
+VERSION = 2
 """The version of this layout. Cells are in the machine's byte order: in another one, this is another number."""
 
 CELL = 8
@@ -99,7 +108,8 @@ PID_NAMESPACE = 5
 STARTED = 6
 """When the writing process began, in the system's unit: it tells a process from a later one with the same id."""
 CURRENT = 7
-"""1 while the hub is the one that its process entered last, 0 otherwise."""
+"""`IS_CURRENT` while the hub is the one that its process entered last, `IS_ENTERED` while it is another one that the
+process has entered, and 0 otherwise."""
 CLOSED = 8
 """1 once the writer has ended sharing."""
 CREATED_NS = 9
@@ -124,16 +134,36 @@ INFO_SEQUENCE = 18
 """As `SEQUENCE`, for the JSON alone, which seldom changes."""
 INFO_LENGTH = 19
 """The length of the JSON in bytes."""
+HUB = 20
+"""The number of the hub in its process: it tells a hub from a later one on a board of the same name."""
+RUN = 21
+"""How many hubs the process had entered when it first entered this one, itself included."""
+RUNS = 22
+"""How many hubs the process has entered so far."""
+GENERATION = 23
+"""Changes with `RUNS`, and when a run of the process claims workers."""
+CLAIMS = 24
+"""The number of workers that the run has claimed: those that were started before it, and now work for it."""
+FIRST_CLAIM = 25
+"""The process id of the first of these; the others follow."""
 
 HEADER_CELLS = 128
 """The length of the header in cells."""
 HEADER_SIZE = HEADER_CELLS * CELL
 """The length of the header in bytes."""
 
+MAX_CLAIMS = HEADER_CELLS - FIRST_CLAIM
+"""The greatest number of workers that a run can claim."""
+
 SLOTS = MappingProxyType(
     {"epoch": EPOCH, "iter": ITER, "max_epochs": MAX_EPOCHS, "max_iters": MAX_ITERS, "loop_stage": LOOP_STAGE}
 )
 """The infos that have their own cell."""
+
+IS_CURRENT = 1
+"""In `CURRENT`: the hub was entered last."""
+IS_ENTERED = 2
+"""In `CURRENT`: the hub is in use, and another one was entered since."""
 
 STAGES = ("train", "val", "test")
 """The stages by the number in `LOOP_STAGE`."""

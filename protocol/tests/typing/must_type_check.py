@@ -186,6 +186,7 @@ reference = runtimeinfo_adapters.MessageHub("reference")
 
 hubs: list[runtimeinfo.MessageHub] = [hub, reference]
 readers: list[InfoReader] = [hub, reference, PlainReader(), runtimeinfo.current_hub()]
+publishing_component: runtimeinfo.MessageHub = runtimeinfo.current_hub()
 histories: list[ScalarHistory] = [PlainHistory(), InheritingHistory(0.5), runtimeinfo_adapters.ScalarHistory()]
 relative: float = reference.get_scalar("train/loss").current() / reference.get_scalar("train/loss").mean(10)
 forgetful: runtimeinfo.authoring.SupportsPopScalar = reference
