@@ -76,7 +76,7 @@ DAMAGE = {
     "zeros": (lambda image: bytes(layout.SIZE), "does not begin like a board"),
     "text": (lambda image: b"hello world" * 10_000, "has 110,000 bytes"),
     "line ends": (lambda image: image.replace(b"\r\n", b"\n").ljust(layout.SIZE), "does not begin like a board"),
-    "version": (lambda image: set_cell(image, layout.IS_VERSION, 2), "has version 2, and this runtimeinfo reads"),
+    "version": (lambda image: set_cell(image, layout.IS_VERSION, 99), "has version 99, and this runtimeinfo reads"),
     "size": (lambda image: set_cell(image, layout.IS_SIZE, 2**40), "says that it has 1,099,511,627,776"),
     "stage": (lambda image: set_cell(image, layout.LOOP_STAGE, 3), "the stage is number 3"),
     "entries": (lambda image: set_cell(image, layout.ENTRIES, 2**60), "at most 128 have a place"),

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from runtimeinfo import BoardError, current_hub, use_hub
-from runtimeinfo.authoring import SupportsSharing
+from runtimeinfo.authoring import SupportsSharing, resolve_hub
 from runtimeinfo.board import BoardReader, UnsharedWarning, board_files, find_board, layout, read_board
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.sharing import SHARE_VARIABLE
@@ -115,7 +115,7 @@ def test_argument_turns_sharing_off() -> None:
     hub = MessageHub("private", share=False)
     with use_hub(hub):
         assert hub.board_path is None
-        assert current_hub() is hub
+        assert resolve_hub() is hub
     with use_hub(pickle.loads(pickle.dumps(hub))) as _:
         assert board_files() == []
 
@@ -160,18 +160,6 @@ def test_existing_file_of_that_name_is_neither_used_nor_followed(hub: MessageHub
     assert hub.share().path.name == f"{os.getpid()}-2.board"
     assert somebodys.read_text() == "data"
     assert (folder / f"{os.getpid()}-1.board").read_text() == "another"
-
-
-def test_a_full_disk_is_an_error_and_leaves_nothing(
-    hub: MessageHub, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(BoardError, match=r"no board can be made in .*No space left.*RUNTIMEINFO_FOLDER"):
-        hub.share()
-    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda hub: pickle.loads(pickle.dumps(hub))])
@@ -315,14 +303,19 @@ def test_without_sharing_a_child_has_what_its_parent_had_at_the_fork() -> None:
         assert in_child(lambda: current_hub().get_info("epoch")) == 3
 
 
-def test_a_damaged_board_of_the_parent_is_an_error_in_the_child(hub: MessageHub) -> None:
+def test_damaged_board_of_the_parent_answers_as_no_run_does_with_one_warning(hub: MessageHub) -> None:
+    def ask() -> object:
+        with pytest.warns(UnsharedWarning, match="does not begin like a board") as caught:
+            answers = [current_hub().get_info("epoch", "default") for _ in range(3)]
+        return answers, len(caught), caught[0].filename
+
     with use_hub(hub):
+        hub.update_info("epoch", 3)
         path = hub.board_path
         assert path is not None
         with path.open("r+b") as file:
             file.write(b"garbage!")
-        with pytest.raises(BoardError, match="does not begin like a board"):
-            in_child(lambda: current_hub().get_info("epoch"))
+        assert in_child(ask) == (["default"] * 3, 1, __file__)
 
 
 def test_a_board_of_another_container_with_the_same_process_id_is_not_taken(hub: MessageHub) -> None:

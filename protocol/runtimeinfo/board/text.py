@@ -7,9 +7,17 @@ dictionary, so that it cannot be mistaken for such a wrapping.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, cast
 
 __all__ = ["NotTextError", "decode", "encode"]
+
+# What each reader can read, however deep its own calls are, and whatever `sys.set_int_max_str_digits` allows it.
+_MAX_DEPTH = 100
+_MAX_BITS = 2_000
+
+# JSON has no text that differs from that of one character beyond U+FFFF.
+_TWO_HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class NotTextError(Exception):
@@ -23,7 +31,8 @@ def encode(value: Any, max_length: int) -> str:
 
     Raises:
         NotTextError: If the value contains anything but None, bool, int, float, str, list, tuple and dict, is nested
-            too deeply, or takes more than `max_length` characters.
+            more than 100 deep, has an int of more than 2,000 bits, has a surrogate pair as two characters, or takes
+            more than `max_length` characters.
 
     Example:
         >>> encode({"classes": ("cat", "dog"), 3: None}, max_length=100)
@@ -58,19 +67,26 @@ class _Wrapping:
     def __init__(self, max_length: int) -> None:
         self._left = max_length
 
-    def wrap(self, value: Any) -> Any:
+    def wrap(self, value: Any, depth: int = 0) -> Any:
         kind = cast("type[object]", type(value))
         self._left -= len(value) if kind is str else 1
         if self._left < 0:
             raise NotTextError("it is too long")
+        if kind is str and not value.isascii() and _TWO_HALVES.search(value):
+            raise NotTextError("it has a surrogate pair as two characters")
+        if kind is int and value.bit_length() > _MAX_BITS:
+            raise NotTextError(f"it has an int of {value.bit_length():,} bits")
         if value is None or kind in (bool, int, float, str):
             return value
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise NotTextError(f"it is nested more than {_MAX_DEPTH} deep")
         if kind is list:
-            return [self.wrap(each) for each in value]
+            return [self.wrap(each, depth) for each in value]
         if kind is tuple:
-            return {"t": [self.wrap(each) for each in value]}
+            return {"t": [self.wrap(each, depth) for each in value]}
         if kind is dict:
-            return {"d": [[self.wrap(key), self.wrap(each)] for key, each in value.items()]}
+            return {"d": [[self.wrap(key, depth), self.wrap(each, depth)] for key, each in value.items()]}
         raise NotTextError(f"{kind.__name__} is not plain data")
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from runtimeinfo.board.process import is_alive, pid_namespace, started
 
 
@@ -37,3 +39,10 @@ def test_invalid_process_ids_are_not_alive() -> None:
 
 def test_another_name_space_has_another_number() -> None:
     assert pid_namespace() == Path("/proc/self/ns/pid").stat().st_ino
+
+
+def test_process_is_not_sent_a_signal_where_signal_0_is_not_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "geteuid")  # as on Windows
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("that is Ctrl-C"))
+    assert is_alive(4711, since=0)
+    assert not is_alive(0, since=0)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -68,3 +69,36 @@ def test_a_number_of_thousands_of_digits_is_refused() -> None:
         encode(10**5000, max_length=10**9)
     with pytest.raises(NotTextError):
         decode("1" * 5000)
+
+
+@pytest.mark.parametrize("make", [lambda inner: [inner], lambda inner: (inner,), lambda inner: {"a": inner}])
+def test_depth_is_limited_so_that_a_reader_deep_in_calls_can_read_it(make: Any) -> None:
+    value: Any = 1
+    for _ in range(100):
+        value = make(value)
+    assert decode(encode(value, max_length=10**9)) == value
+    with pytest.raises(NotTextError, match="nested more than 100 deep"):
+        encode(make(value), max_length=10**9)
+
+
+def test_int_is_limited_to_what_any_process_can_read() -> None:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        with pytest.raises(NotTextError, match="an int of 2,001 bits"):
+            encode([2**2000], max_length=10**9)
+        text = encode(2**2000 - 1, max_length=10**9)
+        sys.set_int_max_str_digits(sys.int_info.str_digits_check_threshold)  # the lowest limit there is
+        assert decode(text) == 2**2000 - 1
+    finally:
+        sys.set_int_max_str_digits(before)
+
+
+@pytest.mark.parametrize("make", [lambda text: text, lambda text: [text], lambda text: {text: 1}])
+def test_text_that_json_cannot_tell_from_another_is_refused(make: Any) -> None:
+    halves = "\ud83d\ude00"
+    assert decode(json.dumps(halves)) == "\U0001f600" != halves
+    with pytest.raises(NotTextError, match="surrogate pair"):
+        encode(make(halves), max_length=100)
+    for text in ("\U0001f600", "\ude00\ud83d", "\ud83d \ude00"):
+        assert decode(encode(make(text), max_length=100)) == make(text)
