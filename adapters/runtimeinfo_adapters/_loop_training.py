@@ -243,11 +243,14 @@ class Training:
             self.passes_done += 1
         self.batches = None
         if self.emitter.is_open("train_epoch"):
+            epoch, epoch_start = self.emitter.epoch, self.emitter.epoch_start
             self._ending = "train_epoch"
             try:
                 self.emitter.emit("after_train_epoch")
             finally:
                 self._ending = None
+            if self._is_cut_by_signal():  # it goes on in a later run, and counts then
+                self.emitter.epoch, self.emitter.epoch_start = epoch, epoch_start
             self.passes_of_last_epoch = max(self.passes_done, 1)
             self.position = None
             self._forget_passes()
@@ -298,14 +301,8 @@ class Training:
         if position is None or position.in_pass != self.length:
             self.cut = self.emitter.epoch, position
 
-    def go_on_after_signal(self) -> None:
-        """Go back to the epoch that a signal has ended before its end."""
-        if self.cut is None or self.is_bound_reached():
-            return
-        self.emitter.epoch, position = self.cut
-        self.emitter.epoch_start = self.emitter.iter - (0 if position is None else position.done)
-        self.resume_at(position)
-        self.loop.message_hub.update_info("epoch", self.emitter.epoch)
+    def _is_cut_by_signal(self) -> bool:
+        return self.cut is not None and not self.is_bound_reached()
 
     def _position(self, inside: int) -> Position | None:
         """Return the place in the epoch; None if that is its beginning."""
@@ -334,7 +331,10 @@ class Training:
         self.epochs = self.batches = None
         self.pass_owns_the_epoch = self.pass_is_over = False
         self.outputs.clear()
-        # If the same loop runs again after an exception, it goes on where it stopped.
+        # If the same loop runs again after an exception or a signal, it goes on where it stopped.
+        if self.cut is not None and self._is_cut_by_signal():
+            self.resume_at(self.cut[1])
+            return
         cut = self.cut
         self.resume_at(self._position(0))
         self.cut = cut

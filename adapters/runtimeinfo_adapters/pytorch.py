@@ -189,8 +189,8 @@ class Loop(FrameworkRunner, Generic[B]):
         A signal of `stop_on` stops the training in order. The iteration goes on to its end for which a batch was drawn,
         or is being drawn; a validation or test does so, too. Then `train` and `epochs` give nothing more, and the
         program goes on after their ``for`` statements. `stopped_by` names the signal from the moment at which it came.
-        The epoch ends normally, and counts, as after a `break`; but `state_dict` resumes at the batch that is next,
-        and so does this loop if it runs again.
+        An epoch that has batches left ends normally, and does not count: `state_dict` resumes with these batches, and
+        so does this loop if it runs again.
 
         Python notes a signal between two of its instructions. A call into C code, such as a step on an accelerator, is
         not interrupted, and one that waits, such as `time.sleep`, goes on waiting. A second signal does what it would
@@ -215,8 +215,8 @@ class Loop(FrameworkRunner, Generic[B]):
         other = _publishing.get(key)
         if other is self:
             raise LoopError(
-                "this loop is running already, and run() cannot be nested: leave the first `with` before the next, or make "
-                "a new Loop if Ctrl-C has kept it open"
+                "this loop is running already, and run() cannot be nested: leave the first `with` before the next, or "
+                "make a new Loop if Ctrl-C has kept it open"
             )
         if other is not None:
             raise LoopError(
@@ -225,7 +225,6 @@ class Loop(FrameworkRunner, Generic[B]):
         with self._training.stop.listening(signals):
             try:
                 _publishing[key] = self
-                self._training.go_on_after_signal()
                 self._begun_at = self.epoch, self.iter
                 self._was_warned = False
                 with use_hub(self.message_hub), self.emitter.scope("run"):

@@ -29,6 +29,7 @@ class Note:
     hub_epoch: int | None
     hub_iter: int | None
     raising: BaseException | None
+    is_stopped: bool
 
 
 class Recorder:
@@ -41,7 +42,10 @@ class Recorder:
     def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
         self.hub = hub = runner.message_hub
         stage, epoch, completed = (hub.get_info(key) for key in ("loop_stage", "epoch", "iter"))
-        self.notes.append(Note(event, arguments, runner.epoch, runner.iter, stage, epoch, completed, sys.exception()))
+        raising, is_stopped = sys.exception(), runner.stopped_by is not None
+        self.notes.append(
+            Note(event, arguments, runner.epoch, runner.iter, stage, epoch, completed, raising, is_stopped)
+        )
 
     def of(self, event: str) -> list[Note]:
         return [note for note in self.notes if note.event == event]
@@ -82,6 +86,8 @@ class Recorder:
             if note.event == ABORT:  # a hook may have failed at the very event that was going to count
                 completed -= before == "after_train_iter" and note.iter < completed
                 epochs -= before == "after_train_epoch" and note.epoch < epochs
+            if before == "after_train_epoch" and note.is_stopped:  # it has batches left, and does not count
+                epochs -= note.epoch < epochs
             before = note.event
             assert (note.iter, note.epoch) == (completed, epochs), note
             announced = note.arguments.get("exception", announced)
