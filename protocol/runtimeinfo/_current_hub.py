@@ -35,17 +35,22 @@ class _NoRun:
         return default
 
     def get_scalar(self, key: str) -> ScalarHistory:
-        raise MissingScalarError(
-            f"no scalar {key!r}: no run is publishing here; train under a runner, or enter use_hub(hub)",
-            key=key,
-            requirement="HUB-07",
-        )
+        raise MissingScalarError(f"no scalar {key!r}: {self._reason()}", key=key, requirement="HUB-07")
 
     def __repr__(self) -> str:
-        return "<no hub: no run is publishing here>"
+        return f"<no hub: {self._reason().partition(';')[0]}>"
+
+    def _reason(self) -> str:
+        if not _open_scopes:
+            return "no run is publishing here; train under a runner, or enter use_hub(hub)"
+        return (
+            "not known to which of the open runs this code belongs, if to any; call it in a copy of the context of its "
+            "run: contextvars.copy_context().run(...)"
+        )
 
 
 _NO_RUN = _NoRun()
+_parent = Parent(_NO_RUN)
 
 # -- the numbers of hubs and runs
 

@@ -156,6 +156,21 @@ def test_thread_of_another_library_is_answered_by_the_only_run(hubs: list[Messag
             assert ask() is no_run
 
 
+def test_helper_thread_of_one_of_two_runs_is_told_that_its_run_is_not_known(hubs: list[MessageHub]) -> None:
+    def ask() -> str:
+        with pytest.raises(
+            MissingScalarError, match=r"not known to which of the open runs .* contextvars.copy_context"
+        ):
+            current_hub().get_scalar("train/loss")
+        return repr(current_hub())
+
+    with use_hub(hubs[0]), use_hub(hubs[1]):
+        assert in_a_thread(ask).startswith(
+            "<current hub: <no hub: not known to which of the open runs this code belongs"
+        )
+    assert "no run is publishing" in repr(current_hub())
+
+
 def test_a_thread_with_its_own_run_sees_its_own_hub(hubs: list[MessageHub], no_run: InfoReader) -> None:
     mine, others, _ = hubs
     entered, looked = threading.Event(), threading.Event()
