@@ -154,10 +154,15 @@ _LOOKS_FURTHER = _LooksFurther()
 
 
 class _NoScope:
-    """The innermost scope of a context that has none."""
+    """Stands for the innermost scope of a context that has none."""
 
-    __slots__ = ()
-    answers: InfoReader = _LOOKS_FURTHER
+    __slots__ = ("answers",)
+
+    def __init__(self) -> None:
+        self.answers: InfoReader = _parent
+
+
+_NO_SCOPE = _NoScope()
 
 
 class _Scope:
@@ -192,13 +197,11 @@ class _Scope:
 
 _in_this_context: ContextVar[tuple[_Scope, ...]] = ContextVar("runtimeinfo_scopes", default=())
 # The last of them, by itself: each read of a key looks here first.
-_innermost: ContextVar[_Scope | _NoScope] = ContextVar("runtimeinfo_innermost", default=_NoScope())  # noqa: B039
+_innermost: ContextVar[_Scope | _NoScope] = ContextVar("runtimeinfo_innermost", default=_NO_SCOPE)
 _get_innermost = _innermost.get
 _open_scopes: list[_Scope] = []  # of this process, in the order of entering
 
 _open_at_fork: list[_Scope] = []  # in a forked child: of its parent
-
-_parent = Parent(_NO_RUN)
 
 
 @contextmanager
@@ -225,11 +228,11 @@ def use_hub(hub: InfoReader) -> Generator[None]:
     scope = _Scope(hub)
     sharing: AbstractContextManager[object] = hub.sharing() if isinstance(hub, SupportsSharing) else nullcontext()
     with sharing:
-        _push(scope)
-        with _lock:
-            _open_scopes.append(scope)
-            _update_answers()
         try:
+            _push(scope)
+            with _lock:
+                _open_scopes.append(scope)
+                _update_answers()
             yield
         finally:
             scope.close()
@@ -264,7 +267,7 @@ def _push(scope: _Scope) -> None:
 
 def _set_scopes(scopes: tuple[_Scope, ...]) -> None:
     _in_this_context.set(scopes)
-    _innermost.set(scopes[-1] if scopes else _NoScope())
+    _innermost.set(scopes[-1] if scopes else _NO_SCOPE)
 
 
 def _update_answers() -> None:
@@ -276,6 +279,7 @@ def _update_answers() -> None:
     is_simple = _is_one_run(_open_scopes) or all(each.generator is None for each in _open_scopes)
     for scope in _open_scopes:
         scope.answers = scope.hub if is_simple else _LOOKS_FURTHER
+    _NO_SCOPE.answers = _LOOKS_FURTHER if _open_scopes else _parent
 
 
 # -- the answer
@@ -388,7 +392,7 @@ def resolve_hub() -> InfoReader:
     Source: SCOPE-06.
     """
     answers = _get_innermost().answers
-    return _find_hub() if answers is _LOOKS_FURTHER else answers
+    return _find_hub() if answers is _LOOKS_FURTHER or answers is _parent else answers
 
 
 def _find_hub() -> InfoReader:
@@ -399,6 +403,8 @@ def _find_hub() -> InfoReader:
 def _find_own_hub() -> InfoReader | None:
     """Return the hub of a run of this process; None if this code is in none, and none is open that it can belong to."""
     scopes = _in_this_context.get()
+    if not _open_scopes:
+        return _NO_RUN if scopes else None
     with _lock:
         open_scopes = list(_open_scopes)
     hub = _hub_at_work(open_scopes)
@@ -420,7 +426,7 @@ def _find_own_hub() -> InfoReader | None:
         return here[-1].hub
     if scopes:  # the run that this context comes from has ended
         return _NO_RUN
-    if not open_scopes:
+    if not open_scopes:  # another thread has left its run since
         return None
     hub = open_scopes[0].hub
     return hub if _is_one_run(open_scopes) and not _may_work_for_another(hub) else _NO_RUN
@@ -480,7 +486,8 @@ def _this_task() -> object:
                 task = getattr(module, function)()
             except (RuntimeError, AttributeError):  # no event loop runs; or the module is being imported
                 continue
-            if task is not None:
+            # The main greenlet of a thread is the thread itself.
+            if task is not None and (name != "greenlet" or task.parent is not None):
                 return weakref.ref(task)
     return None
 
@@ -531,9 +538,9 @@ def origin_of(hub: object, pid: int) -> WorkerOrigin:
 
 
 def _folder() -> str:
-    from runtimeinfo.board._folder import board_folder
-
-    return str(board_folder())
+    # Nothing is imported: in a forked child, a thread that is gone might have been importing it.
+    module = sys.modules.get("runtimeinfo.board._folder")
+    return "" if module is None else str(module.board_folder())
 
 
 def _after_fork_in_child() -> None:
@@ -549,6 +556,7 @@ def _after_fork_in_child() -> None:
     _open_at_fork[:] = _open_scopes
     _set_scopes(())
     _open_scopes.clear()
+    _update_answers()
     _threads_of_ended.clear()
 
 

@@ -88,6 +88,12 @@ class WorkerRunReader:
 
     def get_info(self, key: str, default: Any = None) -> Any:
         """Return the info last published under a key, or the default."""
+        reader = self._reader
+        if reader is not None and reader.is_up_to_date(self._generation):
+            try:
+                return reader.get_info(key, default)
+            except BoardError:  # the way below warns of it
+                pass
         return self._ask("get_info", key, default)
 
     def get_scalar(self, key: str) -> ScalarHistory:
@@ -101,7 +107,7 @@ class WorkerRunReader:
     def board(self) -> BoardReader | None:
         """Return the reader of the run, or None while it is not shared."""
         reader = self._reader
-        if reader is not None and reader.is_in_run and reader.generation == self._generation:
+        if reader is not None and reader.is_up_to_date(self._generation):
             return reader
         from runtimeinfo.board._reader import find_origin_board, folder_stamp
 
@@ -149,7 +155,7 @@ class WorkerRunReader:
 
 
 class Parent:
-    """Knows which process this one works for, and reads the run there.
+    """Knows which process this one works for, if it is a worker, and reads the run there.
 
     Args:
         no_run: What answers while no run is shared.
@@ -162,6 +168,16 @@ class Parent:
         self._parent_at_fork: Any = None
         self._run: InfoReader = no_run
         self._is_final = False
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        """Return the info last published under a key by the run that this process works for, or the default."""
+        if not self._is_final:
+            self._find()
+        return self._run.get_info(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        """Return the history of a scalar of that run; raise `KeyError` if it is not published."""
+        return self.hub.get_scalar(key)
 
     @property
     def hub(self) -> InfoReader:

@@ -230,6 +230,13 @@ class BoardReader:
             self._open()
         return self._cells[layout.GENERATION]
 
+    def is_up_to_date(self, generation: int) -> bool:
+        """Tell whether the run has not ended, and its process has entered no other and claimed no worker since."""
+        if self._map is None:
+            self._open()
+        cells = self._cells
+        return cells[layout.GENERATION] == generation and cells[layout.CURRENT] != 0
+
     def answers(self, hub: int, runs: int) -> bool:
         """Tell whether a worker that comes from a hub, or from no run but after a number of runs, belongs to the run.
 
