@@ -215,7 +215,7 @@ def test_a_validation_that_is_left_gives_the_training_loader_back() -> None:
 @pytest.mark.parametrize("error", [ValueError("the loss is NaN"), KeyboardInterrupt()])
 def test_an_exception_comes_out_and_leaves_no_loader_active(error: BaseException) -> None:
     script = Script()
-    nobody = resolve_hub()
+    outside = resolve_hub()
     with pytest.raises(type(error)) as raised:
         script.run(error=error)
     assert raised.value is error
@@ -225,7 +225,7 @@ def test_an_exception_comes_out_and_leaves_no_loader_active(error: BaseException
     ]
     assert not script.accelerator.gradient_state.in_dataloader
     assert script.loop.message_hub.get_info("loop_stage") is None
-    assert resolve_hub() is nobody
+    assert resolve_hub() is outside
 
 
 def test_a_loader_that_is_active_outside_stays_so() -> None:

@@ -1773,7 +1773,7 @@ def test_a_copy_of_a_running_trainer_trains_itself(copied: Callable[[Any], Any],
             assert len(ours["val/distance"]) == 2
             assert theirs["counts"] == (twin.state.epoch, twin.state.iteration)
             assert theirs["loop_stage"] is None
-            assert current_hub() not in {callback_of(trainer).message_hub, callback_of(twin).message_hub}
+            assert resolve_hub() not in {callback_of(trainer).message_hub, callback_of(twin).message_hub}
             for each in (trainer, twin):
                 detach(each)
                 assert all(event is Events.EPOCH_COMPLETED for event, all_ in each._event_handlers.items() if all_)

@@ -33,7 +33,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 
 from runtimeinfo import HookError, LoopError, RunnerError, StateError, TrainRunner, current_hub
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters import keras as adapter
@@ -1075,7 +1075,7 @@ def test_each_training_has_its_own_hub(is_attached: bool) -> None:
     hubs, seen = [callback.message_hub], []
     for epochs in (2, 1, 1):
         seen.clear()
-        callbacks = [*given.get("callbacks", []), Doing("on_train_batch_begin", lambda: seen.append(current_hub()))]
+        callbacks = [*given.get("callbacks", []), Doing("on_train_batch_begin", lambda: seen.append(resolve_hub()))]
         fit(model, epochs=epochs, validation_data=(X, X), callbacks=callbacks)
         hubs.append(callback.message_hub)
         assert callback.message_hub is callback.runner.message_hub
@@ -1783,7 +1783,7 @@ def test_a_fit_inside_a_fit_of_another_model_has_its_own_counters(are_attached: 
 
     def train() -> None:
         fit(inner, epochs=3, callbacks=[*inner_given.get("callbacks", []), inner_asking])
-        seen.append(current_hub())
+        seen.append(resolve_hub())
 
     seen: list[Any] = []
     fit(outer, epochs=2, callbacks=[*given.get("callbacks", []), Doing("on_train_batch_end", train), asking])

@@ -259,7 +259,7 @@ def test_training_by_epochs(tmp_path: Path, hub: str, kind: Any) -> None:
 @pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
 def test_what_a_component_sees(tmp_path: Path, hub: str, kind: Any) -> None:
     model = Model()
-    nobody = resolve_hub()
+    outside = resolve_hub()
     runner = build(tmp_path, hub, kind=kind, model=model)
     runner.train()
     runner.test()
@@ -275,7 +275,7 @@ def test_what_a_component_sees(tmp_path: Path, hub: str, kind: Any) -> None:
         ("predict", "test", 2, 4),
         ("predict", "test", 2, 4),
     ]
-    assert resolve_hub() is nobody
+    assert resolve_hub() is outside
 
 
 @BOTH
@@ -459,7 +459,7 @@ PLACES = ["loss", "predict", "evaluator", "before_train_iter", "after_val_epoch"
 def test_an_abnormal_end_closes_everything(
     tmp_path: Path, hub: str, kind: Any, attached: bool, error: BaseException, where: str
 ) -> None:
-    nobody = resolve_hub()
+    outside = resolve_hub()
     recorder = Recorder()
     built = config(tmp_path, hub, model=Model(error, where))
     built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
@@ -480,7 +480,7 @@ def test_an_abnormal_end_closes_everything(
     recorder.judge()
     assert recorder.events[-1] == "after_run"
     assert runner.message_hub.get_info("loop_stage") is None
-    assert resolve_hub() is nobody
+    assert resolve_hub() is outside
     assert runner.message_hub.get_info("iter") == runner.iter
     assert runner.message_hub.get_info("epoch") == runner.epoch
 
@@ -1150,7 +1150,7 @@ def own_boards() -> list[Path]:
 def test_a_run_that_fails_before_its_loop_leaves_nothing_behind(
     tmp_path: Path, hub: str, kind: Any, attached: bool, stage: str, fail: Any
 ) -> None:
-    outside, boards = current_hub(), own_boards()
+    outside, boards = resolve_hub(), own_boards()
     error = KeyError("user")
 
     def make(name: str, recorder: Recorder, *, fails: bool) -> Any:
@@ -1227,7 +1227,7 @@ def test_a_hook_with_another_priority_guards_its_runner_too(tmp_path: Path, hub:
         priority = "LOW"
 
     assert (RuntimeInfoHook.priority, LateHook.priority) == ("VERY_HIGH", "LOW")
-    outside, error = current_hub(), KeyError("user")
+    outside, error = resolve_hub(), KeyError("user")
     for number, hook in enumerate(
         [
             {"type": OURS, "priority": "HIGH"},
@@ -1270,7 +1270,7 @@ def test_a_runner_that_does_not_ask_for_the_priority(tmp_path: Path) -> None:
         def get_hooks_info(self) -> str:
             return ""
 
-    outside, recorder = current_hub(), Recorder()
+    outside, recorder = resolve_hub(), Recorder()
     model = Model(KeyError("user"), "predict")
     runner = build(tmp_path, kind=OwnList, model=model)
     hook = RuntimeInfoHook(hooks=[recorder])

@@ -519,7 +519,7 @@ class NotesHubs(TrainerCallback):
         setattr(self, event, self.note)
 
     def note(self, *_: Any, **__: Any) -> None:
-        hub = current_hub()
+        hub = resolve_hub()
         self.hubs.append(hub)
         self.lengths.append(len(hub.get_scalar(self.key).data[0]))
 
@@ -583,7 +583,7 @@ def test_a_training_inside_a_callback_of_another_has_its_own_hub(tmp_path: Path)
     class Trains(TrainerCallback):
         def on_evaluate(self, *_: Any, **__: Any) -> None:
             inner.train()
-            hubs.append((current_hub(), inner_callback.message_hub))
+            hubs.append((resolve_hub(), inner_callback.message_hub))
 
     hubs: list[Any] = []
     outer, callback, recorder = attached(tmp_path / "outer", eval_strategy="epoch", callbacks=[Trains()])
