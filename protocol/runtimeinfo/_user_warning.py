@@ -23,11 +23,12 @@ def warn_user(message: str, category: type[Warning]) -> None:
         message: What happened, and what to do.
         category: The class of the warning.
     """
-    frame = _users_frame()
-    name = str(frame.f_globals.get("__name__", "<unknown>"))
-    registry = frame.f_globals.setdefault("__warningregistry__", {})
-    file, line = frame.f_code.co_filename, frame.f_lineno
+    file, line = "<unknown>", 0
     try:
+        frame = _users_frame()
+        name = str(frame.f_globals.get("__name__", "<unknown>"))
+        registry = frame.f_globals.setdefault("__warningregistry__", {})
+        file, line = frame.f_code.co_filename, frame.f_lineno
         warnings.warn_explicit(message, category, file, line, module=name, registry=registry)
     except Exception:  # noqa: BLE001  # an error by the user's filter, or of the user's `warnings.showwarning`
         with suppress(Exception):  # stderr might be closed, or None
@@ -40,8 +41,10 @@ def _installed() -> tuple[str, ...]:
 
     It takes a module of the system's configuration, which most processes never need.
     """
-    import sysconfig
-
+    try:
+        import sysconfig
+    except Exception:  # noqa: BLE001  # this process might have lost its rights, or its disk
+        return ()
     return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runtimeinfo._user_warning import warn_user
+from runtimeinfo._user_warning import _installed, warn_user
 
 
 class Warned(UserWarning):
@@ -67,3 +67,13 @@ def test_warning_that_is_an_error_is_written_and_not_raised(stderr: Any, monkeyp
             "Warned: message",
             "Warned: another",
         ]
+
+
+def test_warning_is_given_without_the_modules_that_find_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    _installed.cache_clear()
+    monkeypatch.setitem(sys.modules, "sysconfig", None)
+    try:
+        with pytest.warns(Warned, match="message"):
+            warn_user("message", Warned)
+    finally:
+        _installed.cache_clear()

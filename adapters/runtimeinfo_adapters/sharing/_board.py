@@ -9,8 +9,8 @@ import math
 import mmap
 import os
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -311,6 +311,25 @@ _MAX_REFRESHES = 100
 _MISSING: Any = object()
 
 
+class _WriteSection:
+    # Not a generator with `contextmanager`: one that an interrupt stops before its scope begins would end whenever it
+    # is collected, amid another write. What an interrupt leaves here is put right by `Board.handle`.
+    __slots__ = ("_cells", "_sequence")
+
+    def __init__(self, cells: memoryview[int], sequence: int) -> None:
+        self._cells = cells
+        self._sequence = sequence
+
+    def __enter__(self) -> None:
+        self._cells[self._sequence] |= 1
+
+    def __exit__(self, *_: object) -> None:
+        cells, sequence = self._cells, self._sequence
+        cells[layout.UPDATED_NS] = time_ns()
+        # Read the sequence again: a signal handler might have written meanwhile, in this thread.
+        cells[sequence] = (cells[sequence] & ~1) + 2
+
+
 _Write = TypeVar("_Write", bound=Callable[..., None])
 
 
@@ -596,17 +615,9 @@ class Board:
         with self._write_section(layout.SEQUENCE):
             self._cells[cell] = value
 
-    @contextmanager
-    def _write_section(self, sequence: int) -> Generator[None]:
-        """Make what is written in this scope visible at once, to readers that compare the sequence."""
-        cells = self._cells
-        cells[sequence] |= 1
-        try:
-            yield
-        finally:
-            cells[layout.UPDATED_NS] = time_ns()
-            # Read the sequence again: a signal handler might have written meanwhile, in this thread.
-            cells[sequence] = (cells[sequence] & ~1) + 2
+    def _write_section(self, sequence: int) -> _WriteSection:
+        """Return a scope: what is written in it becomes visible at once, to readers that compare the sequence."""
+        return _WriteSection(self._cells, sequence)
 
     def _write_entry(self, space: int, name: str, value: float, count: float = 1, updates: int = 0) -> bool:
         """Write an entry, and tell whether there is room for it."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
@@ -124,6 +126,27 @@ def test_any_failing_system_call_costs_at_most_one_warning_a_hub(
             assert unshared > number // 3
             assert messages == []  # nothing has failed
     assert tried >= {"open", "close", "write", "fstat", "mkdir", "unlink", "utime", "pread", "fchmod", "mmap"}
+
+
+def test_any_failing_system_call_of_a_reader_is_a_board_error(hub: MessageHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = refused = 0
+    with use_hub(hub):
+        hub.update_info_dict({"epoch": 3, "name": "text"})
+        while True:
+            with failing_call(monkeypatch, number, (errno.EIO, errno.ENOENT, errno.EACCES)[number % 3]) as made:
+                try:
+                    path = find_board(os.getpid())
+                    if path is not None:
+                        reader = BoardReader(path)
+                        assert (reader.get_info("epoch"), reader.get_info("name")) == (3, "text")
+                        assert reader.snapshot().infos == {"epoch": 3, "name": "text"}
+                except BoardError:
+                    refused += 1
+            if number >= len(made):
+                break
+            number += 1
+        assert find_board(os.getpid()) == hub.board_path
+    assert refused > 5
 
 
 def states(folder: Path) -> dict[str, Callable[[], object]]:
@@ -483,11 +506,12 @@ def test_signals_that_interrupt_writes_leave_the_board_as_the_hub_is(hub: Messag
     keys = [f"key{number}" for number in range(200)] + ["epoch", "iter", "name"]
     try:
         for number in range(400):
-            signal.setitimer(signal.ITIMER_REAL, 0.0001 + number % 20 * 0.00003)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0001 + number % 20 * 0.00003)
                 for round_ in range(1000):
                     key = keys[(number + round_) % len(keys)]
                     hub.update_info(key, round_ if round_ % 3 else f"text{round_}")
+                signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:
                 interrupted += 1
     finally:
@@ -497,7 +521,8 @@ def test_signals_that_interrupt_writes_leave_the_board_as_the_hub_is(hub: Messag
     assert hub.board_path == reader.path
     for key in keys:  # an interrupt between the hub and the board is made up for by the next write
         hub.update_info(key, hub.get_info(key))
-    assert read_board(reader.path).infos == hub.runtime_info
+    found = read_board(reader.path)
+    assert (found.is_whole, found.infos) == (True, hub.runtime_info)
 
 
 def test_thread_that_publishes_while_the_run_ends_is_not_disturbed(hub: MessageHub) -> None:
@@ -548,3 +573,14 @@ def test_hub_that_raises_when_it_is_read_costs_one_warning() -> None:
     (message,) = [str(each.message) for each in caught]
     assert "no longer seen from worker processes and other terminals: RuntimeError: of the hub" in message
     assert board_files() == []
+
+
+def test_docs_name_the_systems_that_are_simulated_and_what_they_lack() -> None:
+    page = (HERE.parents[2] / "docs" / "other-processes.md").read_text()
+    simulated: dict[str, list[str]] = runpy.run_path(str(HERE / "other_system.py"))["MISSING"]
+    rows = dict(re.findall(r"^\| (macOS|Windows|Linux on x86-64) \| (.*) \|$", page, re.MULTILINE))
+    assert rows.keys() == {"Linux on x86-64", *simulated}
+    for system, missing in simulated.items():
+        named = re.findall(r"`os\.(\w+)`", rows[system])
+        assert named
+        assert set(named) <= set(missing)

@@ -100,7 +100,10 @@ def _remove_private_folder(folder: Path, owner: int) -> None:
 
 def _default_folder() -> Path:
     memory = Path("/dev/shm")  # noqa: S108  # the folder made in it is closed to other users
-    parent = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    parent = memory
+    if not os.access(memory, os.W_OK):
+        with suppress(OSError):  # there is no folder for temporary files: to make one for boards fails, with the reason
+            parent = Path(tempfile.gettempdir())
     folder = parent / (f"runtimeinfo-{os.geteuid()}" if HAS_OWNERS else "runtimeinfo")
     other = Path(os.environ.get("XDG_RUNTIME_DIR", ""), "runtimeinfo")
     return other if other.is_absolute() and _is_taken(folder) and not _is_taken(other) else folder
@@ -250,7 +253,8 @@ def open_board(path: Path) -> Generator[int]:
         check_open(descriptor, path)
         yield descriptor
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # it was only read
+            os.close(descriptor)
 
 
 def check_open(descriptor: int, path: Path) -> None:
@@ -261,14 +265,34 @@ def check_open(descriptor: int, path: Path) -> None:
 
     Source: SHARE-05, SHARE-06.
     """
-    fault = _fault_of_file(os.fstat(descriptor))
+    try:
+        found = os.fstat(descriptor)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    fault = _fault_of_file(found)
     if fault is not None:
         raise BoardError(
             f"{path} is not a board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05"
         )
-    fault = _fault_of_head(read_at(descriptor, (IS_SIZE + 1) * CELL, 0))
+    fault = _fault_of_head(read_of_board(descriptor, (IS_SIZE + 1) * CELL, 0, path))
     if fault is not None:
         raise BoardError(f"{path} cannot be read: it {fault}", path=path, requirement="SHARE-06")
+
+
+def read_of_board(descriptor: int, length: int, offset: int, path: Path) -> bytes:
+    """Read a part of an open board.
+
+    Raises:
+        BoardError: If it cannot be read.
+    """
+    try:
+        return read_at(descriptor, length, offset)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> BoardError:
+    return BoardError(f"the board {path} cannot be read: {error}. Remove it", path=path, requirement="SHARE-06")
 
 
 def _fault_of_folder(found: os.stat_result) -> str | None:

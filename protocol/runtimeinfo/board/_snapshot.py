@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from runtimeinfo._errors import BoardError
 from runtimeinfo.board import layout
-from runtimeinfo.board._folder import check_open, open_board, read_at
+from runtimeinfo.board._folder import check_open, open_board, read_of_board
 from runtimeinfo.board.process import is_elsewhere, is_writer_alive
 from runtimeinfo.board.text import NotTextError, decode
 
@@ -339,7 +339,7 @@ def _cell(descriptor: int, cell: int, path: Path) -> int:
 
 
 def _read(descriptor: int, length: int, offset: int, path: Path) -> bytes:
-    part = read_at(descriptor, length, offset)
+    part = read_of_board(descriptor, length, offset, path)
     if len(part) != length:
         raise damage_error(path, f"it ends after {offset + len(part):,} bytes")
     return part

@@ -224,7 +224,8 @@ INFO = 1
 # -- the JSON
 
 INFO_OFFSET = HEADER_SIZE + MAX_ENTRIES * ENTRY_SIZE
-"""The first byte of the JSON."""
+"""The first byte of the JSON: ``[infos, keys]``. An info is ``[key, value]``; the keys are those of infos that have no
+place. A third member, ``true``, says that other infos have no place either."""
 INFO_CAPACITY = SIZE - INFO_OFFSET
 """The greatest length of the JSON in bytes."""
 
