@@ -281,6 +281,11 @@ class Loop(FrameworkRunner, Generic[B]):
         Inside `epochs` this is the pass of that epoch. Without `epochs` each pass is its own epoch. If the training was
         complete before this run, there are no batches, and a `FinishedLoopWarning` says so.
 
+        An iteration is open from the draw of its batch to the next draw, or until the iterator is let go: `iter` and
+        `epoch` are those of the batch that was drawn last. In ``zip(loop.train(), other)`` that is one more than you
+        get if `other` is shorter, and it counts: write ``zip(other, loop.train())``. What reads ahead must do so under
+        the loop, as its `train_loader`, and not around this iterable.
+
         Raises:
             LoopError: Outside of `run`, inside a validation or test, or if there is no `train_loader`.
 

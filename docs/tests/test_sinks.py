@@ -5,6 +5,7 @@ import doctest
 import inspect
 import io
 import re
+import signal
 import subprocess
 import tomllib
 from pathlib import Path
@@ -29,7 +30,7 @@ def blocks(language):
 
 
 def test_code_of_the_page_makes_what_it_shows(folder):
-    training, reading, own_sink = blocks("python")
+    training, reading, interrupted, stopped, own_sink = blocks("python")
     scope = {}
     shown = io.StringIO()
     with contextlib.redirect_stderr(shown):
@@ -47,6 +48,14 @@ def test_code_of_the_page_makes_what_it_shows(folder):
         with contextlib.redirect_stdout(output):
             exec(script, scope)
         assert output.getvalue().strip() == re.search(r"print\(.*\)  # (.*)", script)[1]
+
+    handler = signal.getsignal(signal.SIGTERM)
+    for script, printed in zip((interrupted, stopped), blocks("text"), strict=True):
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(script, scope)
+        assert output.getvalue() == printed
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_table_names_each_sink_and_its_extra():

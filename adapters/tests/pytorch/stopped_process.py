@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -14,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 from runtimeinfo_adapters.pytorch import Loop
@@ -36,7 +36,7 @@ def had(loop: Any, tell: Told, *, stop_on: Any = TERM, seconds: float = 0.02) ->
     """Train, and tell once the first batch is there."""
     batches: list[int] = []
     with loop.run(stop_on=stop_on):
-        for epoch in loop.epochs():
+        for _ in loop.epochs():
             for batch in loop.train():
                 batches.append(int(batch))
                 if len(batches) == 1:
@@ -53,7 +53,7 @@ def train_on(tell: Told) -> str:
 
 def step_for_long(tell: Told) -> str:
     loop = Loop(train_loader=range(200), max_epochs=1)
-    had(loop, tell, seconds=1.6)
+    had(loop, tell, seconds=20)
     return "stopped"
 
 
@@ -84,16 +84,14 @@ def sleep_in_a_step(tell: Told) -> str:
 
 def end_a_worker(tell: Told) -> str:
     loop = Loop(train_loader=DataLoader(Slow(), batch_size=1, num_workers=1), max_epochs=1)
-    try:
-        with loop.run(stop_on=TERM):
-            for _ in loop.train():
-                (worker,) = torch.multiprocessing.active_children()
-                os.kill(worker.pid or 0, TERM)
-                worker.join(5)
-    except RuntimeError as error:
-        assert "exited unexpectedly" in str(error), error
-        return f"worker ended; {'stopped' if loop.stopped_by else 'not stopped'}"
-    return "not ended"
+    with loop.run(stop_on=TERM):
+        for _ in loop.train():
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid or 0, TERM)
+            worker.join(4)
+            ended = "not ended" if worker.is_alive() else "ended"
+            break  # PyTorch would look after it in 5 s
+    return f"worker {ended}; {'stopped' if loop.stopped_by else 'not stopped'}"
 
 
 def end_a_forked_process(tell: Told, *, in_thread: bool = False) -> int:
@@ -141,7 +139,7 @@ def started(train: Callable[[Told], Any], *signals: tuple[float, signal.Signals]
                     print(json.dumps(text), file=pipe, flush=True)
 
                 tell(train(tell))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             print(repr(error), file=sys.stderr)
         finally:
             os._exit(0)
@@ -165,8 +163,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     soon = 0.05, TERM
     ends = {
-        "a second signal, 0.2 s later": started(train_on, soon, (0.2, TERM)),
-        "a second signal, 1.2 s later": started(step_for_long, soon, (1.2, TERM)),
+        "a second signal, 0.1 s later": started(train_on, soon, (0.1, TERM)),
+        "a second signal, 1.5 s later": started(step_for_long, soon, (1.5, TERM)),
         "a signal after the run": started(wait_after_the_run, soon),
         "a signal without stop_on": started(train_without, soon),
         "a signal while the loader waits": started(wait_for_the_loader, (0.1, TERM)),
