@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtimeinfo import InfoReader, current_hub
-from runtimeinfo.authoring import on_any_event
+from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting
 from runtimeinfo_conformance.observation._shared_view import Onlooker
 from runtimeinfo_conformance.plans import Item, PlannedError
@@ -75,7 +75,7 @@ class Recorder:
                 rates=_first_rates(runner) if event == "before_train_iter" else {},
                 identity=_identity(runner) if event in {"before_run", "before_train"} else {},
                 seen=seen,
-                current=_answers(current_hub(), hub, info, scalars),
+                current=_answers(resolve_hub(), hub, info, scalars),
                 shared=self._onlooker.look(at_everything=event in _EVERYTHING),
             )
         )
@@ -87,7 +87,7 @@ class Recorder:
             self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._onlooker.look()))
         # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
         if self.leg.place == _here():
-            hub, reader = self.leg.hub, current_hub()
+            hub, reader = self.leg.hub, resolve_hub()
             info, scalars = ({}, {}) if reader is hub else (_infos(hub), _scalars(hub))
             current = _answers(reader, hub, info, scalars)
             self.leg.glances.append(Glance(len(self.leg.records) - 1, {**info, **scalars}, current))
