@@ -1,4 +1,4 @@
-"""Write a board: its file, the infos that are JSON, and the latest values of a hub.
+"""Write a board: the infos and the latest values of a hub.
 
 The layout is that of `runtimeinfo.board.layout`; `runtimeinfo.board.BoardReader` reads it.
 """
@@ -6,32 +6,20 @@ The layout is that of `runtimeinfo.board.layout`; `runtimeinfo.board.BoardReader
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
-from itertools import islice
 from pathlib import Path
 from time import time_ns
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from runtimeinfo import BoardError
-from runtimeinfo._user_warning import warn_user
 from runtimeinfo.authoring import is_scalar, lies_on_device, scalar_value
-from runtimeinfo.board import (
-    FOLDER_VARIABLE,
-    UnsharedWarning,
-    board_files,
-    board_name,
-    layout,
-    make_board_folder,
-    pid_in,
-)
-from runtimeinfo.board._folder import HAS_OWNERS, make_private_folder, open_unfollowed, read_at
-from runtimeinfo.board.process import is_alive, is_elsewhere, is_writer_alive, pid_namespace, started
-from runtimeinfo.board.text import NotTextError, encode
+from runtimeinfo.board import layout
+from runtimeinfo_adapters.sharing._board_file import make_board_file
+from runtimeinfo_adapters.sharing._json_store import JsonStore
 
 
 class Latest(NamedTuple):
@@ -54,246 +42,6 @@ class HasLatest(Protocol):
     def latest(self) -> Latest | None:
         """Return the latest value that is known without waiting, or None."""
         ...
-
-
-_MAX_BOARDS = 10_000
-
-
-class BoardFile(NamedTuple):
-    """The file of a board, which this process has made.
-
-    Attributes:
-        path: Its name.
-        mapped: Its content.
-        identity: Device and number of the file: another one might have the name later.
-    """
-
-    path: Path
-    mapped: mmap.mmap
-    identity: tuple[int, int]
-
-
-def make_board_file() -> BoardFile:
-    """Make the file of a board, without any value in it, and map it.
-
-    Where the folder for boards cannot be used, and the user has not named it, a private one is made, with a warning.
-
-    Raises:
-        BoardError: If the file cannot be made.
-
-    Source: SHARE-05.
-    """
-    try:
-        return _make_board_file_in(make_board_folder())
-    except BoardError as error:
-        try:
-            private = make_private_folder()
-        except OSError:
-            private = None
-        if private is None:
-            raise
-        made = _make_board_file_in(private)
-        warn_user(
-            f"`runtimeinfo top` does not find this run: its board is in the private folder {private}, because "
-            f"{error.message}. Set {FOLDER_VARIABLE} for both to a folder that is yours",
-            UnsharedWarning,
-        )
-        return made
-
-
-def remove_stale_boards() -> None:
-    """Remove the boards that this user's dead processes have left behind, as far as that is possible.
-
-    Raises:
-        BoardError: If the folder for boards cannot be read.
-
-    Source: SHARE-06.
-    """
-    for path in board_files():
-        with suppress(OSError):  # it must not keep this run from being shared
-            if _is_stale(path):
-                path.unlink()
-
-
-def _is_stale(path: Path) -> bool:
-    descriptor = open_unfollowed(path)
-    try:
-        found = os.fstat(descriptor)
-        head = read_at(descriptor, layout.HEADER_SIZE, 0)
-    finally:
-        os.close(descriptor)
-    if not HAS_OWNERS:
-        # Windows does not tell which process is alive, but refuses to remove a file that is in use.
-        return os.name == "nt"
-    if found.st_uid != os.geteuid():
-        return False
-    if head[: layout.CELL] != layout.MAGIC or len(head) != layout.HEADER_SIZE:
-        # Its writer was killed before it wrote the header. Only the file name tells which process that was.
-        return not is_alive(pid_in(path), since=0)
-    cells = memoryview(head).cast("q")
-    if is_elsewhere(cells):
-        return False
-    is_left_behind = cells[layout.CLOSED] and cells[layout.PID] == os.getpid()  # it could not be removed then
-    return bool(is_left_behind) or not is_writer_alive(cells)
-
-
-def _make_board_file_in(folder: Path) -> BoardFile:
-    remove_stale_boards()
-    descriptor, path = _create(folder)
-    try:
-        try:
-            if hasattr(os, "fchmod"):
-                os.fchmod(descriptor, 0o600)  # independent of the umask
-            _fill(descriptor)
-            mapped = mmap.mmap(descriptor, layout.SIZE)
-            found = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        _write_header(mapped)
-    except BaseException as error:
-        with suppress(OSError):
-            path.unlink()
-        if isinstance(error, OSError):
-            raise _cannot_be_made(folder, path, error) from error
-        raise
-    return BoardFile(path, mapped, (found.st_dev, found.st_ino))
-
-
-def _create(folder: Path) -> tuple[int, Path]:
-    # O_EXCL: never write to an existing file, and never follow a link. No child inherits the descriptor: PEP 446.
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    for number in range(_MAX_BOARDS):
-        path = folder / board_name(os.getpid(), number)
-        try:
-            return os.open(path, flags, 0o600), path
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise _cannot_be_made(folder, path, error) from error
-    raise BoardError(f"{folder} has {_MAX_BOARDS:,} boards of this process: unshare some hubs", path=folder)
-
-
-def _fill(descriptor: int) -> None:
-    """Reserve all of the file now, which fails if there is no room. A hole would end the process at its first write.
-
-    By writing, which works on every system: macOS has no `os.posix_fallocate`.
-    """
-    left = layout.SIZE
-    while left:
-        left -= os.write(descriptor, bytes(left))
-
-
-def _cannot_be_made(folder: Path, path: Path, error: OSError) -> BoardError:
-    return BoardError(f"no board can be made in {folder}: {error}. Name another folder in {FOLDER_VARIABLE}", path=path)
-
-
-def _write_header(mapped: mmap.mmap) -> None:
-    cells = memoryview(mapped).cast("q")
-    cells[layout.IS_VERSION] = layout.VERSION
-    cells[layout.IS_SIZE] = layout.SIZE
-    cells[layout.PID] = os.getpid()
-    cells[layout.PID_NAMESPACE] = pid_namespace()
-    cells[layout.STARTED] = started(os.getpid())
-    cells[layout.CREATED_NS] = cells[layout.UPDATED_NS] = time_ns()
-    for slot in layout.SLOTS.values():
-        cells[slot] = layout.ABSENT
-    mapped[: layout.CELL] = layout.MAGIC  # last: without it the file is not a board
-
-
-_MAX_UNSHARED = 100
-_MAX_UNSHARED_LENGTH = 100
-
-
-class JsonStore:
-    """Holds the infos that are not numbers, each as JSON, and the keys of those that have no place on a board.
-
-    Attributes:
-        is_changed: Whether the JSON is another one than when this was last set to False.
-    """
-
-    def __init__(self) -> None:
-        self.is_changed: bool = False
-        self._parts: dict[str, str] = {}
-        self._unshared: set[str] = set()
-        self._names: list[str] | None = None
-        self._newest = ""
-
-    def keys(self) -> set[str]:
-        """Return all keys, including those of the infos that have no place."""
-        return self._parts.keys() | self._unshared
-
-    def put(self, key: str, value: Any) -> None:
-        """Add or replace an info."""
-        try:
-            part = f"[{_encoded_key(key)}, {encode(value, layout.MAX_INFO)}]"
-        except Exception:  # noqa: BLE001  # mostly NotTextError; or another thread changes the value meanwhile
-            self.leave_out(key)
-            return
-        if self._parts.get(key) != part:
-            self._forget(key)
-            self._parts[key] = part
-            self._newest = key
-
-    def leave_out(self, key: str) -> None:
-        """Keep only the key of an info."""
-        if key in self._parts or key not in self._unshared:
-            self._forget(key)
-            self._names = None
-            self._unshared.add(key)
-
-    def remove(self, key: str) -> None:
-        """Remove an info."""
-        if key in self._parts or key in self._unshared:
-            self._forget(key)
-
-    def fit(self, capacity: int) -> bytes:
-        """Return the JSON, and leave out what does not fit, the newest info first.
-
-        The JSON is a list of the infos, and one of the first keys that have no place. A third member, true, says that
-        there are other keys that have no place.
-
-        Args:
-            capacity: The number of bytes that the JSON can have.
-        """
-        named = self._named()
-        raw = self._encoded(named)
-        if len(raw) > capacity and self._newest in self._parts:
-            self.leave_out(self._newest)
-            named = self._named()
-            raw = self._encoded(named)
-        while len(raw) > capacity:
-            if named:
-                del named[len(named) // 2 :]
-            else:
-                self.leave_out(next(reversed(self._parts)))
-            raw = self._encoded(named)
-        return raw
-
-    def _forget(self, key: str) -> None:
-        self.is_changed = True
-        self._parts.pop(key, None)
-        if key in self._unshared:
-            self._names = None
-            self._unshared.discard(key)
-
-    def _encoded(self, named: list[str]) -> bytes:
-        more = "" if len(named) == len(self._unshared) else ", true"
-        return f"[[{', '.join(self._parts.values())}], [{', '.join(named)}]{more}]".encode("ascii")
-
-    def _named(self) -> list[str]:
-        """Return the first keys that have no place, each as JSON."""
-        if self._names is None:
-            names: list[str] = []
-            short = (key for key in sorted(self._unshared) if len(key) <= _MAX_UNSHARED_LENGTH)
-            for key in islice(short, _MAX_UNSHARED):
-                with suppress(NotTextError):  # two halves of a surrogate pair
-                    names.append(_encoded_key(key))
-            self._names = names
-        return self._names.copy()
-
-
-def _encoded_key(key: str) -> str:
-    return encode(str.__str__(key), layout.INFO_CAPACITY)  # of a subclass of str, the text
 
 
 # The greatest age of a scalar on the board. An iteration has about four, and comes faster than a person can read them.
