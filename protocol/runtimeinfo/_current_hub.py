@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from functools import partial
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, currentframe
 from itertools import count
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 from runtimeinfo._errors import HubError, MissingScalarError
@@ -136,6 +136,23 @@ def _note_run(hub: object) -> None:
 # Identifies a frame: its id, and its code because an id is used again.
 _Frame = tuple[int, CodeType]
 _IS_GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
+# The packages that step a generator as a context manager: it waits while the code inside runs. The fixtures and the
+# hook wrappers of pytest are such generators, too.
+_CONTEXT_MANAGERS = frozenset({"contextlib", "_pytest", "pluggy", "pytest_asyncio", "pytest_trio", "anyio"})
+_ignored_generators: set[CodeType] = set()
+
+
+def ignore_generators(*functions: FunctionType) -> None:
+    """Pass over generators in which a framework calls handlers: they are suspended only between two calls of these.
+
+    Otherwise a run that a handler begins would be at work only until the framework's generator has ended.
+
+    Args:
+        functions: The generator functions.
+
+    Source: SCOPE-01.
+    """
+    _ignored_generators.update(function.__code__ for function in functions)
 
 
 class _LooksFurther:
@@ -456,8 +473,8 @@ def _suspendable_generator(frame: FrameType | None) -> _Frame | None:
     while frame is not None:
         caller = frame.f_back
         if frame.f_code.co_flags & _IS_GENERATOR:
-            is_context_manager = caller is not None and caller.f_globals.get("__name__") == "contextlib"
-            if not is_context_manager:
+            package = "" if caller is None else str(caller.f_globals.get("__name__")).partition(".")[0]
+            if package not in _CONTEXT_MANAGERS and frame.f_code not in _ignored_generators:
                 return id(frame), frame.f_code
         frame = caller
     return None

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import pluggy
 import pytest
 
 import runtimeinfo
@@ -336,6 +337,49 @@ def test_generator_that_serves_as_a_context_manager_is_at_work_meanwhile(hubs: l
 
     with use_hub(hubs[2]):
         assert list(nested()) == [hubs[1], hubs[2], hubs[0]]
+
+
+@pytest.fixture
+def outer_hub(hubs: list[MessageHub]) -> Iterator[MessageHub]:
+    with use_hub(hubs[0]):
+        yield hubs[0]
+
+
+@pytest.fixture
+def inner_hub(hubs: list[MessageHub], outer_hub: MessageHub) -> Iterator[MessageHub]:
+    with use_hub(hubs[1]):
+        yield hubs[1]
+    assert resolve_hub() is outer_hub
+
+
+def test_fixture_of_pytest_is_at_work_while_a_test_runs(hubs: list[MessageHub], inner_hub: MessageHub) -> None:
+    assert resolve_hub() is inner_hub
+    with use_hub(hubs[2]):
+        assert resolve_hub() is hubs[2]
+    assert resolve_hub() is inner_hub
+
+
+def test_hook_wrapper_of_pytest_is_at_work_while_the_hook_runs(hubs: list[MessageHub]) -> None:
+    class Plugin:
+        def __init__(self, hub: MessageHub) -> None:
+            self.hub = hub
+
+        @pluggy.HookimplMarker("runtimeinfo")(wrapper=True)
+        def call(self) -> Generator[None, list[InfoReader], list[InfoReader]]:
+            with use_hub(self.hub):
+                found = yield
+            return [resolve_hub(), *found]
+
+    class Called:
+        @pluggy.HookimplMarker("runtimeinfo")
+        def call(self) -> InfoReader:
+            return resolve_hub()
+
+    manager = pluggy.PluginManager("runtimeinfo")
+    for plugin in (Called(), Plugin(hubs[1]), Plugin(hubs[0])):  # the last one is called first
+        manager.register(plugin)
+    with use_hub(hubs[2]):
+        assert manager.hook.call() == [hubs[2], hubs[0], hubs[1]]
 
 
 def test_generator_that_another_thread_goes_on_with_keeps_its_hub(hubs: list[MessageHub]) -> None:
