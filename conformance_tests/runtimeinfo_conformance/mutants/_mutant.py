@@ -7,8 +7,9 @@ arrives twice, or shows another runner or other arguments than there are; or the
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from runtimeinfo.spec import EVENTS, HOOK_POINTS
@@ -86,20 +87,29 @@ class Mutant:
         )
 
 
+_FAULT = "_fault_in_the_way"
+"""The attribute of a relay that holds its fault."""
+
+
 def _behind(hook: Any, fault: Fault) -> Any:
     """Return a copy of a hook, of a subclass of its class, whose events have to pass a fault."""
-    kind = cast("type[Any]", type(hook))
+    relay, kind = copy.copy(hook), cast("Hashable", type(hook))
+    relay.__class__ = _relay_class(kind)
+    relay.__dict__[_FAULT] = fault
+    return relay
 
+
+@cache
+def _relay_class(kind: Any) -> Any:
     def passing(event: str) -> Any:
         original = getattr(kind, event)
 
         def method(self: Any, runner: Any, *args: Any, **kwargs: Any) -> object:
             given = {**dict(zip(HOOK_POINTS[event], args, strict=False)), **kwargs}
+            fault: Fault = self.__dict__[_FAULT]
             return fault(event, lambda shown, changed: original(self, shown, **changed), runner, given)
 
         return method
 
     methods = {event: passing(event) for event in EVENTS if hasattr(kind, event)}
-    relay = copy.copy(hook)
-    relay.__class__ = type(kind.__name__, (kind,), methods)
-    return relay
+    return type(kind.__name__, (kind,), methods)
