@@ -140,6 +140,8 @@ _IS_GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
 # hook wrappers of pytest are such generators, too.
 _CONTEXT_MANAGERS = frozenset({"contextlib", "_pytest", "pluggy", "pytest_asyncio", "pytest_trio", "anyio"})
 _ignored_generators: set[CodeType] = set()
+# The modules whose code calls the tasks and callbacks of an event loop.
+_EVENT_LOOPS = frozenset({"asyncio.events", "asyncio.runners", "uvloop", "trio._core._run"})
 
 
 def ignore_generators(*functions: FunctionType) -> None:
@@ -190,17 +192,18 @@ class _Scope:
         is_open: Whether it was not left yet.
         answers: What code asks if this is the innermost scope of its context: the hub, or what looks further.
         generator: The innermost generator in which it was entered: while that is suspended, so is the scope.
+        is_in_task: Whether an event loop in that generator has called the code that entered it.
         thread: Identifies the thread that entered it.
         task: Refers to the asynchronous task or greenlet that entered it, if there was one.
     """
 
-    __slots__ = ("answers", "generator", "hub", "is_open", "task", "thread")
+    __slots__ = ("answers", "generator", "hub", "is_in_task", "is_open", "task", "thread")
 
     def __init__(self, hub: InfoReader) -> None:
         self.hub = hub
         self.is_open = True
         self.answers: InfoReader = _LOOKS_FURTHER
-        self.generator = _suspendable_generator(currentframe())
+        self.generator, self.is_in_task = _suspendable_generator(currentframe())
         self.thread = _this_thread()
         self.task = _this_task()
 
@@ -453,31 +456,51 @@ def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:
     """Return the hub of the innermost generator on the call stack that a scope was entered in, if there are several."""
     if _is_one_run(scopes) or all(each.generator is None for each in scopes):
         return None
+    is_in_task = False
     frame = currentframe()
     while frame is not None:
-        if frame.f_code.co_flags & _IS_GENERATOR:
+        if frame.f_globals.get("__name__") in _EVENT_LOOPS:
+            is_in_task = True
+        elif frame.f_code.co_flags & _IS_GENERATOR:
             this = id(frame), frame.f_code
-            for scope in reversed(scopes):
-                if scope.generator == this:
-                    return scope.hub
+            inside = [each for each in scopes if each.generator == this]
+            if inside:
+                return _hub_inside(inside, is_in_task)
         frame = frame.f_back
     return None
+
+
+def _hub_inside(scopes: list[_Scope], is_in_task: bool) -> InfoReader | None:
+    """Return the hub of one of the scopes in a generator at work: they can be those of several tasks."""
+    in_this_context = _in_this_context.get()
+    mine = [each for each in in_this_context if each in scopes]
+    if mine and (in_this_context[-1].is_open or not is_in_task):
+        return mine[-1].hub
+    # Another thread or context might go on with a generator.
+    direct = [] if is_in_task else [each for each in scopes if not each.is_in_task]
+    return direct[-1].hub if direct else None
 
 
 def _is_one_run(scopes: Sequence[_Scope]) -> bool:
     return all(each.hub is scopes[0].hub for each in scopes)
 
 
-def _suspendable_generator(frame: FrameType | None) -> _Frame | None:
-    """Return the innermost generator on the call stack, except context managers: these wait while their scope runs."""
+def _suspendable_generator(frame: FrameType | None) -> tuple[_Frame | None, bool]:
+    """Return the innermost generator on the call stack, and whether an event loop in it has called this code.
+
+    Context managers are passed over: these wait while their scope runs.
+    """
+    is_in_task = False
     while frame is not None:
         caller = frame.f_back
-        if frame.f_code.co_flags & _IS_GENERATOR:
+        if frame.f_globals.get("__name__") in _EVENT_LOOPS:
+            is_in_task = True
+        elif frame.f_code.co_flags & _IS_GENERATOR:
             package = "" if caller is None else str(caller.f_globals.get("__name__")).partition(".")[0]
             if package not in _CONTEXT_MANAGERS and frame.f_code not in _ignored_generators:
-                return id(frame), frame.f_code
+                return (id(frame), frame.f_code), is_in_task
         frame = caller
-    return None
+    return None, False
 
 
 # -- threads and tasks

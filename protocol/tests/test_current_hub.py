@@ -382,6 +382,47 @@ def test_hook_wrapper_of_pytest_is_at_work_while_the_hook_runs(hubs: list[Messag
         assert manager.hook.call() == [hubs[2], hubs[0], hubs[1]]
 
 
+def test_tasks_of_a_loop_that_runs_in_a_generator_have_a_hub_each(hubs: list[MessageHub], no_run: InfoReader) -> None:
+    async def train(hub: MessageHub) -> list[InfoReader]:
+        with use_hub(hub):
+            await asyncio.sleep(0.001)
+            return [resolve_hub(), await asyncio.create_task(ask())]
+
+    async def ask() -> InfoReader:
+        return resolve_hub()
+
+    async def ask_later() -> InfoReader:
+        await asyncio.sleep(0.002)
+        return resolve_hub()
+
+    async def train_both() -> list[Any]:
+        with use_hub(hubs[2]):
+            late = asyncio.create_task(ask_later())
+        return await asyncio.gather(train(hubs[0]), train(hubs[1]), late)
+
+    def generator() -> Iterator[list[Any]]:
+        yield asyncio.run(train_both())
+        with use_hub(hubs[2]):
+            yield [resolve_hub(), asyncio.run(ask()), *asyncio.run(train_both())]
+
+    found = [[hubs[0]] * 2, [hubs[1]] * 2, no_run]
+    with use_hub(hubs[1]):
+        suspended = training(hubs[0])
+        next(suspended)
+        assert list(generator()) == [found, [hubs[2]] * 2 + found]
+        suspended.close()
+
+
+def test_hubs_that_take_turns_in_a_generator(hubs: list[MessageHub]) -> None:
+    def generator() -> Iterator[InfoReader]:
+        with use_hub(hubs[0]), use_hub(hubs[1]):
+            for hub in hubs[:2] * 2:
+                enter_again(hub)
+                yield resolve_hub()
+
+    assert list(generator()) == hubs[:2] * 2
+
+
 def test_generator_that_another_thread_goes_on_with_keeps_its_hub(hubs: list[MessageHub]) -> None:
     generators = [training(hub) for hub in hubs[:2]]
     assert [next(each) for each in generators] == hubs[:2]
