@@ -398,7 +398,7 @@ def test_tasks_of_a_loop_that_runs_in_a_generator_have_a_hub_each(hubs: list[Mes
     async def train_both() -> list[Any]:
         with use_hub(hubs[2]):
             late = asyncio.create_task(ask_later())
-        return await asyncio.gather(train(hubs[0]), train(hubs[1]), late)
+        return list(await asyncio.gather(train(hubs[0]), train(hubs[1]), late))
 
     def generator() -> Iterator[list[Any]]:
         yield asyncio.run(train_both())
