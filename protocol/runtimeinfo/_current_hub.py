@@ -255,12 +255,13 @@ def use_hub(hub: InfoReader) -> Generator[None]:
                 _update_answers()
             yield
         finally:
-            scope.close()
+            # First of all, and without a call: Ctrl-C might come at any later one, and leave the rest undone.
+            scope.is_open, scope.answers = False, _LOOKS_FURTHER
             # Not `ContextVar.reset(token)`: a generator may be closed in another context than it was started in.
             _set_scopes(tuple(each for each in _in_this_context.get() if each is not scope))
             with _lock:
+                scope.answers = _LOOKS_FURTHER  # another thread might have updated it just before
                 if scope in _open_scopes:  # not in a forked child that leaves what its parent has entered
-                    _open_scopes.remove(scope)
                     _update_answers()
                     _note_threads_of(hub)
 
@@ -296,6 +297,7 @@ def _update_answers() -> None:
     A generator might be at work in any thread, whatever the context, and might be suspended: with several runs, the
     call stack has to be looked at.
     """
+    _open_scopes[:] = [each for each in _open_scopes if each.is_open]
     is_simple = _is_one_run(_open_scopes) or all(each.generator is None for each in _open_scopes)
     for scope in _open_scopes:
         scope.answers = scope.hub if is_simple else _LOOKS_FURTHER
@@ -426,21 +428,14 @@ def _find_own_hub() -> InfoReader | None:
     if not _open_scopes:
         return _NO_RUN if scopes else None
     with _lock:
-        open_scopes = list(_open_scopes)
+        open_scopes = [each for each in _open_scopes if each.is_open]
     hub = _hub_at_work(open_scopes)
     if hub is not None:
         return hub
     thread, task = _this_thread(), _this_task()
-    if scopes and scopes[-1].is_open:
-        mine = [each for each in scopes if each.is_open]
-        if _is_one_run(mine):
-            return mine[-1].hub
-        for scope in reversed(mine):
-            if scope.generator is None:
-                return scope.hub
-            if not scope.is_of(thread, task):  # the context was copied, by the code of this scope or of one around it
-                return _NO_RUN
-        return _NO_RUN
+    found = _hub_of_context(scopes, thread, task)
+    if found is not None:
+        return found
     here = [each for each in open_scopes if each.generator is None and each.is_of(thread, task)]
     if here:
         return here[-1].hub
@@ -450,6 +445,27 @@ def _find_own_hub() -> InfoReader | None:
         return None
     hub = open_scopes[0].hub
     return hub if _is_one_run(open_scopes) and not _may_work_for_another(hub) else _NO_RUN
+
+
+def _hub_of_context(scopes: tuple[_Scope, ...], thread: object, task: object) -> InfoReader | None:
+    """Return the hub of the innermost scope of a context; None if that has ended, or there is none."""
+    # What this thread and task have left themselves: a generator with a scope might be closed in another context.
+    while scopes and not scopes[-1].is_open and scopes[-1].is_of(thread, task):
+        scopes = scopes[:-1]
+    mine = [each for each in scopes if each.is_open]
+    if not mine or not any(each.hub is scopes[-1].hub for each in mine):
+        return None
+    if _is_one_run(mine):
+        return mine[-1].hub
+    # A copied context has what was entered in generators, and does not tell which of these was at work.
+    is_known = all(each.generator is None or each.is_of(thread, task) for each in mine)
+    for scope in reversed(mine):
+        is_mine = scope.is_of(thread, task)
+        if not is_mine and not is_known:
+            return _NO_RUN
+        if not is_mine or scope.generator is None:
+            return scope.hub
+    return _NO_RUN
 
 
 def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:
