@@ -208,7 +208,7 @@ class RuntimeInfoHook(_Listener):
     """Takes the place of mmengine's hook: its events go through the lifecycle to `runtimeinfo.RuntimeInfoHook`.
 
     The runner's ``train``, ``val`` and ``test`` are wrapped: an exception from anywhere inside them, KeyboardInterrupt
-    included, closes all scopes. Until then the runner's hub is what `runtimeinfo.current_hub` returns.
+    included, closes all scopes. Until then `runtimeinfo.current_hub` answers with the runner's hub.
 
     The hub is the runner's: what runs on one runner is appended to it, a second ``train()`` goes on. mmengine hands out
     its own hubs by the name of the experiment and the second, so that runners built in the same second share one, with

@@ -164,7 +164,7 @@ class SupportsSharing(Protocol):
     """
 
     def sharing(self) -> AbstractContextManager[object]:
-        """Return a context in which other processes find this hub as the current one of this process."""
+        """Return a context in which other processes can read this hub; `use_hub` enters it."""
         ...
 
     @property

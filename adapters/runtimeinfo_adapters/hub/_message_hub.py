@@ -59,8 +59,8 @@ class MessageHub(NamedInstances):
         max_on_device: How many scalars that are tensors on an accelerator can wait there, over all keys. They are read
             in one batch: when one of them is read, when the hub is saved, or when an update reaches that number and
             waits for the device.
-        share: Whether other processes of this user can read the hub while it is the current one (`use_hub`), as it is
-            in a run. The environment variable ``RUNTIMEINFO_SHARE=0`` turns sharing off for all hubs.
+        share: Whether other processes of this user can read the hub while it is entered (`use_hub`), as it is in a
+            run. The environment variable ``RUNTIMEINFO_SHARE=0`` turns sharing off for all hubs.
 
     Raises:
         HubError: If an argument is of the wrong type, or `resumed_keys` has a key that is not published.
@@ -382,8 +382,8 @@ class MessageHub(NamedInstances):
         """Share the hub with the other processes of this user, and return a reader for them.
 
         The reader is small: send it to a worker by pickle or fork, or pass its ``path`` to any other process. A run
-        does not need this call, because a hub is shared while it is the current one: `current_hub` finds it in
-        workers, and `runtimeinfo.board.find_board` finds it elsewhere.
+        does not need this call, because a hub is shared while it is entered (`use_hub`): `current_hub` finds it in the
+        workers of the run, and `runtimeinfo.board.find_board` finds it elsewhere.
 
         Readers see an info at once. They see scalars with the next info: at most every 10 ms with ``iter``, and at once
         with epoch, loop_stage and the totals. They see a value that waits on a device once it has been read here.
@@ -404,11 +404,11 @@ class MessageHub(NamedInstances):
         return BoardReader(self._sharing.start())
 
     def unshare(self) -> None:
-        """Undo `share`; a hub that is the current one stays shared as long as it is."""
+        """Undo `share`; a hub that is entered (`use_hub`) stays shared until it is left."""
         self._sharing.stop()
 
     def sharing(self) -> AbstractContextManager[None]:
-        """Return a context in which the hub is the shared one of this process; `use_hub` enters it.
+        """Return a context in which the hub is shared; `use_hub` enters it.
 
         If a board cannot be created, it warns with `UnsharedWarning` and raises nothing.
 
