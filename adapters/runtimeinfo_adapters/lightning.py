@@ -313,8 +313,8 @@ class LightningRunner(FrameworkRunner):
 class RuntimeInfoCallback(Callback):
     """Publishes where a Lightning trainer is.
 
-    Put it first among the callbacks: those after it find the hub up to date. Its hub is what
-    `runtimeinfo.current_hub` returns while the trainer runs. The hub and the counters go into each checkpoint of the
+    Put it first among the callbacks: those after it find the hub up to date. While the trainer
+    runs, `runtimeinfo.current_hub` answers with its hub. The hub and the counters go into each checkpoint of the
     trainer, and come back with ``fit(ckpt_path=...)``. One callback serves any number of trainers, one after the other:
     unless you give a hub, each training that begins from its start has a new one. A second `fit` of a trainer goes on
     with its counters, and so with its hub; a test after a training publishes into the hub of that training. A copy is
