@@ -22,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, MessageHub, RunnerError, RuntimeInfoHook, SkippedOutputWarning
+from runtimeinfo._current_hub import ignore_generators
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     Emitter,
@@ -69,6 +70,11 @@ _Method = TypeVar("_Method", bound=Callable[..., None])
 # which takes longer than an iteration. The process function: what stands around it is inside the iteration for certain.
 # The run that `interrupt` suspended, and what tells with which batch an epoch begins.
 _PRIVATE = ("_event_handlers", "_process_function", "_internal_run_generator", "_dataloader_iter", "_init_iter")
+
+
+# The generators that an engine runs in. `Engine.interrupt` suspends them, where no handler is at work.
+_GENERATORS = ("_internal_run_as_gen", "_run_once_on_dataset_as_gen", "_maybe_terminate_or_interrupt")
+ignore_generators(*(getattr(Engine, name) for name in _GENERATORS if hasattr(Engine, name)))
 
 
 class _Emitter(Emitter):
@@ -402,6 +408,7 @@ class _TrainerListener(_Listener):
         emitter.emit("before_train")
         if is_in_epoch:
             emitter.emit("before_train_epoch")
+            self._runner.claim_workers(engine._dataloader_iter)
 
     def _close(self, engine: Any) -> None:
         emitter, state = self._emitter, engine.state
@@ -458,6 +465,7 @@ class _TrainerListener(_Listener):
             self._read_state(1)
             self._runner.publish_counters()
             self._runner.publish_totals()
+            self._runner.claim_workers(self.engine.state.dataloader)
             if self._batches:
                 _warn_of_repeated_data(self.engine)
 
@@ -578,6 +586,7 @@ class _EvaluatorListener(_Listener):
             if self.engine.state.metrics is not self._noted:  # they were replaced
                 self._note_metrics(self.engine.state)
             self._emitter.emit(self._events.before_epoch)
+            self._runner.claim_workers(self.engine.state.dataloader)
 
     @_handler
     def epoch_completed(self) -> None:

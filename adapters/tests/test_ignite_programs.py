@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ignite.engine import DeterministicEngine, Engine, Events, State
 
-from runtimeinfo import current_hub
 from runtimeinfo.authoring import on_any_event, resolve_hub
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters.ignite import RuntimeInfoCallback, attach
@@ -146,7 +145,7 @@ class Play:
         """Compare the hub with the trainer's state, in a handler of an event."""
         if self.callback is None or self.is_by_hand:
             return
-        hub, runner, state = current_hub(), self.callback.runner, self.trainer.state
+        hub, runner, state = resolve_hub(), self.callback.runner, self.trainer.state
         assert hub is self.callback.message_hub
         if name in READ_AGAIN:
             self.was_changed = False

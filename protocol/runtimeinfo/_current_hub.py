@@ -192,17 +192,19 @@ class _Scope:
         is_open: Whether it was not left yet.
         answers: What code asks if this is the innermost scope of its context: the hub, or what looks further.
         generator: The innermost generator in which it was entered: while that is suspended, so is the scope.
+        is_over_generator: Whether a scope below it in its context was entered in a generator, for another hub.
         is_in_task: Whether an event loop in that generator has called the code that entered it.
         thread: Identifies the thread that entered it.
         task: Refers to the asynchronous task or greenlet that entered it, if there was one.
     """
 
-    __slots__ = ("answers", "generator", "hub", "is_in_task", "is_open", "task", "thread")
+    __slots__ = ("answers", "generator", "hub", "is_in_task", "is_open", "is_over_generator", "task", "thread")
 
     def __init__(self, hub: InfoReader) -> None:
         self.hub = hub
         self.is_open = True
         self.answers: InfoReader = _LOOKS_FURTHER
+        self.is_over_generator = False
         self.generator, self.is_in_task = _suspendable_generator(currentframe())
         self.thread = _this_thread()
         self.task = _this_task()
@@ -258,7 +260,7 @@ def use_hub(hub: InfoReader) -> Generator[None]:
             # First of all, and without a call: Ctrl-C might come at any later one, and leave the rest undone.
             scope.is_open, scope.answers = False, _LOOKS_FURTHER
             # Not `ContextVar.reset(token)`: a generator may be closed in another context than it was started in.
-            _set_scopes(tuple(each for each in _in_this_context.get() if each is not scope))
+            _set_scopes(_kept(_in_this_context.get()))
             with _lock:
                 scope.answers = _LOOKS_FURTHER  # another thread might have updated it just before
                 if scope in _open_scopes:  # not in a forked child that leaves what its parent has entered
@@ -282,8 +284,20 @@ def enter_again(hub: InfoReader) -> None:
 
 
 def _push(scope: _Scope) -> None:
-    below = tuple(each for each in _in_this_context.get() if each is not scope and each.is_open)
+    below = [each for each in _kept(_in_this_context.get()) if each is not scope]
+    scope.is_over_generator = any(each.generator is not None and each.hub is not scope.hub for each in below)
     _set_scopes((*below, scope))
+
+
+def _kept(scopes: Sequence[_Scope]) -> tuple[_Scope, ...]:
+    """Return the scopes of a context that still tell something.
+
+    In a copied context also those of generators that have ended: a later one does not show whose code made the copy.
+    """
+    thread, task = _this_thread(), _this_task()
+    return tuple(
+        each for each in scopes if each.is_open or (each.generator is not None and not each.is_of(thread, task))
+    )
 
 
 def _set_scopes(scopes: tuple[_Scope, ...]) -> None:
@@ -300,7 +314,7 @@ def _update_answers() -> None:
     _open_scopes[:] = [each for each in _open_scopes if each.is_open]
     is_simple = _is_one_run(_open_scopes) or all(each.generator is None for each in _open_scopes)
     for scope in _open_scopes:
-        scope.answers = scope.hub if is_simple else _LOOKS_FURTHER
+        scope.answers = scope.hub if is_simple and not scope.is_over_generator else _LOOKS_FURTHER
     _NO_SCOPE.answers = _LOOKS_FURTHER if _open_scopes else _parent
 
 
@@ -455,10 +469,10 @@ def _hub_of_context(scopes: tuple[_Scope, ...], thread: object, task: object) ->
     mine = [each for each in scopes if each.is_open]
     if not mine or not any(each.hub is scopes[-1].hub for each in mine):
         return None
-    if _is_one_run(mine):
+    if _is_one_run(scopes):
         return mine[-1].hub
     # A copied context has what was entered in generators, and does not tell which of these was at work.
-    is_known = all(each.generator is None or each.is_of(thread, task) for each in mine)
+    is_known = all(each.generator is None or each.is_of(thread, task) for each in scopes)
     for scope in reversed(mine):
         is_mine = scope.is_of(thread, task)
         if not is_mine and not is_known:
@@ -469,8 +483,8 @@ def _hub_of_context(scopes: tuple[_Scope, ...], thread: object, task: object) ->
 
 
 def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:
-    """Return the hub of the innermost generator on the call stack that a scope was entered in, if there are several."""
-    if _is_one_run(scopes) or all(each.generator is None for each in scopes):
+    """Return the hub of the innermost generator on the call stack that a scope was entered in."""
+    if all(each.generator is None for each in scopes):
         return None
     is_in_task = False
     frame = currentframe()

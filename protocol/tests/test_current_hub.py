@@ -8,7 +8,7 @@ import pickle
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pluggy
@@ -16,6 +16,7 @@ import pytest
 
 import runtimeinfo
 from runtimeinfo import HubError, InfoReader, MissingScalarError, current_hub, use_hub
+from runtimeinfo._current_hub import ignore_generators
 from runtimeinfo.authoring import enter_again, resolve_hub
 from runtimeinfo_adapters import MessageHub
 
@@ -337,6 +338,18 @@ def test_generator_that_serves_as_a_context_manager_is_at_work_meanwhile(hubs: l
 
     with use_hub(hubs[2]):
         assert list(nested()) == [hubs[1], hubs[2], hubs[0]]
+
+
+def test_scope_that_a_handler_opens_outlives_the_generator_of_its_framework(hubs: list[MessageHub]) -> None:
+    def run(handler: Callable[[], object]) -> Iterator[None]:
+        handler()
+        yield
+
+    ignore_generators(run)
+    with use_hub(hubs[0]), ExitStack() as stack:
+        for _ in run(lambda: stack.enter_context(use_hub(hubs[1]))):
+            assert resolve_hub() is hubs[1]
+        assert resolve_hub() is hubs[1]
 
 
 @pytest.fixture

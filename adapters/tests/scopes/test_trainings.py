@@ -1,0 +1,150 @@
+"""Several trainings in one process: the code of each, wherever it stands, is answered by its own run."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+import torch
+
+from runtimeinfo import current_hub
+
+sys.path.insert(0, str(Path(__file__).parent))
+try:
+    from trainings import FRAMEWORKS, Steps, Training, tempfile
+finally:
+    sys.path.pop(0)
+
+pytestmark = [
+    # Lightning 2.6 on torch 2.13, where it combines loaders
+    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
+    # mmengine 0.10.7, of two runners in one second
+    pytest.mark.filterwarnings("ignore:<class 'mmengine:UserWarning"),
+]
+
+NAMES = list(FRAMEWORKS)
+LOOPS = ("pytorch", "accelerate")  # whose training is code of the user
+PLACES = ("callback", "collate_fn", "dataset", "evaluation", "gradient hook", "lr lambda", "optimizer hook", "sampler")
+HAS_NOT = {
+    "pytorch": {"evaluation"},
+    "accelerate": {"evaluation"},
+    "keras": {"optimizer hook"},
+    "mmengine": {"evaluation", "lr lambda"},
+}
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert current_hub().get_info("experiment_name") is None
+    gc.collect()  # a leaked scope or worker would be noticed by a later test only
+
+
+def check(*trained: Training) -> None:
+    for training in trained:
+        assert training.wrong == [], training.name
+        assert {"dataset", "step", "callback"} <= training.asked.keys(), training.name
+        assert training.hub().get_info("loop_stage") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trainings_in_two_threads_are_answered_by_their_own_runs(name: str) -> None:
+    both = [FRAMEWORKS[name](f"{name} {number}") for number in range(2)]
+    meet = threading.Barrier(2, timeout=60)
+
+    def take_turns(_: str) -> None:
+        with suppress(threading.BrokenBarrierError):  # the other one has ended
+            meet.wait()
+
+    def run(training: Training) -> None:
+        training.before = take_turns  # each place is reached while the other training is at the same
+        try:
+            training.run()
+        finally:
+            meet.abort()
+
+    threads = [threading.Thread(target=run, args=(training,)) for training in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check(*both)
+    assert both[0].asked == both[1].asked
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, place) for name in NAMES for place in PLACES if place not in HAS_NOT.get(name, ())]
+)
+def test_a_training_inside_another_is_answered_by_its_own_run(name: str, place: str) -> None:
+    # One of the same framework, and one of another.
+    within = [FRAMEWORKS[each](f"inside {each}") for each in (name, NAMES[NAMES.index(name) - 1])]
+    outside = FRAMEWORKS[name](f"outside {name}")
+    left = list(within)
+
+    def train(at: str) -> None:
+        if at == place and left:
+            with torch.inference_mode(False), torch.enable_grad():
+                left.pop().run()
+
+    outside.before = train
+    outside.run()
+    assert place in outside.asked
+    check(outside, *within)
+
+
+@pytest.mark.parametrize("names", [("pytorch", "pytorch"), ("accelerate", "accelerate"), ("pytorch", "accelerate")])
+def test_trainings_stepped_in_turn_are_answered_by_their_own_runs(names: tuple[str, str]) -> None:
+    both = [FRAMEWORKS[name](f"{name} {number}") for number, name in enumerate(names)]
+    for _ in zip_longest(*(training.steps for training in both)):
+        assert current_hub().get_info("experiment_name") is None  # neither is at work here
+    check(*both)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in LOOPS])
+def test_a_fit_between_the_steps_of_others_is_answered_by_its_own_run(name: str) -> None:
+    first, second, fit = FRAMEWORKS["pytorch"]("first"), FRAMEWORKS["accelerate"]("second"), FRAMEWORKS[name]("fit")
+    turns = zip_longest(first.steps, second.steps)
+    next(turns)
+
+    def step(_: str) -> None:
+        with torch.inference_mode(False), torch.enable_grad():
+            next(turns, None)
+
+    fit.before = step
+    fit.run()
+    assert next(turns, None) is None
+    check(first, second, fit)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_stepped_by_hand_are_answered_by_their_own_runs(name: str) -> None:
+    """As the cells of a notebook do it: without a generator, and without a `with` statement around the steps."""
+    both = [FRAMEWORKS[name](f"{name} {number}") for number in range(2)]
+    steps: list[Steps] = [training.steps for training in both]
+    with ExitStack() as runs:
+        epochs = []
+        for each in steps:
+            runs.enter_context(each.loop.run())
+            epochs.append(each.loop.epochs())
+        for _ in range(2):
+            batches = []
+            for each, numbers in zip(steps, epochs, strict=True):
+                next(numbers)
+                each.training.ask("callback")
+                batches.append(iter(each.loop.train()))
+            for _ in range(2):
+                for each, drawn in zip(steps, batches, strict=True):
+                    each.step(next(drawn))
+            for drawn in batches:
+                assert next(drawn, None) is None
+        for each, numbers in zip(reversed(steps), reversed(epochs), strict=True):
+            assert next(numbers, None) is None
+            each.training.ask("callback")
+    check(*both)
