@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Keras takes it from here, or from a file of its own: its adapter is for PyTorch.
 export KERAS_BACKEND := torch
+# Hundreds of the tests start a process. Each would compile our modules, and pytest's rewritten ones, from their source.
+unexport PYTHONDONTWRITEBYTECODE
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
