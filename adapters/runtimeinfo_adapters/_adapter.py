@@ -111,7 +111,7 @@ class FrameworkRunner(RunnerView):
         Call it in the run, before a loader is iterated over. Workers that the run itself starts belong to it anyway.
 
         Args:
-            loaders: PyTorch DataLoaders, their iterators, and lists or dicts of either; others have no workers.
+            loaders: PyTorch DataLoaders, their iterators, and what wraps either; others have no workers.
 
         Source: SCOPE-05.
         """
@@ -135,19 +135,25 @@ class FrameworkRunner(RunnerView):
             self.experiment_name: str | None = experiment_name
 
 
-def _worker_pids(loader: Any) -> Iterator[int]:
-    if isinstance(loader, list | tuple | dict):
-        for each in cast("Any", loader.values() if isinstance(loader, dict) else loader):
-            yield from _worker_pids(each)
-        return
-    # Private members of PyTorch: there is no other way to them. Without them, such a worker knows of no run. `vars`,
+# From what wraps a loader to the loader: Accelerate's loaders have the first name, and prefetchers the others.
+_INSIDE = ("base_dataloader", "dataloader", "_dataloader", "loader", "_loader")
+
+
+def _worker_pids(loader: Any, depth: int = 3) -> Iterator[int]:
+    # Private members of PyTorch: there is no other way to them. Without them, such a worker knows of no run. The dict,
     # because a loader of another kind can do anything when it is asked for an attribute.
-    attributes = getattr(loader, "__dict__", {})
-    workers = getattr(attributes.get("_iterator"), "__dict__", attributes).get("_workers")
-    for worker in cast("list[Any]", workers if isinstance(workers, list) else []):
-        pid = getattr(worker, "pid", None)
-        if isinstance(pid, int):
-            yield pid
+    attributes: dict[str, Any] = getattr(loader, "__dict__", {})
+    # The first where it is the iterator itself, the second where mmengine has put something around it.
+    for holder in (loader, attributes.get("_iterator")):
+        workers = getattr(holder, "__dict__", {}).get("_workers")
+        for worker in cast("list[Any]", workers if isinstance(workers, list) else []):
+            pid = getattr(worker, "pid", None)
+            if isinstance(pid, int):
+                yield pid
+    if depth:
+        for name in _INSIDE:
+            if name in attributes:
+                yield from _worker_pids(attributes[name], depth - 1)
 
 
 class Target:
@@ -184,17 +190,18 @@ class HubInForce:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self.hub: InfoReader | None = None
         self.is_in_force: bool = False
 
     def enter(self, hub: InfoReader) -> None:
         """Make a hub the current one, in the place of the one before."""
         self.leave()
         self._stack.enter_context(use_hub(hub))
-        self.is_in_force = True
+        self.hub, self.is_in_force = hub, True
 
     def leave(self) -> None:
         """Let it be the current one no longer, if it is."""
-        self.is_in_force = False
+        self.hub, self.is_in_force = None, False
         self._stack.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HubInForce:

@@ -413,6 +413,7 @@ class RuntimeInfoCallback(_Callback):
         self._values.forget()
         self._tell_length()
         emitter.emit("before_train_epoch")
+        self.runner.claim_workers(self.runner.data)
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Publish `iter`, and open an iteration, unless `attach` does so when all callbacks have set the rate."""
@@ -532,7 +533,9 @@ class RuntimeInfoCallback(_Callback):
         given: Any = arguments.get("callbacks")
         is_list = isinstance(given, _keras.callbacks.CallbackList)
         others: list[Any] = list(given.callbacks) if is_list else _keras.tree.flatten(given or [])
+        data = bound.arguments.get("x", arguments.get("x"))  # which Keras does not tell a callback
         if is_list and any(each is self for each in others):
+            self.runner.claim_workers(data)
             return method(*args, **kwargs)  # the validation of `fit`, which has the callbacks of `fit`
         if self._is_deaf or self._is_inside(call):
             was_deaf, self._is_deaf = self._is_deaf, True
@@ -543,7 +546,7 @@ class RuntimeInfoCallback(_Callback):
         runner = self.runner
         runner.model = model
         if not runner.emitter.is_open("run"):
-            runner.data = bound.arguments.get("x", arguments.get("x"))  # which Keras does not tell a callback
+            runner.data = data
             if call == "fit":
                 epoch, done = _restored_by(others) or (model._initial_epoch, None)
                 self._begin_run(call, epoch or arguments.get("initial_epoch", 0), done)
@@ -558,6 +561,7 @@ class RuntimeInfoCallback(_Callback):
         self._calls.append(call)
         try:
             with runner.running():
+                runner.claim_workers(data)  # Keras draws from it before the first callback
                 return method(*bound.args, **bound.kwargs)
         finally:
             self._calls.pop()

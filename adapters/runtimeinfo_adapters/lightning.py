@@ -270,12 +270,8 @@ class LightningRunner(FrameworkRunner):
     def train_dataloader(self) -> TrainDataLoader:
         """The loader; of several the first one that has a dataset."""
         loaders: Any = self.trainer.train_dataloader
-        several: list[Any] = [loaders]
-        if isinstance(loaders, Mapping):
-            several += cast("Mapping[Any, Any]", loaders).values()
-        elif isinstance(loaders, list | tuple):
-            several += cast("list[Any]", loaders)
-        return with_dataset(next((each for each in several if hasattr(each, "dataset")), several[0]))
+        several = [loaders, *_loaders(loaders)]
+        return with_dataset(next((each for each in several if hasattr(each, "dataset")), loaders))
 
     @property
     def optim_wrapper(self) -> LearningRates:
@@ -391,10 +387,9 @@ class RuntimeInfoCallback(Callback):
         self._has_trained = False
         self._hub.enter(self.message_hub)
         self._emitter.emit("before_run")
-        if stage == "fit":
-            self._remove_wrappers(trainer)
-            for owner, name, around in self._wrappers(trainer):
-                wrap_method(owner, name, around)
+        self._remove_wrappers(trainer)
+        for owner, name, around in self._wrappers(trainer, trains=stage == "fit"):
+            wrap_method(owner, name, around)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """End the run."""
@@ -441,15 +436,17 @@ class RuntimeInfoCallback(Callback):
             self._abort(trainer, error)
             raise
 
-    # -- what no callback hears of: methods that are wrapped for the time of a fit
+    # -- what no callback hears of: methods that are wrapped for the time of a run
 
-    def _wrappers(self, trainer: Any) -> Iterable[tuple[Any, str, Around]]:
+    def _wrappers(self, trainer: Any, *, trains: bool = True) -> Iterable[tuple[Any, str, Around]]:
         loop, strategy = trainer.fit_loop, trainer.strategy
-        yield loop, "setup_data", self._before_workers
-        yield loop.epoch_loop, "advance", self._before_batch
-        yield loop.epoch_loop._results, "update_metrics", self._take_logged
-        yield strategy, "on_train_batch_start", self._begin_train_iteration
-        yield strategy, "teardown", self._end_unheard
+        yield strategy, "process_dataloader", self._claim_loader
+        if trains:
+            yield loop, "setup_data", self._before_workers
+            yield loop.epoch_loop, "advance", self._before_batch
+            yield loop.epoch_loop._results, "update_metrics", self._take_logged
+            yield strategy, "on_train_batch_start", self._begin_train_iteration
+            yield strategy, "teardown", self._end_unheard
 
     def _remove_wrappers(self, trainer: Any) -> None:
         for owner, name, _ in self._wrappers(trainer):
@@ -459,6 +456,14 @@ class RuntimeInfoCallback(Callback):
         """Tell whether other callbacks stand in for the trainer's own: a search trains inside of the fit."""
         trainer = self.runner.trainer
         return trainer is None or self not in trainer.callbacks
+
+    def _claim_loader(self, strategy: Any, process: Callable[[Any], Any], loader: Any) -> Any:
+        """Take over the workers of a loader, which Lightning is about to iterate over for the first time.
+
+        Source: SCOPE-05.
+        """
+        self.runner.claim_workers(loader)
+        return process(loader)
 
     def _before_workers(self, loop: Any, setup_data: Callable[[], None]) -> None:
         """Publish the counters before a fit loop makes its first iterator.
@@ -578,6 +583,8 @@ class RuntimeInfoCallback(Callback):
         if not self._emitter.is_open("train_epoch"):
             self.runner.begin_epoch()
             self._emitter.emit("before_train_epoch")
+            trainer = self.runner.trainer
+            self.runner.claim_workers(*_loaders(trainer.train_dataloader), *_loaders(trainer.val_dataloaders))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """End an epoch."""
@@ -792,6 +799,13 @@ def _check_results(kind: Any) -> None:
         )
     check_target(results[expected], object, "a Trainer", members=("_forward_cache",))
     _checked.add(kind)
+
+
+def _loaders(loaders: Any) -> list[Any]:
+    """Return each loader of those that Lightning draws from at once, or one after the other."""
+    if isinstance(loaders, Mapping):
+        loaders = list(cast("Mapping[Any, Any]", loaders).values())
+    return cast("list[Any]", loaders) if isinstance(loaders, list | tuple) else [loaders]
 
 
 def _new_metrics(metrics: Mapping[str, Any], before: Mapping[str, Any], loader: int) -> dict[str, Any]:

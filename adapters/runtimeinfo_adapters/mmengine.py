@@ -49,6 +49,14 @@ __all__ = ["MMEngineRunner", "RuntimeInfoHook", "attach", "detach"]
 
 _LOOPS = ("train", "val", "test")
 
+# The events after which a loop is iterated over, with its name.
+_STAGES = {
+    "before_train": "train",
+    "before_train_epoch": "train",
+    "before_val_epoch": "val",
+    "before_test_epoch": "test",
+}
+
 # What this adapter relies on of what mmengine does not promise, where the runner is one of mmengine's, and of its hub.
 _PRIVATE = ("_hooks", "_train_loop", "_val_loop", "_test_loop")
 _PRIVATE_OF_HUB = ("_instance_dict",)
@@ -271,9 +279,11 @@ class RuntimeInfoHook(_Listener):
             view.take_length()
         # A run that was left in its preparations, where nothing was guarded yet, is open still.
         if event == "before_run" or not emitter.is_open("run"):
-            self._in_force.enter(view.message_hub)
+            self._enter(view)
         try:
             emitter.emit(event, **arguments)
+            if event in _STAGES:
+                view.claim_workers(*_loaders(runner, _STAGES[event]))
         finally:
             self._leave_ended_run()
 
@@ -355,9 +365,20 @@ class RuntimeInfoHook(_Listener):
         kept.clear()  # from now on it lives as long as it does without this
         self._under_way.append(runner)
         try:
+            if not self._is_nested(runner):
+                # Before before_run: a loop by iterations begins to draw from its loader when it is built.
+                view = self.view_of(runner)
+                self._enter(view)
+                view.claim_workers(*(each for name in _LOOPS for each in _loaders(runner, name)))
             return self._run(runner, original, *args, **kwargs)
         finally:
             self._under_way.pop()
+            self._leave_ended_run()
+
+    def _enter(self, view: MMEngineRunner) -> None:
+        """Make the hub of a runner the current one, unless its train(), val() or test() has done so."""
+        if self._in_force.hub is not view.message_hub or not self._under_way:
+            self._in_force.enter(view.message_hub)
 
     def _run(self, owner: Any, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         runner = owner if hasattr(owner, "register_hook") else getattr(owner, "runner", None)
@@ -466,6 +487,13 @@ def _loops(runner: Any, name: str) -> list[Any]:
     attributes = cast("dict[str, Any]", vars(runner))
     found = (attributes.get(attribute) for attribute in (f"_{name}_loop", f"{name}_loop"))
     return [loop for loop in found if hasattr(loop, "run")]
+
+
+def _loaders(runner: Any, name: str) -> list[Any]:
+    """Return what has, or might have, the workers of a loop: its loader, and the iterator of one by iterations."""
+    holders = [cast("dict[str, Any]", vars(each)) for each in (runner, *_loops(runner, name))]
+    names = (f"{name}_dataloader", f"_{name}_dataloader", "dataloader", "dataloader_iterator")
+    return [holder[each] for holder in holders for each in names if each in holder]
 
 
 def _publishes_this(hook: object) -> bool:

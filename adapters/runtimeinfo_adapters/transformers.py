@@ -407,6 +407,8 @@ class RuntimeInfoCallback(_Callback):
         self.runner.take_totals(state)
         self._is_new_epoch = True
         self._emitter.emit("before_train_epoch")
+        # A Trainer keeps its loader for evaluations, with persistent workers, from one training to the next.
+        self.runner.claim_workers(kwargs.get("train_dataloader"), kwargs.get("eval_dataloader"))
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Close the epoch."""
@@ -607,6 +609,7 @@ class RuntimeInfoCallback(_Callback):
         stage = self._evaluation()
         if stage is not None and not self._is_muted:
             self._emitter.emit(EVALUATION_EVENTS[stage].before_epoch)
+            self.runner.claim_workers(args[0] if args else kwargs.get("dataloader"))
         return method(*args, **kwargs)
 
     def _around_prediction_step(
