@@ -19,7 +19,7 @@ from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict, Wa
 from runtimeinfo_conformance._waiver_judgement import WaiverJudgement, judge_waivers
 from runtimeinfo_conformance._waivers import Waivers, load_waivers
 from runtimeinfo_conformance.guards import HANG_SECONDS, Guard
-from runtimeinfo_conformance.search import draw_plans, shrink
+from runtimeinfo_conformance.search import draw_plans, shrink, slow_plans
 
 # How many plans may be run to find smaller ones for what is broken.
 _SHRINK_PLANS = 400
@@ -55,7 +55,8 @@ def check(
     guard = Guard(hang_seconds)
     if seed is None and not profile.derandomize:
         seed = secrets.randbelow(_LARGEST_SEED)
-    tally, tried = Tally(), draw_plans(subject, profile.plans, seed=seed, progress=progress)
+    once = slow_plans(subject)
+    tally, tried = Tally(), [*draw_plans(subject, profile.plans - len(once), seed=seed, progress=progress), *once]
     for done, plan in enumerate(tried):
         progress("plans", done, len(tried))
         judge_plan(subject, plan, tally, guard)

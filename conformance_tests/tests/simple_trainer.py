@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +66,41 @@ class Trainer:
         if self.plan.again:
             type(self).__init__(self, self.plan, self.given)  # it begins with nothing
             self.fit()
+
+    def steps(self) -> Iterator[None]:
+        """Do the same with a step for each batch."""
+        with use_hub(self.message_hub):
+            yield from self.stepped("run", self.run_in_steps())
+
+    def run_in_steps(self) -> Iterator[None]:
+        self.validate(self.plan.val_before)
+        yield from self.stepped("train", self.train_in_steps())
+        self.validate(self.plan.val_after)
+        if self.plan.test_batches is not None:
+            self.evaluate("test", [self.plan.test_dataloader()])
+
+    def train_in_steps(self) -> Iterator[None]:
+        while self.epoch < self.plan.epochs:
+            yield from self.stepped("train_epoch", self.train_batches_in_steps())
+            self.epoch += 1
+            self.validate(self.plan.validates_after_epoch)
+
+    def train_batches_in_steps(self) -> Iterator[None]:
+        for index, batch in enumerate(self.train_dataloader):
+            self.train_iter(index, batch)
+            self.iter += 1
+            self.after_iter(index)
+            yield
+
+    def stepped(self, name: str, steps: Iterator[None]) -> Iterator[None]:
+        try:
+            self.emit(f"before_{name}")
+            yield from steps
+        except BaseException as error:
+            self.announce(error)
+            raise
+        finally:
+            self.emit(f"after_{name}")
 
     def fit(self) -> None:
         with use_hub(self.message_hub):
@@ -184,14 +219,19 @@ class Trainer:
 
 def subject_of(kind: type[Trainer]) -> Subject:
     """Return a runner as a subject."""
+
+    def run(plan: Plan, hooks: Sequence[Any]) -> Iterator[None] | None:
+        trainer = kind(plan, hooks)
+        return trainer.steps() if plan.company == "in_turn" else trainer.fit_as_often_as_planned()
+
     return Subject(
         kind.__name__,
         kind.framework_version,
-        run=lambda plan, hooks: kind(plan, hooks).fit_as_often_as_planned(),
+        run=run,
         capabilities={
             "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
             "unsized", "scheduler", "optimizers", "accumulation", "iterations", "early_stop", "resume",
-            "resume_mid_epoch", "share", "again", "changing_length", "batch_begin",
+            "resume_mid_epoch", "share", "again", "changing_length", "batch_begin", "beside", "nested", "in_turn",
         },
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The judges: for each requirement, a function which decides it on what was observed of a run."""
 
-from runtimeinfo_conformance.judges import count, fail, life, meta, order, resume, scalar, share, stage
+from runtimeinfo_conformance.judges import count, fail, life, meta, order, resume, scalar, scope, share, stage
 from runtimeinfo_conformance.judges._judge import JUDGES, Case, Finding, RuleFinding
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "order",
     "resume",
     "scalar",
+    "scope",
     "share",
     "stage",
 ]

@@ -225,6 +225,12 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
 @judge("LIFE-15")
 def finds_the_run(case: Case) -> Iterator[Finding]:
     """Whoever asks current_hub() is told what the hub holds, at the events and between them."""
+    if case.plan.is_alone and case.plan.company != "around":  # with other runs open it is SCOPE's
+        yield from answers_of_the_run(case)
+
+
+def answers_of_the_run(case: Case) -> Iterator[Finding]:
+    """Compare what code of the run is told with what the hub holds, at the events and between them."""
     is_inside = False
     goes_on: set[int] = set()  # the records after which the run is open
     for at, record, _ in case.each():

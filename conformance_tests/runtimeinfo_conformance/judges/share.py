@@ -22,6 +22,8 @@ _CLOSED_TO_OTHERS = (0o700, 0o600)
 @judge("SHARE-01")
 def finds_the_run(case: Case) -> Iterator[Finding]:
     """At each event of a run another process reads where it is."""
+    if not case.plan.is_alone:  # then it is told of one of them
+        return
     is_inside = False
     for at, record, _ in case.each():
         is_inside = (is_inside or record.event == "before_run") and record.event != "after_run"

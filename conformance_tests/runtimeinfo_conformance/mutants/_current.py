@@ -37,7 +37,7 @@ def find_nothing(_event: str, call: Call, runner: Any, given: dict[str, Any]) ->
 
 def find_no_history(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
     """Find a reader that knows the infos, and nothing else."""
-    with use_hub(Answers(_infos(runner.message_hub))):
+    with use_hub(Answers(infos_of(runner.message_hub))):
         return call(runner, given)
 
 
@@ -74,7 +74,7 @@ class BehindInIterations:
             result = call(runner, given)
             if event == "before_train_iter":
                 hub = runner.message_hub
-                stale = {**_infos(hub), "iter": (hub.get_info("iter") or 0) - 1}
+                stale = {**infos_of(hub), "iter": (hub.get_info("iter") or 0) - 1}
                 self._between.enter_context(use_hub(Answers(stale, hub.get_scalar)))
             return result
 
@@ -89,7 +89,7 @@ def find_what_was_at(event_noted: str) -> MakeFault:
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             if event == event_noted:
-                noted[:] = [Answers(_infos(runner.message_hub), runner.message_hub.get_scalar)]
+                noted[:] = [Answers(infos_of(runner.message_hub), runner.message_hub.get_scalar)]
             elif noted:
                 with use_hub(noted[0]):
                     return call(runner, given)
@@ -100,5 +100,5 @@ def find_what_was_at(event_noted: str) -> MakeFault:
     return make
 
 
-def _infos(hub: Any) -> dict[str, Any]:
+def infos_of(hub: Any) -> dict[str, Any]:
     return {key: hub.get_info(key) for key in hub.runtime_info}

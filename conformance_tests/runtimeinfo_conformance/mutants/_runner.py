@@ -70,6 +70,25 @@ from runtimeinfo_conformance.mutants._faults import (
 )
 from runtimeinfo_conformance.mutants._leaks import LeftoverHistories, counters_of_the_first, histories_of_the_first
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
+from runtimeinfo_conformance.mutants._scope import (
+    HubOfLatest,
+    copies_get_later_run,
+    copies_get_nothing,
+    copies_never_end,
+    hub_itself_is_kept,
+    latest_answers_all_threads,
+    leave_itself,
+    leave_itself_if_it_fails,
+    leave_nothing,
+    pickled_is_a_copy,
+    run_around_answers,
+    stay_between_steps,
+    threads_always_get_it,
+    threads_never_get_it,
+    workers_get_latest,
+    workers_get_nothing,
+    workers_outlive,
+)
 from runtimeinfo_conformance.observation import Probe
 from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
@@ -236,6 +255,14 @@ def _runs_through(plan: Plan) -> bool:
 
 def _stops(plan: Plan) -> bool:
     return plan.stop_after is not None
+
+
+def _has(company: str | None) -> Callable[[Plan], bool]:
+    return lambda plan: plan.company == company
+
+
+def _has_worker(plan: Plan) -> bool:
+    return plan.company in {"forked", "spawned", "served"}
 
 
 def _is_fresh(plan: Plan) -> bool:
@@ -459,19 +486,69 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("a metric keeps its first kind", "SCALAR-08", stale("after_val_epoch", "metrics")),
     Mutant("there are no test metrics", "SCALAR-09", give("after_test_epoch", "metrics", lambda _: None)),
     Mutant("the rate of an aborted iteration stays", "SCALAR-11", once_aborting(keep_rates, only=RuntimeInfoHook)),
-    Mutant("no other process finds the run", "SHARE-01", board_shows(not_current)),
-    Mutant("other processes see the iteration before", "SHARE-01", board_shows(counters_of_iteration_before)),
-    Mutant("batches are made with the epoch to come", "SHARE-02", BoardShowsBetweenEvents(epoch_of_next)),
-    Mutant("other processes see no scalar", "SHARE-03", board_shows(no_entries)),
-    Mutant("the board is open to others", "SHARE-05", at(board_is_open_to_others, "after_train")),
-    Mutant("the board is left behind", "SHARE-06", around=BoardLeftBehind()),
+    Mutant("no other process finds the run", "SHARE-01", board_shows(not_current), when=_has(None)),
+    Mutant(
+        "other processes see the iteration before",
+        "SHARE-01",
+        board_shows(counters_of_iteration_before),
+        when=_has(None),
+    ),
+    Mutant(
+        "batches are made with the epoch to come", "SHARE-02", BoardShowsBetweenEvents(epoch_of_next), when=_has(None)
+    ),
+    Mutant("other processes see no scalar", "SHARE-03", board_shows(no_entries), when=_has(None)),
+    Mutant("the board is open to others", "SHARE-05", at(board_is_open_to_others, "after_train"), when=_has(None)),
+    Mutant("the board is left behind", "SHARE-06", around=BoardLeftBehind(), when=_has(None)),
     # Not in a runner that publishes the iteration before its batch is read.
     Mutant(
         "batches are made three iterations late",
         "SHARE-07",
         BoardShowsBetweenEvents(iteration_far_back),
+        when=_has(None),
         is_canary=False,
     ),
+    Mutant(
+        "the run that began last is current in all threads",
+        "SCOPE-01",
+        latest_answers_all_threads,
+        when=_has("strangers"),
+    ),
+    Mutant(
+        "the hub of the training that began last is global",
+        "SCOPE-01",
+        HubOfLatest(),
+        needs="beside",
+        when=_has("beside"),
+    ),
+    Mutant(
+        "a training inside another one leaves its hub global",
+        "SCOPE-01",
+        HubOfLatest(),
+        needs="nested",
+        when=_has("nested"),
+    ),
+    Mutant("a run inside another one does not enter its hub", "SCOPE-01", run_around_answers, when=_has("around")),
+    Mutant("the training that began last stays current at each step", "SCOPE-02", HubOfLatest(), when=_has("in_turn")),
+    Mutant("a training that waits stays current", "SCOPE-02", around=stay_between_steps, when=_has("in_turn")),
+    Mutant(
+        "a copy of a context answers for the run that has ended", "SCOPE-03", copies_never_end, when=_has("strangers")
+    ),
+    Mutant("a copy of a context answers for a later run", "SCOPE-03", copies_get_later_run, when=_has("strangers")),
+    Mutant(
+        "a copy of a context answers nothing to a later run", "SCOPE-03", copies_get_nothing, when=_has("strangers")
+    ),
+    Mutant(
+        "a thread without a context gets one of two runs", "SCOPE-04", threads_always_get_it, when=_has("strangers")
+    ),
+    Mutant("a thread without a context gets nothing", "SCOPE-04", threads_never_get_it, when=_has("strangers")),
+    Mutant("a worker gets the run that was entered last", "SCOPE-05", workers_get_latest, when=_has("forked")),
+    Mutant("a worker gets nothing", "SCOPE-05", workers_get_nothing, when=_has_worker),
+    Mutant("a worker answers for the run that has ended", "SCOPE-05", workers_outlive, when=_has("forked")),
+    Mutant("a hub that is kept stays that of its run", "SCOPE-06", hub_itself_is_kept, when=_has("strangers")),
+    Mutant("a hub that is pickled is a copy", "SCOPE-06", pickled_is_a_copy, when=_has("strangers")),
+    Mutant("the run around a run is lost", "SCOPE-07", around=leave_nothing, when=_has("around")),
+    Mutant("the hub is not left", "SCOPE-07", around=leave_itself),
+    Mutant("the hub is not left after an exception", "SCOPE-07", around=leave_itself_if_it_fails),
     Mutant("an exception is swallowed", "FAIL-01", around=swallow),
     Mutant("an interrupt is swallowed", "FAIL-01", around=swallow_interrupts),
     Mutant("an exception is dressed up", "FAIL-01", around=dress_up),

@@ -1,13 +1,24 @@
 """Running a subject on a plan, and what is observed of it: around the runner, never inside it."""
 
 from runtimeinfo_conformance.observation._execution import HOOK_ORDERS, PROBES, Watching, execute
-from runtimeinfo_conformance.observation._observation import Expectation, Glance, Leg, Look, Read, Record, Sighting
+from runtimeinfo_conformance.observation._observation import (
+    Answer,
+    Expectation,
+    Glance,
+    Leg,
+    Look,
+    Read,
+    Record,
+    Sighting,
+    Situation,
+)
 from runtimeinfo_conformance.observation._recorder import Probe, Recorder
 from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
 
 __all__ = [
     "HOOK_ORDERS",
     "PROBES",
+    "Answer",
     "Expectation",
     "Glance",
     "Leg",
@@ -19,6 +30,7 @@ __all__ = [
     "Recorder",
     "SharedView",
     "Sighting",
+    "Situation",
     "Watching",
     "execute",
 ]

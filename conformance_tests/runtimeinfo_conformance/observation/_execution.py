@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import tempfile
+import threading
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning
+from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning, use_hub
 from runtimeinfo_adapters import UnsavedInfoWarning
 from runtimeinfo_conformance._subject import Subject
-from runtimeinfo_conformance.observation._observation import Leg
+from runtimeinfo_conformance.observation._company import (
+    Beside,
+    Nested,
+    Stranger,
+    Strangers,
+    note_caller,
+    run_here,
+)
+from runtimeinfo_conformance.observation._observation import Answer, Leg, Situation
 from runtimeinfo_conformance.observation._recorder import Probe, Recorder
 from runtimeinfo_conformance.plans import Fault, Plan, hearing
 
@@ -47,6 +57,13 @@ def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> l
         watching: Makes a context for each call.
     """
     plan = replace(plan, experiment_name=f"{plan.experiment_name}-{next(_run_numbers)}")
+    # In a context by itself: what a run leaves there would be in the way of the next plan.
+    return contextvars.copy_context().run(_execute, subject, plan, watching)
+
+
+def _execute(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
+    if plan.company is not None:
+        return _in_company(subject, plan, watching)
     if plan.again:
         return _run(subject, plan, watching=watching)
     run = partial(_run_once, subject, watching=watching)
@@ -120,20 +137,131 @@ def _run_once(subject: Subject, plan: Plan, **given: Any) -> Leg:
 def _run(
     subject: Subject, plan: Plan, *, watching: Watching, previous: Leg | None = None, first: Leg | None = None
 ) -> list[Leg]:
-    leg = Leg(plan, previous=previous, first=first)
-    recorder = Recorder(leg)
+    recorder = Recorder(Leg(plan, previous=previous, first=first))
+    with _quiet():
+        _train(subject, recorder, watching)
+    recorder.finish()
+    return recorder.legs
+
+
+def _train(subject: Subject, recorder: Recorder, watching: Watching = nullcontext) -> None:
+    """Let a subject train, and note what comes out, and what its caller is told then."""
+    plan = recorder.leg.plan
+    before = run_here()
+    with _noting(recorder), watching(), hearing(plan.experiment_name, recorder):
+        subject.run(plan, _hooks(recorder))
+    note_caller(recorder.leg, before)
+
+
+def _hooks(recorder: Recorder) -> list[Any]:
     probes = [Probe(name, priority, recorder.sightings) for name, priority in PROBES]
-    given = [probes[index] for index in _ORDERS[plan.hook_order % len(_ORDERS)]]
-    hooks: list[Any] = [*given[:2], recorder, RuntimeInfoHook(), *given[2:]]
+    given = [probes[index] for index in _ORDERS[recorder.leg.plan.hook_order % len(_ORDERS)]]
+    return [*given[:2], recorder, RuntimeInfoHook(), *given[2:]]
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
     with warnings.catch_warnings():
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
+        yield
+
+
+@contextmanager
+def _noting(recorder: Recorder) -> Generator[None]:
+    """Note what is raised inside."""
+    try:
+        yield
+    except BaseException as error:  # whatever it is, it is what the run did
+        recorder.leg.raised = error
+        if isinstance(error, KeyboardInterrupt) and error is not recorder.leg.planned:
+            raise  # the user's own
+
+
+# -- with other runs in the process
+
+
+def _in_company(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
+    other = Leg(replace(plan, experiment_name=f"{plan.experiment_name}-other", seed=plan.seed + 1))
+    with _quiet():
+        if plan.company == "beside":
+            recorders = _beside(subject, Leg(plan), other, watching)
+        elif plan.company == "nested":
+            recorders = _nested(subject, Leg(plan), other, watching)
+        elif plan.company == "in_turn":
+            recorders = _in_turn(subject, Leg(plan), other, watching)
+        else:
+            recorders = _among_strangers(subject, Leg(plan), watching)
+    for recorder in recorders:
+        recorder.finish()
+    return [leg for recorder in recorders for leg in recorder.legs]
+
+
+def _among_strangers(subject: Subject, leg: Leg, watching: Watching) -> list[Recorder]:
+    if leg.plan.company == "around":
+        recorder = Recorder(leg)
+        with use_hub(Stranger("around")):
+            _train(subject, recorder, watching)
+        return [recorder]
+    strangers = Strangers(_METHODS.get(leg.plan.company or ""))
+    recorder = Recorder(leg, strangers)
+    try:
+        _train(subject, recorder, watching)
+        strangers.after_run(leg)
+    finally:
+        strangers.end()
+    return [recorder]
+
+
+_METHODS = {"forked": "fork", "spawned": "spawn", "served": "forkserver"}
+
+
+def _beside(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[Recorder]:
+    meeting = Beside()
+    here, there = Recorder(leg, meeting), Recorder(other, meeting)
+
+    def train(recorder: Recorder) -> None:
         try:
-            with watching(), hearing(recorder):
-                subject.run(plan, hooks)
-        except BaseException as error:  # whatever it is, it is what the run did
-            recorder.leg.raised = error
-            if isinstance(error, KeyboardInterrupt) and error is not recorder.leg.planned:
-                raise  # the user's own
-    recorder.finish()
-    return recorder.legs
+            _train(subject, recorder)
+        finally:
+            meeting.leave()
+
+    with watching():
+        thread = threading.Thread(target=contextvars.Context().run, args=(train, there), daemon=True)
+        thread.start()
+        train(here)
+        thread.join()
+    return [here, there]
+
+
+def _nested(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[Recorder]:
+    inside = Recorder(other)
+    outside = Recorder(leg, Nested(lambda: _train(subject, inside)))
+    _train(subject, outside, watching)
+    return [outside, *([inside] if other.answers else [])]  # not if the first one did not get as far
+
+
+def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[Recorder]:
+    recorders = [Recorder(leg), Recorder(other)]
+    before = run_here()
+    with watching(), hearing(leg.plan.experiment_name, recorders[0]), hearing(other.plan.experiment_name, recorders[1]):
+        waiting = [(recorder, _steps(subject, recorder)) for recorder in recorders]
+        while waiting:
+            waiting = [(recorder, steps) for recorder, steps in waiting if _goes_on(recorder, steps)]
+            if len(waiting) > 1:
+                for each in (leg, other):
+                    each.answers.append(Answer(None, Situation.BETWEEN_STEPS, "", before, run_here()))
+    for each in (leg, other):
+        note_caller(each, before)
+    return recorders
+
+
+def _steps(subject: Subject, recorder: Recorder) -> Iterator[object]:
+    steps: Any = subject.run(recorder.leg.plan, _hooks(recorder))
+    yield from steps  # where it returns nothing to step, that is what the run did
+
+
+def _goes_on(recorder: Recorder, steps: Iterator[object]) -> bool:
+    with _noting(recorder):
+        return next(steps, steps) is not steps
+    return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from runtimeinfo.spec import CLOSES, Lifecycle
@@ -98,6 +99,44 @@ class Read:
     shared: SharedView | None
 
 
+class Situation(Enum):
+    """In which code, and while which runs are open, it is asked which run answers."""
+
+    TRAINING = "in the thread of the training, while another run is open in another thread"
+    COPY = "in a thread with a copy of the training's context, while another run is open"
+    BETWEEN_STEPS = "between the steps of several trainings that wait"
+    COPY_LEFT = "in a copy of the training's context, after the run"
+    COPY_CALLED = "in a copy of the training's context, called by a later run"
+    THREAD_OF_ONE = "in a thread without a context, one run in its lifetime"
+    THREAD_OF_SEVERAL = "in a thread without a context, two runs open"
+    WITNESS = "in a thread without a context that has seen two runs"
+    WORKER = "in a worker that the training has started"
+    WORKER_LEFT = "in a worker that the training has started, after the run"
+    KEPT = "by what current_hub() returned in another run"
+    KEPT_IN_LATER = "by what current_hub() returned in another run, used in a later one"
+    KEPT_AFTER = "by what current_hub() returned in another run, used after the run"
+    CALLER = "where the run was called, once it has ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer of current_hub() on which run it is.
+
+    Attributes:
+        at: The index of the record before it; None if the run has ended.
+        situation: Where it was asked.
+        run: The run that is observed.
+        other: The other run that the situation speaks of; of a caller, the answer that it got before the run.
+        found: The run by the answer.
+    """
+
+    at: int | None
+    situation: Situation
+    run: str
+    other: str
+    found: str
+
+
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """The word of the model on a record.
@@ -131,6 +170,7 @@ class Leg:
         glances: The views of components between them.
         looks: The counters that components find in the iterations.
         reads: The views of another process meanwhile.
+        answers: The runs that its code, and code of others, was told of.
         planned: The exception of the plan's fault, once it was raised.
         fault_at: The index of the record at which it was raised, or after which, if that was between two events.
         raised: The exception that came out.
@@ -147,6 +187,7 @@ class Leg:
     glances: list[Glance] = field(default_factory=list[Glance])
     looks: list[Look] = field(default_factory=list[Look])
     reads: list[Read] = field(default_factory=list[Read])
+    answers: list[Answer] = field(default_factory=list[Answer])
     planned: BaseException | None = None
     fault_at: int | None = None
     raised: BaseException | None = None

@@ -9,8 +9,9 @@ from typing import Any
 
 from runtimeinfo import InfoReader, current_hub
 from runtimeinfo.authoring import on_any_event, resolve_hub
+from runtimeinfo_conformance.observation._company import Companion
 from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting
-from runtimeinfo_conformance.observation._shared_view import Onlooker
+from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
 from runtimeinfo_conformance.plans import Item, PlannedError
 
 # At these all that the hub holds has to be there for others: SHARE-03.
@@ -32,6 +33,7 @@ class Recorder:
 
     Args:
         leg: Where to note.
+        companion: Told of each event, too.
 
     Attributes:
         legs: The leg that it notes, and before it that of the first training where one is made again. A copy of the
@@ -40,11 +42,12 @@ class Recorder:
 
     priority = "LOWEST"
 
-    def __init__(self, leg: Leg) -> None:
+    def __init__(self, leg: Leg, companion: Companion | None = None) -> None:
         self.legs: list[Leg] = [leg]
         self.sightings: list[Sighting] = []
         self._occurrence = -1
         self._onlooker = Onlooker()
+        self._companion = companion
 
     @property
     def leg(self) -> Leg:
@@ -76,15 +79,17 @@ class Recorder:
                 identity=_identity(runner) if event in {"before_run", "before_train"} else {},
                 seen=seen,
                 current=_answers(resolve_hub(), hub, info, scalars),
-                shared=self._onlooker.look(at_everything=event in _EVERYTHING),
+                shared=self._look_on(at_everything=event in _EVERYTHING),
             )
         )
+        if self._companion is not None:
+            self._companion.on_event(event, self.leg)
         self._maybe_raise(event)
 
     def on_read(self, item: Item) -> None:
         """Note what a component and another process find between two events, where an item is read."""
         if self.leg.place is not None and self.leg.place[0] == os.getpid():
-            self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._onlooker.look()))
+            self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._look_on()))
         # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
         if self.leg.place == _here():
             hub, reader = self.leg.hub, resolve_hub()
@@ -104,6 +109,10 @@ class Recorder:
             self._look("step")
             self._maybe_raise("train_step")
 
+    def _look_on(self, *, at_everything: bool = False) -> SharedView | None:
+        # Of several runs of a process, another one is told of the one that was entered last.
+        return self._onlooker.look(at_everything=at_everything) if self.leg.plan.is_alone else None
+
     def _look(self, where: str) -> None:
         reader = current_hub()
         found = reader.get_info("epoch"), reader.get_info("iter")
@@ -122,7 +131,8 @@ class Recorder:
         # A hub which cannot be read has made the run crash already, when its first event was noted.
         if self.leg.hub is not None and self.leg.records:
             self.leg.final_info = _infos(self.leg.hub)
-        self.leg.left_behind = self._onlooker.left_behind()
+        if self.leg.plan.is_alone:
+            self.leg.left_behind = self._onlooker.left_behind()
 
     def _maybe_raise(self, where: str) -> None:
         fault = self.leg.plan.fault

@@ -10,7 +10,7 @@ from runtimeinfo_conformance.plans._hub_plan import (
     is_resumed,
 )
 from runtimeinfo_conformance.plans._moments import MOMENTS, Item, hearing
-from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError, PlannedError, Values
+from runtimeinfo_conformance.plans._plan import Company, Fault, Plan, PlanError, PlannedError, Values
 from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
 from runtimeinfo_conformance.plans._planned_data import Batch, PlannedDataset, PlannedLoader
 from runtimeinfo_conformance.plans._reduce_plan import (
@@ -45,6 +45,7 @@ __all__ = [
     "TENSOR_KINDS",
     "AnyPlan",
     "Batch",
+    "Company",
     "Fault",
     "HubOp",
     "HubPlan",

@@ -47,38 +47,50 @@ class Listener(Protocol):
         ...
 
 
-# Not a context variable: a run may have a thread of its own. And not in the plan: frameworks copy data sets.
-_listeners: list[Listener] = []
+# By the name of the run: several may be open at once, in any thread. Not in the plan: frameworks copy data sets.
+_listeners: dict[str, list[Listener]] = {}
 
 
-def tell_of_read(item: Item) -> None:
-    """Tell whoever listens that an item is read."""
-    for listener in _listeners[-1:]:
+def tell_of_read(run: str, item: Item) -> None:
+    """Tell the listener of a run that an item is read."""
+    for listener in _listeners_of(run):
         listener.on_read(item)
 
 
-def tell_of_batch_begin() -> None:
-    """Tell whoever listens that a training batch begins."""
-    for listener in _listeners[-1:]:
+def tell_of_batch_begin(run: str) -> None:
+    """Tell the listener of a run that a training batch begins."""
+    for listener in _listeners_of(run):
         listener.on_batch_begin()
 
 
-def tell_of_step() -> None:
-    """Tell whoever listens that a training step asks its batch what to return."""
-    for listener in _listeners[-1:]:
+def tell_of_step(run: str) -> None:
+    """Tell the listener of a run that a training step asks its batch what to return."""
+    for listener in _listeners_of(run):
         listener.on_step()
 
 
-def ended_epochs() -> int:
-    """Return how many epochs of the training that is listened to have ended; 0 if none is."""
-    return _listeners[-1].ended_epochs if _listeners else 0
+def ended_epochs(run: str) -> int:
+    """Return how many epochs of a training that is listened to have ended; 0 if it is not."""
+    return next((listener.ended_epochs for listener in _listeners_of(run)), 0)
+
+
+def _listeners_of(run: str) -> list[Listener]:
+    """Return the last one that listens to a run, if any does."""
+    return _listeners.get(run, [])[-1:]
 
 
 @contextmanager
-def hearing(listener: Listener) -> Generator[None]:
-    """Let a listener be told of each moment inside."""
-    _listeners.append(listener)
+def hearing(run: str, listener: Listener) -> Generator[None]:
+    """Let a listener be told of each moment of a run inside.
+
+    Args:
+        run: The experiment name of the plan.
+        listener: The listener.
+    """
+    _listeners.setdefault(run, []).append(listener)
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _listeners[run].remove(listener)
+        if not _listeners[run]:
+            del _listeners[run]

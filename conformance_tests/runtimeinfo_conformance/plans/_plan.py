@@ -49,6 +49,17 @@ _LEAST = {
 # What a training that is made again goes without: it would be several runs of some frameworks, or differ by itself.
 _NOT_AGAIN = ("lengths", "schedule", "val_before", "val_after", "repeat", "fault", "stop_after")
 
+Company = Literal["strangers", "around", "beside", "nested", "in_turn", "forked", "spawned", "served"]
+"""What else is there while a run is open.
+
+Runs of the kit's own come and go in the process, or one is open around it. Or the subject trains a second time:
+beside the first training, in another thread; nested in it; or in turn with it. Or the run has a worker process that was
+forked, spawned, or made by a fork server, and there are strangers, too.
+"""
+
+# What a training that has company goes without: it is one run, or one and its like, and each to its end.
+_NOT_IN_COMPANY = ("again", "repeat", "fault", "stop_after", "resume_after", "resume_from")
+
 # What goes by the number of batches that all epochs have.
 _NOT_CHANGING = ("iterations", "val_interval", "stop_after", "resume_after")
 
@@ -89,6 +100,8 @@ class Plan(ShortRepr):
         repeat: The kit's own: the training is run once more from the beginning, in the same process.
         fault: The kit's own: what goes wrong.
         hook_order: The kit's own: in which order the hooks are given.
+        company: The kit's own, but for ``"in_turn"``: what else is there while the run is open, see `Company`. With
+            ``"in_turn"``, `run` returns a generator, which trains on one batch at each step.
         start_epoch: How many epochs a resumed training has behind it.
         start_batch: How many batches of the next epoch it has behind it.
         checkpoint: Where to save a checkpoint after each epoch, or None.
@@ -128,6 +141,7 @@ class Plan(ShortRepr):
     repeat: bool = False
     fault: Fault | None = None
     hook_order: int = 0
+    company: Company | None = None
     start_epoch: int = 0
     start_batch: int = 0
     checkpoint: Path | None = None
@@ -166,6 +180,8 @@ class Plan(ShortRepr):
                 f"again goes with a training alone: leave out {', '.join(_NOT_AGAIN)}, resume_after and test_batches, "
                 "and give epochs and batches"
             )
+        if self.company is not None and any(getattr(self, name) not in {None, False} for name in _NOT_IN_COMPANY):
+            raise PlanError(f"company goes with a training to its end: leave out {', '.join(_NOT_IN_COMPANY)}")
         self._check_resume()
 
     def _check_resume(self) -> None:
@@ -223,7 +239,7 @@ class Plan(ShortRepr):
 
     def on_batch_begin(self) -> None:
         """Look at the run as a component does: call it in a handler of the moment in which a training batch begins."""
-        tell_of_batch_begin()
+        tell_of_batch_begin(self.experiment_name)
 
     def outputs_of(self, iteration: int) -> dict[str, Any]:
         """Return what the training step of an iteration returns; `Batch.outputs` has it ready."""
@@ -278,6 +294,10 @@ class Plan(ShortRepr):
             "again": self.again,
             "early_stop": self.stop_after is not None or (self.resume_after is not None and self.stopped_by == "stop"),
             "resume": self.resume_after is not None,
+            "beside": self.company == "beside",
+            "nested": self.company == "nested",
+            "in_turn": self.company == "in_turn",
+            "share": self.company in {"forked", "spawned", "served"},
             # What is stopped in another way than by an interrupt is saved where it stops, and that is in an epoch.
             "resume_mid_epoch": self.resume_after is not None
             and (self.resume_batch > 0 or self.iterations is not None or self.stopped_by != "interrupt"),
@@ -314,6 +334,11 @@ class Plan(ShortRepr):
         A framework may open that epoch once more, or begin with the one after it.
         """
         return 0 < self.batches == self.start_batch
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the subject makes no other training while this one is open."""
+        return self.company not in {"beside", "nested", "in_turn"}
 
     def val_length(self, loader: int) -> int:
         """Return how many batches a validation loader has."""

@@ -28,12 +28,13 @@ class Batch:
     index: int
     _outputs: dict[str, Any] = field(repr=False)
     stop: bool = False
+    _run: str = field(default="", repr=False)
 
     @property
     def outputs(self) -> dict[str, Any]:
         """What a training step on it is to return. To ask for it may raise what the plan raises in a step."""
         if self.stage == "train":
-            tell_of_step()
+            tell_of_step(self._run)
         return self._outputs
 
 
@@ -58,7 +59,9 @@ class PlannedDataset:
             self.metainfo: dict[str, Any] = plan.metainfo
 
     def __len__(self) -> int:
-        return self._lengths[0] if len(self._lengths) == 1 else self._length_in(ended_epochs())
+        return (
+            self._lengths[0] if len(self._lengths) == 1 else self._length_in(ended_epochs(self._plan.experiment_name))
+        )
 
     def _length_in(self, epoch: int) -> int:
         return self._lengths[min(epoch, len(self._lengths) - 1)]
@@ -68,11 +71,12 @@ class PlannedDataset:
         if not 0 <= index < self._length_in(epoch):
             raise IndexError(index)
         self._epoch, self._last = epoch, index
-        tell_of_read(Item(self._stage, self._epoch, index))
+        tell_of_read(self._plan.experiment_name, Item(self._stage, self._epoch, index))
         if self._stage != "train":
             return Batch(self._stage, index, {})
         turn = self._plan.iteration_of(self._epoch, index)
-        return Batch("train", index, self._plan.outputs_of(turn), stop=turn + 1 == self._plan.stop_after)
+        stop = turn + 1 == self._plan.stop_after
+        return Batch("train", index, self._plan.outputs_of(turn), stop, self._plan.experiment_name)
 
 
 class PlannedLoader:

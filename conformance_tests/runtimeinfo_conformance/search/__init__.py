@@ -1,6 +1,6 @@
 """Which plans are tried: some always, others drawn, and smaller ones where something is broken."""
 
-from runtimeinfo_conformance.search._fixed_plans import fixed_plans
+from runtimeinfo_conformance.search._fixed_plans import fixed_plans, slow_plans
 from runtimeinfo_conformance.search._killers import killers
 from runtimeinfo_conformance.search._search import draw_plans
 from runtimeinfo_conformance.search._shrink import shrink
@@ -10,4 +10,5 @@ __all__ = [
     "fixed_plans",
     "killers",
     "shrink",
+    "slow_plans",
 ]

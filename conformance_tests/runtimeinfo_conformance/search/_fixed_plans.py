@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
 from runtimeinfo_conformance.plans import CHANGING_KIND, RANKS, REDUCE_KEYS, Fault, HubPlan, Plan, Put, ReducePlan, Turn
 from runtimeinfo_conformance.search._killers import killers_of
 
@@ -79,6 +79,7 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
         {"iterations": 5},
         {"iterations": 5, "resume_after": 1, "resume_batch": 1, "stopped_by": "iterations"},
         {"iterations": 5, "resume_after": 2, "stopped_by": "iterations"},
+        *({"company": company} for company in ("strangers", "around", "beside", "nested", "in_turn", "forked")),
     ]
     varied = [replace(plan, **fields) for fields in variants]
     # One may need two capabilities: to resume in mid-epoch is also to resume.
@@ -86,6 +87,14 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     plans += [killer for killer in killers_of(Plan) if isinstance(killer, Plan) and killer.needs <= capabilities]
     faults = [Fault(event, kind=kind) for event in places_of(plan) for kind in FAULT_KINDS]
     return [*plans, *(replace(plan, fault=fault) for fault in faults)]
+
+
+def slow_plans(subject: AnySubject) -> list[Plan]:
+    """Return the plans that are tried once in a check: each of them waits for another interpreter."""
+    if not isinstance(subject, Subject):
+        return []
+    plans = [Plan(company=company) for company in ("spawned", "served")]
+    return [plan for plan in plans if plan.needs <= subject.capabilities]
 
 
 def places_of(plan: Plan) -> list[str]:

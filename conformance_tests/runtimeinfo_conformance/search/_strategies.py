@@ -23,6 +23,7 @@ from runtimeinfo_conformance.plans import (
     SCALAR_KEYS,
     SCALAR_KINDS,
     TENSOR_KINDS,
+    Company,
     Fault,
     HubOp,
     HubPlan,
@@ -114,6 +115,7 @@ def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
         and plan.sized
         and plan.val_interval is None,
         "again": "again" in capabilities and plan.max_iters > 0,
+        "in company": True,
         "asked for iterations": "iterations" in capabilities and _can_be_bound(plan),
         "stopped early": "early_stop" in capabilities and plan.max_iters > 0,
         "resumed": "resume" in capabilities and plan.max_epochs > 1,
@@ -161,6 +163,10 @@ def _again(_draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(plan, again=True, schedule=False, val_before=False, val_after=False, test_batches=None)
 
 
+def _in_company(draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(plan, company=draw(_one_of(_COMPANIES), label="company"))
+
+
 def _asked_for_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
     # What a framework makes of outputs may decide who makes the steps, and then nobody knows how many there are.
     bound = draw(_one_of(tuple(range(1, plan.max_iters + 1))), label="iterations")
@@ -193,6 +199,9 @@ def _resumed_by_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(asked, resume_after=epoch, resume_batch=batch, stopped_by="iterations")
 
 
+_COMPANIES: tuple[Company, ...] = ("strangers", "around")
+"""What takes neither a capability nor another process; the others come with the plans that are always tried."""
+
 _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
     {
         "smooth": _smooth,
@@ -201,6 +210,7 @@ _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
         "wrong and again": _wrong_and_again,
         "of changing length": _of_changing_length,
         "again": _again,
+        "in company": _in_company,
         "asked for iterations": _asked_for_iterations,
         "stopped early": _stopped_early,
         "resumed": _resumed,

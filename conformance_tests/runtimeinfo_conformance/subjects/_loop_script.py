@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
@@ -34,6 +35,9 @@ CAPABILITIES = frozenset(
         "resume",
         "share",
         "resume_mid_epoch",
+        "beside",
+        "nested",
+        "in_turn",
     }
 )
 """What such a script can do."""
@@ -72,22 +76,28 @@ class LoopScript(ABC):
 
     def run(self) -> None:
         """Make the run."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """Make the run, a step for each batch."""
         if self.plan.resume_from is not None:
             self.load()
         with self.loop.run():
             if self.plan.val_before:
                 self._validate()
-            self._train()
+            yield from self._train()
             if self.plan.val_after:
                 self._validate()
             if self.plan.test_batches is not None:
                 self._test()
 
-    def _train(self) -> None:
+    def _train(self) -> Iterator[None]:
         """Train, with all that lies between the epochs."""
         for _ in self.loop.epochs():
             for batch in self.loop.train():
                 self._train_on(batch)
+                yield
                 if batch.stop:
                     return
             if self.plan.validates_after_epoch:

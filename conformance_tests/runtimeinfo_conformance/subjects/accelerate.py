@@ -99,10 +99,13 @@ class _Script(LoopScript):
         return self.accelerator.prepare(DataLoader(data, batch_size=1, collate_fn=_only_item))
 
 
-def run(plan: Plan, hooks: Sequence[Any]) -> None:
+def run(plan: Plan, hooks: Sequence[Any]) -> Iterator[None] | None:
     """Do what a plan says; a training that is made again has a loop of its own, and the same hooks."""
+    if plan.company == "in_turn":
+        return _Script(plan, hooks).steps()
     for _ in range(1 + plan.again):
         _Script(plan, hooks).run()
+    return None
 
 
 def subject() -> Subject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -58,10 +58,13 @@ class _Script(LoopScript):
                 part.load_state_dict(state)
 
 
-def run(plan: Plan, hooks: Sequence[Any]) -> None:
+def run(plan: Plan, hooks: Sequence[Any]) -> Iterator[None] | None:
     """Do what a plan says; a training that is made again has a loop of its own, and the same hooks."""
+    if plan.company == "in_turn":
+        return _Script(plan, hooks).steps()
     for _ in range(1 + plan.again):
         _Script(plan, hooks).run()
+    return None
 
 
 def subject() -> Subject:

@@ -13,6 +13,8 @@ from runtimeinfo_conformance._verdict import ExitCode
 from runtimeinfo_conformance.observation._execution import execute
 from runtimeinfo_conformance.plans._moments import Item, hearing, tell_of_read, tell_of_step
 
+RUN = Plan().experiment_name
+
 
 class Heard:
     ended_epochs = 0
@@ -35,21 +37,33 @@ class Heard:
 def test_who_listens_last_is_told() -> None:
     item = Item("train", epoch=0, index=0)
     outer, inner = Heard(), Heard()
-    with hearing(outer):
-        with hearing(inner):
-            tell_of_read(item)
-            tell_of_step()
-        tell_of_step()
+    with hearing(RUN, outer):
+        with hearing(RUN, inner):
+            tell_of_read(RUN, item)
+            tell_of_step(RUN)
+        tell_of_step(RUN)
         Plan().on_batch_begin()
-    tell_of_read(item)
+    tell_of_read(RUN, item)
     assert (outer.items, outer.steps, outer.begun) == ([], 1, 1)
     assert (inner.items, inner.steps, inner.begun) == ([item], 1, 0)
+
+
+def test_each_run_has_its_own_listener() -> None:
+    one, other = Plan(experiment_name="one", outputs=(("loss", "float"),)), Plan(experiment_name="other")
+    heard, not_meant = Heard(), Heard()
+    with hearing("one", heard), hearing("other", not_meant):
+        (batch,) = one.train_dataloader()
+        assert batch.outputs
+        one.on_batch_begin()
+        list(other.train_dataloader())
+    assert (len(heard.items), heard.steps, heard.begun) == (1, 1, 1)
+    assert (len(not_meant.items), not_meant.steps, not_meant.begun) == (1, 0, 0)
 
 
 def test_a_step_is_told_of_where_a_training_batch_is_asked_what_to_return() -> None:
     plan, heard = Plan(outputs=(("loss", "float"),), val_batches=1), Heard()
     (batch,), (val_batch,) = plan.train_dataloader(), plan.val_dataloader()
-    with hearing(heard):
+    with hearing(RUN, heard):
         assert (batch.outputs, val_batch.outputs) == (plan.outputs_of(0), {})
     assert heard.steps == 1
 
@@ -57,7 +71,7 @@ def test_a_step_is_told_of_where_a_training_batch_is_asked_what_to_return() -> N
 def test_each_item_of_a_plan_is_told_of() -> None:
     plan, heard = Plan(max_epochs=2, batches=2, val_batches=2, test_batches=1), Heard()
     train, val, test = plan.train_dataloader(), plan.val_dataloader(), plan.test_dataloader()
-    with hearing(heard):
+    with hearing(RUN, heard):
         for loader in (train, val, train, test):
             list(loader)
     assert [(item.stage, item.index) for item in heard.items] == [

@@ -27,6 +27,9 @@ CAPABILITIES = MappingProxyType(
         "resume": "It saves a checkpoint at the end of an epoch, the hub's state included, and goes on from it.",
         "share": "It lets other processes see its run: a worker by current_hub(), any other one by its board.",
         "resume_mid_epoch": "It can also save after an iteration in the middle of an epoch, and goes on from there.",
+        "beside": "It can train in several threads of a process at the same time.",
+        "nested": "It can train once more inside a training, in the same thread.",
+        "in_turn": "Its trainings can be stepped by their caller, several of them in turn in one thread.",
     }
 )
 """Every capability that a subject can declare, and what declaring it promises."""

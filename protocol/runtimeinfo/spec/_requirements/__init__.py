@@ -17,10 +17,11 @@ from runtimeinfo.spec._requirements._meta import META
 from runtimeinfo.spec._requirements._order import ORDER
 from runtimeinfo.spec._requirements._resume import RESUME
 from runtimeinfo.spec._requirements._scalar import SCALAR
+from runtimeinfo.spec._requirements._scope import SCOPE
 from runtimeinfo.spec._requirements._share import SHARE
 from runtimeinfo.spec._requirements._stage import STAGE
 
-_GROUPS = (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER, SHARE, DIST)
+_GROUPS = (LIFE, STAGE, COUNT, META, SCALAR, HUB, RESUME, FAIL, ORDER, SHARE, SCOPE, DIST)
 
 REQUIREMENTS = MappingProxyType({rule.id: rule for group in _GROUPS for rule in group})
 """Every requirement by its id, in the order of the spec."""

@@ -1,0 +1,287 @@
+"""Which run answers in a faulty process: another one than that of the code that asks, or none.
+
+A runner keeps these requirements by `use_hub` alone, so that its faults are there faults of what `use_hub` enters: most
+of them are a scope that answers wrongly, on top of the right one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from runtimeinfo import InfoReader, ScalarHistory, _current_hub, use_hub
+from runtimeinfo.authoring import resolve_hub
+from runtimeinfo.board import BoardFinder
+from runtimeinfo_conformance.mutants._current import Answers, infos_of
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+from runtimeinfo_conformance.observation import Recorder, _company
+from runtimeinfo_conformance.plans import Plan
+
+_NO_RUN = Answers({})
+
+
+class HubOfLatest:
+    """Lets the run that began last be the current one for all: its fault for one hook of a run."""
+
+    def __init__(self) -> None:
+        self._latest: Any = None
+
+    def __call__(self, _plan: Plan, hook: object) -> Fault:
+        """Make the fault."""
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if event == "before_run":
+                self._latest = runner.message_hub
+            if not isinstance(hook, Recorder) or self._latest is None:
+                return call(runner, given)
+            with use_hub(self._latest):
+                return call(runner, given)
+
+        return fault
+
+
+def run_around_answers(_plan: Plan, hook: object) -> Fault:
+    """Let the run around a run stay the current one."""
+    around = resolve_hub()
+
+    def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        if not isinstance(hook, Recorder):
+            return call(runner, given)
+        with use_hub(around):
+            return call(runner, given)
+
+    return fault
+
+
+class _FaultyScope:
+    """Looks like a scope of a run, and answers wrongly.
+
+    Args:
+        hub: The hub of the run.
+        during: What answers while the run is open.
+        after: What answers then; by default the same as without it.
+    """
+
+    generator = thread = task = None
+    is_in_task = is_over_generator = False
+
+    def __init__(self, hub: Any, during: InfoReader, after: InfoReader | None = None) -> None:
+        self.hub: Any = hub
+        self._during = during
+        self._after = after
+
+    @property
+    def is_open(self) -> bool:
+        return _current_hub.is_entered(self.hub)
+
+    @property
+    def answers(self) -> InfoReader:
+        if self.is_open:
+            return self._during
+        return _current_hub._LOOKS_FURTHER if self._after is None else self._after  # pyright: ignore[reportPrivateUsage]
+
+    def is_of(self, _thread: object, _task: object) -> bool:
+        return False
+
+
+class _Latest:
+    """Reads the hub that was entered last in the process, whatever thread did that."""
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return self._hub().get_info(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        return self._hub().get_scalar(key)
+
+    def _hub(self) -> InfoReader:
+        scopes = _current_hub._open_scopes  # pyright: ignore[reportPrivateUsage]
+        return scopes[-1].hub if scopes else _NO_RUN
+
+
+class _LatestOfParent:
+    """Reads, in a worker process, the hub that its parent has entered last."""
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        reader = BoardFinder(os.getppid()).reader()
+        return default if reader is None else reader.get_info(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        return _NO_RUN.get_scalar(key)
+
+
+def _in_scope(make_scope: Callable[[Any], _FaultyScope]) -> MakeFault:
+    """Let a run be observed inside a faulty scope, which is made from its hub."""
+
+    def make(_plan: Plan, hook: object) -> Fault:
+        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if not isinstance(hook, Recorder):
+                return call(runner, given)
+            context = copy_context()
+            context.run(_put_on_top, make_scope(runner.message_hub))
+            return context.run(call, runner, given)
+
+        return fault
+
+    return make
+
+
+def _put_on_top(scope: Any) -> None:
+    scopes = _current_hub._in_this_context.get()  # pyright: ignore[reportPrivateUsage]
+    _current_hub._set_scopes((*scopes, scope))  # pyright: ignore[reportPrivateUsage]
+
+
+latest_answers_all_threads = _in_scope(lambda hub: _FaultyScope(hub, during=_Latest()))
+copies_never_end = _in_scope(lambda hub: _FaultyScope(hub, during=hub, after=hub))
+copies_get_later_run = _in_scope(lambda hub: _FaultyScope(hub, during=hub, after=_Latest()))
+copies_get_nothing = _in_scope(lambda hub: _FaultyScope(hub, during=hub, after=_NO_RUN))
+
+
+def _find(find: Callable[[Any, Callable[[], InfoReader | None]], InfoReader | None]) -> MakeFault:
+    """Let the hub of code be found in another way while a run is observed, where its scope does not tell.
+
+    Args:
+        find: Called with the hub of the run, and with what finds the right one. A forked process is told by it, too.
+    """
+    module: Any = _current_hub
+
+    def make(_plan: Plan, hook: object) -> Fault:
+        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if not isinstance(hook, Recorder):
+                return call(runner, given)
+            before = module._find_own_hub
+            module._find_own_hub = partial(find, runner.message_hub, before)
+            try:
+                return call(runner, given)
+            finally:
+                module._find_own_hub = before
+
+        return fault
+
+    return make
+
+
+def _without_context(answer: Callable[[Any], InfoReader]) -> MakeFault:
+    def find(hub: Any, right: Callable[[], InfoReader | None]) -> InfoReader | None:
+        has_context = bool(_current_hub._in_this_context.get())  # pyright: ignore[reportPrivateUsage]
+        return right() if has_context else answer(hub)
+
+    return _find(find)
+
+
+threads_always_get_it = _without_context(lambda hub: hub)
+threads_never_get_it = _without_context(lambda _hub: _NO_RUN)
+workers_get_latest = _find(lambda _hub, _right: _LatestOfParent())
+workers_get_nothing = _find(lambda _hub, _right: _NO_RUN)
+workers_outlive = _find(lambda hub, _right: Answers(infos_of(hub), hub.get_scalar))
+
+
+class _CopiesTheHub:
+    """Follows the run as `current_hub()` does, but is pickled as what it holds now."""
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return resolve_hub().get_info(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        return resolve_hub().get_scalar(key)
+
+    def __reduce__(self) -> tuple[type[Answers], tuple[dict[str, Any]]]:
+        held = {key: self.get_info(key) for key in ("experiment_name", "seed")}
+        return Answers, (held,)
+
+
+def current_hub_is(replacement: Callable[[], Any]) -> MakeFault:
+    """Let components that keep what `current_hub()` returns get something else."""
+    asking: Any = _company
+
+    def make(_plan: Plan, hook: object) -> Fault:
+        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if not isinstance(hook, Recorder):
+                return call(runner, given)
+            before = asking.current_hub
+            asking.current_hub = replacement
+            try:
+                return call(runner, given)
+            finally:
+                asking.current_hub = before
+
+        return fault
+
+    return make
+
+
+hub_itself_is_kept = current_hub_is(resolve_hub)
+pickled_is_a_copy = current_hub_is(_CopiesTheHub)
+
+
+def leave_nothing(run: Callable[[], object]) -> object:
+    """Leave, when a run has ended, its caller without a run."""
+    try:
+        return run()
+    finally:
+        _put_on_top(_Leftover(_NO_RUN))
+
+
+def leave_itself(run: Callable[[], object]) -> object:
+    """Leave, when a run has ended, something of it current for its caller."""
+    try:
+        return run()
+    finally:
+        _put_on_top(_Leftover(Answers({"experiment_name": "left behind", "seed": 0})))
+
+
+def leave_itself_if_it_fails(run: Callable[[], object]) -> object:
+    """Leave, when a run has failed, something of it current for its caller."""
+    try:
+        return run()
+    except BaseException:
+        _put_on_top(_Leftover(Answers({"experiment_name": "left behind", "seed": 0})))
+        raise
+
+
+class _Leftover:
+    """Looks like an open scope of a context."""
+
+    generator = thread = task = None
+    is_in_task = is_over_generator = False
+    is_open = True
+
+    def __init__(self, hub: InfoReader) -> None:
+        self.hub = self.answers = hub
+
+    def is_of(self, _thread: object, _task: object) -> bool:
+        return False
+
+
+def stay_between_steps(run: Callable[[], object]) -> object:
+    """Let a training that is stepped answer its caller while it waits."""
+    steps = run()
+    return _staying(steps) if isinstance(steps, Iterator) else steps
+
+
+def _staying(steps: Iterator[object]) -> Iterator[object]:
+    stays: Any = _Leftover(_AtWorkOr(Answers({"experiment_name": "waiting", "seed": 0})))
+    for step in steps:
+        _put_on_top(stays)
+        yield step
+        scopes = _current_hub._in_this_context.get()  # pyright: ignore[reportPrivateUsage]
+        _current_hub._set_scopes(tuple(each for each in scopes if each is not stays))  # pyright: ignore[reportPrivateUsage]
+
+
+class _AtWorkOr:
+    """Reads the hub of the generator that is at work, or else another one."""
+
+    def __init__(self, otherwise: InfoReader) -> None:
+        self._otherwise = otherwise
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return self._hub().get_info(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        return self._hub().get_scalar(key)
+
+    def _hub(self) -> InfoReader:
+        scopes = list(_current_hub._open_scopes)  # pyright: ignore[reportPrivateUsage]
+        return _current_hub._hub_at_work(scopes) or self._otherwise  # pyright: ignore[reportPrivateUsage]

@@ -1,0 +1,280 @@
+"""Other runs in the process of a run, and the answers that its code gets meanwhile."""
+
+from __future__ import annotations
+
+import contextvars
+import copy
+import multiprocessing
+import pickle
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from types import ModuleType
+from typing import Any, Protocol
+
+from runtimeinfo import InfoReader, MissingScalarError, ScalarHistory, current_hub, use_hub
+from runtimeinfo_adapters import MessageHub
+from runtimeinfo_conformance._answer_in_worker import answer
+from runtimeinfo_conformance.observation._observation import Answer, Leg, Situation
+
+_SECONDS = 20.0
+"""How long to wait for another thread or process, which takes milliseconds."""
+
+_NOTHING = "no run"
+
+
+class Companion(Protocol):
+    """Is told of each event of a run, after it was noted."""
+
+    def on_event(self, event: str, leg: Leg) -> None:
+        """Hear of an event."""
+        ...
+
+
+def run_named(name: Any, seed: Any) -> str:
+    """Name a run by what it publishes of itself."""
+    return _NOTHING if name is None and seed is None else f"the run {name!r} with seed {seed!r}"
+
+
+def run_of(reader: InfoReader) -> str:
+    """Name the run that a reader tells of."""
+    return run_named(reader.get_info("experiment_name"), reader.get_info("seed"))
+
+
+def run_here() -> str:
+    """Name the run that current_hub() tells of."""
+    return run_of(current_hub())
+
+
+def note_caller(leg: Leg, before: str) -> None:
+    """Note, after a run, what its caller is told, and what it was told before."""
+    leg.answers.append(Answer(None, Situation.CALLER, run="", other=before, found=run_here()))
+
+
+class Stranger:
+    """The hub of a run of the kit's own, as far as questions go."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        """Return its name, and what else a run says of itself."""
+        return {"experiment_name": self.name, "seed": -1}.get(key, default)
+
+    def get_scalar(self, key: str) -> ScalarHistory:
+        """Raise: it has no scalars."""
+        raise MissingScalarError(f"no scalar {key!r}", key=key, requirement="HUB-07")
+
+
+def _shared_stranger(name: str) -> InfoReader:
+    hub = MessageHub(name)
+    hub.update_info_dict({"experiment_name": name, "seed": -1})
+    return hub
+
+
+@contextmanager
+def _open_elsewhere(hub: InfoReader) -> Generator[None]:
+    """Let a run be open in another thread."""
+    is_there, is_over = threading.Event(), threading.Event()
+
+    def live() -> None:
+        try:
+            with use_hub(hub):
+                is_there.set()
+                is_over.wait(_SECONDS)
+        finally:
+            is_there.set()
+
+    thread = _start(live)
+    try:
+        is_there.wait(_SECONDS)
+        yield
+    finally:
+        is_over.set()
+        thread.join(_SECONDS)
+
+
+def _start(work: Callable[[], object], context: contextvars.Context | None = None) -> threading.Thread:
+    """Start a thread in a context; in an empty one by default, whatever the interpreter would let it inherit."""
+    context = contextvars.Context() if context is None else context
+    thread = threading.Thread(target=context.run, args=(work,), name="runtimeinfo-company", daemon=True)
+    thread.start()
+    return thread
+
+
+def _told_in_thread(context: contextvars.Context | None = None) -> str:
+    told: list[str] = []
+    _start(lambda: told.append(run_here()), context).join(_SECONDS)
+    return told[0] if told else "no answer"
+
+
+class Strangers:
+    """Lets runs of the kit's own come and go while a run is open and after it, and asks meanwhile.
+
+    Args:
+        method: How to start a worker process, which is asked then; by default the threads are.
+    """
+
+    def __init__(self, method: str | None = None) -> None:
+        self._method = method
+        self._kept: list[InfoReader] = []
+        self._context: contextvars.Context | None = None
+        self._worker: _Worker | None = None
+
+    def on_event(self, event: str, leg: Leg) -> None:
+        """Ask as the first iteration begins, and before that keep what another run is given."""
+        if event == "before_train" and not self._kept:
+            with use_hub(Stranger("kept in")):
+                kept = current_hub()
+                pickled = pickle.loads(pickle.dumps(kept))  # noqa: S301  # it is our own
+                self._kept += [kept, copy.deepcopy(kept), pickled]
+        elif event == "before_train_iter" and self._context is None:
+            self._context = contextvars.copy_context()
+            if self._method is None:
+                self._ask_threads(leg)
+            else:
+                self._worker = _Worker(self._method)
+                self._ask_worker(leg, len(leg.records) - 1, Situation.WORKER)
+
+    def _ask_threads(self, leg: Leg) -> None:
+        run, other = run_of(leg.hub), Stranger("elsewhere")
+        context = contextvars.copy_context()
+
+        def note(situation: Situation, found: str) -> None:
+            leg.answers.append(Answer(len(leg.records) - 1, situation, run, run_of(other), found))
+
+        note(Situation.THREAD_OF_ONE, _told_in_thread())
+        for kept in self._kept:
+            note(Situation.KEPT, run_of(kept))
+        go_on = threading.Event()
+        told: list[str] = []
+        witness = _start(lambda: (go_on.wait(_SECONDS), told.append(run_here())))
+        with _open_elsewhere(other):
+            note(Situation.TRAINING, run_here())
+            note(Situation.COPY, _told_in_thread(context))
+            note(Situation.THREAD_OF_SEVERAL, _told_in_thread())
+        go_on.set()
+        witness.join(_SECONDS)
+        note(Situation.WITNESS, told[0] if told else "no answer")
+
+    def _ask_worker(self, leg: Leg, at: int | None, situation: Situation) -> None:
+        if self._worker is None:
+            return
+        run, later = run_of(leg.hub), _shared_stranger("later")
+        leg.answers.append(Answer(at, situation, run, run_of(later), self._worker.told()))
+        with _open_elsewhere(later):
+            leg.answers.append(Answer(at, situation, run, run_of(later), self._worker.told()))
+
+    def after_run(self, leg: Leg) -> None:
+        """Ask what outlives the run."""
+        context = self._context
+        if context is None:
+            return
+        if self._method is not None:
+            self._ask_worker(leg, None, Situation.WORKER_LEFT)
+            return
+        run, later = run_of(leg.hub), Stranger("later")
+
+        def note(situation: Situation, found: str) -> None:
+            leg.answers.append(Answer(None, situation, run, run_of(later), found))
+
+        note(Situation.COPY_LEFT, context.run(run_here))
+        note(Situation.COPY_LEFT, _told_in_thread(context))
+        for kept in self._kept:
+            note(Situation.KEPT_AFTER, contextvars.Context().run(run_of, kept))
+        with _open_elsewhere(later):
+            note(Situation.COPY_LEFT, _told_in_thread(context))
+        with use_hub(later):
+            note(Situation.COPY_CALLED, context.run(run_here))
+            for kept in self._kept:
+                note(Situation.KEPT_IN_LATER, run_of(kept))
+
+    def end(self) -> None:
+        """Let the worker end."""
+        if self._worker is not None:
+            self._worker.end()
+
+
+@contextmanager
+def _without_main() -> Generator[None]:
+    """Let no child import the main module: the kit does not need it there, and a user's script might run again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class _Worker:
+    """A worker process."""
+
+    def __init__(self, method: str) -> None:
+        context: Any = multiprocessing.get_context(method)
+        self._connection, there = context.Pipe()
+        self._process = context.Process(target=answer, args=(there,), name="runtimeinfo-company", daemon=True)
+        with warnings.catch_warnings(), _without_main():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that a process with threads forks
+            self._process.start()
+        there.close()
+
+    def told(self) -> str:
+        """Name the run that it is told of."""
+        try:
+            self._connection.send(True)
+            if self._connection.poll(_SECONDS):
+                return run_named(*self._connection.recv())
+        except (OSError, EOFError) as error:
+            return f"no answer: {error!r}"
+        return "no answer"
+
+    def end(self) -> None:
+        """Let it end."""
+        with suppress(OSError):
+            self._connection.send(False)
+        self._process.join(_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._connection.close()
+        self._process.close()
+
+
+class Beside:
+    """Lets two trainings wait for each other as they begin and as they end, so that both are open between."""
+
+    def __init__(self) -> None:
+        self._barrier = threading.Barrier(2, timeout=_SECONDS)
+        self._met: set[tuple[int, str]] = set()
+
+    def on_event(self, event: str, leg: Leg) -> None:
+        """Wait for the other training."""
+        place = id(leg), event
+        if event in {"before_train", "after_train"} and place not in self._met:
+            self._met.add(place)
+            with suppress(threading.BrokenBarrierError):
+                self._barrier.wait()
+
+    def leave(self) -> None:
+        """Let the other training wait for this one no more."""
+        self._barrier.abort()
+
+
+class Nested:
+    """Lets another training be made inside the first iteration of a training.
+
+    Args:
+        train: Makes it.
+    """
+
+    def __init__(self, train: Callable[[], object]) -> None:
+        self._train = train
+        self._is_due = True
+
+    def on_event(self, event: str, leg: Leg) -> None:  # noqa: ARG002  # the protocol's signature
+        """Train."""
+        if event == "after_train_iter" and self._is_due:
+            self._is_due = False
+            self._train()
