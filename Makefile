@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 export KERAS_BACKEND := torch
 # Hundreds of the tests start a process. Each would compile our modules, and pytest's rewritten ones, from their source.
 unexport PYTHONDONTWRITEBYTECODE
+# And Hypothesis would load Trio and pytest in each, for a plugin of Trio, which is there because of Selenium.
+export HYPOTHESIS_NO_PLUGINS := 1
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
