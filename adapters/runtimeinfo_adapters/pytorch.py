@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, RuntimeInfoHook, StateError, use_hub
+from runtimeinfo._current_hub import is_entered
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     LearningRates,
@@ -253,12 +254,12 @@ class Loop(FrameworkRunner, Generic[B]):
         """Make the hub the current one again, if another loop in this thread has had its turn.
 
         Each step over the epochs and batches calls it: loops whose iterators you step in turn, for example in the cells
-        of a notebook, have their own hub each.
+        of a notebook, have their own hub each. Such a cell can have a context that does not know of the run.
 
         Source: SCOPE-02.
         """
         current = resolve_hub()
-        if current is not self.message_hub and id(current) in _publishing:
+        if current is not self.message_hub and (id(current) in _publishing or not is_entered(current)):
             enter_again(self.message_hub)
 
     def epochs(self) -> Iterator[int]:

@@ -1,7 +1,9 @@
 # ruff: noqa: PT012  # what raises here is a whole training
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import contextvars
 import copy
 import gc
 import itertools
@@ -16,7 +18,7 @@ import torch
 from mmengine.logging import MessageHub as SeedHub
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from runtimeinfo import HookError, HubError, LoopError, RunnerError, StateError, TrainRunner, current_hub
+from runtimeinfo import HookError, HubError, LoopError, RunnerError, StateError, TrainRunner, current_hub, use_hub
 from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import FinishedLoopWarning, Loop
@@ -318,6 +320,24 @@ def test_the_hub_is_the_current_one_in_a_helper_thread(make: Any, hub: MessageHu
     thread.join()
     assert found[0] == (hub, "train")
     assert found[1][0] is not hub
+
+
+def test_loops_whose_steps_have_a_context_each_have_their_own_hub(make: Any) -> None:
+    # So do the cells of a notebook: each is an asyncio task with a copy of the context before the first one.
+    one, other, users = make(3, experiment_name="one"), make(3), MessageHub("of the user")
+
+    def in_a_cell(function: Any, *arguments: Any) -> Any:
+        async def cell() -> Any:
+            return function(*arguments), resolve_hub()
+
+        return asyncio.run(cell())
+
+    with one.run(), other.run():
+        steps = [(loop, iter(loop.train())) for loop in (one, other)]
+        for loop, batches in steps * 2:
+            assert contextvars.Context().run(in_a_cell, next, batches)[1] is loop.message_hub
+        with use_hub(users):
+            assert in_a_cell(next, steps[0][1])[1] is users
 
 
 def test_hooks_find_the_hub(make: Any, hub: MessageHub) -> None:
