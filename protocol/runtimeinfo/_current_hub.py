@@ -192,7 +192,8 @@ class _Scope:
         is_open: Whether it was not left yet.
         answers: What code asks if this is the innermost scope of its context: the hub, or what looks further.
         generator: The innermost generator in which it was entered: while that is suspended, so is the scope.
-        is_over_generator: Whether a scope below it in its context was entered in a generator, for another hub.
+        is_over_generator: Whether it was entered beside a generator of another run that was suspended: a copy of its
+            context might be made by that one.
         is_in_task: Whether an event loop in that generator has called the code that entered it.
         thread: Identifies the thread that entered it.
         task: Refers to the asynchronous task or greenlet that entered it, if there was one.
@@ -285,19 +286,15 @@ def enter_again(hub: InfoReader) -> None:
 
 def _push(scope: _Scope) -> None:
     below = [each for each in _kept(_in_this_context.get()) if each is not scope]
-    scope.is_over_generator = any(each.generator is not None and each.hub is not scope.hub for each in below)
+    scope.is_over_generator = any(each.is_open and each.generator and each.hub is not scope.hub for each in below)
     _set_scopes((*below, scope))
 
 
 def _kept(scopes: Sequence[_Scope]) -> tuple[_Scope, ...]:
-    """Return the scopes of a context that still tell something.
-
-    In a copied context also those of generators that have ended: a later one does not show whose code made the copy.
-    """
+    """Return the scopes of a context that are open, and the one that a copied context comes from."""
     thread, task = _this_thread(), _this_task()
-    return tuple(
-        each for each in scopes if each.is_open or (each.generator is not None and not each.is_of(thread, task))
-    )
+    source = next((each for each in reversed(scopes) if not each.is_of(thread, task)), None)
+    return tuple(each for each in scopes if each.is_open or each is source)
 
 
 def _set_scopes(scopes: tuple[_Scope, ...]) -> None:
@@ -447,39 +444,43 @@ def _find_own_hub() -> InfoReader | None:
     if hub is not None:
         return hub
     thread, task = _this_thread(), _this_task()
-    found = _hub_of_context(scopes, thread, task)
-    if found is not None:
-        return found
     here = [each for each in open_scopes if each.generator is None and each.is_of(thread, task)]
-    if here:
+    # A context that lacks what this thread has entered, or that outlives its run, is called by the code of another.
+    if here and (here[-1] not in scopes or not scopes[-1].is_open):
         return here[-1].hub
-    if scopes:  # the run that this context comes from has ended
-        return _NO_RUN
+    if scopes and scopes[-1].is_open:
+        return _hub_of_context(scopes, thread, task)
+    if scopes:
+        return _hub_after_its_end(scopes, thread, task)
     if not open_scopes:  # another thread has left its run since
         return None
     hub = open_scopes[0].hub
     return hub if _is_one_run(open_scopes) and not _may_work_for_another(hub) else _NO_RUN
 
 
-def _hub_of_context(scopes: tuple[_Scope, ...], thread: object, task: object) -> InfoReader | None:
-    """Return the hub of the innermost scope of a context; None if that has ended, or there is none."""
-    # What this thread and task have left themselves: a generator with a scope might be closed in another context.
-    while scopes and not scopes[-1].is_open and scopes[-1].is_of(thread, task):
-        scopes = scopes[:-1]
-    mine = [each for each in scopes if each.is_open]
-    if not mine or not any(each.hub is scopes[-1].hub for each in mine):
-        return None
+def _hub_of_context(scopes: Sequence[_Scope], thread: object, task: object) -> InfoReader:
+    """Return the hub of the innermost scope of a context, which is open."""
     if _is_one_run(scopes):
-        return mine[-1].hub
-    # A copied context has what was entered in generators, and does not tell which of these was at work.
-    is_known = all(each.generator is None or each.is_of(thread, task) for each in scopes)
-    for scope in reversed(mine):
-        is_mine = scope.is_of(thread, task)
-        if not is_mine and not is_known:
-            return _NO_RUN
-        if not is_mine or scope.generator is None:
-            return scope.hub
+        return scopes[-1].hub
+    copied = [each for each in scopes if not each.is_of(thread, task)]
+    for scope in reversed(scopes):
+        if scope not in copied:
+            if scope.is_open and scope.generator is None:
+                return scope.hub
+            continue
+        # A generator that is suspended stays in the context: the copy does not show whose code made it.
+        is_doubtful = scope.is_over_generator or (scope.generator is not None and not _is_one_run(copied))
+        return scope.hub if scope.is_open and not is_doubtful else _NO_RUN
     return _NO_RUN
+
+
+def _hub_after_its_end(scopes: Sequence[_Scope], thread: object, task: object) -> InfoReader:
+    """Return the hub of a context whose innermost scope has ended: none, unless this is the code around it."""
+    last = len(scopes)
+    # A generator that this code has stepped was closed in another context.
+    while last and not scopes[last - 1].is_open and scopes[last - 1].is_of(thread, task):
+        last -= 1
+    return _hub_of_context(scopes[:last], thread, task) if last and scopes[last - 1].is_open else _NO_RUN
 
 
 def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:

@@ -456,6 +456,97 @@ def test_enter_again_makes_a_hub_the_innermost_one(hubs: list[MessageHub]) -> No
         enter_again(hubs[0])
 
 
+def test_only_generator_is_at_work_in_a_thread_that_has_served_another_run(
+    hubs: list[MessageHub], no_run: InfoReader
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with use_hub(hubs[0]):
+            assert pool.submit(resolve_hub).result() is hubs[0]
+            ended = contextvars.copy_context()
+        generator = training(hubs[1])
+        assert next(generator) is hubs[1]
+        assert pool.submit(next, generator).result() is hubs[1]
+        assert pool.submit(ended.run, next, generator).result() is hubs[1]
+        assert pool.submit(resolve_hub).result() is no_run
+        generator.close()
+
+
+def test_copied_context_does_not_tell_whether_a_generator_or_its_driver_made_the_copy(
+    hubs: list[MessageHub], no_run: InfoReader
+) -> None:
+    def train() -> Iterator[contextvars.Context]:
+        with use_hub(hubs[0]):
+            while True:
+                yield contextvars.copy_context()
+
+    with ThreadPoolExecutor(1) as pool:
+        generator = train()
+        next(generator)
+        with use_hub(hubs[1]):
+            copies = [next(generator), contextvars.copy_context()]
+            assert [pool.submit(each.run, resolve_hub).result() for each in copies] == [no_run] * 2
+            generator.close()  # type: ignore[attr-defined]
+            assert [pool.submit(each.run, resolve_hub).result() for each in copies] == [no_run] * 2
+            assert resolve_hub() is hubs[1]
+            generator = train()
+            copies = [next(generator)]
+            assert pool.submit(copies[0].run, resolve_hub).result() is no_run
+            assert resolve_hub() is hubs[1]
+            generator.close()  # type: ignore[attr-defined]
+
+
+def test_generator_that_is_closed_elsewhere_does_not_take_the_hub_from_the_code_around_it(
+    hubs: list[MessageHub],
+) -> None:
+    def step() -> list[InfoReader]:
+        generator = training(hubs[1])
+        next(generator)
+        in_a_thread(generator.close)
+        return [resolve_hub(), in_a_thread(resolve_hub)]
+
+    with use_hub(hubs[0]):
+        context = contextvars.copy_context()
+        assert step() == [hubs[0]] * 2
+        assert in_a_thread(lambda: context.run(step)) == [hubs[0]] * 2
+
+
+def test_copied_context_stays_that_of_its_run_after_another_run_in_it(
+    hubs: list[MessageHub], no_run: InfoReader
+) -> None:
+    def train() -> InfoReader:
+        with use_hub(hubs[2]):
+            assert resolve_hub() is hubs[2]
+        return resolve_hub()
+
+    with use_hub(hubs[0]):
+        with use_hub(hubs[1]):
+            context = contextvars.copy_context()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(context.run, train).result() is no_run
+            assert pool.submit(context.run, resolve_hub).result() is no_run
+
+
+def test_context_of_an_outer_run_is_called_by_a_nested_one(hubs: list[MessageHub]) -> None:
+    with use_hub(hubs[0]):
+        generator = training(hubs[1])
+        next(generator)
+        context = contextvars.copy_context()
+        with use_hub(hubs[2]):
+            assert context.run(resolve_hub) is hubs[2]
+        generator.close()
+
+
+def test_context_that_outlives_its_run_is_called_by_a_generator(hubs: list[MessageHub]) -> None:
+    with use_hub(hubs[0]):
+        context = contextvars.copy_context()
+
+    def train() -> Iterator[InfoReader]:
+        with use_hub(hubs[1]):
+            yield context.run(resolve_hub)
+
+    assert list(train()) == [hubs[1]]
+
+
 # -- what is kept
 
 
