@@ -84,8 +84,10 @@ def test_trainings_in_two_threads_are_answered_by_their_own_runs(name: str) -> N
 )
 def test_a_training_inside_another_is_answered_by_its_own_run(name: str, place: str) -> None:
     # One of the same framework, and one of another.
-    within = [FRAMEWORKS[each](f"inside {each}") for each in (name, NAMES[NAMES.index(name) - 1])]
-    outside = FRAMEWORKS[name](f"outside {name}")
+    within = [
+        FRAMEWORKS[each](f"inside {each} {number}") for number, each in enumerate((name, NAMES[NAMES.index(name) - 1]))
+    ]
+    outside = FRAMEWORKS[name](f"outside {name} 9")
     left = list(within)
 
     def train(at: str) -> None:
@@ -109,7 +111,11 @@ def test_trainings_stepped_in_turn_are_answered_by_their_own_runs(names: tuple[s
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in LOOPS])
 def test_a_fit_between_the_steps_of_others_is_answered_by_its_own_run(name: str) -> None:
-    first, second, fit = FRAMEWORKS["pytorch"]("first"), FRAMEWORKS["accelerate"]("second"), FRAMEWORKS[name]("fit")
+    first, second, fit = (
+        FRAMEWORKS["pytorch"]("first 1"),
+        FRAMEWORKS["accelerate"]("second 2"),
+        FRAMEWORKS[name]("fit 3"),
+    )
     turns = zip_longest(first.steps, second.steps)
     next(turns)
 

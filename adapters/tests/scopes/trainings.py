@@ -12,11 +12,12 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from runtimeinfo import current_hub
 
 EPOCHS, BATCHES = 2, 2
+HANG = 60  # seconds
 
 HUB = current_hub()  # kept from before there is any run
 
@@ -25,9 +26,10 @@ class Training:
     """A training whose own code notes how it is answered.
 
     Attributes:
-        name: Its experiment name.
+        name: Its experiment name, which ends with a number.
         run: Trains.
         hub: Returns the hub that it publishes to.
+        loader: What it trains with, and validates.
         steps: Does the same step by step, where the loop is the user's.
         before: Called with each place before the code there asks.
         asked: How often code was answered, by its place.
@@ -39,6 +41,7 @@ class Training:
         self.run: Callable[[], object]
         self.hub: Callable[[], Any]
         self.steps: Any
+        self.loader: Any
         self.before: Callable[[str], object] = lambda _: None
         self.asked: dict[str, int] = {}
         self.wrong: list[tuple[str, object]] = []
@@ -56,8 +59,15 @@ class Training:
         """Return a callback that asks."""
         return lambda *_, **__: self.ask(place)
 
+    def check(self, batch: torch.Tensor) -> None:
+        """Check what its items were told, maybe in a worker: see `Data`."""
+        expected = [float(self.name.split()[-1]), self.hub().get_info("epoch")]
+        self.wrong += [("worker", told) for told in batch.tolist() if told != expected]
+
 
 class Data(Dataset[Any]):
+    """Its items are the number of the training and the epoch, as `current_hub` tells them where they are made."""
+
     def __init__(self, training: Training, make: Callable[[torch.Tensor], Any]) -> None:
         self.training, self.make = training, make
 
@@ -65,8 +75,10 @@ class Data(Dataset[Any]):
         return 2 * BATCHES
 
     def __getitem__(self, index: int) -> Any:
-        self.training.ask("dataset")
-        return self.make(torch.tensor([float(index)]))
+        if get_worker_info() is None:
+            self.training.ask("dataset")
+        name, epoch = HUB.get_info("experiment_name", "none -1"), current_hub().get_info("epoch", -1)
+        return self.make(torch.tensor([float(name.split()[-1]), float(epoch)]))
 
 
 class InOrder(Sampler[int]):
@@ -82,12 +94,20 @@ class InOrder(Sampler[int]):
             yield index
 
 
-def make_loader(training: Training, make: Callable[[torch.Tensor], Any] = lambda x: x) -> DataLoader[Any]:
+def make_loader(
+    training: Training, make: Callable[[torch.Tensor], Any] = lambda x: x, loader: Any = None, **options: Any
+) -> Any:
+    """Return a loader, unless there is one of another training to go on with."""
+
     def collate(items: list[Any]) -> Any:
-        training.ask("collate_fn")
+        if get_worker_info() is None:
+            training.ask("collate_fn")
         return torch.utils.data.default_collate(items)
 
-    return DataLoader(Data(training, make), batch_size=2, sampler=InOrder(training), collate_fn=collate)
+    if loader is None:
+        loader = DataLoader(Data(training, make), 2, sampler=InOrder(training), collate_fn=collate, **options)
+    training.loader = loader
+    return loader
 
 
 def make_optimizer(training: Training, model: torch.nn.Module) -> Any:
@@ -105,7 +125,8 @@ def make_scheduler(training: Training, optimizer: Any) -> Any:
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def loss_of(training: Training, output: torch.Tensor) -> torch.Tensor:
+def loss_of(training: Training, batch: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    training.check(batch)
     training.ask("step")
     output.register_hook(training.asks("gradient hook"))
     return output.square().mean()
@@ -127,31 +148,34 @@ class Steps:
                     yield
 
     def step(self, batch: Any) -> None:
-        loss_of(self.training, self.model(batch)).backward()
+        loss_of(self.training, batch, self.model(batch)).backward()
         self.optimizer.step()
         self.scheduler.step()
 
 
-def pytorch(name: str) -> Training:
+def pytorch(name: str, **options: Any) -> Training:
     from runtimeinfo_adapters.pytorch import Loop
 
-    training, model = Training(name), torch.nn.Linear(1, 1)
+    training, model = Training(name), torch.nn.Linear(2, 1)
     optimizer = make_optimizer(training, model)
-    loop = Loop(optimizer, make_loader(training), max_epochs=EPOCHS, experiment_name=name)
+    loop = Loop(optimizer, make_loader(training, **options), max_epochs=EPOCHS, experiment_name=name)
     steps = Steps(training, loop, model, optimizer)
     training.hub, training.run = lambda: loop.message_hub, lambda: list(steps)
     training.steps = steps
     return training
 
 
-def accelerate(name: str) -> Training:
+def accelerate(name: str, **options: Any) -> Training:
     from accelerate import Accelerator
 
     from runtimeinfo_adapters.accelerate import attach
 
-    training, model = Training(name), torch.nn.Linear(1, 1)
+    training, model = Training(name), torch.nn.Linear(2, 1)
     accelerator = Accelerator(cpu=True)
-    model, optimizer, loader = accelerator.prepare(model, make_optimizer(training, model), make_loader(training))
+    model, optimizer, loader = accelerator.prepare(
+        model, make_optimizer(training, model), make_loader(training, **options)
+    )
+    training.loader = loader
     loop = attach(accelerator, optimizer, loader, max_epochs=EPOCHS, experiment_name=name)
     steps = Steps(training, loop, model, optimizer.optimizer)
     training.hub, training.run = lambda: loop.message_hub, lambda: list(steps)
@@ -159,7 +183,7 @@ def accelerate(name: str) -> Training:
     return training
 
 
-def lightning(name: str) -> Training:
+def lightning(name: str, **options: Any) -> Training:
     from lightning.pytorch import Callback, LightningModule, Trainer
 
     from runtimeinfo_adapters.lightning import attach
@@ -170,10 +194,10 @@ def lightning(name: str) -> Training:
     class Module(LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.layer = torch.nn.Linear(1, 1)
+            self.layer = torch.nn.Linear(2, 1)
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
-            return loss_of(training, self.layer(batch))
+            return loss_of(training, batch, self.layer(batch))
 
         def validation_step(self, batch: Any, batch_idx: int) -> None:
             training.ask("evaluation")
@@ -190,30 +214,30 @@ def lightning(name: str) -> Training:
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     trainer = Trainer(accelerator="cpu", devices=1, max_epochs=EPOCHS, callbacks=[Asks()], **quiet)  # type: ignore[arg-type]
     callback = attach(trainer, experiment_name=name)
-    loader = make_loader(training)
+    loader = make_loader(training, **options)
     training.hub, training.run = lambda: callback.message_hub, lambda: trainer.fit(Module(), loader, loader)
     return training
 
 
-def transformers(name: str) -> Training:
+def transformers(name: str, **options: Any) -> Training:
     import transformers
 
     from runtimeinfo_adapters.transformers import attach
 
     training = Training(name)
-    loader = make_loader(training, lambda x: {"x": x})
+    loader = make_loader(training, lambda x: {"x": x}, **options)
 
     class Model(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layer = torch.nn.Linear(1, 1)
+            self.layer = torch.nn.Linear(2, 1)
 
         def forward(self, x: Any, labels: Any = None) -> dict[str, Any]:
             output = self.layer(x)
             if not torch.is_grad_enabled():
                 training.ask("evaluation")
                 return {"loss": output.mean()}
-            return {"loss": loss_of(training, output)}
+            return {"loss": loss_of(training, x, output)}
 
     class Asks(transformers.TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -221,10 +245,11 @@ def transformers(name: str) -> Training:
 
     class Trainer(transformers.Trainer):  # type: ignore[misc]
         def get_train_dataloader(self) -> Any:
-            return self.accelerator.prepare(loader)
+            training.loader = self.accelerator.prepare(training.loader)  # which it does once
+            return training.loader
 
         def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-            return self.accelerator.prepare(loader)
+            return self.get_train_dataloader()
 
     model = Model()
     optimizer = make_optimizer(training, model)
@@ -252,24 +277,24 @@ def transformers(name: str) -> Training:
     return training
 
 
-def ignite(name: str) -> Training:
+def ignite(name: str, **options: Any) -> Training:
     from ignite.engine import Engine, Events
 
     from runtimeinfo_adapters.ignite import attach
 
-    training, model = Training(name), torch.nn.Linear(1, 1)
+    training, model = Training(name), torch.nn.Linear(2, 1)
     optimizer = make_optimizer(training, model)
     scheduler = make_scheduler(training, optimizer)
 
     def step(_: Any, batch: Any) -> float:
-        loss = loss_of(training, model(batch))
+        loss = loss_of(training, batch, model(batch))
         loss.backward()
         optimizer.step()
         scheduler.step()
         return loss.item()
 
     trainer, evaluator = Engine(step), Engine(training.asks("evaluation"))
-    loader = make_loader(training)
+    loader = make_loader(training, **options)
     for event in Events:
         if event.value != "exception_raised":
             trainer.add_event_handler(event, training.asks("callback"))
@@ -280,13 +305,13 @@ def ignite(name: str) -> Training:
     return training
 
 
-def keras(name: str) -> Training:
+def keras(name: str, **options: Any) -> Training:
     import keras
 
     from runtimeinfo_adapters.keras import attach
 
     training = Training(name)
-    loader = make_loader(training, lambda x: (x, x))
+    loader = make_loader(training, lambda x: (x, x), **options)
 
     class Scale(keras.layers.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -296,8 +321,8 @@ def keras(name: str) -> Training:
         def call(self, inputs: Any) -> Any:
             return inputs * self.scale
 
-    def loss(_: Any, output: Any) -> Any:
-        return loss_of(training, output) if output.requires_grad else output.mean()
+    def loss(batch: Any, output: Any) -> Any:
+        return loss_of(training, batch, output) if output.requires_grad else output.mean()
 
     class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
         def __call__(self, step: Any) -> float:
@@ -312,7 +337,7 @@ def keras(name: str) -> Training:
         def on_test_batch_end(self, *_: Any, **__: Any) -> None:
             training.ask("evaluation")
 
-    model = keras.Sequential([keras.layers.Input((1,)), Scale()])
+    model = keras.Sequential([keras.layers.Input((2,)), Scale()])
     model.compile(optimizer=keras.optimizers.SGD(Rate()), loss=loss, jit_compile=False)
     callback = attach(model, experiment_name=name)
     training.hub = lambda: callback.message_hub
@@ -321,7 +346,7 @@ def keras(name: str) -> Training:
     return training
 
 
-def mmengine(name: str) -> Training:
+def mmengine(name: str, **options: Any) -> Training:
     from mmengine.hooks import Hook
     from mmengine.model import BaseModel
     from mmengine.optim import OptimWrapper
@@ -330,15 +355,15 @@ def mmengine(name: str) -> Training:
     from runtimeinfo_adapters.mmengine import attach
 
     training = Training(name)
-    loader = make_loader(training, lambda x: {"x": x})
+    loader = make_loader(training, lambda x: {"x": x}, **options)
 
     class Model(BaseModel):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.layer = torch.nn.Linear(1, 1)
+            self.layer = torch.nn.Linear(2, 1)
 
         def forward(self, x: Any, mode: str = "tensor") -> Any:
-            return {"loss": loss_of(training, self.layer(x))}
+            return {"loss": loss_of(training, x, self.layer(x))}
 
     class Asks(Hook):  # type: ignore[misc]
         def after_train_iter(self, *_: Any, **__: Any) -> None:
@@ -364,6 +389,6 @@ def mmengine(name: str) -> Training:
     return training
 
 
-FRAMEWORKS: dict[str, Callable[[str], Training]] = {
+FRAMEWORKS: dict[str, Callable[..., Training]] = {
     made.__name__: made for made in (pytorch, accelerate, lightning, transformers, ignite, keras, mmengine)
 }
