@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 import pytest
-from broken_runners import BROKEN, EntersItsHubForHooksOnly, NeverEntersItsHub
+from broken_runners import (
+    BROKEN,
+    CountsEpochsFromOne,
+    EndsInAnEpochTooMany,
+    EntersItsHubForHooksOnly,
+    NeverEntersItsHub,
+    RunsHooksAsGiven,
+    StopsByAnException,
+    SwallowsInterrupts,
+)
 from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo_conformance._check import check
+from runtimeinfo_conformance._judging import find_killer
 from runtimeinfo_conformance._profile import PROFILES, Profile
 from runtimeinfo_conformance._verdict import ExitCode, Verdict
+from runtimeinfo_conformance.plans import AnyPlan
+from runtimeinfo_conformance.search import fixed_plans, shrink
 
 # The plans that are always tried, and one more: a broken runner has not to wait for luck.
 ALWAYS = Profile("always", plans=1, canary_plans=1)
@@ -20,15 +32,29 @@ def test_the_correct_one_is_conformant() -> None:
 
 
 @pytest.mark.parametrize(("kind", "requirement"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", value))
-def test_each_broken_one_is_red_under_the_right_requirement(kind: type[Trainer], requirement: str) -> None:
-    report = check(subject_of(kind), ALWAYS)
-    failures = {result.requirement.id: result.failure for result in report.of(Verdict.FAIL)}
-    assert report.exit_code is ExitCode.VIOLATED
-    assert requirement in failures
-    failure = failures[requirement]
+def test_each_broken_one_fails_the_right_requirement_on_a_small_plan(kind: type[Trainer], requirement: str) -> None:
+    subject = subject_of(kind)
+    found = find_killer(subject, requirement, fixed_plans(subject))
+    assert found is not None
+
+    def breaks(plan: AnyPlan) -> bool:
+        return find_killer(subject, requirement, [plan]) is not None
+
+    failure = find_killer(subject, requirement, [shrink(found.plan, breaks, most=100)])
     assert failure is not None
     assert failure.finding.expected != failure.finding.observed
     assert len(repr(failure.plan)) < 130
+
+
+@pytest.mark.parametrize(
+    "kind", [SwallowsInterrupts, CountsEpochsFromOne, RunsHooksAsGiven, EndsInAnEpochTooMany, StopsByAnException]
+)
+def test_a_broken_one_is_red_under_the_right_requirement(kind: type[Trainer]) -> None:
+    report = check(subject_of(kind), ALWAYS)
+    failures = {result.requirement.id: result.failure for result in report.of(Verdict.FAIL)}
+    assert report.exit_code is ExitCode.VIOLATED
+    assert all(failure is not None and len(repr(failure.plan)) < 130 for failure in failures.values())
+    assert BROKEN[kind] in failures
 
 
 @pytest.mark.parametrize("kind", [NeverEntersItsHub, EntersItsHubForHooksOnly])
