@@ -20,6 +20,10 @@ def pytest_collection_finish() -> None:
 
     They stay until the end, and to look through them takes half a second, whenever a test collects what it has left.
     """
+    # Imported later, it would warn: it asks the garbage collection what refers to the random generator of trio, and
+    # what is frozen is not found. Its plugin imports it at the end of the tests anyway.
+    import hypothesis  # noqa: F401
+
     gc.collect()
     gc.freeze()
 
