@@ -61,6 +61,8 @@ def test_workers_of_trainings_in_two_threads(name: str, options: dict[str, Any])
     for thread in threads:
         thread.join()
     check(*both)
+    for training in both:
+        training.stop_workers()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,6 +92,7 @@ def test_persistent_workers_go_over_to_a_later_run(name: str) -> None:
     around.run()
     check(around, third)
     assert told(first) == {(-1.0, -1.0)}
+    first.stop_workers()
 
 
 def told(training: Training) -> set[tuple[float, float]]:
