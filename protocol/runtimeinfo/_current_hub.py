@@ -81,9 +81,14 @@ _hub_numbers = _Numbers()
 _run_numbers = _Numbers()
 _next_hub_number = count(1)
 _runs = 0
+_last_run: Callable[[], object] = object  # returns the hub that was entered last
+_run_of_another = 0  # the number of the run of another hub before
+
+shared_hubs: set[int] = set()
+"""The numbers of the hubs that workers can read now."""
 
 on_new_run: list[Callable[[], None]] = []
-"""Called after a hub was entered that this process had not entered before."""
+"""Called when a run begins: a hub was entered that was not open."""
 
 
 def hub_number(hub: object) -> int:
@@ -100,8 +105,13 @@ def hub_number(hub: object) -> int:
 
 
 def run_number(hub: object) -> int:
-    """Return how many hubs this process had entered when it first entered this one, itself included; 0 if never."""
+    """Return the number of the last run of a hub among those of this process; 0 if it had none."""
     return _run_numbers.get(hub) or 0
+
+
+def other_run_number(hub: object) -> int:
+    """Return the number of the last run of any other hub among those of this process; 0 if there was none."""
+    return _run_of_another if _last_run() is hub else _runs
 
 
 def is_entered(hub: object) -> bool:
@@ -114,18 +124,19 @@ def was_entered_at_fork(hub: object) -> bool:
     return any(each.hub is hub for each in _open_at_fork)
 
 
-def run_count() -> int:
-    """Return how many hubs this process has entered so far."""
-    return _runs
-
-
 def _note_run(hub: object) -> None:
-    global _runs  # noqa: PLW0603
+    global _runs, _last_run, _run_of_another  # noqa: PLW0603
     with _lock:
-        if _run_numbers.get(hub) is not None:
+        if is_entered(hub):
             return
+        if _last_run() is not hub:
+            _run_of_another = _runs
+            try:
+                _last_run = weakref.ref(hub)
+            except TypeError:
+                _last_run = object
         _runs += 1
-        with suppress(TypeError):  # of a hub without weak references, each entering counts
+        with suppress(TypeError):
             _run_numbers.put(hub, _runs)
     for call in on_new_run:
         call()
@@ -436,8 +447,8 @@ def _find_hub() -> InfoReader:
 def _find_own_hub() -> InfoReader | None:
     """Return the hub of a run of this process; None if this code is in none, and none is open that it can belong to."""
     scopes = _in_this_context.get()
-    if not _open_scopes:
-        return _NO_RUN if scopes else None
+    if not _open_scopes and not scopes:
+        return None
     with _lock:
         open_scopes = [each for each in _open_scopes if each.is_open]
     hub = _hub_at_work(open_scopes)
@@ -450,12 +461,13 @@ def _find_own_hub() -> InfoReader | None:
         return here[-1].hub
     if scopes and scopes[-1].is_open:
         return _hub_of_context(scopes, thread, task)
-    if scopes:
+    if not all(each.is_of(thread, task) for each in scopes) or any(each.is_open for each in scopes):
         return _hub_after_its_end(scopes, thread, task)
     if not open_scopes:  # another thread has left its run since
         return None
     hub = open_scopes[0].hub
-    return hub if _is_one_run(open_scopes) and not _may_work_for_another(hub) else _NO_RUN
+    is_only = _is_one_run(open_scopes) and not _may_work_for_another(hub) and not _parent.has_run()
+    return hub if is_only else _NO_RUN
 
 
 def _hub_of_context(scopes: Sequence[_Scope], thread: object, task: object) -> InfoReader:
@@ -614,14 +626,32 @@ def _folder() -> str:
     return "" if module is None else str(module.board_folder())
 
 
+_hub_at_fork: InfoReader | None = None
+
+
+def _before_fork() -> None:
+    global _hub_at_fork  # noqa: PLW0603  # under the lock
+    # Held during the fork: in the child there is no thread that could release it.
+    _lock.acquire()
+    # Not in the child: an event loop of the parent does not say there which task has forked.
+    _hub_at_fork = _find_own_hub()
+
+
+def _after_fork_in_parent() -> None:
+    global _hub_at_fork  # noqa: PLW0603
+    _hub_at_fork = None
+    _lock.release()
+
+
 def _after_fork_in_child() -> None:
     """Let the child read what its parent publishes from now on, and not the copy of a hub that is no longer updated."""
+    global _hub_at_fork
+    hub, _hub_at_fork = _hub_at_fork, None
     _lock.release()
-    hub = _find_own_hub()
     if hub is not None:
-        _parent.note_fork(origin_of(hub, os.getppid()), hub)
+        _parent.note_fork(origin_of(hub, os.getppid()), hub, is_shared=hub_number(hub) in shared_hubs)
     elif not _parent.note_fork_of_worker():
-        _parent.note_fork(WorkerOrigin(os.getppid(), runs=_runs, folder=_folder()), _NO_RUN)
+        _parent.note_fork(WorkerOrigin(os.getppid(), runs=_runs, folder=_folder()), _NO_RUN, is_shared=False)
     for scope in _open_scopes:  # other contexts might have it, too
         scope.close()
     _open_at_fork[:] = _open_scopes
@@ -632,5 +662,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # where processes can fork
-    # Held during the fork: in the child there is no thread that could release it.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

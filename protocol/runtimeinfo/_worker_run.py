@@ -62,6 +62,7 @@ class WorkerRunReader:
         origin: Where the worker comes from.
         inherited: What answers until that run is seen to be shared, for example the hub as it was at the fork.
         no_run: What answers while there is no run.
+        is_shared: Whether that run was shared when the worker was started.
     """
 
     __slots__ = (
@@ -76,14 +77,14 @@ class WorkerRunReader:
         "origin",
     )
 
-    def __init__(self, origin: WorkerOrigin, inherited: InfoReader, no_run: InfoReader) -> None:
+    def __init__(self, origin: WorkerOrigin, inherited: InfoReader, no_run: InfoReader, *, is_shared: bool) -> None:
         self.origin = origin
         self._inherited = inherited
         self._no_run = no_run
         self._reader: BoardReader | None = None
         self._generation = -1
         self._stamp: object = None
-        self._seen = False
+        self._seen = is_shared
         self._was_warned = self._was_warned_of_writing = False
 
     def get_info(self, key: str, default: Any = None) -> Any:
@@ -165,6 +166,7 @@ class Parent:
         self._no_run = no_run
         self._inherited = no_run
         self._forked: WorkerOrigin | None = None
+        self._was_shared = False
         self._parent_at_fork: Any = None
         self._run: InfoReader = no_run
         self._is_final = False
@@ -192,9 +194,20 @@ class Parent:
         run = self.hub
         return run.origin if isinstance(run, WorkerRunReader) else None
 
-    def note_fork(self, origin: WorkerOrigin, inherited: InfoReader) -> None:
-        """Note in a forked child where it comes from, and which hub was the current one at the fork."""
+    def has_run(self) -> bool:
+        """Tell whether this process works for a run, even if that has ended."""
+        run = self.hub
+        if not isinstance(run, WorkerRunReader):
+            return False
+        try:
+            return bool(run.origin.hub) or run.board() is not None
+        except BoardError:
+            return True
+
+    def note_fork(self, origin: WorkerOrigin, inherited: InfoReader, *, is_shared: bool) -> None:
+        """Note in a forked child where it comes from, which hub was the current one, and whether that was shared."""
         self._inherited = inherited
+        self._was_shared = is_shared
         self._forked = origin
         self._parent_at_fork = _multiprocessing_parent()
         self._run = self._no_run
@@ -215,7 +228,7 @@ class Parent:
             if origin is None or origin.pid != parent.pid:  # not forked, or by a fork server for another process
                 origin = _received_origin(parent.pid)
         if origin is not None and not (isinstance(self._run, WorkerRunReader) and self._run.origin == origin):
-            self._run = WorkerRunReader(origin, self._inherited, self._no_run)
+            self._run = WorkerRunReader(origin, self._inherited, self._no_run, is_shared=self._was_shared)
 
 
 def _multiprocessing_parent() -> Any:

@@ -4,7 +4,7 @@
 and a hub have to be; the functions tell scalars from other values and check what was given.
 """
 
-from runtimeinfo._current_hub import enter_again, hub_number, on_new_run, resolve_hub, run_count, run_number
+from runtimeinfo._current_hub import enter_again, hub_number, on_new_run, other_run_number, resolve_hub, run_number
 from runtimeinfo._dispatcher import Dispatcher
 from runtimeinfo._emitter import EVALUATION_EVENTS, Emitter, EvaluationEvents, ScopeGuard
 from runtimeinfo._hook import PriorityLike, get_priority, hook_methods, on_any_event
@@ -67,9 +67,9 @@ __all__ = [
     "load_training",
     "on_any_event",
     "on_new_run",
+    "other_run_number",
     "publish_totals",
     "resolve_hub",
-    "run_count",
     "run_number",
     "scalar_value",
     "shown",

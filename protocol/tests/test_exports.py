@@ -22,7 +22,7 @@ MODULES = [module for module in _EVERY_MODULE if not module.__name__.startswith(
 PUBLIC = {module.__name__: module for module in (runtimeinfo, runtimeinfo.spec, runtimeinfo.authoring)}
 
 # What only the modules of this package share.
-GROUPS = {"LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "DIST"}
+GROUPS = {"LIFE", "STAGE", "COUNT", "META", "SCALAR", "HUB", "RESUME", "FAIL", "ORDER", "SHARE", "SCOPE", "DIST"}
 INTERNAL = {
     "WorkerOrigin",
     "Parent",
@@ -35,6 +35,7 @@ INTERNAL = {
     "origin_of",
     "rule",
     "send_origin_to_workers",
+    "shared_hubs",
     "warn_user",
     "was_entered_at_fork",
     *GROUPS,

@@ -196,11 +196,11 @@ class Board:
         self._write_scalars()
 
     @_guarded
-    def write_run(self, hub: int, run: int, runs: int) -> None:
-        """Write the number of the hub, which of the runs of this process it is, and how many there were so far."""
+    def write_run(self, hub: int, run: int, other_run: int) -> None:
+        """Write the number of the hub, and those of its last run and of the last one of another hub."""
         cells = self._cells
         with self._lock, self._write_section(layout.SEQUENCE):
-            cells[layout.HUB], cells[layout.RUN], cells[layout.RUNS] = hub, run, runs
+            cells[layout.HUB], cells[layout.RUN], cells[layout.OTHER_RUN] = hub, run, other_run
             cells[layout.GENERATION] += 1
 
     @_guarded

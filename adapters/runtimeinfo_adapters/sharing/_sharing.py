@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from runtimeinfo import BoardError
-from runtimeinfo._current_hub import is_entered, origin_of, was_entered_at_fork
+from runtimeinfo._current_hub import is_entered, origin_of, shared_hubs, was_entered_at_fork
 from runtimeinfo._user_warning import warn_user
 from runtimeinfo._worker_run import WorkerOrigin
-from runtimeinfo.authoring import hub_number, on_new_run, run_count, run_number
+from runtimeinfo.authoring import hub_number, on_new_run, other_run_number, run_number
 from runtimeinfo.board import UnsharedWarning, layout
 from runtimeinfo_adapters.sharing._board import Board, HasLatest
 from runtimeinfo_adapters.sharing._followed import Followed
@@ -55,7 +55,7 @@ class Sharing:
         self.board: Board | None = None
         self.followed: Followed | None = None  # in a worker process
         self._hub: Callable[[], object] = _reference(hub)
-        hub_number(hub)  # before a worker is started, which has to know it
+        self._number = hub_number(hub)  # before a worker is started, which has to know it
         self.by_default: bool = by_default
         self._infos = infos
         self._scalars = scalars
@@ -100,6 +100,7 @@ class Sharing:
         """
         # Without the lock: the caller might hold that of a board. To set an attribute needs none.
         board, self.board = self.board, None
+        shared_hubs.discard(self._number)
         self._is_broken = True
         if self._close is not None:
             self._close()
@@ -118,7 +119,7 @@ class Sharing:
         """Write which hub this is, and which run of its process."""
         hub = self._hub()
         if hub is not None and self.board is not None:
-            self.board.write_run(hub_number(hub), run_number(hub), run_count())
+            self.board.write_run(hub_number(hub), run_number(hub), other_run_number(hub))
 
     def claim_workers(self, pids: Sequence[int]) -> None:
         """Take over worker processes that were started outside of this run, and work for it from now on."""
@@ -192,12 +193,15 @@ class Sharing:
                 except Exception as error:  # noqa: BLE001  # whatever it is, the training goes on
                     self.give_up(error)
             _set_current(layout.IS_CURRENT)
+            if self.board is not None:
+                shared_hubs.add(self._number)
 
     def _leave(self, scope: object) -> None:
         with _lock:
             if _entered.pop(scope, None) is None:  # it is not shared, or a forked child leaves its parent's scope
                 return
             if self not in _entered.values():
+                shared_hubs.discard(self._number)
                 for pid in [pid for pid, owner in _claims.items() if owner is self]:
                     del _claims[pid]
                 if self.board is not None:
@@ -291,6 +295,7 @@ def _after_fork_in_child() -> None:
     _lock.release()
     _entered.clear()
     _claims.clear()
+    shared_hubs.clear()
     for sharing in list(_all):
         sharing.abandon()
 

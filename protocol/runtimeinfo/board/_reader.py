@@ -245,7 +245,7 @@ class BoardReader:
         if self._map is None:
             self._open()
         cells = self._cells
-        return cells[layout.HUB] == hub if hub else runs + 1 == cells[layout.RUN] == cells[layout.RUNS]
+        return cells[layout.HUB] == hub if hub else cells[layout.OTHER_RUN] <= runs < cells[layout.RUN]
 
     def has_claimed(self, worker: int) -> bool:
         """Tell whether the run has claimed a worker process.

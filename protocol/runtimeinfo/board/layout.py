@@ -63,10 +63,10 @@ __all__ = [
     "NAME",
     "NAME_LENGTH",
     "NONE",
+    "OTHER_RUN",
     "PID",
     "PID_NAMESPACE",
     "RUN",
-    "RUNS",
     "SCALAR",
     "SEQUENCE",
     "SIZE",
@@ -137,11 +137,11 @@ INFO_LENGTH = 19
 HUB = 20
 """The number of the hub in its process: it tells a hub from a later one on a board of the same name."""
 RUN = 21
-"""How many hubs the process had entered when it first entered this one, itself included."""
-RUNS = 22
-"""How many hubs the process has entered so far."""
+"""The number of the last run of the hub among those of its process, from 1 on."""
+OTHER_RUN = 22
+"""The number of the last run of another hub; 0 if there was none."""
 GENERATION = 23
-"""Changes with `RUNS`, and when a run of the process claims workers."""
+"""Changes with `OTHER_RUN`, and when a run of the process claims workers."""
 CLAIMS = 24
 """The number of workers that the run has claimed: those that were started before it, and now work for it."""
 FIRST_CLAIM = 25
