@@ -229,8 +229,14 @@ def test_a_search_with_new_plans_each_time_says_its_seed() -> None:
         (lambda: HubSubject("hub", "1", make=None), "hub: make must be callable as make(name), but is None"),
         (lambda: Subject("f", "1", run=print, capabilities={"resum"}), "no capability 'resum'; did you mean 'resume'?"),
         (lambda: Subject("f", "1", run=print, capabilities={"zzz"}), "no capability 'zzz'; there are val, val_before"),
-        (lambda: Subject("f", "1", run=print, spec="0.3"), "f: there is no spec version '0.3'; there are 0.1, 0.2"),
-        (lambda: HubSubject("h", "1", make=print, spec="1"), "h: there is no spec version '1'; there are 0.1, 0.2"),
+        (
+            lambda: Subject("f", "1", run=print, spec="0.4"),
+            "f: there is no spec version '0.4'; there are 0.1, 0.2, 0.3",
+        ),
+        (
+            lambda: HubSubject("h", "1", make=print, spec="1"),
+            "h: there is no spec version '1'; there are 0.1, 0.2, 0.3",
+        ),
     ],
     ids=["run", "make", "misspelt", "unknown", "spec", "hub's spec"],
 )

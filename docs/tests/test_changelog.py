@@ -36,17 +36,18 @@ def test_released_spec_is_frozen_and_draft_is_not():
 def told_of(versions, frozen):
     """Return how the page tells which versions are out, and which are drafts."""
     parts = []
-    for verb, named in (
-        ("out", [version for version in versions if version in frozen]),
-        ("a draft", [version for version in versions if version not in frozen]),
+    for one, several, named in (
+        ("is out", "are out", [version for version in versions if version in frozen]),
+        ("is a draft", "are drafts", [version for version in versions if version not in frozen]),
     ):
         if named:
-            parts.append(f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'} {verb}")
+            parts.append(f"{' and '.join(named)} {one if len(named) == 1 else several}")
     return " and ".join(parts)
 
 
 def test_a_release_tells_that_its_draft_is_out():
     assert told_of(("0.1", "0.2"), {"0.1"}) == "0.1 is out and 0.2 is a draft"
+    assert told_of(("0.1", "0.2", "0.3"), {"0.1"}) == "0.1 is out and 0.2 and 0.3 are drafts"
     assert told_of(("0.1", "0.2"), {"0.1", "0.2"}) == "0.1 and 0.2 are out"
 
 

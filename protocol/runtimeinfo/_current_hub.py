@@ -242,8 +242,9 @@ _open_at_fork: list[_Scope] = []  # in a forked child: of its parent
 def use_hub(hub: InfoReader) -> Generator[None]:
     """Make a hub the current one for the code inside, and for the worker processes that it starts.
 
-    Scopes may be left in any order: each one removes its own entry only. A hub that cannot be shared is not seen
-    from other processes.
+    Scopes may be left in any order: each one removes its own entry only. While other runs are open, a hub that was
+    entered in a generator is the current one only for what that generator calls. A hub that cannot be shared is not
+    seen from other processes.
 
     Example:
         >>> from runtimeinfo_adapters import MessageHub

@@ -108,14 +108,16 @@ def _one_of(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 
 
 def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
-    """Return the courses that a plan can take."""
+    """Return the courses that a plan can take. Workers are not drawn: to start one takes as long as several plans."""
     possible = {
         "of changing length": "changing_length" in capabilities
         and plan.max_epochs > 1
         and plan.sized
         and plan.val_interval is None,
         "again": "again" in capabilities and plan.max_iters > 0,
-        "in company": True,
+        "beside another": "beside" in capabilities,
+        "around another": "nested" in capabilities and plan.max_iters > 0,
+        "in turn with another": "in_turn" in capabilities,
         "asked for iterations": "iterations" in capabilities and _can_be_bound(plan),
         "stopped early": "early_stop" in capabilities and plan.max_iters > 0,
         "resumed": "resume" in capabilities and plan.max_epochs > 1,
@@ -130,7 +132,8 @@ def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
         and plan.sized
         and plan.max_iters > 1,
     }
-    return ("smooth", "wrong", "twice", "wrong and again", *(name for name, can_be in possible.items() if can_be))
+    always = ("smooth", "wrong", "twice", "wrong and again", "among strangers", "inside another run")
+    return (*always, *(name for name, can_be in possible.items() if can_be))
 
 
 def _can_be_bound(plan: Plan) -> bool:
@@ -163,8 +166,8 @@ def _again(_draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(plan, again=True, schedule=False, val_before=False, val_after=False, test_batches=None)
 
 
-def _in_company(draw: st.DrawFn, plan: Plan) -> Plan:
-    return replace(plan, company=draw(_one_of(_COMPANIES), label="company"))
+def _in_company(company: Company) -> Callable[[st.DrawFn, Plan], Plan]:
+    return lambda _draw, plan: replace(plan, company=company)
 
 
 def _asked_for_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
@@ -199,9 +202,6 @@ def _resumed_by_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(asked, resume_after=epoch, resume_batch=batch, stopped_by="iterations")
 
 
-_COMPANIES: tuple[Company, ...] = ("strangers", "around")
-"""What takes neither a capability nor another process; the others come with the plans that are always tried."""
-
 _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
     {
         "smooth": _smooth,
@@ -210,7 +210,11 @@ _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
         "wrong and again": _wrong_and_again,
         "of changing length": _of_changing_length,
         "again": _again,
-        "in company": _in_company,
+        "among strangers": _in_company("strangers"),
+        "inside another run": _in_company("around"),
+        "beside another": _in_company("beside"),
+        "around another": _in_company("nested"),
+        "in turn with another": _in_company("in_turn"),
         "asked for iterations": _asked_for_iterations,
         "stopped early": _stopped_early,
         "resumed": _resumed,

@@ -188,6 +188,7 @@ def test_each_capability_is_needed_by_something() -> None:
     )  # fmt: skip
     # A run is shared, and a batch begins, whatever it does: no plan asks for that.
     others = [Plan(iterations=1), Plan(again=True), Plan(lengths=(1,))]
+    others += [Plan(company="beside"), Plan(company="nested"), Plan(company="in_turn")]
     assert plan.needs.union(*(other.needs for other in others)) == CAPABILITIES.keys() - {"share", "batch_begin"}
 
 
