@@ -257,6 +257,8 @@ def subject() -> Subject:
         run=run,
         capabilities={
             "share",
+            "beside",
+            "nested",
             "val",
             "val_before",
             "val_inside",

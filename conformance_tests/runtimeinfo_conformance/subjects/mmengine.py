@@ -140,6 +140,8 @@ def _subject(name: str, hub: str) -> Subject:
         run=make_run(replace_hub=hub == "runtimeinfo"),
         capabilities={
             "share",
+            "beside",
+            "nested",
             "val",
             "test",
             "outputs",

@@ -141,8 +141,10 @@ def subject() -> Subject:
         "transformers",
         str(_transformers.__version__),
         run=run,
+        # Not beside: to make `TrainingArguments` resets the state of Accelerate, also that of a training in a thread.
         capabilities={
             "share",
+            "nested",
             "val",
             "val_before",
             "val_inside",
