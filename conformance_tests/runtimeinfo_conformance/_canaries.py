@@ -10,6 +10,7 @@ from runtimeinfo_conformance._progress import Progress
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.guards import HANG_SECONDS
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
+from runtimeinfo_conformance.plans import AnyPlan
 from runtimeinfo_conformance.search import killers
 
 
@@ -27,10 +28,14 @@ def survivors(
     """
     canaries = [mutant for mutant in RUNNER_MUTANTS if mutant.is_canary and mutant.fits(subject)]
     fitting = [mutant for mutant in canaries if mutant.requirement in passed]
+    found: list[AnyPlan] = []
     for done, mutant in enumerate(fitting):
         progress(f"faults put in on purpose: {mutant.requirement}", done, len(fitting))
-        best = [plan for plan in tried if plan == killers().get((mutant.requirement, mutant.name))]
-        broken = mutant.applied_to(subject)
-        if find_killer(broken, mutant.requirement, [*best, *tried], hang_seconds) is None:
+        # Where the best plan was not tried: the faults of a requirement show on the same ones, and stand together.
+        best = [plan for plan in tried if plan == killers().get((mutant.requirement, mutant.name))] or found
+        failure = find_killer(mutant.applied_to(subject), mutant.requirement, [*best, *tried], hang_seconds)
+        if failure is None:
             yield f"{mutant.requirement}: {mutant.name}"
+        elif failure.plan not in best:
+            found.insert(0, failure.plan)
     progress("faults put in on purpose", len(fitting), len(fitting))
