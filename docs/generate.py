@@ -37,6 +37,7 @@ GROUPS = {
     "FAIL": "Abnormal ends",
     "ORDER": "Hooks",
     "SHARE": "Other processes",
+    "SCOPE": "Whose run answers",
     "DIST": "Reducing over ranks",
 }
 
