@@ -203,6 +203,7 @@ class _Scope:
         is_open: Whether it was not left yet.
         answers: What code asks if this is the innermost scope of its context: the hub, or what looks further.
         generator: The innermost generator in which it was entered: while that is suspended, so is the scope.
+        turn: The innermost generator in which its run had its turn, see `enter_again`.
         is_over_generator: Whether it was entered beside a generator of another run that was suspended: a copy of its
             context might be made by that one.
         is_in_task: Whether an event loop in that generator has called the code that entered it.
@@ -210,7 +211,7 @@ class _Scope:
         task: Refers to the asynchronous task or greenlet that entered it, if there was one.
     """
 
-    __slots__ = ("answers", "generator", "hub", "is_in_task", "is_open", "is_over_generator", "task", "thread")
+    __slots__ = ("answers", "generator", "hub", "is_in_task", "is_open", "is_over_generator", "task", "thread", "turn")
 
     def __init__(self, hub: InfoReader) -> None:
         self.hub = hub
@@ -218,6 +219,7 @@ class _Scope:
         self.answers: InfoReader = _LOOKS_FURTHER
         self.is_over_generator = False
         self.generator, self.is_in_task = _suspendable_generator(currentframe())
+        self.turn = self.generator
         self.thread = _this_thread()
         self.task = _this_task()
 
@@ -288,11 +290,13 @@ def enter_again(hub: InfoReader) -> None:
 
     Source: SCOPE-02.
     """
-    scopes = _in_this_context.get()
-    if scopes and scopes[-1].hub is hub and scopes[-1].is_open:
-        return
     scope = next((each for each in reversed(_open_scopes) if each.hub is hub), None)
-    if scope is not None:
+    if scope is None:
+        return
+    if scope.generator is not None:
+        scope.turn, _ = _suspendable_generator(currentframe())
+    scopes = _in_this_context.get()
+    if not scopes or scopes[-1].hub is not hub or not scopes[-1].is_open:
         _push(scope)
 
 
@@ -473,7 +477,7 @@ def _find_own_hub() -> InfoReader | None:
 
 def _hub_of_context(scopes: Sequence[_Scope], thread: object, task: object) -> InfoReader:
     """Return the hub of the innermost scope of a context, which is open."""
-    if _is_one_run(scopes):
+    if _is_one_run(scopes) and not scopes[-1].is_over_generator:
         return scopes[-1].hub
     copied = [each for each in scopes if not each.is_of(thread, task)]
     for scope in reversed(scopes):
@@ -507,7 +511,7 @@ def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:
             is_in_task = True
         elif frame.f_code.co_flags & _IS_GENERATOR:
             this = id(frame), frame.f_code
-            inside = [each for each in scopes if each.generator == this]
+            inside = [each for each in scopes if this in (each.generator, each.turn)]
             if inside:
                 return _hub_inside(inside, is_in_task)
         frame = frame.f_back

@@ -436,6 +436,30 @@ def test_hubs_that_take_turns_in_a_generator(hubs: list[MessageHub]) -> None:
     assert list(generator()) == hubs[:2] * 2
 
 
+def test_hubs_that_take_turns_in_nested_generators_that_another_thread_goes_on_with(hubs: list[MessageHub]) -> None:
+    def turns() -> Iterator[InfoReader]:
+        for hub in hubs[:2] * 2:
+            yield resolve_hub()
+            enter_again(hub)
+            yield resolve_hub()
+
+    def inner() -> Iterator[InfoReader]:
+        with use_hub(hubs[1]):
+            yield from turns()
+
+    def generator() -> Iterator[InfoReader]:
+        with use_hub(hubs[0]):
+            yield from inner()
+            yield resolve_hub()
+
+    stepped = generator()
+    assert next(stepped) is hubs[1]
+    with ThreadPoolExecutor(1) as pool:
+        found = [pool.submit(next, stepped).result() for _ in range(8)]
+    assert [found[0], found[2], found[4], found[6]] == hubs[:2] * 2
+    assert found[7] is hubs[0]
+
+
 def test_generator_that_another_thread_goes_on_with_keeps_its_hub(hubs: list[MessageHub]) -> None:
     generators = [training(hub) for hub in hubs[:2]]
     assert [next(each) for each in generators] == hubs[:2]
@@ -485,7 +509,7 @@ def test_copied_context_does_not_tell_whether_a_generator_or_its_driver_made_the
         with use_hub(hubs[1]):
             copies = [next(generator), contextvars.copy_context()]
             assert [pool.submit(each.run, resolve_hub).result() for each in copies] == [no_run] * 2
-            generator.close()  # type: ignore[attr-defined]
+            copies[0].run(generator.close)  # type: ignore[attr-defined]
             assert [pool.submit(each.run, resolve_hub).result() for each in copies] == [no_run] * 2
             assert resolve_hub() is hubs[1]
             generator = train()
