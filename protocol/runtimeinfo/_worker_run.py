@@ -7,7 +7,7 @@ configuration that `multiprocessing` hands from a process to those that it start
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from runtimeinfo._errors import BoardError
@@ -102,6 +102,20 @@ class WorkerRunReader:
         history: ScalarHistory = self._ask("get_scalar", key)
         return history
 
+    @property
+    def runtime_info(self) -> Mapping[str, Any]:
+        """Every info by its key, as of this moment."""
+        infos: Mapping[str, Any] = self._read_all(lambda reader: reader.snapshot().infos, "runtime_info")
+        return infos
+
+    @property
+    def log_scalars(self) -> Mapping[str, ScalarHistory]:
+        """The latest value of each scalar by its key, in the form of a history that holds one."""
+        scalars: Mapping[str, ScalarHistory] = self._read_all(
+            lambda reader: {key: reader.get_scalar(key) for key in reader.snapshot().scalars}, "log_scalars"
+        )
+        return scalars
+
     def __repr__(self) -> str:
         return f"<the run of process {self.origin.pid}: {self._ask('__repr__')}>"
 
@@ -142,6 +156,15 @@ class WorkerRunReader:
         except BoardError as error:
             self._warn(error)
         return getattr(self._no_run if self._seen else self._inherited, method)(*arguments)
+
+    def _read_all(self, read: Callable[[BoardReader], Any], name: str) -> Any:
+        try:
+            reader = self.board()
+            if reader is not None:
+                return read(reader)
+        except BoardError as error:
+            self._warn(error)
+        return getattr(self._no_run if self._seen else self._inherited, name, {})
 
     def _warn(self, error: BoardError) -> None:
         self._seen = True
