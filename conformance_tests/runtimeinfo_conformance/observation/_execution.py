@@ -245,7 +245,11 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
     recorders = [Recorder(leg), Recorder(other)]
     before = run_here()
     with watching(), hearing(leg.plan.experiment_name, recorders[0]), hearing(other.plan.experiment_name, recorders[1]):
-        waiting = [(recorder, _steps(subject, recorder)) for recorder in recorders]
+        waiting: list[tuple[Recorder, Iterator[object]]] = []
+        for recorder in recorders:
+            with _noting(recorder):
+                made: Any = subject.run(recorder.leg.plan, _hooks(recorder))
+                waiting.append((recorder, iter(made)))  # which fails where the whole training was made
         while waiting:
             waiting = [(recorder, steps) for recorder, steps in waiting if _goes_on(recorder, steps)]
             if len(waiting) > 1:
@@ -254,11 +258,6 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
     for each in (leg, other):
         note_caller(each, before)
     return recorders
-
-
-def _steps(subject: Subject, recorder: Recorder) -> Iterator[object]:
-    steps: Any = subject.run(recorder.leg.plan, _hooks(recorder))
-    yield from steps  # where it returns nothing to step, that is what the run did
 
 
 def _goes_on(recorder: Recorder, steps: Iterator[object]) -> bool:
