@@ -25,11 +25,11 @@ def tree() -> Path:
     return TREE
 
 
-@pytest.fixture
-def in_process(tmp_path: Path) -> Callable[..., Ran]:
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., Ran]:
     """Run Python in another process, in a folder outside of the tree."""
 
-    def run(*arguments: str, cwd: Path = tmp_path, python: str = sys.executable) -> Ran:
+    def run(*arguments: str, cwd: Path, python: str = sys.executable) -> Ran:
         # Where CI is set, pytest prints the message of a failure once more, in its summary.
         ours = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV"))}
         # Without its bytecode, pytest would rewrite all of Hypothesis in every process, which takes two seconds.
@@ -39,6 +39,16 @@ def in_process(tmp_path: Path) -> Callable[..., Ran]:
         return subprocess.run(
             [python, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
+
+    return run
+
+
+@pytest.fixture
+def in_process(run_python: Callable[..., Ran], tmp_path: Path) -> Callable[..., Ran]:
+    """Run Python in another process, in a folder of the test's."""
+
+    def run(*arguments: str, cwd: Path = tmp_path, python: str = sys.executable) -> Ran:
+        return run_python(*arguments, cwd=cwd, python=python)
 
     return run
 
