@@ -204,6 +204,7 @@ class _Scope:
         answers: What code asks if this is the innermost scope of its context: the hub, or what looks further.
         generator: The innermost generator in which it was entered: while that is suspended, so is the scope.
         turn: The innermost generator in which its run had its turn, see `enter_again`.
+        stepped_by: The thread and task in which that was.
         is_over_generator: Whether it was entered beside a generator of another run that was suspended: a copy of its
             context might be made by that one.
         is_in_task: Whether an event loop in that generator has called the code that entered it.
@@ -211,7 +212,18 @@ class _Scope:
         task: Refers to the asynchronous task or greenlet that entered it, if there was one.
     """
 
-    __slots__ = ("answers", "generator", "hub", "is_in_task", "is_open", "is_over_generator", "task", "thread", "turn")
+    __slots__ = (
+        "answers",
+        "generator",
+        "hub",
+        "is_in_task",
+        "is_open",
+        "is_over_generator",
+        "stepped_by",
+        "task",
+        "thread",
+        "turn",
+    )
 
     def __init__(self, hub: InfoReader) -> None:
         self.hub = hub
@@ -222,13 +234,14 @@ class _Scope:
         self.turn = self.generator
         self.thread = _this_thread()
         self.task = _this_task()
+        self.stepped_by: tuple[object, object] = self.thread, self.task
 
     def close(self) -> None:
         self.is_open = False
         self.answers = _LOOKS_FURTHER
 
     def is_of(self, thread: object, task: object) -> bool:
-        return self.thread is thread and self.task == task
+        return (self.thread is thread and self.task == task) or self.stepped_by == (thread, task)
 
 
 _in_this_context: ContextVar[tuple[_Scope, ...]] = ContextVar("runtimeinfo_scopes", default=())
@@ -293,8 +306,9 @@ def enter_again(hub: InfoReader) -> None:
     scope = next((each for each in reversed(_open_scopes) if each.hub is hub), None)
     if scope is None:
         return
-    if scope.generator is not None:
+    if scope.generator is not None:  # the code of this thread and task steps that generator now
         scope.turn, _ = _suspendable_generator(currentframe())
+        scope.stepped_by = _this_thread(), _this_task()
     scopes = _in_this_context.get()
     if not scopes or scopes[-1].hub is not hub or not scopes[-1].is_open:
         _push(scope)
@@ -302,7 +316,9 @@ def enter_again(hub: InfoReader) -> None:
 
 def _push(scope: _Scope) -> None:
     below = [each for each in _kept(_in_this_context.get()) if each is not scope]
-    scope.is_over_generator = any(each.is_open and each.generator and each.hub is not scope.hub for each in below)
+    scope.is_over_generator = any(
+        each.is_open and each.generator not in (None, scope.generator) and each.hub is not scope.hub for each in below
+    )
     _set_scopes((*below, scope))
 
 
@@ -486,7 +502,8 @@ def _hub_of_context(scopes: Sequence[_Scope], thread: object, task: object) -> I
                 return scope.hub
             continue
         # A generator that is suspended stays in the context: the copy does not show whose code made it.
-        is_doubtful = scope.is_over_generator or (scope.generator is not None and not _is_one_run(copied))
+        others = [each for each in copied if each.hub is not scope.hub and each.generator != scope.generator]
+        is_doubtful = scope.is_over_generator or (scope.generator is not None and bool(others))
         return scope.hub if scope.is_open and not is_doubtful else _NO_RUN
     return _NO_RUN
 

@@ -519,6 +519,34 @@ def test_copied_context_does_not_tell_whether_a_generator_or_its_driver_made_the
             generator.close()  # type: ignore[attr-defined]
 
 
+def test_copied_context_answers_for_the_inner_one_of_two_runs_in_one_generator(hubs: list[MessageHub]) -> None:
+    def train() -> Iterator[contextvars.Context]:
+        with use_hub(hubs[0]), use_hub(hubs[1]):
+            yield contextvars.copy_context()
+
+    with ThreadPoolExecutor(1) as pool:
+        generator = train()
+        assert pool.submit(next(generator).run, resolve_hub).result() is hubs[1]
+        generator.close()  # type: ignore[attr-defined]
+
+
+def test_loop_that_another_thread_steps_does_not_take_the_hub_from_the_code_around_it(hubs: list[MessageHub]) -> None:
+    def trainings() -> Iterator[InfoReader]:
+        with use_hub(hubs[0]), use_hub(hubs[1]):
+            while True:
+                enter_again(hubs[0])
+                yield resolve_hub()
+
+    def step() -> list[InfoReader]:
+        with use_hub(hubs[2]):
+            return [next(generator), resolve_hub()]
+
+    generator = trainings()
+    next(generator)
+    assert in_a_thread(step) == [hubs[0], hubs[2]]
+    generator.close()  # type: ignore[attr-defined]
+
+
 def test_generator_that_is_closed_elsewhere_does_not_take_the_hub_from_the_code_around_it(
     hubs: list[MessageHub],
 ) -> None:
