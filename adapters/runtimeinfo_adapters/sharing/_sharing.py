@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from runtimeinfo import BoardError
 from runtimeinfo._current_hub import is_entered, origin_of, shared_hubs, was_entered_at_fork
@@ -270,8 +270,7 @@ def _get_followed_scalar(followed: Followed, hub: Callable[[], Any], key: str) -
     if found is not None:
         return found
     own = hub()
-    method: Any = getattr(type(own), "get_scalar")  # noqa: B009  # a hub of any kind
-    return method(own, key)
+    return cast("Any", type(own)).get_scalar(own, key)
 
 
 def _reference(hub: object) -> Callable[[], object]:

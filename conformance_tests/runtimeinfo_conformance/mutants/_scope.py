@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from runtimeinfo import InfoReader, ScalarHistory, _current_hub, use_hub
 from runtimeinfo.authoring import resolve_hub
@@ -258,7 +258,7 @@ class _Leftover:
 def stay_between_steps(run: Callable[[], object]) -> object:
     """Let a training that is stepped answer its caller while it waits."""
     steps = run()
-    return _staying(steps) if isinstance(steps, Iterator) else steps
+    return _staying(cast("Iterator[object]", steps)) if isinstance(steps, Iterator) else steps
 
 
 def _staying(steps: Iterator[object]) -> Iterator[object]:
