@@ -6,12 +6,13 @@ import sys
 import xml.etree.ElementTree as ET
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from simple_hub import SimpleHub
 from simple_trainer import correct
 
+from runtimeinfo.spec import SPEC_VERSION
 from runtimeinfo_conformance import HubSubject, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
@@ -85,14 +86,55 @@ def pytest_configure(config):
 """
 
 
+PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no", "-W", "error")
+
+
 @pytest.fixture
 def run_pytest(in_process: Any, tmp_path: Path) -> Any:
     (tmp_path / "test_it.py").write_text(FILE)
+    return lambda *arguments: in_process(*PYTEST, *arguments)
 
-    def run(*arguments: str) -> Any:
-        return in_process("-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no", "-W", "error", *arguments)
+
+class Session(NamedTuple):
+    """A session of pytest that checks several subjects, and writes their reports to a folder ``out``.
+
+    Attributes:
+        code: The exit code.
+        stdout: What it printed.
+        folder: Where it ran.
+        temporary: The folder for temporary files that it had.
+    """
+
+    code: int
+    stdout: str
+    folder: Path
+    temporary: Path
+
+
+@pytest.fixture(scope="module")
+def session(run_python: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    def run(*arguments: str) -> Session:
+        folder, temporary = tmp_path_factory.mktemp("session"), tmp_path_factory.mktemp("temporary")
+        (folder / "test_it.py").write_text(FILE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", str(temporary))
+            ran = run_python(*PYTEST, "--runtimeinfo-report=out", *arguments, cwd=folder)
+        return Session(ran.returncode, ran.stdout, folder, temporary)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def alone(session: Any) -> Session:
+    ran: Session = session("-k", "test_hub or test_clinging or test_crash or test_modest")
+    return ran
+
+
+@pytest.fixture(scope="module")
+def in_two_processes(session: Any) -> Session:
+    crash = "(test_crash and (verdict or LIFE-01 or LIFE-02))"
+    ran: Session = session("-n", "2", "--dist=worksteal", "-k", f"test_hub or test_clinging or {crash}")
+    return ran
 
 
 def makers(folder: Path) -> list[str]:
@@ -152,20 +194,19 @@ def test_it_says_nothing_where_it_is_not_used(run_pytest: Any) -> None:
 # -- what is said
 
 
-def test_the_summary_of_each_subject(run_pytest: Any) -> None:
-    ran = run_pytest("-k", "test_hub or test_clinging or test_crash")
-    assert ran.returncode == 1
-    lines = section(ran.stdout)
+def test_the_summary_of_each_subject(alone: Session) -> None:
+    assert alone.code == 1
+    lines = section(alone.stdout)
     at = lines.index("hub 1: Conformant")
     assert lines[at + 1].startswith("  16 pass, ")
-    assert f"; spec 0.2, profile quick, {PROFILES['quick'].plans} plans in " in lines[at + 1]
+    assert f"; spec {SPEC_VERSION}, profile quick, {PROFILES['quick'].plans} plans in " in lines[at + 1]
     assert "clinging 2: Not conformant" in lines
     assert "crash 1: Not decided: the subject itself broke" in lines
 
 
-def test_the_summary_has_warnings(run_pytest: Any) -> None:
-    ran = run_pytest("-k", "test_modest")
-    assert any(line.startswith("  warning: 'val' is not declared") for line in section(ran.stdout)), ran.stdout
+def test_the_summary_has_warnings(alone: Session) -> None:
+    lines = section(alone.stdout)
+    assert any(line.startswith("  warning: 'val' is not declared") for line in lines), alone.stdout
 
 
 def test_a_profile_on_the_command_line_comes_first(run_pytest: Any) -> None:
@@ -188,10 +229,12 @@ FILES = ["badge.json", "badge.svg", "report.html", "report.json", "report.md"]
 processes = pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "two processes"])
 
 
-@processes
+@pytest.mark.parametrize(
+    "arguments", [(), ("-x",), ("-x", "-n", "2")], ids=["all", "first failure", "first failure in two processes"]
+)
 def test_the_report_of_one_subject(run_pytest: Any, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ran = run_pytest("--runtimeinfo-report=deep/out", "-k", "test_clinging", *arguments)
-    assert ran.returncode == 1
+    assert ran.returncode in {1, 2}  # interrupted, by -x
     folder = tmp_path / "deep" / "out"
     assert sorted(each.name for each in folder.iterdir()) == FILES
     report = json.loads((folder / "report.json").read_text())
@@ -200,18 +243,13 @@ def test_the_report_of_one_subject(run_pytest: Any, tmp_path: Path, arguments: t
     assert section(ran.stdout)[-1] == f"reports: {folder / 'report.html'}"
 
 
-@processes
-def test_the_reports_of_several_subjects(run_pytest: Any, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    ran = run_pytest("--runtimeinfo-report=out", "-k", "test_clinging or test_hub", *arguments)
-    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["clinging", "hub", "index.html"]
-    assert sorted(each.name for each in (tmp_path / "out" / "hub").iterdir()) == FILES
+@pytest.mark.parametrize("processes", ["alone", "in_two_processes"])
+def test_the_reports_of_several_subjects(request: pytest.FixtureRequest, processes: str) -> None:
+    ran: Session = request.getfixturevalue(processes)
+    checked = ["clinging", "crash", "hub", *(["modest"] if processes == "alone" else [])]
+    assert {each.name for each in (ran.folder / "out").iterdir()} == {*checked, "index.html"}
+    assert sorted(each.name for each in (ran.folder / "out" / "hub").iterdir()) == FILES
     assert section(ran.stdout)[-1].endswith("index.html")
-
-
-@processes
-def test_reports_after_the_first_failure(run_pytest: Any, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    run_pytest("-x", "--runtimeinfo-report=out", "-k", "test_clinging", *arguments)
-    assert (tmp_path / "out" / "report.json").exists()
 
 
 @processes
@@ -245,13 +283,11 @@ def test_nothing_to_report(run_pytest: Any, tmp_path: Path) -> None:
 # -- several processes
 
 
-def test_one_check_alone(run_pytest: Any, tmp_path: Path) -> None:
-    run_pytest("-k", "test_hub")
-    alone = makers(tmp_path)
-    assert len(set(alone)) == 1
-    (tmp_path / "made").unlink()
+def test_one_check_alone(alone: Session, run_pytest: Any, tmp_path: Path) -> None:
+    made = makers(alone.folder)
+    assert len(set(made)) == 1
     run_pytest("-k", "test_hub and HUB-02")
-    assert len(makers(tmp_path)) == len(alone)
+    assert len(makers(tmp_path)) == len(made)
 
 
 @cache
@@ -269,15 +305,25 @@ def hubs_of_one_check() -> int:
     return len(made)
 
 
-@pytest.mark.parametrize(("dist", "count"), [("load", 4), ("loadscope", 2), ("worksteal", 2)])
+def assert_one_check_of_the_hub(stdout: str, folder: Path) -> None:
+    made = makers(folder)
+    assert len(made) == hubs_of_one_check()
+    assert len(set(made)) == 1
+    assert "hub 1: Conformant" in section(stdout)
+
+
+@pytest.mark.parametrize(("dist", "count"), [("load", 4), ("loadscope", 2)])
 def test_one_check_in_several_processes(run_pytest: Any, tmp_path: Path, dist: str, count: int) -> None:
     ran = run_pytest("-n", str(count), f"--dist={dist}", "-k", "test_hub")
     assert ran.returncode == 0, ran.stdout
     assert f"{HUB_ITEMS} passed" in ran.stdout
-    made = makers(tmp_path)
-    assert len(made) == hubs_of_one_check()
-    assert len(set(made)) == 1
-    assert section(ran.stdout)[0] == "hub 1: Conformant"
+    assert_one_check_of_the_hub(ran.stdout, tmp_path)
+
+
+def test_one_check_of_each_of_several_subjects_in_processes_that_steal(in_two_processes: Session) -> None:
+    assert in_two_processes.code == 1
+    assert_one_check_of_the_hub(in_two_processes.stdout, in_two_processes.folder)
+    assert section(in_two_processes.stdout).count("clinging 2: Not conformant") == 1
 
 
 def test_a_check_for_each_process_that_is_to_be_compared(run_pytest: Any, tmp_path: Path) -> None:
@@ -297,18 +343,14 @@ def test_a_process_that_dies_during_the_check(run_pytest: Any, tmp_path: Path) -
     assert section(ran.stdout)[0] == "dies 1: Conformant"
 
 
-def test_a_crash_in_another_process_has_its_traceback(run_pytest: Any) -> None:
-    ran = run_pytest("-n", "2", "-k", "test_crash and (verdict or LIFE-01 or LIFE-02)")
-    assert "ZeroDivisionError: division by zero" in ran.stdout
-    assert "the subject broke on Plan(" in ran.stdout or "The subject broke on Plan(" in ran.stdout
-    assert "runtimeinfo_conformance/" not in ran.stdout
+def test_a_crash_in_another_process_has_its_traceback(in_two_processes: Session) -> None:
+    assert "ZeroDivisionError: division by zero" in in_two_processes.stdout
+    assert re.search(r"[Tt]he subject broke on Plan\(", in_two_processes.stdout)
+    assert "runtimeinfo_conformance/" not in in_two_processes.stdout
 
 
-def test_nothing_is_left_behind(run_pytest: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    run_pytest("-n", "2", "-k", "test_hub")
-    assert [each.name for each in (tmp_path / "temporary").iterdir() if "runtimeinfo" in each.name] == []
+def test_nothing_is_left_behind(in_two_processes: Session) -> None:
+    assert [each.name for each in in_two_processes.temporary.iterdir() if "runtimeinfo" in each.name] == []
 
 
 # -- a limit for each test
