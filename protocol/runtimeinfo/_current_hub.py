@@ -303,9 +303,12 @@ def enter_again(hub: InfoReader) -> None:
 
     Source: SCOPE-02.
     """
-    scope = next((each for each in reversed(_open_scopes) if each.hub is hub), None)
-    if scope is None:
-        return
+    with _lock:
+        scope = next((each for each in reversed(_open_scopes) if each.hub is hub), None)
+        if scope is None:
+            return
+        _open_scopes.remove(scope)
+        _open_scopes.append(scope)  # it comes last, in whatever context that is asked
     if scope.generator is not None:  # the code of this thread and task steps that generator now
         scope.turn, _ = _suspendable_generator(currentframe())
         scope.stepped_by = _this_thread(), _this_task()
@@ -537,13 +540,12 @@ def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:
 
 def _hub_inside(scopes: list[_Scope], is_in_task: bool) -> InfoReader | None:
     """Return the hub of one of the scopes in a generator at work: they can be those of several tasks."""
+    if not is_in_task:
+        direct = [each for each in scopes if not each.is_in_task]
+        return direct[-1].hub if direct else None
     in_this_context = _in_this_context.get()
     mine = [each for each in in_this_context if each in scopes]
-    if mine and (in_this_context[-1].is_open or not is_in_task):
-        return mine[-1].hub
-    # Another thread or context might go on with a generator.
-    direct = [] if is_in_task else [each for each in scopes if not each.is_in_task]
-    return direct[-1].hub if direct else None
+    return mine[-1].hub if mine and in_this_context[-1].is_open else None
 
 
 def _is_one_run(scopes: Sequence[_Scope]) -> bool:

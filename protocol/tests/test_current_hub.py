@@ -454,8 +454,11 @@ def test_hubs_that_take_turns_in_nested_generators_that_another_thread_goes_on_w
 
     stepped = generator()
     assert next(stepped) is hubs[1]
+    old = contextvars.copy_context()
     with ThreadPoolExecutor(1) as pool:
-        found = [pool.submit(next, stepped).result() for _ in range(8)]
+        found = [pool.submit(next, stepped).result() for _ in range(2)]
+        found += [pool.submit(old.run, next, stepped).result(), next(stepped)]
+        found += [pool.submit(next, stepped).result() for _ in range(4)]
     assert [found[0], found[2], found[4], found[6]] == hubs[:2] * 2
     assert found[7] is hubs[0]
 
