@@ -14,6 +14,9 @@ An evaluation inside `fit` is a validation, wherever it sits; one on its own is 
 Keras goes on with whole epochs only: ``fit(initial_epoch=n)``, and `BackupAndRestore` after a save in mid-epoch, train
 that epoch from its first batch. `iter` counts on from the batches that the weights have seen, as the optimizer does.
 
+The workers of a `PyDataset` fetch the first batches of an epoch before Keras announces it, so that `epoch` can be one
+behind there. They are started by a thread of Keras, of which it is not known whose it is while another run is open.
+
 Keras copies and pickles a model through its saved form, which has no attributes of the instance: a copy of an attached
 model is not attached.
 """
@@ -561,7 +564,10 @@ class RuntimeInfoCallback(_Callback):
         self._calls.append(call)
         try:
             with runner.running():
-                runner.claim_workers(data)  # Keras draws from it before the first callback
+                # Keras draws from the data before it calls a callback.
+                if call == "fit":
+                    runner.message_hub.update_info("epoch", runner.epoch)
+                runner.claim_workers(data)
                 return method(*bound.args, **bound.kwargs)
         finally:
             self._calls.pop()

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from runtimeinfo import current_hub
+from runtimeinfo import current_hub, use_hub
+from runtimeinfo_adapters import MessageHub
 
 sys.path.insert(0, str(Path(__file__).parent))
 try:
@@ -36,6 +38,7 @@ HAS_NOT = {
     "accelerate": {"evaluation"},
     "keras": {"optimizer hook"},
     "mmengine": {"evaluation", "lr lambda"},
+    "mmengine by iterations": {"evaluation", "lr lambda"},
 }
 
 
@@ -154,3 +157,55 @@ def test_loops_stepped_by_hand_are_answered_by_their_own_runs(name: str) -> None
             assert next(numbers, None) is None
             each.training.ask("callback")
     check(*both)
+
+
+def test_engines_interrupted_in_turn_are_answered_by_their_own_runs() -> None:
+    from ignite.engine import Events
+
+    both = [FRAMEWORKS["ignite"](f"ignite {number}") for number in range(2)]
+    for training in both:
+        training.trainer.add_event_handler(Events.ITERATION_COMPLETED, training.trainer.interrupt)
+    around = FRAMEWORKS["pytorch"]("around 9")
+    for _ in around.steps:
+        for training in both:
+            training.run()
+    check(around, *both)
+    assert [training.hub().get_info("iter") for training in both] == [4, 4]
+
+
+def test_threads_of_autograd_are_answered_by_the_only_run_or_by_none() -> None:
+    """A backward inside another runs in a thread of PyTorch from a depth of 60 on."""
+    main, told = threading.get_ident(), set[tuple[bool, Any]]()
+
+    class Deep(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, x: torch.Tensor, depth: int) -> torch.Tensor:
+            context.depth = depth
+            return x.clone()
+
+        @staticmethod
+        def backward(context: Any, *gradients: Any) -> Any:
+            told.add((threading.get_ident() == main, current_hub().get_info("experiment_name")))
+            if context.depth:
+                begin_backward(context.depth - 1)
+            return gradients[0], None
+
+    def begin_backward(depth: int) -> None:
+        with torch.enable_grad():
+            Deep.apply(torch.ones(1, requires_grad=True), depth).backward()
+
+    def ask() -> set[tuple[bool, Any]]:
+        told.clear()
+        begin_backward(70)
+        return set(told)
+
+    first, second = MessageHub("first"), MessageHub("second")
+    for hub in (first, second):
+        hub.update_info("experiment_name", hub.instance_name)
+    with use_hub(first):
+        assert ask() == {(True, "first"), (False, "first")}
+        with use_hub(second):
+            assert ask() == {(True, "second"), (False, None)}
+        assert ask() == {(True, "first"), (False, "first")}
+    with use_hub(second):
+        assert ask() == {(True, "second"), (False, "second")}
