@@ -378,7 +378,10 @@ class _CurrentHub:
 
     def pop_info(self, key: str, default: Any = None) -> Any:
         """Remove an info from the hub of the run and return it, or the default."""
-        return _publish("pop_info", key, default) if key in self.runtime_info else default
+        if key not in self.runtime_info:
+            return default
+        popped = _publish("pop_info", key, default)
+        return default if isinstance(resolve_hub(), WorkerRunReader) else popped
 
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
         """Append a value to the history of a scalar of the run; where none is, as `update_info`."""
