@@ -296,6 +296,17 @@ def test_the_child_of_a_worker_reads_the_run_of_its_grandparent(hub: MessageHub)
         assert in_child(lambda: in_child(lambda: current_hub().get_info("epoch"))) == 3
 
 
+def test_a_worker_publishes_nothing_and_takes_nothing_away(hub: MessageHub) -> None:
+    def publish() -> object:
+        reader = current_hub()
+        reader.update_info("epoch", 4)
+        return reader.pop_info("epoch", 7), reader.get_info("epoch"), dict(reader.runtime_info)
+
+    with use_hub(hub):
+        hub.update_info("epoch", 3)
+        assert in_child(publish) == (7, 3, {"epoch": 3})
+
+
 def test_without_sharing_a_child_has_what_its_parent_had_at_the_fork() -> None:
     hub = MessageHub("private", share=False)
     with use_hub(hub):
