@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -65,36 +66,64 @@ def commands_of(block):
         yield line, int(exits[1]) if exits else 0, shown
 
 
+def steps_of(recipe):
+    """Return the command lines of a recipe for GitHub or GitLab."""
+    jobs = recipe.get("jobs", recipe).values()
+    return [line for job in jobs for line in job.get("script") or [s["run"] for s in job["steps"] if "run" in s]]
+
+
+RECIPES = [block for block in FILES if block.language == "yaml"]
+
+# How often each command line is there. What is there twice is run once: nothing that it needs has changed.
+COMMANDS = Counter(
+    [
+        *(line for block in blocks_of(PAGE) if block.language == "console" for line, _, _ in commands_of(block)),
+        *(line for recipe in RECIPES for line in steps_of(yaml.safe_load(recipe.text))),
+    ]
+)
+
+
+def write_project(folder):
+    for block in FILES:
+        path = folder / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A project with the files of the page."""
-    project = tmp_path / "project"
-    for block in FILES:
-        path = project / block.file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text, encoding="utf-8")
-    return project
+    write_project(tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture(scope="module")
+def ran():
+    """What came out of a command line that is there more than once, and the project in which it was run."""
+    return {}
 
 
 @pytest.fixture
-def run(folder, tmp_path):
+def run(folder, tmp_path, tmp_path_factory, ran):
     """Run a command line in the project, with the framework installed."""
     site = tmp_path / "site"
     site.mkdir()
     shutil.copy(FRAMEWORK, site)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV", "GITHUB"))}
-    environment |= {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{site}{os.pathsep}{folder / 'tests'}",
-        "PYTHONDONTWRITEBYTECODE": "",  # without its bytecode, pytest would rewrite all of Hypothesis each time
-        "NO_COLOR": "1",
-        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
-    }
 
-    def in_project(line):
+    def in_folder(line, project):
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "COV", "GITHUB"))
+        }
+        environment |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": f"{site}{os.pathsep}{project / 'tests'}",
+            "PYTHONDONTWRITEBYTECODE": "",  # without its bytecode, pytest would rewrite all of Hypothesis each time
+            "NO_COLOR": "1",
+            "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+        }
         return subprocess.run(
             ["bash", "-c", line],
-            cwd=folder,
+            cwd=project,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -102,6 +131,17 @@ def run(folder, tmp_path):
             timeout=300,
             check=False,
         )
+
+    def in_project(line):
+        if COMMANDS[line] < 2:
+            return in_folder(line, folder)
+        if line not in ran:
+            project = tmp_path_factory.mktemp("shared")
+            write_project(project)
+            ran[line] = in_folder(line, project), project
+        done, project = ran[line]
+        shutil.copytree(project, folder, dirs_exist_ok=True)
+        return done
 
     return in_project
 
@@ -152,13 +192,7 @@ def test_the_waivers_are_without_trouble(folder):
             assert len(waivers.entries) == block.text.count("[[waiver]]")
 
 
-def steps_of(recipe):
-    """Return the command lines of a recipe for GitHub or GitLab."""
-    jobs = recipe.get("jobs", recipe).values()
-    return [line for job in jobs for line in job.get("script") or [s["run"] for s in job["steps"] if "run" in s]]
-
-
-@pytest.mark.parametrize("recipe", [each for each in FILES if each.language == "yaml"], ids=lambda block: block.file)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda block: block.file)
 def test_the_commands_of_a_recipe_run(recipe, run, folder, tmp_path):
     data = yaml.safe_load(recipe.text)
     for line in steps_of(data):
