@@ -150,7 +150,12 @@ class Strangers:
             note(Situation.KEPT, run_of(kept))
         go_on = threading.Event()
         told: list[str] = []
-        witness = _start(lambda: (go_on.wait(_SECONDS), told.append(run_here())))
+
+        def tell_later() -> None:
+            go_on.wait(_SECONDS)
+            told.append(run_here())
+
+        witness = _start(tell_later)
         with _open_elsewhere(other):
             note(Situation.TRAINING, run_here())
             note(Situation.COPY, _told_in_thread(context))

@@ -312,7 +312,7 @@ def test_waivers(runtimeinfo: Any, folder: Path, waiver: str | None, code: int, 
         ("broken.py", "broken.py cannot be loaded: ZeroDivisionError: division by zero"),
         ("uncallable.py", "it: run must be callable as run(plan, hooks), but is 7"),
         ("unknown.py", "it: there is no capability 'vall'; did you mean 'val'?"),
-        ("future.py", "it: there is no spec version '9.9'; there are 0.1, 0.2"),
+        ("future.py", "it: there is no spec version '9.9'; there are 0.1, 0.2, 0.3"),
     ],
 )
 def test_a_wrong_target(runtimeinfo: Any, folder: Path, target: str, message: str) -> None:

@@ -65,7 +65,8 @@ def test_shortly_there_is_a_line_for_each_group(green: Report, capsys: pytest.Ca
     groups = dict.fromkeys(id.partition("-")[0] for id, rule in REQUIREMENTS.items() if rule.party == "runner")
     assert [line.split()[0] for line in lines[2 : 2 + len(groups)]] == list(groups)
     assert re.fullmatch(r"STAGE +6 pass", lines[3])
-    assert re.fullmatch(r"SHARE +6 pass, 1 untestable", lines[1 + len(groups)])
+    assert re.fullmatch(r"SHARE +6 pass, 1 untestable", lines[len(groups)])
+    assert re.fullmatch(r"SCOPE +7 pass", lines[1 + len(groups)])
     assert lines[2 + len(groups)] == ""
     assert lines[-1].startswith("Trainer: conformant · ")
     assert len(lines) == len(groups) + 4
@@ -195,7 +196,7 @@ def test_what_is_upcoming_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) 
     assert lines[1].startswith(f"StopsByAnException 3.2.1 · spec 0.1 (the newest is {SPEC_VERSION}) · ")
     (line,) = [line for line in lines if line.startswith("upcoming")]
     broken = "LIFE-12, RESUME-03, RESUME-04, SHARE-07"  # a training that is stopped cannot be resumed either
-    assert re.fullmatch(rf"upcoming in spec 0\.2: \d+ hold already; not yet: {broken}", line)
+    assert re.fullmatch(rf"upcoming in spec 0\.2, 0\.3: \d+ hold already; not yet: {broken}", line)
     assert not any(line.startswith("LIFE-12") for line in lines)
 
 

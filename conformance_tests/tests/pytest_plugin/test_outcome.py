@@ -111,7 +111,7 @@ def test_the_summary() -> None:
     )
     lines = outcome_of(report, with_report=False).data["summary"]
     assert lines[0] == "Trainer 3.2.1: Not decided: a waiver is wrong"
-    assert lines[1].endswith("; spec 0.2, profile quick, 60 plans in 1.2 s, seed 7")
+    assert lines[1].endswith("; spec 0.3, profile quick, 60 plans in 1.2 s, seed 7")
     assert lines[2:] == [
         f"  does not hold: {should.id} (SHOULD) {should.text}",
         "  warning: 'val' is not declared",

@@ -82,8 +82,8 @@ SCOPE = (
         "the hub of the run in which it is used, and outside of any run as there.",
         "A component asks once, in its __init__, and works before, in and after any run.",
         example=(
-            "`self.hub = current_hub()` in a data set that was made before the first run, and in a hook that has heard "
-            "another run before: `self.hub.get_info('epoch')` is the epoch of this run."
+            "A data set keeps what current_hub() returned when it was made, before the first run; a hook, what it "
+            "returned in another run. To both, get_info('epoch') is the epoch of this run."
         ),
         since="0.3",
     ),
