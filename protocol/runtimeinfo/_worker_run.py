@@ -263,6 +263,8 @@ def _received_origin(pid: int) -> WorkerOrigin:
     """Return the origin that has travelled to this process, which another one has started."""
     config: Any = getattr(sys.modules["multiprocessing.process"].current_process(), "_config", {})
     sent = config.get(_KEY)
+    if isinstance(sent, _OriginOfThisThread):  # this process has entered a run, and sends its own
+        sent = sent.received
     # Nothing is sent by a process that had entered no run by then.
     return (
         WorkerOrigin(pid) if sent is None else WorkerOrigin.from_text(str(sent)) or WorkerOrigin(pid, runs=UNKNOWN_RUNS)
@@ -273,10 +275,15 @@ _KEY = "runtimeinfo"
 
 
 class _OriginOfThisThread:
-    """Becomes, where it is pickled, the text of the origin of a process that this thread starts."""
+    """Becomes, where it is pickled, the text of the origin of a process that this thread starts.
 
-    def __init__(self, origin: Callable[[], WorkerOrigin]) -> None:
+    Attributes:
+        received: What this process itself has received in its place.
+    """
+
+    def __init__(self, origin: Callable[[], WorkerOrigin], received: object) -> None:
         self._origin = origin
+        self.received = received
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         try:
@@ -299,4 +306,4 @@ def send_origin_to_workers(origin: Callable[[], WorkerOrigin]) -> None:
         return
     config = cast("dict[str, object] | None", getattr(process.current_process(), "_config", None))
     if config is not None and not isinstance(config.get(_KEY), _OriginOfThisThread):
-        config[_KEY] = _OriginOfThisThread(origin)
+        config[_KEY] = _OriginOfThisThread(origin, config.get(_KEY))

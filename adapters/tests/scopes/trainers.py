@@ -80,6 +80,7 @@ def _ignite(hub: Any, body: Callable[[], None]) -> None:
 
     from runtimeinfo_adapters.ignite import attach
 
+    logging.getLogger("ignite.engine.engine.Engine").setLevel(logging.CRITICAL)
     engine = Engine(lambda *_: body())
     attach(engine, hub=hub, experiment_name=hub.get_info("experiment_name"))
     engine.run([0, 1], max_epochs=1)

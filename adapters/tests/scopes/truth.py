@@ -320,7 +320,9 @@ class Truth:
         in_worker = process.origin is not None
         is_clean = not base.context and not self.open_runs(process) and not (in_worker and base.is_unsure)
         if in_worker and not any(each.scopes for each in self.callers(places)) and not base.owners:
-            started = Expected(_NONE, may_be_unknown=True)  # it works for what its process works for
+            # Where none of the runs here counts, it works for what its process works for.
+            own = frozenset(each for each in started.right if each.home is process)
+            started = Expected(own, may_be_unknown=True)
         return Origin(started, process, len(process.log), is_clean, method)
 
     def owners(self, places: list[Place]) -> tuple[tuple[Scope, ...], bool]:

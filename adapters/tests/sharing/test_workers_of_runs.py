@@ -1,9 +1,10 @@
-"""To which run a forked process belongs, at any time: faults that random schedules have shown."""
+"""To which run a worker process belongs, at any time: faults that random schedules have shown."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import multiprocessing
 import os
 import pickle
 import threading
@@ -138,3 +139,19 @@ def test_worker_is_started_outside_of_any_run_where_a_generator_was_closed_elsew
     contextvars.Context().run(generator.close)  # type: ignore[attr-defined]
     with forked() as child, use_hub(hubs[1]):
         assert child.ask() == "second"
+
+
+def train_and_ask(answers: Any) -> None:
+    with use_hub(MessageHub("own", runtime_info={"experiment_name": "own"})):
+        answers.put(ask())
+    answers.put(ask())
+
+
+def test_spawned_worker_that_trains_before_it_asks_belongs_to_the_run_that_started_it(hubs: list[MessageHub]) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    answers = spawn.SimpleQueue()
+    with use_hub(hubs[0]):
+        worker = spawn.Process(target=train_and_ask, args=(answers,))
+        worker.start()
+        assert [answers.get(), answers.get()] == ["own", "first"]
+        worker.join()
