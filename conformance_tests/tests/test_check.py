@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 import signal
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from broken_runners import CountsEpochsFromOne, SwallowsInterrupts
@@ -34,8 +34,35 @@ def verdicts(report: Report) -> list[tuple[str, Verdict, int]]:
     return [(result.requirement.id, result.verdict, result.occurrences) for result in report.results]
 
 
-def test_only_what_is_declared_applies() -> None:
-    report = check(bare(train), QUICK)
+class Checked(NamedTuple):
+    """A check of a runner that does everything right, and declares nothing.
+
+    Attributes:
+        report: The report.
+        told: How far it was, each time that this was told.
+        left: How long each run might have taken.
+    """
+
+    report: Report
+    told: list[tuple[str, int, int]]
+    left: list[float]
+
+
+@pytest.fixture(scope="module")
+def checked() -> Checked:
+    told: list[tuple[str, int, int]] = []
+    left: list[float] = []
+
+    def run(plan: Plan, hooks: Any) -> None:
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "setitimer") else 0.0)
+        train(plan, hooks)
+
+    report = check(bare(run), QUICK, lambda *progress: told.append(progress), hang_seconds=1000.0)
+    return Checked(report, told, left)
+
+
+def test_only_what_is_declared_applies(checked: Checked) -> None:
+    report = checked.report
     assert report.exit_code is ExitCode.CONFORMANT
     result = next(result for result in report.results if result.requirement.id == "LIFE-06")
     assert (result.verdict, result.reason) == (Verdict.NOT_APPLICABLE, "not declared: val")
@@ -132,8 +159,8 @@ def test_a_hub_that_crashes_has_broken() -> None:
     assert check(HubSubject("hub", "1", make=make), QUICK).exit_code is ExitCode.SUBJECT_BROKE
 
 
-def test_the_same_plans_each_time() -> None:
-    once, again = check(bare(train), QUICK), check(bare(train), QUICK)
+def test_the_same_plans_each_time(checked: Checked) -> None:
+    once, again = checked.report, check(bare(train), QUICK)
     assert verdicts(once) == verdicts(again)
     assert (once.plans, once.exit_code) == (again.plans, again.exit_code) == (QUICK.plans, ExitCode.CONFORMANT)
     assert once.seed is None
@@ -179,25 +206,16 @@ def test_an_interrupt_of_the_plan_does_not() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no alarm here")
-def test_each_run_may_take_as_long_as_was_said() -> None:
+def test_each_run_may_take_as_long_as_was_said(checked: Checked) -> None:
     """Also those with a fault put in: a slow runner would let them all survive."""
-    left: list[float] = []
-
-    def run(plan: Plan, hooks: Any) -> None:
-        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
-        train(plan, hooks)
-
-    report = check(bare(run), QUICK, hang_seconds=1000.0)
-    assert len(left) > report.plans
-    assert min(left) > HANG_SECONDS
+    assert len(checked.left) > checked.report.plans
+    assert min(checked.left) > HANG_SECONDS
 
 
-def test_progress_is_told() -> None:
-    told: list[tuple[str, int, int]] = []
-    check(bare(train), QUICK, lambda what, done, total: told.append((what, done, total)))
-    assert ("plans", 1, QUICK.plans) in told
-    assert ("plans", QUICK.plans, QUICK.plans) in told
-    what, done, total = told[-1]
+def test_progress_is_told(checked: Checked) -> None:
+    assert ("plans", 1, QUICK.plans) in checked.told
+    assert ("plans", QUICK.plans, QUICK.plans) in checked.told
+    what, done, total = checked.told[-1]
     assert what == "faults put in on purpose"
     assert done == total > 0
 

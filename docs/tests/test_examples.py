@@ -10,14 +10,38 @@ import pytest
 DIGITS = Path(__file__).resolve().parents[1] / "examples" / "digits"
 
 
-@pytest.mark.parametrize("script", sorted(script.name for script in DIGITS.glob("train_*.py")))
-def test_the_digits_are_learned_and_the_metric_sees_the_stage(script):
-    done = subprocess.run([sys.executable, str(DIGITS / script)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    seen = re.findall(r"stage (\w+), iter (\d+): accuracy ([\d.]+)", done.stdout)
+SCRIPTS = sorted(script.name for script in DIGITS.glob("train_*.py"))
+
+# Each script as the main program, one after the other: to load PyTorch takes longer than to train.
+ONE_AFTER_THE_OTHER = """
+import runpy
+import sys
+
+for script in sys.argv[1:]:
+    print(f"== {script}", flush=True)
+    runpy.run_path(script, run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """What each script printed; the first of them alone, as its reader calls it."""
+    first, *others = SCRIPTS
+    alone, together = (
+        subprocess.run([sys.executable, *arguments], cwd=DIGITS, capture_output=True, text=True, check=False)
+        for arguments in ([first], ["-c", ONE_AFTER_THE_OTHER, *others])
+    )
+    assert alone.returncode == together.returncode == 0, alone.stderr + together.stderr
+    parts = re.split(r"^== (\S+)$", together.stdout, flags=re.MULTILINE)
+    return {first: alone.stdout, **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_digits_are_learned_and_the_metric_sees_the_stage(script, printed):
+    seen = re.findall(r"stage (\w+), iter (\d+): accuracy ([\d.]+)", printed[script])
     assert [(stage, int(iteration)) for stage, iteration, _ in seen] == [("val", 44 * epoch) for epoch in range(1, 6)]
     assert float(seen[-1][2]) > 0.85
-    first, last = re.search(r"220 iterations, loss ([\d.]+) -> ([\d.]+)", done.stdout).groups()
+    first, last = re.search(r"220 iterations, loss ([\d.]+) -> ([\d.]+)", printed[script]).groups()
     assert float(last) < float(first) / 3
 
 
