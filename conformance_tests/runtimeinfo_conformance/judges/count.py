@@ -139,7 +139,8 @@ def max_iters_of_changing_epochs(case: Case) -> Iterator[Finding]:
 def counters_of_components(case: Case) -> Iterator[Finding]:
     """A component finds the counters of the iteration that it is a part of."""
     looks = case.leg.looks
-    if not any(look.where == "batch_begin" for look in looks):
+    # With other runs open it is SCOPE's whose counters they are.
+    if not any(look.where == "batch_begin" for look in looks) or not case.plan.is_alone:
         return
     for look in looks:
         # It may look before the event. What the event tells is judged elsewhere.

@@ -225,7 +225,7 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
 @judge("LIFE-15")
 def finds_the_run(case: Case) -> Iterator[Finding]:
     """Whoever asks current_hub() is told what the hub holds, at the events and between them."""
-    if case.plan.is_alone and case.plan.company != "around":  # with other runs open it is SCOPE's
+    if case.plan.is_alone:  # with other runs open it is SCOPE's
         yield from answers_of_the_run(case)
 
 

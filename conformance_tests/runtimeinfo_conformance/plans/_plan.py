@@ -337,8 +337,8 @@ class Plan(ShortRepr):
 
     @property
     def is_alone(self) -> bool:
-        """Whether the subject makes no other training while this one is open."""
-        return self.company not in {"beside", "nested", "in_turn"}
+        """Whether no other run is open at its events; there are moments between them at which one might be."""
+        return self.company not in {"around", "beside", "nested", "in_turn"}
 
     def val_length(self, loader: int) -> int:
         """Return how many batches a validation loader has."""
