@@ -14,7 +14,7 @@ export HYPOTHESIS_NO_PLUGINS := 1
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types unit bench soak docs adapters lowest killers kit-quality nightly clean
+.PHONY: help check test lint types mypy pyright unit bench soak docs adapters lowest killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,8 +44,13 @@ lint: $(STAMP)                         ## ruff, and which package may import whi
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: $(STAMP)                        ## mypy strict, pyright strict, and complete public types (1 to 2 min)
+types: $(STAMP)                        ## mypy strict, pyright strict, and complete public types (1 min)
+	$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
+
+mypy: $(STAMP)
 	$(BIN)/mypy
+
+pyright: $(STAMP)
 	$(PYRIGHT)
 	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo
 	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo_adapters
