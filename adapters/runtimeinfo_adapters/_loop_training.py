@@ -351,6 +351,7 @@ class Epochs(Iterator[int]):
         self._max_epochs = max_epochs
         self._loader = loader
         self._is_over = False
+        training.loop.go_on()
         training.settle()
         if training.epochs is not None:
             raise LoopError(
@@ -388,6 +389,7 @@ class Batches(Iterator[B]):
         self._loader = loader
         self._is_over = False
         self.has_begun: bool = False  # whether a batch was drawn
+        training.loop.go_on()  # now already: what is drawn from begins, and may start its workers
         training.settle()
         if training.batches is not None:  # the last pass is still held, but this one takes its place
             training.end_pass()

@@ -253,8 +253,9 @@ class Loop(FrameworkRunner, Generic[B]):
     def go_on(self) -> None:
         """Make the hub the current one again, if another loop in this thread has had its turn.
 
-        Each step over the epochs and batches calls it: loops whose iterators you step in turn, for example in the cells
-        of a notebook, have their own hub each. Such a cell can have a context that does not know of the run.
+        Each step over the epochs and batches, and each validation, calls it: loops whose iterators you step in turn,
+        for example in the cells of a notebook, have their own hub each. Such a cell can have a context that does not
+        know of the run.
 
         Source: SCOPE-02.
         """
@@ -475,6 +476,7 @@ class Evaluation:
         if self._was_entered:
             raise LoopError(f"this {self._stage} was entered already; call loop.{self._stage}() for each one")
         self._training.check_running(self._stage)  # it may be entered elsewhere than it was made
+        self._training.loop.go_on()
         self._training.settle()
         self._was_entered = True
         self._training.evaluation = self
@@ -497,6 +499,7 @@ class Evaluation:
         Source: LIFE-06, LIFE-07.
         """
         self._check_open("batches")
+        self._training.loop.go_on()
         self._training.loop.claim_workers(loader)
         self._emitter.emit(self._events.before_epoch)
         self._has_metrics = False

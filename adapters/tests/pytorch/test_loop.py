@@ -692,3 +692,26 @@ def test_a_copy_in_mid_iteration_repeats_it_with_one_learning_rate(clone: Any, l
     histories = twin.message_hub.log_scalars
     assert len(histories["train/lr"].data[0]) == 4
     assert histories["train/loss"].data[0].tolist() == [0, 1, 2, 3]
+
+
+class _Experiment(torch.utils.data.Dataset[str]):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> str:
+        return str(current_hub().get_info("experiment_name"))
+
+
+def test_workers_belong_to_the_loop_that_is_stepped_among_several_open_ones() -> None:
+    loaders = [
+        torch.utils.data.DataLoader(_Experiment(), num_workers=1, multiprocessing_context="fork") for _ in range(3)
+    ]
+    outer, inner = (
+        Loop(train_loader=loader, max_epochs=1, experiment_name=name)
+        for name, loader in zip(("outer", "inner"), loaders, strict=False)
+    )
+    with outer.run(), inner.run():
+        assert [name for names in outer.train() for name in names] == ["outer"]
+        assert [name for names in inner.train() for name in names] == ["inner"]
+        with outer.val() as val:
+            assert [name for names in val.batches(loaders[2]) for name in names] == ["outer"]
