@@ -449,7 +449,9 @@ class House:
             elif isinstance(thing, ThreadPlace):
                 thing.end()
             elif getattr(thing, "_iterator", None) is not None:
-                thing._iterator._shutdown_workers()
+                # PyTorch raises here if a worker has ended by itself.
+                with suppress(RuntimeError):
+                    thing._iterator._shutdown_workers()
         self.things.clear()
 
 
