@@ -14,7 +14,7 @@ export HYPOTHESIS_NO_PLUGINS := 1
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types mypy pyright unit bench soak docs adapters lowest killers kit-quality nightly clean
+.PHONY: help check test lint types mypy pyright unit bench soak schedules docs adapters lowest killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ bench: $(STAMP)                        ## us and the peers in one run, with BASE
 
 soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md
 	$(BIN)/python benchmarks/soak.py --write
+
+schedules: $(STAMP)                    ## 10,000 random schedules of trainings in one process; writes docs/schedules.md (15 min)
+	OMP_NUM_THREADS=1 $(BIN)/python adapters/tests/scopes/schedules.py --count 10000 --write
 
 docs: $(STAMP)                         ## write docs/spec.md and all else that is generated, and build the site into docs/_build (1 min)
 	$(BIN)/python docs/generate.py
