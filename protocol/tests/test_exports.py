@@ -30,6 +30,7 @@ INTERNAL = {
     "STATE_VERSION",
     "UNKNOWN_RUNS",
     "WorkerRunReader",
+    "ignore_generators",
     "is_entered",
     "missing_between",
     "origin_of",
