@@ -194,4 +194,4 @@ with use_hub(hub):
 
 
 def test_exports() -> None:
-    assert sorted(distributed.__all__) == ["ReducedScalar", "Reducer", "reduce"]
+    assert sorted(distributed.__all__) == ["PackedState", "ReducedScalar", "Reducer", "reduce"]
