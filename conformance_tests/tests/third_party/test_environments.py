@@ -217,11 +217,10 @@ def assert_all_is_right(ran: Any, said: Verdicts, project: Path) -> None:
     "arguments",
     [
         EACH_PLUGIN,
-        (*EACH_PLUGIN, "-n", "2", "--dist=load"),
+        (*EACH_PLUGIN, "-n", "2", "--dist=worksteal"),
         ("-n", "2", "--dist=loadscope", "--import-mode=importlib", *STRICT, "-o", "timeout=2"),
-        ("-n", "2", "--dist=worksteal", *STRICT),
     ],
-    ids=["plugins", "load", "loadscope", "worksteal"],
+    ids=["plugins", "worksteal", "loadscope"],
 )
 def test_beside_other_plugins(newest: Path, run_pytest: Any, project: Path, arguments: tuple[str, ...]) -> None:
     assert_all_is_right(*run_pytest(newest, *arguments), project)
@@ -236,7 +235,7 @@ def test_with_the_newest_of_everything(newest: Path, run_pytest: Any, project: P
 
 def test_a_whole_project_is_green(newest: Path, project: Path, in_process: Any) -> None:
     (project / "tests" / "test_broken.py").unlink()
-    ran = in_process("-m", "pytest", *AUTO, "-n", "2", cwd=project, python=str(newest))
+    ran = in_process("-m", "pytest", *AUTO, "-n", "2", "--dist=load", cwd=project, python=str(newest))
     assert ran.returncode == 0, ran.stdout
     assert "myfw 1.0: Conformant" in ran.stdout
     assert "skipped" not in ran.stdout
