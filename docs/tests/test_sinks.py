@@ -4,9 +4,11 @@ import contextlib
 import doctest
 import inspect
 import io
+import os
 import re
 import signal
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -30,6 +32,14 @@ def blocks(language):
 
 
 def test_code_of_the_page_makes_what_it_shows(folder):
+    if "PYTEST_XDIST_WORKER" in os.environ:  # its signals and its stderr need a process without other tests
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+        arguments = ["-q", "-p", "no:cacheprovider", f"{__file__}::test_code_of_the_page_makes_what_it_shows"]
+        alone = subprocess.run(
+            [sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, env=environment, cwd=ROOT
+        )
+        assert alone.returncode == 0, alone.stdout + alone.stderr
+        return
     training, reading, interrupted, stopped, own_sink = blocks("python")
     scope = {}
     shown = io.StringIO()
