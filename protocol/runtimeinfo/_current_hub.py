@@ -81,7 +81,7 @@ _hub_numbers = _Numbers()
 _run_numbers = _Numbers()
 _next_hub_number = count(1)
 _runs = 0
-_last_run: Callable[[], object] = object  # returns the hub that was entered last
+_last_run: Callable[[], object] = object  # refers to the hub that was entered last
 _run_of_another = 0  # the number of the run of another hub before
 
 shared_hubs: set[int] = set()
@@ -102,6 +102,14 @@ def hub_number(hub: object) -> int:
             except TypeError:
                 return 0
         return number
+
+
+def reference(hub: object) -> Callable[[], object]:
+    """Return a weak reference to a hub, or to nothing if it does not support these."""
+    try:
+        return weakref.ref(hub)
+    except TypeError:
+        return lambda: None
 
 
 def run_number(hub: object) -> int:
@@ -130,11 +138,7 @@ def _note_run(hub: object) -> None:
         if is_entered(hub):
             return
         if _last_run() is not hub:
-            _run_of_another = _runs
-            try:
-                _last_run = weakref.ref(hub)
-            except TypeError:
-                _last_run = object
+            _run_of_another, _last_run = _runs, reference(hub)
         _runs += 1
         with suppress(TypeError):
             _run_numbers.put(hub, _runs)
@@ -452,7 +456,7 @@ def current_hub() -> MessageHub:
         >>> current_hub().get_info("epoch", 0)
         0
 
-    Source: HUB-02, SHARE-01, SCOPE-01 to SCOPE-06.
+    Source: HUB-02, SHARE-01, SCOPE-01 to SCOPE-07.
     """
     return _CURRENT_HUB
 
@@ -603,17 +607,14 @@ def _this_task() -> object:
 
 
 # The threads that were alive when a run ended, for the last run that did and for the last one of another hub before.
-_threads_of_ended: list[tuple[Callable[[], Any], weakref.WeakSet[threading.Thread]]] = []
+_threads_of_ended: list[tuple[Callable[[], object], weakref.WeakSet[threading.Thread]]] = []
 
 
 def _note_threads_of(hub: object) -> None:
     """Note which threads might have worked for a run that has ended. The caller holds the lock."""
-    if any(each.hub is hub for each in _open_scopes):
+    if is_entered(hub):
         return
-    try:
-        ended: Callable[[], Any] = weakref.ref(hub)
-    except TypeError:
-        ended = lambda: None  # noqa: E731
+    ended = reference(hub)
     others = [each for each in _threads_of_ended if each[0]() is not hub]
     _threads_of_ended[:] = [(ended, weakref.WeakSet(threading.enumerate())), *others[:1]]
 

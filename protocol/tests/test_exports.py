@@ -34,6 +34,7 @@ INTERNAL = {
     "is_entered",
     "missing_between",
     "origin_of",
+    "reference",
     "rule",
     "send_origin_to_workers",
     "shared_hubs",

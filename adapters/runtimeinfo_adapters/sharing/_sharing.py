@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from runtimeinfo import BoardError
-from runtimeinfo._current_hub import is_entered, origin_of, shared_hubs, was_entered_at_fork
+from runtimeinfo._current_hub import is_entered, origin_of, reference, shared_hubs, was_entered_at_fork
 from runtimeinfo._user_warning import warn_user
 from runtimeinfo._worker_run import WorkerOrigin
 from runtimeinfo.authoring import hub_number, on_new_run, other_run_number, run_number
@@ -54,7 +54,7 @@ class Sharing:
     ) -> None:
         self.board: Board | None = None
         self.followed: Followed | None = None  # in a worker process
-        self._hub: Callable[[], object] = _reference(hub)
+        self._hub: Callable[[], object] = reference(hub)
         self._number = hub_number(hub)  # before a worker is started, which has to know it
         self.by_default: bool = by_default
         self._infos = infos
@@ -119,7 +119,7 @@ class Sharing:
         """Write which hub this is, and which run of its process."""
         hub = self._hub()
         if hub is not None and self.board is not None:
-            self.board.write_run(hub_number(hub), run_number(hub), other_run_number(hub))
+            self.board.write_run(self._number, run_number(hub), other_run_number(hub))
 
     def claim_workers(self, pids: Sequence[int]) -> None:
         """Take over worker processes that were started outside of this run, and work for it from now on."""
@@ -271,13 +271,6 @@ def _get_followed_scalar(followed: Followed, hub: Callable[[], Any], key: str) -
         return found
     own = hub()
     return cast("Any", type(own)).get_scalar(own, key)
-
-
-def _reference(hub: object) -> Callable[[], object]:
-    try:
-        return weakref.ref(hub)
-    except TypeError:  # another hub, with slots
-        return lambda: None
 
 
 def _discard(board: Board) -> None:

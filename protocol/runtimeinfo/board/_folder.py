@@ -66,7 +66,7 @@ def use_folder(folder: Path) -> None:
     """Make a folder the one in force in this process, as long as ``RUNTIMEINFO_FOLDER`` says what it says now.
 
     Args:
-        folder: What `board_folder` returned in the process that this one works for.
+        folder: The folder, which exists.
     """
     _in_force[os.environ.get(FOLDER_VARIABLE, "")] = folder
 
@@ -74,7 +74,7 @@ def use_folder(folder: Path) -> None:
 def make_private_folder() -> Path | None:
     """Make a temporary folder for boards, and put it in force in this process and in those that it forks.
 
-    It is removed when this process ends. Other processes do not find it: `use_folder` tells them.
+    It is removed when this process ends. Workers that are spawned are told of it, and no other process finds it.
 
     Returns:
         The folder; None where the user has named one in ``RUNTIMEINFO_FOLDER``.

@@ -489,20 +489,7 @@ def find_board(pid: int) -> Path | None:
 
 def _find(pid: int) -> BoardReader | None:
     """Return a reader that is open already: the run might end at any moment, and remove the file."""
-    fault: BoardError | None = None
-    for path in board_files():
-        if pid_in(path) == pid:
-            reader = BoardReader(path)
-            try:
-                if reader.is_current and reader.is_of(pid):
-                    return reader
-                reader.close()
-            except BoardError as error:
-                if path.exists():
-                    fault = error
-    if fault is not None:  # a damaged board must not look like no run
-        raise fault
-    return None
+    return _only(pid, "", lambda readers: [each for each in readers if each.is_current][:1])
 
 
 def find_origin_board(origin: WorkerOrigin) -> BoardReader | None:
@@ -513,14 +500,15 @@ def find_origin_board(origin: WorkerOrigin) -> BoardReader | None:
 
     Source: SCOPE-05.
     """
-    readers, fault = _boards_in_runs(origin)
     worker = os.getpid()
-    candidates = [each for each in readers if each.has_claimed(worker)] or [
-        each for each in readers if each.answers(origin.hub, origin.runs)
-    ]
-    if not candidates and fault is not None:  # a damaged board must not look like no run
-        raise fault
-    return candidates[0] if len(candidates) == 1 else None
+    return _only(
+        origin.pid,
+        origin.folder,
+        lambda readers: (
+            [each for each in readers if each.has_claimed(worker)]
+            or [each for each in readers if each.answers(origin.hub, origin.runs)]
+        ),
+    )
 
 
 def find_hub_board(origin: WorkerOrigin) -> BoardReader | None:
@@ -531,32 +519,41 @@ def find_hub_board(origin: WorkerOrigin) -> BoardReader | None:
 
     Source: SCOPE-06.
     """
-    readers, fault = _boards_in_runs(origin)
-    found = next((each for each in readers if each.answers(origin.hub, 0)), None) if origin.hub else None
-    if found is None and fault is not None:
-        raise fault
-    return found
+    return _only(origin.pid, origin.folder, lambda readers: [each for each in readers if each.answers(origin.hub, 0)])
 
 
-def _boards_in_runs(origin: WorkerOrigin) -> tuple[list[BoardReader], BoardError | None]:
-    """Return the boards of the runs that a process is in, and the fault of one that cannot be read."""
-    found: list[BoardReader] = []
+def _only(pid: int, folder: str, choose: Callable[[list[BoardReader]], list[BoardReader]]) -> BoardReader | None:
+    """Return the one reader that is chosen among those of the runs that a process is in; None for several or none.
+
+    Raises:
+        BoardError: If none is chosen, and a board of the process cannot be read: it must not look like no run.
+    """
+    readers: list[BoardReader] = []
     fault: BoardError | None = None
-    for path in board_files(origin.folder or None):
-        if pid_in(path) == origin.pid:
+    for path in board_files(folder or None):
+        if pid_in(path) == pid:
             reader = BoardReader(path)
             try:
-                if reader.is_in_run and reader.is_of(origin.pid):
-                    found.append(reader)
+                if reader.is_in_run and reader.is_of(pid):
+                    readers.append(reader)
             except BoardError as error:
                 if path.exists():
                     fault = error
-    return found, fault
+    chosen = choose(readers)
+    if not chosen and fault is not None:
+        raise fault
+    return chosen[0] if len(chosen) == 1 else None
 
 
 def folder_stamp(folder: str = "") -> int | None:
-    """Return what changes when a board is made or removed; None if that is not reliable at the moment."""
-    changed_ns = _changed_ns(Path(folder) if folder else board_folder())
+    """Return what changes when a board is made or removed; None if that is not reliable at the moment.
+
+    It is where the clock of the file system has ticked since the last change.
+    """
+    try:
+        changed_ns = (Path(folder) if folder else board_folder()).stat().st_mtime_ns
+    except OSError:  # there is no such folder
+        changed_ns = 0
     return changed_ns if time.time_ns() - changed_ns > _TICK_NS else None
 
 
@@ -570,7 +567,7 @@ class BoardFinder:
     def __init__(self, pid: int) -> None:
         self.pid: int = pid
         self._reader: BoardReader | None = None
-        self._looked_at_ns = -1
+        self._stamp: int | None = None
 
     def reader(self) -> BoardReader | None:
         """Return the reader of the run that the process entered last, or None while there is none.
@@ -581,17 +578,8 @@ class BoardFinder:
         reader = self._reader
         if reader is not None and reader.is_current:
             return reader
-        changed_ns = _changed_ns(board_folder())
-        if changed_ns == self._looked_at_ns and reader is None:
+        stamp = folder_stamp()
+        if reader is None and stamp is not None and stamp == self._stamp:
             return None
-        self._reader = _find(self.pid)
-        # What was found stays valid until the folder changes, provided that its clock has ticked since the last change.
-        self._looked_at_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else -1
+        self._reader, self._stamp = _find(self.pid), stamp
         return self._reader
-
-
-def _changed_ns(folder: Path) -> int:
-    try:
-        return folder.stat().st_mtime_ns
-    except OSError:
-        return 0
