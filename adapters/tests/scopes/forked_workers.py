@@ -14,7 +14,7 @@ from runtimeinfo import current_hub
 
 sys.path.insert(0, str(Path(__file__).parent))
 try:
-    from trainings import BATCHES, FRAMEWORKS, HANG, Training, tempfile
+    from trainings import BATCHES, FRAMEWORKS, HANG, Training, in_threads, tempfile
 finally:
     sys.path.pop(0)
 
@@ -55,11 +55,7 @@ def test_workers_of_trainings_in_two_threads(name: str, options: dict[str, Any])
         meet.wait()
         training.run()
 
-    threads = [threading.Thread(target=run, args=(training,)) for training in both]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(run, both)
     check(*both)
     for training in both:
         training.stop_workers()

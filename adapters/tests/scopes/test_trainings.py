@@ -19,7 +19,7 @@ from runtimeinfo_adapters import MessageHub
 
 sys.path.insert(0, str(Path(__file__).parent))
 try:
-    from trainings import FRAMEWORKS, Steps, Training, tempfile
+    from trainings import FRAMEWORKS, Steps, Training, in_threads, tempfile
 finally:
     sys.path.pop(0)
 
@@ -73,11 +73,7 @@ def test_trainings_in_two_threads_are_answered_by_their_own_runs(name: str) -> N
         finally:
             meet.abort()
 
-    threads = [threading.Thread(target=run, args=(training,)) for training in both]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(run, both)
     check(*both)
     assert both[0].asked == both[1].asked
 

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -76,6 +77,15 @@ class Training:
         unknown = [-1.0, -1.0] if self.draws_early else expected
         allowed = [[number, epoch] for number in (expected[0], unknown[0]) for epoch in (expected[1], unknown[1])]
         self.wrong += [("worker", told) for told in batch.tolist() if told not in allowed]
+
+
+def in_threads(run: Callable[[Training], None], trainings: Iterable[Training]) -> None:
+    """Call a function with each training in a thread, and wait for all."""
+    threads = [threading.Thread(target=run, args=(training,)) for training in trainings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class Data(Dataset[Any]):

@@ -145,18 +145,28 @@ def _find(find: Callable[[Any, Callable[[], InfoReader | None]], InfoReader | No
     Args:
         find: Called with the hub of the run, and with what finds the right one. A forked process is told by it, too.
     """
-    module: Any = _current_hub
+    return _replaced(_current_hub, "_find_own_hub", lambda runner, before: partial(find, runner.message_hub, before))
+
+
+def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any]) -> MakeFault:
+    """Put something else in the place of a module's attribute while a run is observed.
+
+    Args:
+        module: The module.
+        name: The name of the attribute.
+        replacement: Called with the runner and the attribute; returns what takes its place.
+    """
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             if not isinstance(hook, Recorder):
                 return call(runner, given)
-            before = module._find_own_hub
-            module._find_own_hub = partial(find, runner.message_hub, before)
+            before = getattr(module, name)
+            setattr(module, name, replacement(runner, before))
             try:
                 return call(runner, given)
             finally:
-                module._find_own_hub = before
+                setattr(module, name, before)
 
         return fault
 
@@ -194,22 +204,7 @@ class _CopiesTheHub:
 
 def current_hub_is(replacement: Callable[[], Any]) -> MakeFault:
     """Let components that keep what `current_hub()` returns get something else."""
-    asking: Any = _company
-
-    def make(_plan: Plan, hook: object) -> Fault:
-        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            if not isinstance(hook, Recorder):
-                return call(runner, given)
-            before = asking.current_hub
-            asking.current_hub = replacement
-            try:
-                return call(runner, given)
-            finally:
-                asking.current_hub = before
-
-        return fault
-
-    return make
+    return _replaced(_company, "current_hub", lambda _runner, _before: replacement)
 
 
 hub_itself_is_kept = current_hub_is(resolve_hub)
