@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, MessageHub, RunnerError, RuntimeInfoHook, SkippedOutputWarning
-from runtimeinfo._current_hub import ignore_generators
+from runtimeinfo._scopes import ignore_generators
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     Emitter,

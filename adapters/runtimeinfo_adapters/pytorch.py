@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, RuntimeInfoHook, StateError, use_hub
-from runtimeinfo._current_hub import is_entered
+from runtimeinfo._scopes import is_entered
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     LearningRates,

@@ -4,7 +4,7 @@ This is what components, runners and hooks need. `runtimeinfo.spec` has the spec
 the author of an adapter, a hub or a sink needs, and `runtimeinfo.board` what another process reads.
 """
 
-from runtimeinfo._current_hub import current_hub, use_hub
+from runtimeinfo._current_hub import current_hub
 from runtimeinfo._errors import (
     BoardError,
     DistributedError,
@@ -25,6 +25,7 @@ from runtimeinfo._hook import Event, Hook, HookBase, Priority
 from runtimeinfo._message_hub import InfoReader, MessageHub, ScalarHistory
 from runtimeinfo._runner import Runner, TrainRunner
 from runtimeinfo._runtime_info_hook import RuntimeInfoHook, SkippedOutputWarning
+from runtimeinfo._scopes import use_hub
 from runtimeinfo._version import __version__
 
 __all__ = [

@@ -8,13 +8,13 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from runtimeinfo._current_hub import use_hub
 from runtimeinfo._emitter import Emitter
 from runtimeinfo._errors import LoopError, RunnerError, StateError
 from runtimeinfo._message_hub import MessageHub
 from runtimeinfo._runner import Config, TrainDataLoader, TrainRunner
 from runtimeinfo._runtime_info_hook import publish_totals
 from runtimeinfo._scalar import describe, shown
+from runtimeinfo._scopes import use_hub
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -4,10 +4,10 @@
 and a hub have to be; the functions tell scalars from other values and check what was given.
 """
 
-from runtimeinfo._current_hub import enter_again, hub_number, on_new_run, other_run_number, resolve_hub, run_number
 from runtimeinfo._dispatcher import Dispatcher
 from runtimeinfo._emitter import EVALUATION_EVENTS, Emitter, EvaluationEvents, ScopeGuard
 from runtimeinfo._hook import PriorityLike, get_priority, hook_methods, on_any_event
+from runtimeinfo._hub_numbers import hub_number, on_new_run, other_run_number, run_number
 from runtimeinfo._message_hub import SupportsDropLatest, SupportsPopScalar, SupportsSharing
 from runtimeinfo._runner import (
     Config,
@@ -32,6 +32,7 @@ from runtimeinfo._runner_view import (
 )
 from runtimeinfo._runtime_info_hook import publish_totals
 from runtimeinfo._scalar import describe, is_scalar, lies_on_device, scalar_value, shown
+from runtimeinfo._scopes import enter_again, resolve_hub
 
 __all__ = [
     "EVALUATION_EVENTS",

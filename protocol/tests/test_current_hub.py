@@ -16,7 +16,7 @@ import pytest
 
 import runtimeinfo
 from runtimeinfo import HubError, InfoReader, MissingScalarError, current_hub, use_hub
-from runtimeinfo._current_hub import ignore_generators
+from runtimeinfo._scopes import ignore_generators
 from runtimeinfo.authoring import enter_again, resolve_hub
 from runtimeinfo_adapters import MessageHub
 

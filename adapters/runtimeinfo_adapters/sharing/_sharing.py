@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from runtimeinfo import BoardError
-from runtimeinfo._current_hub import is_entered, origin_of, reference, shared_hubs, was_entered_at_fork
+from runtimeinfo._hub_numbers import reference, shared_hubs
+from runtimeinfo._scopes import is_entered, origin_of, was_entered_at_fork
 from runtimeinfo._user_warning import warn_user
 from runtimeinfo._worker_run import WorkerOrigin
 from runtimeinfo.authoring import hub_number, on_new_run, other_run_number, run_number

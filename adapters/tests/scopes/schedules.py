@@ -369,9 +369,9 @@ class Schedule:
 
 def is_any_run_open() -> bool:
     """Tell whether any run is open in this process."""
-    from runtimeinfo import _current_hub
+    from runtimeinfo import _scopes
 
-    return bool(_current_hub._open_scopes)
+    return bool(_scopes._open_scopes)
 
 
 def run_seed(seed: int, name: str | None = None) -> Schedule:

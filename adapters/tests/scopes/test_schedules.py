@@ -34,9 +34,9 @@ def test_no_answer_is_wrong_or_missing() -> None:
 def test_wrong_and_missing_answers_are_found_and_shown_with_their_seed(tmp_path: Path) -> None:
     """The product, with two of the faults that it had."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from runtimeinfo import _current_hub\n"
-        "_current_hub._may_work_for_another = lambda hub: False\n"
-        "_current_hub._hub_at_work = lambda scopes: None\n",
+        "from runtimeinfo import _scopes\n"
+        "_scopes._may_work_for_another = lambda hub: False\n"
+        "_scopes._hub_at_work = lambda scopes: None\n",
         encoding="utf-8",
     )
     done = run("--mix", "threads=12", PYTHONPATH=str(tmp_path))

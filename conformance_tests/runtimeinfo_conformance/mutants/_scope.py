@@ -12,7 +12,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, cast
 
-from runtimeinfo import InfoReader, ScalarHistory, _current_hub, use_hub
+from runtimeinfo import InfoReader, ScalarHistory, _scopes, use_hub
 from runtimeinfo.authoring import resolve_hub
 from runtimeinfo.board import BoardFinder
 from runtimeinfo_conformance.mutants._current import Answers, infos_of
@@ -75,13 +75,13 @@ class _FaultyScope:
 
     @property
     def is_open(self) -> bool:
-        return _current_hub.is_entered(self.hub)
+        return _scopes.is_entered(self.hub)
 
     @property
     def answers(self) -> InfoReader:
         if self.is_open:
             return self._during
-        return _current_hub._LOOKS_FURTHER if self._after is None else self._after  # pyright: ignore[reportPrivateUsage]
+        return _scopes._LOOKS_FURTHER if self._after is None else self._after  # pyright: ignore[reportPrivateUsage]
 
     def is_of(self, _thread: object, _task: object) -> bool:
         return False
@@ -97,7 +97,7 @@ class _Latest:
         return self._hub().get_scalar(key)
 
     def _hub(self) -> InfoReader:
-        scopes = _current_hub._open_scopes  # pyright: ignore[reportPrivateUsage]
+        scopes = _scopes._open_scopes  # pyright: ignore[reportPrivateUsage]
         return scopes[-1].hub if scopes else _NO_RUN
 
 
@@ -129,8 +129,8 @@ def _in_scope(make_scope: Callable[[Any], _FaultyScope]) -> MakeFault:
 
 
 def _put_on_top(scope: Any) -> None:
-    scopes = _current_hub._in_this_context.get()  # pyright: ignore[reportPrivateUsage]
-    _current_hub._set_scopes((*scopes, scope))  # pyright: ignore[reportPrivateUsage]
+    scopes = _scopes._in_this_context.get()  # pyright: ignore[reportPrivateUsage]
+    _scopes._set_scopes((*scopes, scope))  # pyright: ignore[reportPrivateUsage]
 
 
 latest_answers_all_threads = _in_scope(lambda hub: _FaultyScope(hub, during=_Latest()))
@@ -145,7 +145,7 @@ def _find(find: Callable[[Any, Callable[[], InfoReader | None]], InfoReader | No
     Args:
         find: Called with the hub of the run, and with what finds the right one. A forked process is told by it, too.
     """
-    return _replaced(_current_hub, "_find_own_hub", lambda runner, before: partial(find, runner.message_hub, before))
+    return _replaced(_scopes, "_find_own_hub", lambda runner, before: partial(find, runner.message_hub, before))
 
 
 def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any]) -> MakeFault:
@@ -175,7 +175,7 @@ def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any]) ->
 
 def _without_context(answer: Callable[[Any], InfoReader]) -> MakeFault:
     def find(hub: Any, right: Callable[[], InfoReader | None]) -> InfoReader | None:
-        has_context = bool(_current_hub._in_this_context.get())  # pyright: ignore[reportPrivateUsage]
+        has_context = bool(_scopes._in_this_context.get())  # pyright: ignore[reportPrivateUsage]
         return right() if has_context else answer(hub)
 
     return _find(find)
@@ -261,8 +261,8 @@ def _staying(steps: Iterator[object]) -> Iterator[object]:
     for step in steps:
         _put_on_top(stays)
         yield step
-        scopes = _current_hub._in_this_context.get()  # pyright: ignore[reportPrivateUsage]
-        _current_hub._set_scopes(tuple(each for each in scopes if each is not stays))  # pyright: ignore[reportPrivateUsage]
+        scopes = _scopes._in_this_context.get()  # pyright: ignore[reportPrivateUsage]
+        _scopes._set_scopes(tuple(each for each in scopes if each is not stays))  # pyright: ignore[reportPrivateUsage]
 
 
 class _AtWorkOr:
@@ -278,5 +278,5 @@ class _AtWorkOr:
         return self._hub().get_scalar(key)
 
     def _hub(self) -> InfoReader:
-        scopes = list(_current_hub._open_scopes)  # pyright: ignore[reportPrivateUsage]
-        return _current_hub._hub_at_work(scopes) or self._otherwise  # pyright: ignore[reportPrivateUsage]
+        scopes = list(_scopes._open_scopes)  # pyright: ignore[reportPrivateUsage]
+        return _scopes._hub_at_work(scopes) or self._otherwise  # pyright: ignore[reportPrivateUsage]
