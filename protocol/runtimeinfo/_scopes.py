@@ -178,6 +178,7 @@ def use_hub(hub: InfoReader) -> Generator[None]:
     seen from other processes.
 
     Example:
+        >>> from runtimeinfo import current_hub
         >>> from runtimeinfo_adapters import MessageHub
         >>> hub = MessageHub("doc-use-hub")
         >>> hub.update_info("epoch", 3)
