@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
-from runtimeinfo_conformance.plans import CHANGING_KIND, RANKS, REDUCE_KEYS, Fault, HubPlan, Plan, Put, ReducePlan, Turn
+from runtimeinfo_conformance.plans import CHANGING_KIND, Fault, HubPlan, Plan
+from runtimeinfo_conformance.search._hub_plans import fixed_reduce_plans
 from runtimeinfo_conformance.search._killers import killers_of
 
 FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
@@ -17,33 +18,8 @@ def fixed_plans(subject: AnySubject) -> list[Any]:
     if isinstance(subject, HubSubject):
         return [HubPlan(), *killers_of(HubPlan)]
     if isinstance(subject, ReduceSubject):
-        return _reduce_plans()
+        return fixed_reduce_plans()
     return _runner_plans(subject.capabilities)
-
-
-def _reduce_plans() -> list[ReducePlan]:
-    """Return plans for what reduces, each of which shows something else. They are few: ranks that wait take seconds."""
-    key, other = REDUCE_KEYS[:2]
-    everywhere = tuple(Put(rank, key, value, rank + 1) for rank, value in enumerate((8.0, 0.1, -2.5)))
-    once_more = tuple(Put(rank, key, 1e9) for rank in range(RANKS))
-    usual, empty = Turn(everywhere), Turn()
-    others = tuple(Put(rank, other) for rank in range(RANKS) if rank != 1)
-    plans = [
-        (usual,),
-        (empty,),
-        (Turn((*everywhere, Put(2, key, "nan"))),),
-        (Turn((*everywhere, Put(0, key, "inf"))),),
-        (usual, Turn(once_more)),
-        (usual, Turn((Put(1, key, 4),))),
-        (usual, empty),
-        (Turn((*everywhere, *others)), Turn((Put(1, other, 4, 3),))),
-        (Turn(everywhere, "unreadable", 1), Turn(once_more)),
-        (usual, Turn(once_more, "absent", 1), empty),
-        # More than go along the first time, and as many on each rank, though others.
-        (Turn(tuple(Put(rank, f"k{index}") for rank in range(RANKS) for index in range(40))),),
-        (Turn(tuple(Put(rank, f"k{rank}") for rank in range(RANKS))),),
-    ]
-    return [ReducePlan(turns) for turns in plans]
 
 
 def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:

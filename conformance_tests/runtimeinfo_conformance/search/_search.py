@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase
 from runtimeinfo_conformance._progress import Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
-from runtimeinfo_conformance.search._strategies import hub_plans, plans, reduce_plans
+from runtimeinfo_conformance.search._hub_plans import hub_plans, reduce_plans
+from runtimeinfo_conformance.search._strategies import plans
 
 # The strategies may filter and grow as they like: nothing slow happens while plans are drawn.
 _HEALTH_CHECKS: Any = list(HealthCheck)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
@@ -14,23 +14,12 @@ from hypothesis import strategies as st
 from runtimeinfo_conformance.observation import HOOK_ORDERS
 from runtimeinfo_conformance.plans import (
     CHANGING_KIND,
-    INFO_KEYS,
-    INFO_VALUES,
     OTHER_KINDS,
-    RANKS,
-    REDUCE_KEYS,
-    REDUCE_VALUES,
-    SCALAR_KEYS,
     SCALAR_KINDS,
     TENSOR_KINDS,
     Company,
     Fault,
-    HubOp,
-    HubPlan,
     Plan,
-    Put,
-    ReducePlan,
-    Turn,
     Values,
     is_available,
 )
@@ -223,40 +212,3 @@ _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
         "resumed by iterations": _resumed_by_iterations,
     }
 )
-
-
-def hub_plans() -> st.SearchStrategy[HubPlan]:
-    """Draw a sequence of operations on a hub."""
-    info, scalar = st.sampled_from(INFO_KEYS), st.sampled_from(SCALAR_KEYS)
-    turn, count = st.integers(0, 20), st.integers(1, 3)
-    info_value = st.sampled_from(INFO_VALUES)
-    kind = st.sampled_from(tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS))))
-    op = st.one_of(
-        st.builds(HubOp, name=st.just("update_info"), key=info, value=info_value),
-        st.builds(HubOp, name=st.just("update_info_dict"), key=info, value=info_value),
-        st.builds(HubOp, name=st.just("pop_info"), key=info),
-        st.builds(HubOp, name=st.just("update_scalar"), key=scalar, value=kind, turn=turn, count=count),
-        st.builds(HubOp, name=st.just("update_scalar"), key=scalar, value=kind, turn=turn, count=count),
-        st.builds(HubOp, name=st.just("update_scalars"), key=scalar, value=kind, turn=turn, count=count),
-        st.builds(HubOp, name=st.just("refuse_scalar"), key=scalar, value=st.sampled_from(OTHER_KINDS), turn=turn),
-        st.builds(HubOp, name=st.just("flip_resumed"), turn=turn),
-        st.builds(HubOp, name=st.just("reload")),
-        st.builds(HubOp, name=st.just("load_damaged"), turn=turn),
-    )
-    return st.lists(op, max_size=12).map(lambda ops: HubPlan(tuple(ops)))
-
-
-def reduce_plans() -> st.SearchStrategy[ReducePlan]:
-    """Draw turns on ranks. None in which a rank does not come: the others wait for it, and that takes seconds."""
-    rank, key = st.integers(0, RANKS - 1), st.sampled_from(REDUCE_KEYS)
-    put = st.builds(Put, rank, key, st.sampled_from(REDUCE_VALUES), st.integers(1, 4))
-    # Mostly a scalar is published on each rank, since without that nothing is reduced.
-    values = st.lists(st.sampled_from(REDUCE_VALUES), min_size=RANKS, max_size=RANKS)
-    puts = st.builds(_on_each_rank, key, values, st.lists(put, max_size=4))
-    fault = st.sampled_from((None, None, None, "unreadable"))
-    turn = st.builds(Turn, st.just(()) | puts, fault, rank)
-    return st.lists(turn, min_size=1, max_size=4).map(lambda turns: ReducePlan(tuple(turns)))
-
-
-def _on_each_rank(key: str, values: Sequence[Any], more: Sequence[Put]) -> tuple[Put, ...]:
-    return (*(Put(rank, key, value) for rank, value in enumerate(values)), *more)

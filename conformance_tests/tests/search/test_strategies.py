@@ -13,8 +13,9 @@ from runtimeinfo.spec import CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import HubSubject, Plan, Subject
 from runtimeinfo_conformance.plans import INFO_KEYS, MOMENTS, OTHER_KINDS, SCALAR_KEYS, SCALAR_KINDS, TENSOR_KINDS
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
+from runtimeinfo_conformance.search._hub_plans import hub_plans
 from runtimeinfo_conformance.search._search import draw_plans
-from runtimeinfo_conformance.search._strategies import hub_plans, plans
+from runtimeinfo_conformance.search._strategies import plans
 
 capabilities = st.sets(st.sampled_from(sorted(CAPABILITIES))).map(frozenset)
 
