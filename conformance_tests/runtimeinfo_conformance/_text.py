@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeGuard, cast
 
 MOST_CHARACTERS = 4000
 """Longer texts are cut, and say so: one value can be a million elements long."""
@@ -35,13 +36,31 @@ def shown(value: object) -> str:
 
 
 def shown_beside(expected: object, observed: object) -> tuple[str, str]:
-    """Return two different values as two different texts: without quotes, as long as that tells them apart.
+    """Return two different values as two different texts: without quotes and braces, as long as that tells them apart.
 
     Example:
         >>> shown_beside("train", None)
         ('train', 'None')
         >>> shown_beside("None", None)
         ("'None'", 'None')
+        >>> shown_beside({"epoch": 0, "iter": 1}, {"epoch": 1, "iter": 1})
+        ('epoch 0, iter 1', 'epoch 1, iter 1')
     """
-    plain = tuple(fit(value) if isinstance(value, str) else shown(value) for value in (expected, observed))
-    return (plain[0], plain[1]) if plain[0] != plain[1] else (shown(expected), shown(observed))
+    if _is_named(expected) and _is_named(observed) and expected.keys() == observed.keys():
+        plain = _entries(expected), _entries(observed)
+    else:
+        plain = _plain(expected), _plain(observed)
+    return plain if plain[0] != plain[1] else (shown(expected), shown(observed))
+
+
+def _is_named(value: object) -> TypeGuard[dict[str, object]]:
+    """Tell whether a value is a plain dict of named entries. A subclass may have a broken method in it."""
+    return type(value) is dict and bool(value) and all(type(key) is str for key in cast("dict[object, object]", value))
+
+
+def _entries(value: dict[str, object]) -> str:
+    return fit(", ".join(f"{key} {shown(each)}" for key, each in value.items()))
+
+
+def _plain(value: object) -> str:
+    return fit(value) if isinstance(value, str) else shown(value)

@@ -1,4 +1,4 @@
-"""What a judge is, and where they are registered."""
+"""Judges: what they are given, what they yield, and their registry."""
 
 from __future__ import annotations
 
@@ -15,20 +15,45 @@ from runtimeinfo_conformance.plans import Plan
 class Finding(NamedTuple):
     """One occurrence of what a requirement speaks about.
 
+    The values are what was there (numbers, dicts, tuples), never texts made of them: a counter may be an int with its
+    own repr. `ok` and `broken` make a finding that does not have to be compared.
+
     Attributes:
         at: The index of the record that it is about; None for the run as a whole.
         expected: What the requirement demands.
         observed: What was observed. The requirement holds here if it is the same.
+        is_broken: Whether the requirement is broken here, whatever the two are.
     """
 
     at: int | None
     expected: Any
     observed: Any
+    is_broken: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether the requirement holds here."""
-        return is_same(self.expected, self.observed)
+        return not self.is_broken and is_same(self.expected, self.observed)
+
+
+def ok(at: int | None) -> Finding:
+    """Return the finding that a requirement holds.
+
+    Example:
+        >>> ok(3).holds
+        True
+    """
+    return Finding(at, None, None)
+
+
+def broken(at: int | None, expected: Any, observed: Any) -> Finding:
+    """Return the finding that a requirement is broken.
+
+    Example:
+        >>> broken(3, "an iter from 0 to 2", 3).holds
+        False
+    """
+    return Finding(at, expected, observed, is_broken=True)
 
 
 class RuleFinding(NamedTuple):

@@ -1,8 +1,9 @@
-"""Whether what is held and what was expected are the same."""
+"""Comparison of what is expected with what was observed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, cast
 
 import numpy as np
@@ -11,17 +12,27 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Compare two values: NaN equals NaN, an array equals its elements."""
+    """Compare two values by what they hold.
+
+    NaN equals NaN, and an array equals its elements. A number equals another one of the same value, whatever their
+    types are and however they are written; a bool is not a number.
+    """
     kind = cast("type[Any]", type(one))
     # Nearly all are plain, and to make arrays of them takes ten times as long.
     if kind is type(other) and kind in _PLAIN:
         return bool(one == other or (kind is float and one != one and other != other))
-    if isinstance(one, list) and isinstance(other, list):
-        these, those = cast("list[Any]", one), cast("list[Any]", other)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        these, those = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
         return len(these) == len(those) and all(map(is_same, these, those))
-    if isinstance(one, dict) and isinstance(other, dict):
-        first, second = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        first, second = cast("Mapping[Any, Any]", one), cast("Mapping[Any, Any]", other)
         return first.keys() == second.keys() and all(is_same(first[key], second[key]) for key in first)
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
+    if isinstance(one, bool | np.bool_) is not isinstance(other, bool | np.bool_):
+        return False
+    if isinstance(one, Real) and isinstance(other, Real):
+        return _is_same_number(one, other)
     return _is_same_array(_array(one), _array(other))
 
 
@@ -29,6 +40,12 @@ def differing(held: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[s
     """Return what is held and not found as it is held; and what is found in its place."""
     keys = [key for key, value in held.items() if not (value is found[key] or is_same(value, found[key]))]
     return {key: held[key] for key in keys}, {key: found[key] for key in keys}
+
+
+def _is_same_number(one: Any, other: Any) -> bool:
+    # NumPy would compare a float32 with a float at the precision of the former; Python compares values.
+    first, second = (value.item() if isinstance(value, np.generic) else value for value in (one, other))
+    return bool(first == second or (first != first and second != second))
 
 
 def _is_same_array(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
