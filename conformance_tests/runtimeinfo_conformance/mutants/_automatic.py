@@ -10,8 +10,16 @@ from typing_extensions import get_protocol_members
 
 from runtimeinfo.authoring import TrainState
 from runtimeinfo.spec import EVENTS, FREE_EVENTS, HOOK_POINTS
-from runtimeinfo_conformance.mutants._faults import ShownRunner, double, drop, show, stale, swap
-from runtimeinfo_conformance.mutants._leaks import LeftoverCounters, LeftoverHistories
+from runtimeinfo_conformance.mutants._faults import (
+    LeftoverCounters,
+    LeftoverHistories,
+    ShownRunner,
+    double,
+    drop,
+    show,
+    stale,
+    swap,
+)
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
 from runtimeinfo_conformance.plans import Plan
 

@@ -1,14 +1,15 @@
-"""The kinds of faults: what can happen to an event between a runner and a hook."""
+"""The faults of a runner: in its events, in the values that it shows, in how it ends, and from one run to the next."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from runtimeinfo import RuntimeInfoHook
-from runtimeinfo.spec import ABORT, FREE_EVENTS
+from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
-from runtimeinfo_conformance.plans import Plan
+from runtimeinfo_conformance.plans import Plan, PlannedError
 
 Shown = Callable[[Plan, Any], dict[str, Any]]
 """What is shown in place of the truth: called with the plan and the runner."""
@@ -260,3 +261,226 @@ def announce_before(event_changed: str) -> MakeFault:
         return fault
 
     return make
+
+
+# -- other values, each a function of the plan and the runner
+
+
+class _HalvedRates:
+    """Rates as they will be in the next iteration of a halving schedule."""
+
+    def __init__(self, optim_wrapper: Any) -> None:
+        self._optim_wrapper = optim_wrapper
+
+    def get_lr(self) -> dict[str, list[float]]:
+        """Return half of what is in force."""
+        rates = self._optim_wrapper.get_lr()
+        return {name: [float(value) / 2 for value in values] for name, values in rates.items()}
+
+
+def forget_histories(_plan: Plan, runner: Any) -> dict[str, Any]:
+    """Return nothing, and empty the hub of its histories."""
+    for key in list(runner.message_hub.log_scalars):
+        pop = getattr(runner.message_hub, "pop_scalar", None) or runner.message_hub.log_scalars.pop
+        pop(key)
+    return {}
+
+
+def iter_ahead(_: Plan, runner: Any) -> dict[str, Any]:
+    """Return an iteration too many."""
+    return {"iter": runner.iter + 1}
+
+
+def iter_of_epoch(plan: Plan, runner: Any) -> dict[str, Any]:
+    """Return the iteration within its epoch."""
+    return {"iter": runner.iter % (plan.batches or 1)}
+
+
+def iter_of_steps(plan: Plan, runner: Any) -> dict[str, Any]:
+    """Return the optimizer steps."""
+    return {"iter": runner.iter // plan.accumulation}
+
+
+def epoch_ahead(_: Plan, runner: Any) -> dict[str, Any]:
+    """Return an epoch too many."""
+    return {"epoch": runner.epoch + 1}
+
+
+def iter_behind_after_resume(plan: Plan, runner: Any) -> dict[str, Any]:
+    """Return an iteration too few, once a training has gone on."""
+    return {"iter": runner.iter - 1} if plan.resume_from is not None else {}
+
+
+def counters_since_resume(plan: Plan, runner: Any) -> dict[str, Any]:
+    """Return what was done since the resume."""
+    return {"iter": runner.iter - plan.start_iteration, "epoch": runner.epoch - plan.start_epoch}
+
+
+def total_of_first_epoch(plan: Plan, _: Any) -> dict[str, Any]:
+    """Return the total that the first epoch lets expect."""
+    return {"max_iters": plan.max_epochs * plan.length_of(0)} if plan.lengths else {}
+
+
+def huge_where_unknown(plan: Plan, _: Any) -> dict[str, Any]:
+    """Return a huge total where it is not known."""
+    return {"max_iters": plan.max_iters if plan.sized else sys.maxsize}
+
+
+def rates_to_come(plan: Plan, runner: Any) -> dict[str, Any]:
+    """Return the rates of the next iteration."""
+    return {"optim_wrapper": _HalvedRates(runner.optim_wrapper)} if plan.schedule else {}
+
+
+def dataset_wrapped(_: Plan, runner: Any) -> dict[str, Any]:
+    """Return a loader whose dataset hides its metainfo."""
+    return {"train_dataloader": ShownRunner(runner.train_dataloader, dataset=object())}
+
+
+def resumed_counters_lost(plan: Plan, _: Any) -> dict[str, Any]:
+    """Return counters that begin anew."""
+    return {"iter": 0, "epoch": 0} if plan.resume_from is not None else {}
+
+
+# -- abnormal ends
+
+
+def lose(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Lose each close."""
+    return None if event in CLOSES else call(runner, given)
+
+
+def lose_stages(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Lose each close but that of the epoch, at which no stage is left."""
+    return None if event in CLOSES and event != "after_train_epoch" else call(runner, given)
+
+
+def keep_rates(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Append what is taken back of the learning rates once more."""
+    if event != "after_train_epoch":
+        return call(runner, given)
+    hub = runner.message_hub
+    before = {key: _values(hub, key) for key in (f"train/{name}" for name in runner.optim_wrapper.get_lr())}
+    result = call(runner, given)
+    for key, values in before.items():
+        for value in values[len(_values(hub, key)) :]:
+            hub.update_scalar(key, value)
+    return result
+
+
+def _values(hub: Any, key: str) -> list[float]:
+    return hub.get_scalar(key).data[0].tolist() if key in hub.log_scalars else []
+
+
+def count_it(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Count what was not completed, when the run is over."""
+    return call(ShownRunner(runner, iter=runner.iter + 1) if event == "after_run" else runner, given)
+
+
+def give_results(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Hand out results with each close."""
+    results = {"outputs", "metrics"}.intersection(HOOK_POINTS[event])
+    return call(runner, {**given, **{name: {"half": 0.5} for name in results if event in CLOSES}})
+
+
+def swallow(run: Callable[[], object]) -> object:
+    """Swallow what was raised."""
+    try:
+        return run()
+    except (PlannedError, KeyboardInterrupt):
+        return None
+
+
+def swallow_interrupts(run: Callable[[], object]) -> object:
+    """Swallow an interrupt."""
+    try:
+        return run()
+    except KeyboardInterrupt:
+        return None
+
+
+def dress_up(run: Callable[[], object]) -> object:
+    """Raise another exception in its place."""
+    try:
+        return run()
+    except PlannedError as error:
+        raise RuntimeError("the training failed") from error
+
+
+# -- what is kept from one run to the next
+
+
+class LeftoverHistories:
+    """Puts into the hub of each run as many values as there were runs before: its fault for one hook of a run."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+
+    def __call__(self, _plan: Plan, hook: object) -> Fault:
+        """Make the fault."""
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            result = call(runner, given)
+            if event == "before_run" and isinstance(hook, RuntimeInfoHook):
+                # No end of them in a long search would only cost time.
+                for _ in range(self._runs % 5):
+                    runner.message_hub.update_scalar("left/over", 1.0)
+                self._runs += 1
+            return result
+
+        return fault
+
+
+class LeftoverCounters:
+    """Lets each run begin with the iterations of the run before: its fault for one hook of a run."""
+
+    def __init__(self) -> None:
+        self._plan: Plan | None = None
+        self._offset = 0
+        self._last = 0
+
+    def __call__(self, plan: Plan, _hook: object) -> Fault:
+        """Make the fault."""
+        if plan is not self._plan:  # a run makes one for each of its hooks
+            self._plan, self._offset = plan, self._last
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if event == "after_run":
+                self._last = runner.iter % 5
+            return call(ShownRunner(runner, iter=runner.iter + self._offset), given)
+
+        return fault
+
+
+def histories_of_the_first(_plan: Plan, hook: object) -> Fault:
+    """Let a training that is made again begin with the histories of the first one."""
+    held: dict[str, list[float]] = {}
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        result = call(runner, given)
+        if isinstance(hook, RuntimeInfoHook):
+            hub = runner.message_hub
+            if event == "before_run":
+                for key, values in held.items():
+                    for value in values:
+                        hub.update_scalar(key, value)
+            elif event == "after_run":
+                held.update({key: history.data[0].tolist() for key, history in hub.log_scalars.items()})
+        return result
+
+    return fault
+
+
+def counters_of_the_first(_plan: Plan, _hook: object) -> Fault:
+    """Let a training that is made again go on with the counters of the first one."""
+    before = {"iter": 0, "epoch": 0}
+    last: dict[str, int] = {}
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        if event == "before_run" and last:
+            before.update(last)
+        shown = {name: getattr(runner, name) + value for name, value in before.items()}
+        if event == "after_run":
+            last.update(shown)
+        return call(ShownRunner(runner, **shown), given)
+
+    return fault
