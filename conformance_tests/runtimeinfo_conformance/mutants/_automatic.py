@@ -1,4 +1,4 @@
-"""Systematic faults: each event lost, doubled or late, each counter off, each value stale."""
+"""Faults made by rule: each event lost, doubled or late, each counter off, each value stale."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from runtimeinfo_conformance.plans import Plan
 _COUNTERS = sorted(get_protocol_members(TrainState))
 
 ANY = "any"
-"""In place of a requirement: any of them may notice it."""
+"""In place of a requirement: any judge can notice the fault."""
 
 UNNOTICEABLE = MappingProxyType(
     {
         "max_epochs is that of the event before": "it is the same at each event",
         "max_iters is that of the event before": "it is the same at each event",
-        "metrics of after_test_epoch is that of the time before": "a run has one test, and so no time before",
+        "metrics of after_test_epoch is that of the time before": "a run has one test, so there is no time before",
         "outputs of after_val_iter is that of the time before": "the spec is silent on what a validation step returns",
         "outputs of after_test_iter is that of the time before": "the spec is silent on what a test step returns",
     }
 )
-"""The faults that change nothing that the spec speaks of, each with the reason."""
+"""The faults that change nothing the spec speaks about, each with the reason."""
 
 
 def automatic_mutants() -> Iterator[Mutant]:
-    """Yield the faults, without the requirements that notice them."""
+    """Yield a mutant for each event, counter and argument."""
     for event in EVENTS:
         if event not in FREE_EVENTS:
             yield Mutant(f"{event} is lost", ANY, drop(event))
@@ -68,7 +68,7 @@ def _off_by(counter: str, by: int) -> Any:
 
 
 def _of_the_event_before(counter: str) -> MakeFault:
-    """Show a counter as it was at the event before."""
+    """Show the value of a counter at the previous event."""
 
     def make(_plan: Plan, _hook: object) -> Fault:
         last: dict[str, Any] = {}

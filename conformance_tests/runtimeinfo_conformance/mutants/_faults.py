@@ -1,4 +1,4 @@
-"""The faults of a runner: in its events, in the values that it shows, in how it ends, and from one run to the next."""
+"""The kinds of faults of a runner: in its events, its values, its abnormal ends, and between two runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
 from runtimeinfo_conformance.plans import Plan, PlannedError
 
 Shown = Callable[[Plan, Any], dict[str, Any]]
-"""What is shown in place of the truth: called with the plan and the runner."""
+"""Returns the members to show in place of the real ones: called with the plan and the runner."""
 
 
 class ShownRunner:
-    """A runner that shows something else in place of some members."""
+    """A runner of which some members are replaced."""
 
     def __init__(self, runner: Any, **members: Any) -> None:
         self.__dict__.update(members)
@@ -40,7 +40,7 @@ class RunnerWithout(ShownRunner):
 
 
 def drop(*events: str, only: type | None = None, after: int = 0) -> MakeFault:
-    """Let events not arrive, from the n-th on; at all hooks, or at those of one class."""
+    """Lose events from the n-th on, for all hooks or for those of one class."""
 
     def make(_: Plan, hook: object) -> Fault:
         arrived = 0
@@ -59,7 +59,7 @@ def drop(*events: str, only: type | None = None, after: int = 0) -> MakeFault:
 
 
 def double(event_twice: str) -> MakeFault:
-    """Let an event arrive twice."""
+    """Deliver an event twice."""
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
         call(runner, given)
@@ -69,7 +69,7 @@ def double(event_twice: str) -> MakeFault:
 
 
 def show(change: Shown, *events: str, only: type | None = None) -> MakeFault:
-    """Show another runner at some events, or at all."""
+    """Replace members of the runner at some events, or at all."""
 
     def make(plan: Plan, hook: object) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -83,12 +83,12 @@ def show(change: Shown, *events: str, only: type | None = None) -> MakeFault:
 
 
 def hide(member: str) -> MakeFault:
-    """Show a runner without a member."""
+    """Remove a member of the runner."""
     return lambda _plan, _hook: lambda _event, call, runner, given: call(RunnerWithout(runner, member), given)
 
 
 def give(event_changed: str, argument: str, change: Callable[[Any], Any]) -> MakeFault:
-    """Give another argument."""
+    """Replace an argument of an event."""
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
         if event == event_changed:
@@ -99,7 +99,7 @@ def give(event_changed: str, argument: str, change: Callable[[Any], Any]) -> Mak
 
 
 def stale(event_changed: str, argument: str) -> MakeFault:
-    """Give the argument of the time before."""
+    """Pass the argument of the previous occurrence of an event."""
 
     def make(_plan: Plan, _hook: object) -> Fault:
         last: Any = None
@@ -117,7 +117,7 @@ def stale(event_changed: str, argument: str) -> MakeFault:
 
 
 def at(then: Fault, *events: str) -> MakeFault:
-    """Go wrong only at some events, or at all."""
+    """Apply a fault at some events only, or at all."""
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
         if not events or event in events:
@@ -128,7 +128,7 @@ def at(then: Fault, *events: str) -> MakeFault:
 
 
 def once_aborting(then: Fault, *, only: type | None = None) -> MakeFault:
-    """Go wrong only after on_exception."""
+    """Apply a fault after on_exception only."""
 
     def make(_plan: Plan, hook: object) -> Fault:
         aborting = False
@@ -147,7 +147,7 @@ def once_aborting(then: Fault, *, only: type | None = None) -> MakeFault:
 
 
 def publish(change: Shown, *events: str) -> MakeFault:
-    """Publish something else after the hook has published, as if it had been this."""
+    """Overwrite infos after the hook has published them."""
 
     def make(plan: Plan, hook: object) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -162,7 +162,7 @@ def publish(change: Shown, *events: str) -> MakeFault:
 
 
 def publish_twice(values_of: Callable[[Any, dict[str, Any]], dict[str, Any]], event_changed: str) -> MakeFault:
-    """Publish scalars once more after the hook has."""
+    """Publish scalars a second time after the hook has."""
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -178,7 +178,7 @@ def publish_twice(values_of: Callable[[Any, dict[str, Any]], dict[str, Any]], ev
 
 
 def momentarily(change: Shown, *events: str, shown: bool = True, published: bool = True) -> MakeFault:
-    """Let a runner, or its hub, or both say something else at some events, and the truth again at the next."""
+    """Change values of the runner, of its hub or of both at some events, and restore them at the next one."""
 
     def make(plan: Plan, hook: object) -> Fault:
         to_restore: dict[str, Any] = {}
@@ -210,7 +210,7 @@ def _put_back(hub: Any, infos: dict[str, Any]) -> None:
 
 
 def drop_if(lost: Callable[[Plan, str, Any, dict[str, Any]], bool]) -> MakeFault:
-    """Let those events not arrive that a function of plan, event, runner and arguments picks out."""
+    """Lose the events that a function of plan, event, runner and arguments selects."""
 
     def make(plan: Plan, _hook: object) -> Fault:
         aborting = False
@@ -226,7 +226,7 @@ def drop_if(lost: Callable[[Plan, str, Any, dict[str, Any]], bool]) -> MakeFault
 
 
 def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
-    """Let an event arrive after the one that follows it; on request only in an abnormal end."""
+    """Deliver an event after the one that follows it; on request in an abnormal end only."""
 
     def make(_plan: Plan, _hook: object) -> Fault:
         held: list[Callable[[], object]] = []
@@ -249,7 +249,7 @@ def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
 
 
 def announce_before(event_changed: str) -> MakeFault:
-    """Announce an exception before an event, though there is none."""
+    """Announce an exception that was not raised, before an event."""
 
     def make(_plan: Plan, hook: Any) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -267,19 +267,19 @@ def announce_before(event_changed: str) -> MakeFault:
 
 
 class _HalvedRates:
-    """Rates as they will be in the next iteration of a halving schedule."""
+    """The rates of the next iteration under a halving schedule."""
 
     def __init__(self, optim_wrapper: Any) -> None:
         self._optim_wrapper = optim_wrapper
 
     def get_lr(self) -> dict[str, list[float]]:
-        """Return half of what is in force."""
+        """Return half of the rates in force."""
         rates = self._optim_wrapper.get_lr()
         return {name: [float(value) / 2 for value in values] for name, values in rates.items()}
 
 
 def forget_histories(_plan: Plan, runner: Any) -> dict[str, Any]:
-    """Return nothing, and empty the hub of its histories."""
+    """Change no member, and remove the histories from the hub."""
     for key in list(runner.message_hub.log_scalars):
         pop = getattr(runner.message_hub, "pop_scalar", None) or runner.message_hub.log_scalars.pop
         pop(key)
@@ -287,57 +287,57 @@ def forget_histories(_plan: Plan, runner: Any) -> dict[str, Any]:
 
 
 def iter_ahead(_: Plan, runner: Any) -> dict[str, Any]:
-    """Return an iteration too many."""
+    """Count one iteration too many."""
     return {"iter": runner.iter + 1}
 
 
 def iter_of_epoch(plan: Plan, runner: Any) -> dict[str, Any]:
-    """Return the iteration within its epoch."""
+    """Count the iterations from the beginning of the epoch."""
     return {"iter": runner.iter % (plan.batches or 1)}
 
 
 def iter_of_steps(plan: Plan, runner: Any) -> dict[str, Any]:
-    """Return the optimizer steps."""
+    """Count optimizer steps instead of iterations."""
     return {"iter": runner.iter // plan.accumulation}
 
 
 def epoch_ahead(_: Plan, runner: Any) -> dict[str, Any]:
-    """Return an epoch too many."""
+    """Count one epoch too many."""
     return {"epoch": runner.epoch + 1}
 
 
 def iter_behind_after_resume(plan: Plan, runner: Any) -> dict[str, Any]:
-    """Return an iteration too few, once a training has gone on."""
+    """Count one iteration too few in a resumed training."""
     return {"iter": runner.iter - 1} if plan.resume_from is not None else {}
 
 
 def counters_since_resume(plan: Plan, runner: Any) -> dict[str, Any]:
-    """Return what was done since the resume."""
+    """Count from the resume instead of the beginning."""
     return {"iter": runner.iter - plan.start_iteration, "epoch": runner.epoch - plan.start_epoch}
 
 
 def total_of_first_epoch(plan: Plan, _: Any) -> dict[str, Any]:
-    """Return the total that the first epoch lets expect."""
+    """Extrapolate max_iters from the first epoch."""
     return {"max_iters": plan.max_epochs * plan.length_of(0)} if plan.lengths else {}
 
 
 def huge_where_unknown(plan: Plan, _: Any) -> dict[str, Any]:
-    """Return a huge total where it is not known."""
+    """Give a huge max_iters where it is not known."""
     return {"max_iters": plan.max_iters if plan.sized else sys.maxsize}
 
 
 def rates_to_come(plan: Plan, runner: Any) -> dict[str, Any]:
-    """Return the rates of the next iteration."""
+    """Show the rates of the next iteration."""
     return {"optim_wrapper": _HalvedRates(runner.optim_wrapper)} if plan.schedule else {}
 
 
 def dataset_wrapped(_: Plan, runner: Any) -> dict[str, Any]:
-    """Return a loader whose dataset hides its metainfo."""
+    """Show a loader whose dataset hides its metainfo."""
     return {"train_dataloader": ShownRunner(runner.train_dataloader, dataset=object())}
 
 
 def resumed_counters_lost(plan: Plan, _: Any) -> dict[str, Any]:
-    """Return counters that begin anew."""
+    """Start the counters of a resumed training from 0."""
     return {"iter": 0, "epoch": 0} if plan.resume_from is not None else {}
 
 
@@ -345,17 +345,17 @@ def resumed_counters_lost(plan: Plan, _: Any) -> dict[str, Any]:
 
 
 def lose(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Lose each close."""
+    """Lose every close."""
     return None if event in CLOSES else call(runner, given)
 
 
 def lose_stages(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Lose each close but that of the epoch, at which no stage is left."""
+    """Lose every close except that of the epoch, which leaves no stage."""
     return None if event in CLOSES and event != "after_train_epoch" else call(runner, given)
 
 
 def keep_rates(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Append what is taken back of the learning rates once more."""
+    """Append the learning rates that are taken back a second time."""
     if event != "after_train_epoch":
         return call(runner, given)
     hub = runner.message_hub
@@ -372,18 +372,18 @@ def _values(hub: Any, key: str) -> list[float]:
 
 
 def count_it(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Count what was not completed, when the run is over."""
+    """Count the incomplete iteration at the end of the run."""
     return call(ShownRunner(runner, iter=runner.iter + 1) if event == "after_run" else runner, given)
 
 
 def give_results(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Hand out results with each close."""
+    """Pass results with every close."""
     results = {"outputs", "metrics"}.intersection(HOOK_POINTS[event])
     return call(runner, {**given, **{name: {"half": 0.5} for name in results if event in CLOSES}})
 
 
 def swallow(run: Callable[[], object]) -> object:
-    """Swallow what was raised."""
+    """Swallow the exception."""
     try:
         return run()
     except (PlannedError, KeyboardInterrupt):
@@ -406,22 +406,22 @@ def dress_up(run: Callable[[], object]) -> object:
         raise RuntimeError("the training failed") from error
 
 
-# -- what is kept from one run to the next
+# -- leaks from one run into the next
 
 
 class LeftoverHistories:
-    """Puts into the hub of each run as many values as there were runs before: its fault for one hook of a run."""
+    """A history in the hub of each run, with as many values as there were runs before."""
 
     def __init__(self) -> None:
         self._runs = 0
 
     def __call__(self, _plan: Plan, hook: object) -> Fault:
-        """Make the fault."""
+        """Make the fault for one hook of a run."""
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             result = call(runner, given)
             if event == "before_run" and isinstance(hook, RuntimeInfoHook):
-                # No end of them in a long search would only cost time.
+                # Bounded: more of them in a long search would only cost time.
                 for _ in range(self._runs % 5):
                     runner.message_hub.update_scalar("left/over", 1.0)
                 self._runs += 1
@@ -431,7 +431,7 @@ class LeftoverHistories:
 
 
 class LeftoverCounters:
-    """Lets each run begin with the iterations of the run before: its fault for one hook of a run."""
+    """Counters that begin where those of the previous run ended."""
 
     def __init__(self) -> None:
         self._plan: Plan | None = None
@@ -439,8 +439,8 @@ class LeftoverCounters:
         self._last = 0
 
     def __call__(self, plan: Plan, _hook: object) -> Fault:
-        """Make the fault."""
-        if plan is not self._plan:  # a run makes one for each of its hooks
+        """Make the fault for one hook of a run."""
+        if plan is not self._plan:  # called once for each hook of a run
             self._plan, self._offset = plan, self._last
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -452,7 +452,7 @@ class LeftoverCounters:
 
 
 def histories_of_the_first(_plan: Plan, hook: object) -> Fault:
-    """Let a training that is made again begin with the histories of the first one."""
+    """Begin a repeated training with the histories of the first one."""
     held: dict[str, list[float]] = {}
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -471,7 +471,7 @@ def histories_of_the_first(_plan: Plan, hook: object) -> Fault:
 
 
 def counters_of_the_first(_plan: Plan, _hook: object) -> Fault:
-    """Let a training that is made again go on with the counters of the first one."""
+    """Go on in a repeated training with the counters of the first one."""
     before = {"iter": 0, "epoch": 0}
     last: dict[str, int] = {}
 

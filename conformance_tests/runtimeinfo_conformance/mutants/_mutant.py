@@ -1,7 +1,7 @@
-"""A runner with a fault in it, which the kit has to notice.
+"""Mutants: subjects with a fault between the runner and its hooks, which the kit must notice.
 
-A fault sits between the runner and its hooks, so that it can be put into any subject: an event does not arrive,
-arrives twice, or shows another runner or other arguments than there are; or the hub then holds what it must not.
+Because of that place a fault can be put into any subject. It can lose or repeat an event, replace the runner or the
+arguments, or change the contents of the hub.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from runtimeinfo_conformance._subject import Subject, testable
 from runtimeinfo_conformance.plans import Plan
 
 Call = Callable[[Any, dict[str, Any]], object]
-"""Passes an event on to a hook: called with the runner and the arguments."""
+"""Delivers an event to a hook: called with the runner and the arguments."""
 
 Fault = Callable[[str, Call, Any, dict[str, Any]], object]
-"""Stands in the way of an event: called with the event, what passes it on, the runner and the arguments."""
+"""Intercepts an event: called with the event, its delivery, the runner and the arguments."""
 
 MakeFault = Callable[[Plan, Any], Fault]
 """Makes the fault for one hook of a run on a plan."""
 
 Around = Callable[[Callable[[], object]], object]
-"""Stands around a whole run: called with what runs it."""
+"""Wraps a whole run: called with a function that does it."""
 
 
 def no_fault(_plan: Plan, _hook: object) -> Fault:
-    """Pass everything on."""
+    """Deliver everything unchanged."""
     return lambda _event, call, runner, given: call(runner, given)
 
 
@@ -47,14 +47,14 @@ class Mutant:
     """A subject with a fault.
 
     Attributes:
-        name: What the fault is.
+        name: The fault in words.
         requirement: The requirement that it breaks.
         make: Makes the fault for one hook of a run on a plan.
-        needs: The capabilities without which the fault shows nothing, beyond those of the requirement, with blanks
-            between them.
-        around: A fault in how the run ends, which no hook sees.
-        when: On which plans the fault is there; on all by default.
-        is_canary: Whether it shows in any runner that keeps the requirement, so that it has to be noticed.
+        needs: The capabilities, beyond those of the requirement, without which the fault does not show; separated by
+            blanks.
+        around: A fault in the ending of the run, which no hook sees.
+        when: The plans on which the fault is active; all by default.
+        is_canary: Whether it shows in every runner that keeps the requirement, so that it must be noticed.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Mutant:
     is_canary: bool = True
 
     def fits(self, subject: Subject) -> bool:
-        """Tell whether the fault shows in what a subject has declared."""
+        """Tell whether the fault shows with the capabilities that a subject has declared."""
         return self.requirement in testable(subject) and subject.capabilities.issuperset(self.needs.split())
 
     def applied_to(self, subject: Subject) -> Subject:
@@ -92,7 +92,7 @@ _FAULT = "_fault_in_the_way"
 
 
 def _behind(hook: Any, fault: Fault) -> Any:
-    """Return a copy of a hook, of a subclass of its class, whose events have to pass a fault."""
+    """Return a copy of a hook, of a subclass of its class, whose events a fault intercepts."""
     relay, kind = copy.copy(hook), cast("Hashable", type(hook))
     relay.__class__ = _relay_class(kind)
     relay.__dict__[_FAULT] = fault
