@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
-from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
 
 
 @judge("FAIL-01")
@@ -14,8 +14,10 @@ def same_exception(case: Case) -> Iterator[Finding]:
     planned, raised, at = case.leg.planned, case.leg.raised, case.leg.fault_at
     # Raised while another exception was on its way already, it is the later one.
     if planned is not None and at is not None and not case.expectations[at].aborting and not case.was_refused:
-        observed = "the very exception" if raised is planned else f"{raised!r}" if raised else "no exception"
-        yield Finding(at, "the very exception", observed)
+        if raised is planned:
+            yield ok(at)
+        else:
+            yield broken(at, "the very exception", "no exception" if raised is None else raised)
 
 
 @judge("FAIL-02")
@@ -23,12 +25,12 @@ def announced_once(case: Case) -> Iterator[Finding]:
     """on_exception comes once, with it."""
     if _ends_inside(case):
         announced = [record.arguments.get("exception") for _, record, _ in case.each(ABORT)]
-        yield Finding(case.leg.fault_at, "announced 1 times", f"announced {len(announced)} times")
-        if announced:
-            same = announced[0] is case.leg.planned
-            yield Finding(
-                case.leg.fault_at, "with that exception", "with that exception" if same else f"with {announced[0]!r}"
-            )
+        yield Finding(case.leg.fault_at, {ABORT: 1}, {ABORT: len(announced)})
+        for exception in announced:
+            if exception is case.leg.planned:
+                yield ok(case.leg.fault_at)
+            else:
+                yield broken(case.leg.fault_at, "with that exception", exception)
 
 
 @judge("FAIL-03")
@@ -43,7 +45,7 @@ def unwinding(case: Case) -> Iterator[Finding]:
             continue
         expected = ABORT if at < announced[0] else f"after_{model.outside[-1]}" if model.outside else "nothing"
         yield Finding(at, expected, record.event)
-    yield Finding(None, "left open: ", f"left open: {', '.join(case.expectations[-1].inside)}")
+    yield Finding(None, {"left open": ()}, {"left open": case.expectations[-1].inside})
 
 
 @judge("FAIL-04")
@@ -51,9 +53,8 @@ def not_counted(case: Case) -> Iterator[Finding]:
     """What was not completed is not counted."""
     if _ends_inside(case) and any(record.event == "before_train" for record in case.records):
         last, model = case.records[-1], case.expectations[-1]
-        yield Finding(
-            len(case.records) - 1, f"epoch {model.epoch}, iter {model.iter}", f"epoch {last.epoch}, iter {last.iter}"
-        )
+        expected, observed = {"epoch": model.epoch, "iter": model.iter}, {"epoch": last.epoch, "iter": last.iter}
+        yield Finding(len(case.records) - 1, expected, observed)
 
 
 @judge("FAIL-05")
@@ -63,8 +64,9 @@ def no_results(case: Case) -> Iterator[Finding]:
         for at, record, model in case.each():
             if model.aborting and record.event in CLOSES:
                 # Left out is None: that is what the hook then gets.
-                for argument in {"outputs", "metrics"}.intersection(HOOK_POINTS[record.event]):
-                    yield Finding(at, f"{argument}=None", f"{argument}={record.arguments.get(argument)!r}")
+                for argument in sorted({"outputs", "metrics"}.intersection(HOOK_POINTS[record.event])):
+                    given = record.arguments.get(argument)
+                    yield ok(at) if given is None else broken(at, {argument: None}, {argument: given})
 
 
 @judge("FAIL-06")

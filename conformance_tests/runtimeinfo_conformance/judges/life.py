@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, cast
 
 from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, GRAMMAR
-from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
 from runtimeinfo_conformance.judges._same import differing
 from runtimeinfo_conformance.observation import Expectation, Record
 from runtimeinfo_conformance.plans import Batch
@@ -19,7 +20,7 @@ def grammar(case: Case) -> Iterator[Finding]:
     for at, record, model in case.each():
         after_exception = bool(at) and case.expectations[at - 1].aborting
         if not (after_exception or _is_outside(record, model) or _leaves_open(record, model)):
-            yield Finding(at, "legal", "legal" if model.objection is None else f"illegal: {model.objection}")
+            yield ok(at) if model.objection is None else broken(at, "legal", f"illegal: {model.objection}")
 
 
 def _is_outside(record: Record, model: Expectation) -> bool:
@@ -71,12 +72,12 @@ def training_epochs(case: Case) -> Iterator[Finding]:
 def closed(case: Case) -> Iterator[Finding]:
     """Whatever opened has closed."""
     events = Counter(record.event for record in case.records)
-    opened = [scope for scope in GRAMMAR if events[f"before_{scope}"]]
-    if opened:
-        left_open = [scope for scope in opened if events[f"after_{scope}"] < events[f"before_{scope}"]]
-        yield Finding(
-            None, "no scope left open", f"left open: {', '.join(left_open)}" if left_open else "no scope left open"
-        )
+    for scope in GRAMMAR:
+        opened, closed = events[f"before_{scope}"], events[f"after_{scope}"]
+        if opened > closed:
+            yield broken(None, "no scope left open", f"left open: {scope}")
+        elif opened:
+            yield ok(None)
 
 
 @judge("LIFE-06")
@@ -114,7 +115,7 @@ def batch_indices(case: Case) -> Iterator[Finding]:
                 continue
             if last is not None:
                 yield Finding(at, last + 1, index)
-            last = index if isinstance(index, int) else None
+            last = int(index) if isinstance(index, Integral) else None
 
 
 @judge("LIFE-09")
@@ -157,7 +158,7 @@ def as_if_the_first(case: Case) -> Iterator[Finding]:
         return
     for at, (then, now) in enumerate(zip(first.records, case.records, strict=False)):
         yield Finding(at, _told(then), _told(now))
-    yield Finding(None, f"{len(first.records)} events", f"{len(case.records)} events")
+    yield Finding(None, {"events": len(first.records)}, {"events": len(case.records)})
 
 
 @judge("LIFE-11")
@@ -175,7 +176,7 @@ def loaders(case: Case) -> Iterator[Finding]:
         elif model.aborting:
             return
         elif record.event == "after_val":
-            yield Finding(at, f"epochs of {expected} batches", f"epochs of {found} batches")
+            yield Finding(at, {"batches of each epoch": expected}, {"batches of each epoch": found})
         elif found:
             found[-1] += 1
 
@@ -189,15 +190,16 @@ def stopped_early(case: Case) -> Iterator[Finding]:
     epochs = -(-plan.stop_after // plan.batches)
     events = Counter(record.event for record in case.records)
     done = events["after_train_iter"]
-    enough = plan.stop_after <= done <= epochs * plan.batches
-    wanted = f"{plan.stop_after} iterations, or those of {epochs} epochs"
-    yield Finding(None, wanted, wanted if enough else f"{done} iterations")
+    if plan.stop_after <= done <= epochs * plan.batches:
+        yield ok(None)
+    else:
+        yield broken(None, f"{plan.stop_after} iterations, or those of {epochs} epochs", f"{done} iterations")
     for scope in ("train_epoch", "train"):
         times = epochs if scope == "train_epoch" else 1
         for event in (f"before_{scope}", f"after_{scope}"):
-            yield Finding(None, f"{times} times {event}", f"{events[event]} times {event}")
-    yield Finding(None, "no exception", "no exception" if not events[ABORT] else f"{events[ABORT]} times {ABORT}")
-    yield Finding(None, "raised None", f"raised {case.leg.raised!r}")
+            yield Finding(None, {event: times}, {event: events[event]})
+    yield Finding(None, {ABORT: 0}, {ABORT: events[ABORT]})
+    yield ok(None) if case.leg.raised is None else broken(None, "no exception", case.leg.raised)
 
 
 @judge("LIFE-13")
@@ -216,7 +218,7 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
         elif record.event == "before_val":
             made += "train_epoch" in model.outside
         else:
-            yield Finding(at, f"{due} validations inside this epoch", f"{made} validations inside this epoch")
+            yield Finding(at, {"validations inside this epoch": due}, {"validations inside this epoch": made})
         if record.event == "before_train_iter":
             due += case.plan.validates_after(batch)
             batch += 1
@@ -250,7 +252,7 @@ def answers_of_the_run(case: Case) -> Iterator[Finding]:
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:
     if case.leg.ended_well and expected:
         for event in (f"before_{scope}", f"after_{scope}"):
-            yield Finding(None, f"{expected} times {event}", f"{_times(case, event)} times {event}")
+            yield Finding(None, {event: expected}, {event: _times(case, event)})
 
 
 def _times(case: Case, event: str) -> int:

@@ -21,8 +21,4 @@ def information_first(case: Case) -> Iterator[Finding]:
     """A later hook finds the information there."""
     for at, record, _ in case.each("before_train_epoch", "before_train_iter"):
         for sighting in record.seen:
-            yield Finding(at, _told(sighting.probe, sighting.runner), _told(sighting.probe, sighting.hub))
-
-
-def _told(probe: str, counted: tuple[int | None, int | None]) -> str:
-    return f"{probe}: epoch {counted[0]}, iter {counted[1]}"
+            yield Finding(at, {sighting.probe: sighting.runner}, {sighting.probe: sighting.hub})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges.life import find_batch
@@ -12,9 +13,9 @@ from runtimeinfo_conformance.judges.life import find_batch
 def counters(case: Case) -> Iterator[Finding]:
     """The counters go on."""
     if case.leg.previous is not None:
-        expected = f"epoch {case.leg.start_epoch}, iter {case.plan.start_iteration}"
+        expected = {"epoch": case.leg.start_epoch, "iter": case.plan.start_iteration}
         for at, record, _ in case.each("before_train"):
-            yield Finding(at, expected, f"epoch {record.epoch}, iter {record.iter}")
+            yield Finding(at, expected, {"epoch": record.epoch, "iter": record.iter})
 
 
 @judge("RESUME-02")
@@ -40,18 +41,17 @@ def next_batch(case: Case) -> Iterator[Finding]:
     for at, record in iterations[:1]:
         batch = find_batch(record.arguments.get("data_batch"))
         if batch is not None:
-            yield Finding(at, f"batch {plan.start_batch % plan.batches}", f"batch {batch.index}")
+            yield Finding(at, {"batch": plan.start_batch % plan.batches}, {"batch": batch.index})
     if case.leg.ended_well and case.leg.start_epoch > plan.start_epoch:
-        yield Finding(
-            None, f"{plan.max_iters - plan.start_iteration} batches in all", f"{len(iterations)} batches in all"
-        )
+        total = plan.max_iters - plan.start_iteration
+        yield Finding(None, {"batches in all": total}, {"batches in all": len(iterations)})
     elif case.leg.ended_well:
         end = next((at for at, _, _ in case.each("after_train_epoch")), len(case.records))
         left = sum(at < end for at, _ in iterations)
         total = plan.max_iters - plan.start_iteration
         wanted = min(plan.batches - plan.start_batch, total)
-        yield Finding(end, f"{wanted} batches left", f"{left} batches left")
-        yield Finding(None, f"{total} batches in all", f"{len(iterations)} batches in all")
+        yield Finding(end, {"batches left": wanted}, {"batches left": left})
+        yield Finding(None, {"batches in all": total}, {"batches in all": len(iterations)})
 
 
 @judge("RESUME-04")
@@ -62,6 +62,6 @@ def batch_index_goes_on(case: Case) -> Iterator[Finding]:
         return
     first = next((record for record in previous.records if record.event == "before_train_iter"), None)
     for at, record, _ in list(case.each("before_train_iter"))[:1]:
-        if first is not None and isinstance(first.arguments.get("batch_idx"), int):
-            index = first.arguments["batch_idx"] + plan.start_batch  # some count from 1
-            yield Finding(at, f"batch_idx {index}", f"batch_idx {record.arguments.get('batch_idx')}")
+        if first is not None and isinstance(first.arguments.get("batch_idx"), Integral):
+            index = int(first.arguments["batch_idx"]) + plan.start_batch  # some count from 1
+            yield Finding(at, {"batch_idx": index}, {"batch_idx": record.arguments.get("batch_idx")})

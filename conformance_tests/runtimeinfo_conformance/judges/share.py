@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from typing import Any
 
 from runtimeinfo.board import layout
 from runtimeinfo.board.text import NotTextError, encode
-from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
 from runtimeinfo_conformance.judges._same import differing
 from runtimeinfo_conformance.observation import Read
 
@@ -65,15 +66,17 @@ def is_the_users_own(case: Case) -> Iterator[Finding]:
     """The folder and the board are closed to others."""
     for at, record, _ in case.each():
         if record.shared is not None:
-            yield Finding(at, _told(_CLOSED_TO_OTHERS), _told(record.shared.modes))
+            if record.shared.modes == _CLOSED_TO_OTHERS:
+                yield ok(at)
+            else:
+                yield broken(at, _told(_CLOSED_TO_OTHERS), _told(record.shared.modes))
 
 
 @judge("SHARE-06")
 def ends_with_the_run(case: Case) -> Iterator[Finding]:
     """Once the run has ended, its board is gone."""
     if any(record.shared is not None for record in case.records):
-        left = ", ".join(case.leg.left_behind)
-        yield Finding(None, "no board left", f"left: {left}" if left else "no board left")
+        yield Finding(None, {"boards left": []}, {"boards left": case.leg.left_behind})
 
 
 @judge("SHARE-07")
@@ -82,9 +85,11 @@ def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
     for read, position, ahead in _training_reads(case):
         place = case.plan.iteration_of(read.item.epoch, read.item.index) + ahead["iter"]
         found = position["iter"]
-        bounds = f"an iter from {max(place - _MOST_BEHIND, 0)} to {place} where the batch of {place} is made"
-        is_right = isinstance(found, int) and place - _MOST_BEHIND <= found <= place
-        yield Finding(read.at, bounds, bounds if is_right else f"an iter of {found}")
+        if isinstance(found, Integral) and place - _MOST_BEHIND <= int(found) <= place:
+            yield ok(read.at)
+        else:
+            bounds = f"an iter from {max(place - _MOST_BEHIND, 0)} to {place} where the batch of {place} is made"
+            yield broken(read.at, bounds, found)
 
 
 def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any], Mapping[str, int]]]:
@@ -113,9 +118,9 @@ def _ahead(case: Case, at: int) -> dict[str, int] | None:
     """Return how far the hub is ahead at a record; None if it holds no counters there."""
     info, model = case.records[at].info, case.expectations[at]
     epoch, iteration = info.get("epoch"), info.get("iter")
-    if not isinstance(epoch, int) or not isinstance(iteration, int):
+    if not isinstance(epoch, Integral) or not isinstance(iteration, Integral):
         return None
-    return {"epoch": epoch - model.epoch, "iter": iteration - model.iter}
+    return {"epoch": int(epoch) - model.epoch, "iter": int(iteration) - model.iter}
 
 
 def _told(modes: tuple[int, int]) -> str:
