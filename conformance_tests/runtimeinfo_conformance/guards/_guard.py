@@ -1,4 +1,4 @@
-"""What stands around each run of a subject."""
+"""The guard of a check, and its watch around each run."""
 
 from __future__ import annotations
 
@@ -8,29 +8,26 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from runtimeinfo_conformance.guards._alarm import Alarm
-from runtimeinfo_conformance.guards._exits import Exits
-from runtimeinfo_conformance.guards._interrupts import Interrupts
+from runtimeinfo_conformance.guards._leftovers import Originals, Threads
 from runtimeinfo_conformance.guards._misbehaviour import SubjectMisbehaved
-from runtimeinfo_conformance.guards._originals import Originals
-from runtimeinfo_conformance.guards._printed import Printed
-from runtimeinfo_conformance.guards._threads import Threads
+from runtimeinfo_conformance.guards._replacements import Exits, Printed
+from runtimeinfo_conformance.guards._signals import Alarm, Interrupts
 
 HANG_SECONDS = 60.0
-"""How long one run may take. The kit's own take milliseconds: this is no limit on speed, but the end of waiting."""
+"""The longest time of one run. Those of the bundled subjects take milliseconds: this only ends a hang."""
 
 
 class Guard:
-    """Guards the process against the code under test, for a whole check.
+    """Guard the process against the code under test, for a whole check.
 
-    What the subject raises comes out unchanged. That it hangs, exits, leaves threads behind or replaces parts of
-    the kit is noted as the `problem` of the run.
+    An exception of the subject comes out unchanged. A hang, an exit, threads that are left behind and changes to the
+    kit are noted as the `problem` of the run.
 
     Args:
-        hang_seconds: How long one run may take.
+        hang_seconds: The longest time of one run.
 
     Raises:
-        ValueError: If that is no positive, finite number.
+        ValueError: If that is not a positive, finite number.
 
     Example:
         >>> guard = Guard(hang_seconds=10.0)
@@ -50,25 +47,25 @@ class Guard:
         self._threads = Threads()
 
     def watching(self) -> Watch:
-        """Return what is to be entered around one run."""
+        """Return a context manager for one run."""
         return Watch(self.hang_seconds, self._originals, self._threads)
 
     @property
     def daemon_threads(self) -> set[str]:
-        """The names of the daemon threads that runs left alive; they harm nobody."""
+        """The names of the daemon threads that runs left alive, which do no harm."""
         return self._threads.daemons
 
     def leftover_threads(self) -> list[threading.Thread]:
-        """Return the threads, no daemons, that runs left alive: the process does not end until they do."""
+        """Return the non-daemon threads that runs left alive: the process does not end before they do."""
         return self._threads.left
 
 
 class Watch:
-    """Stands around one run. Made by `Guard.watching`.
+    """The watch around one run, made by `Guard.watching`.
 
     Attributes:
-        problem: What the run did that it must not, once it is over; None if it did nothing of the kind. Of several
-            things it is the first of: a hang, an exit, tampering, threads.
+        problem: The harm that the run has done, once it is over; None if there is none. Of several kinds it is the
+            first of: hang, exit, tampering, threads.
     """
 
     def __init__(self, hang_seconds: float, originals: Originals, threads: Threads) -> None:
@@ -103,10 +100,10 @@ class Watch:
         self._interrupts.end()
         self._exits.see(error, trace)
         tampering = self._originals.after_run()
-        # At the end, since it may wait: everything else is in order by then.
+        # Last, because it can wait: everything else is restored by then.
         threads = self._threads.after_run(self._threads_before)
         self.problem = self._alarm.problem or self._exits.problem or tampering or threads
 
 
-# Interrupted while it sets up or clears away, it would leave the process as no guard should.
+# An interrupt in one of these would leave the process half restored.
 _GUARDED = (Watch.__enter__.__code__, Watch.__exit__.__code__)

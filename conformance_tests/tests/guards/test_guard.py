@@ -14,13 +14,13 @@ from runtimeinfo_conformance.guards import Exited, Guard, Hung
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.inf, math.nan])
-def test_the_time_has_to_be_a_time(seconds: float) -> None:
+def test_hang_seconds_must_be_positive_and_finite(seconds: float) -> None:
     with pytest.raises(ValueError, match="hang_seconds must be positive and finite, but is"):
         Guard(hang_seconds=seconds)
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), StopIteration(3), GeneratorExit(), KeyboardInterrupt()])
-def test_what_is_raised_comes_out_unchanged(guard: Guard, error: BaseException) -> None:
+def test_an_exception_comes_out_unchanged(guard: Guard, error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, guard.watching() as watch:
         raise error
     assert caught.value is error
@@ -31,7 +31,7 @@ def tamper() -> None:
     MessageHub.update_info = None  # type: ignore[method-assign,assignment]
 
 
-def test_of_several_things_the_worst_is_the_problem(impatient: Guard) -> None:
+def test_the_worst_of_several_problems_is_reported(impatient: Guard) -> None:
     def run(*, hang: bool) -> None:
         tamper()
         try:
@@ -72,7 +72,7 @@ def test_a_patch_is_worse_than_a_thread(guard: Guard) -> None:
         thread.join()
 
 
-def test_it_can_be_entered_by_a_stack(impatient: Guard) -> None:
+def test_a_watch_can_be_entered_by_an_exit_stack(impatient: Guard) -> None:
     watch = impatient.watching()
 
     def run() -> None:

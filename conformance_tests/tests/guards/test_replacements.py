@@ -9,24 +9,198 @@ import sys
 import threading
 import time
 import tracemalloc
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from runtimeinfo_conformance.guards import Guard
+from runtimeinfo_conformance.guards import Exited, Guard, Watch
+from runtimeinfo_conformance.guards._replacements import Replacement
+
+REAL_EXIT, REAL_ABORT = os._exit, os.abort
 
 MOST = 4_000
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
 
 @pytest.fixture(autouse=True)
-def _everything_is_put_back() -> object:
+def _everything_is_restored() -> object:
     out, err = sys.stdout, sys.stderr
     yield
+    assert os._exit is REAL_EXIT
+    assert os.abort is REAL_ABORT
     assert sys.stdout is out
     assert sys.stderr is err
 
 
-def test_what_is_printed_is_kept_in_order(guard: Guard) -> None:
+@pytest.fixture
+def module() -> ModuleType:
+    module = ModuleType("module")
+    module.name = "original"  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.mark.parametrize(("first", "between"), [("a", "b"), ("b", "a")])
+def test_replacements_can_be_removed_in_any_order(module: ModuleType, first: str, between: str) -> None:
+    replacement = Replacement(module, "name")
+    replacement.push("a")
+    replacement.push("b")
+    assert module.name == "b"
+    replacement.remove(first)
+    assert module.name == between
+    replacement.remove(between)
+    assert module.name == "original"
+
+
+def test_the_original_is_what_was_there_at_the_first_push(module: ModuleType) -> None:
+    replacement = Replacement(module, "name")
+    module.name = "patched by the user"  # type: ignore[attr-defined]
+    replacement.push("a")
+    module.name = "patched by the subject"  # type: ignore[attr-defined]
+    replacement.remove("a")
+    assert module.name == "patched by the user"
+    assert replacement.original == "patched by the user"
+
+
+def test_a_value_can_be_pushed_twice(module: ModuleType) -> None:
+    replacement = Replacement(module, "name")
+    for _ in range(2):
+        replacement.push("a")
+    replacement.remove("a")
+    assert module.name == "a"
+    replacement.remove("a")
+    assert module.name == "original"
+
+
+# -- exits
+
+
+def problem_of(watch: Watch) -> str:
+    assert watch.problem is not None
+    assert watch.problem.kind == "exit"
+    return str(watch.problem)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def test_an_exit_becomes_an_exception(guard: Guard) -> None:
+    with pytest.raises(Exited, match=r"os\._exit\(3\)"), guard.watching() as watch:
+        leave()
+    message = problem_of(watch)
+    assert "it called os._exit(3) at " in message
+    assert f"{__file__}:" in message
+    assert "in leave: that ends the whole test session" in message
+
+
+def test_an_abort_becomes_an_exception(guard: Guard) -> None:
+    with pytest.raises(Exited), guard.watching() as watch:
+        os.abort()
+    assert "it called os.abort() at" in problem_of(watch)
+
+
+def test_except_exception_does_not_swallow_an_exit(guard: Guard) -> None:
+    with pytest.raises(Exited), guard.watching(), contextlib.suppress(Exception):
+        leave()
+
+
+def test_an_exit_that_is_swallowed_is_noted(guard: Guard) -> None:
+    with guard.watching() as watch, contextlib.suppress(BaseException):
+        leave()
+    problem_of(watch)
+
+
+@pytest.mark.parametrize(("code", "shown"), [(3, "3"), (None, "None"), ("no GPU", "'no GPU'")])
+def test_sys_exit_comes_out_and_is_noted(guard: Guard, code: object, shown: str) -> None:
+    def run() -> None:
+        sys.exit(code)  # type: ignore[arg-type]
+
+    with pytest.raises(SystemExit) as caught, guard.watching() as watch:
+        run()
+    assert caught.value.code == code
+    message = problem_of(watch)
+    assert f"it called sys.exit({shown}) at {__file__}:" in message
+    assert "in run" in message
+
+
+def test_an_error_is_not_an_exit(guard: Guard) -> None:
+    with pytest.raises(ValueError), guard.watching() as watch:
+        raise ValueError
+    assert watch.problem is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_exit_in_another_thread_ends_that_thread(guard: Guard) -> None:
+    def run() -> None:
+        leave()
+        went_on.append(True)
+
+    went_on: list[bool] = []
+    with guard.watching() as watch:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert not went_on
+    assert "os._exit(3)" in problem_of(watch)
+
+
+@needs_fork
+def test_a_forked_child_really_exits(guard: Guard) -> None:
+    with guard.watching() as watch:
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert watch.problem is None
+
+
+@needs_fork
+def test_a_guard_in_a_forked_child_guards_the_child(guard: Guard) -> None:
+    with guard.watching():
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                with Guard().watching():
+                    leave()
+            except Exited:
+                code = 9
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+
+
+@needs_fork
+def test_a_kept_exit_exits_between_runs(guard: Guard) -> None:
+    with guard.watching():
+        kept = os._exit
+    child = os.fork()
+    if child == 0:
+        kept(5)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 5
+
+
+def test_a_kept_exit_is_refused_in_the_next_run(guard: Guard) -> None:
+    with guard.watching():
+        kept = os._exit
+    with pytest.raises(Exited), guard.watching() as watch:
+        kept(5)
+    assert "os._exit(5)" in problem_of(watch)
+
+
+def test_an_exit_that_the_subject_replaced_is_restored(guard: Guard) -> None:
+    with guard.watching():
+        os._exit = leave  # type: ignore[assignment]
+
+
+# -- printed text
+
+
+def test_printed_text_is_kept_in_order(guard: Guard) -> None:
     with guard.watching() as watch:
         print("one")
         print("two", file=sys.stderr, flush=True)
@@ -38,7 +212,7 @@ def test_what_is_printed_is_kept_in_order(guard: Guard) -> None:
     assert watch.problem is None
 
 
-def test_nothing_gets_through(guard: Guard, capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_text_does_not_reach_the_real_streams(guard: Guard, capsys: pytest.CaptureFixture[str]) -> None:
     with guard.watching():
         print("one")
         print("two", file=sys.stderr)
@@ -47,7 +221,7 @@ def test_nothing_gets_through(guard: Guard, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("three\n", "")
 
 
-def test_what_is_printed_before_an_error_is_kept(guard: Guard) -> None:
+def test_text_printed_before_an_error_is_kept(guard: Guard) -> None:
     def run() -> None:
         print("one")
         raise ValueError
@@ -58,7 +232,7 @@ def test_what_is_printed_before_an_error_is_kept(guard: Guard) -> None:
 
 
 @pytest.mark.parametrize("stream", ["text", "bytes"])
-def test_much_costs_no_memory_and_the_end_is_kept(guard: Guard, stream: str) -> None:
+def test_the_end_of_a_long_text_is_kept_in_little_memory(guard: Guard, stream: str) -> None:
     text = "x" * 100_000_000 + "end"
     data = text.encode()
     tracemalloc.start()
@@ -75,7 +249,7 @@ def test_much_costs_no_memory_and_the_end_is_kept(guard: Guard, stream: str) -> 
     assert watch.printed == "x" * (MOST - 3) + "end"
 
 
-def test_many_small_writes_are_bounded(guard: Guard) -> None:
+def test_memory_of_many_small_writes_is_bounded(guard: Guard) -> None:
     with guard.watching() as watch:
         for index in range(50_000):
             print(index)
@@ -83,7 +257,7 @@ def test_many_small_writes_are_bounded(guard: Guard) -> None:
     assert watch.printed.endswith("49998\n49999\n")
 
 
-def test_bytes_of_every_kind(guard: Guard) -> None:
+def test_bytes_of_every_kind_are_kept(guard: Guard) -> None:
     with guard.watching() as watch:
         for data in (
             b"a",
@@ -98,13 +272,13 @@ def test_bytes_of_every_kind(guard: Guard) -> None:
     assert watch.printed == "abcdeü\ufffd"
 
 
-def test_what_is_kept_can_be_written_anywhere(guard: Guard) -> None:
+def test_kept_text_can_be_encoded(guard: Guard) -> None:
     with guard.watching() as watch:
         print("\udcff", end="")
     assert watch.printed == "\\udcff"
 
 
-def test_only_text_is_text(guard: Guard) -> None:
+def test_a_value_of_the_wrong_type_is_refused(guard: Guard) -> None:
     with guard.watching() as watch:
         with pytest.raises(TypeError, match="must be str, not bytes"):
             sys.stdout.write(b"bytes")  # type: ignore[arg-type]
@@ -113,7 +287,7 @@ def test_only_text_is_text(guard: Guard) -> None:
     assert watch.printed == ""
 
 
-def test_the_stream_answers_as_a_stream_does(guard: Guard) -> None:
+def test_the_stream_has_the_interface_of_a_text_stream(guard: Guard) -> None:
     with guard.watching():
         for stream in (sys.stdout, sys.stderr):
             assert isinstance(stream, io.TextIOBase)
@@ -146,7 +320,7 @@ def test_its_descriptor_is_the_real_one(guard: Guard, tmp_path: Any, monkeypatch
 
 
 @pytest.mark.parametrize("under", [None, io.StringIO()])
-def test_without_a_descriptor_there_is_none(guard: Guard, monkeypatch: pytest.MonkeyPatch, under: Any) -> None:
+def test_fileno_raises_without_a_real_stream(guard: Guard, monkeypatch: pytest.MonkeyPatch, under: Any) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", under)
         with guard.watching() as watch:
@@ -157,7 +331,7 @@ def test_without_a_descriptor_there_is_none(guard: Guard, monkeypatch: pytest.Mo
     assert watch.printed == "one\n"
 
 
-def test_a_subject_that_replaces_the_stream_itself(guard: Guard) -> None:
+def test_a_stream_that_the_subject_replaces_is_restored(guard: Guard) -> None:
     with guard.watching() as watch:
         sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", write_through=True)
         print("one")
@@ -166,7 +340,7 @@ def test_a_subject_that_replaces_the_stream_itself(guard: Guard) -> None:
     assert watch.printed == "one\n"
 
 
-def test_a_subject_that_redirects(guard: Guard) -> None:
+def test_text_that_the_subject_redirects_is_not_kept(guard: Guard) -> None:
     with guard.watching() as watch:
         with contextlib.redirect_stdout(io.StringIO()) as own:
             print("theirs")
@@ -188,7 +362,7 @@ def test_a_logging_handler_may_keep_the_stream(guard: Guard, capsys: pytest.Capt
     assert capsys.readouterr() == ("", "")  # no "--- Logging error ---" either
 
 
-def test_runs_within_runs(guard: Guard) -> None:
+def test_nested_runs_keep_their_own_text(guard: Guard) -> None:
     with guard.watching() as outer:
         print("a")
         with guard.watching() as inner:
@@ -197,7 +371,7 @@ def test_runs_within_runs(guard: Guard) -> None:
     assert (outer.printed, inner.printed) == ("a\nc\n", "b\n")
 
 
-def test_runs_in_threads_that_leave_in_any_order(guard: Guard) -> None:
+def test_runs_in_threads_can_end_in_any_order(guard: Guard) -> None:
     def run(index: int) -> None:
         with guard.watching():
             for _ in range(20):
@@ -211,8 +385,8 @@ def test_runs_in_threads_that_leave_in_any_order(guard: Guard) -> None:
         thread.join()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_workers_of_a_data_loader_come_and_go(guard: Guard) -> None:
+@needs_fork
+def test_workers_of_a_data_loader_are_legal(guard: Guard) -> None:
     torch = pytest.importorskip("torch")
 
     class Squares(torch.utils.data.Dataset[int]):  # type: ignore[misc,name-defined]

@@ -3,8 +3,12 @@ from __future__ import annotations
 import abc
 import copy
 import functools
+import gc
 import pickle
+import threading
+import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
@@ -33,7 +37,7 @@ def judge_of(id: str) -> Any:
     return judges.JUDGES[id]
 
 
-# What is patched, the name that the message has, and what is there now.
+# Each patch, its name in the message, and a look at the present value.
 PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
     (
         lambda: setattr(HUB, "update_info", nothing),
@@ -144,7 +148,7 @@ def test_a_patch_is_noted_and_undone(
     assert watched(guard, lambda: None).problem is None
 
 
-def test_of_many_patches_some_are_named(guard: Guard) -> None:
+def test_the_first_of_many_patches_are_named(guard: Guard) -> None:
     def run() -> None:
         for name in ("update_info", "update_info_dict", "pop_info", "get_info", "get_scalar"):
             setattr(HUB, name, nothing)
@@ -154,7 +158,7 @@ def test_of_many_patches_some_are_named(guard: Guard) -> None:
     assert ", and 2 more while it ran" in message
 
 
-def test_a_patch_that_is_undone_in_the_run_is_none(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_patch_that_is_undone_in_the_run_is_legal(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> None:
         with mock.patch.object(HUB, "update_info", nothing), monkeypatch.context() as patch:
             patch.delattr(HUB, "pop_info")
@@ -163,7 +167,7 @@ def test_a_patch_that_is_undone_in_the_run_is_none(guard: Guard, monkeypatch: py
     assert watched(guard, run).problem is None
 
 
-def test_a_patch_from_before_the_guard_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_patch_from_before_the_guard_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HUB, "update_info", nothing)
     guard = Guard()
     assert watched(guard, lambda: None).problem is None
@@ -178,7 +182,7 @@ def history() -> Generator[Any]:
     runtimeinfo_adapters.ScalarHistory.statistics_methods.update(registered)
 
 
-def test_what_a_subject_may_do_is_no_patch(guard: Guard, history: Any) -> None:
+def test_normal_use_of_the_classes_is_not_a_patch(guard: Guard, history: Any) -> None:
     def run() -> None:
         class Mine(HUB):
             def update_info(self, *arguments: Any, **named: Any) -> None:
@@ -202,3 +206,134 @@ def test_what_a_subject_may_do_is_no_patch(guard: Guard, history: Any) -> None:
         assert watched(guard, run).problem is None
     finally:
         del HUB._is_protocol
+
+
+# -- threads
+
+
+class Stop(threading.Event):
+    def begin_thread(self, **arguments: Any) -> threading.Thread:
+        thread = threading.Thread(target=wait_for_stop, args=(self,), **arguments)
+        thread.start()
+        return thread
+
+
+def wait_for_stop(stop: threading.Event) -> None:
+    stop.wait()
+
+
+@pytest.fixture
+def stop() -> Generator[Stop]:
+    before = set(threading.enumerate())
+    stop = Stop()
+    yield stop
+    stop.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+
+
+@pytest.fixture
+def used(guard: Guard) -> Guard:
+    for _ in range(2):
+        watched(guard, lambda: None)
+    return guard
+
+
+def test_a_thread_that_is_left_alive_is_a_problem(used: Guard, stop: Stop) -> None:
+    watch = watched(used, lambda: stop.begin_thread(name="poller"))
+    assert watch.problem is not None
+    assert watch.problem.kind == "threads"
+    assert f"the thread 'poller' with the target {__name__}.wait_for_stop" in str(watch.problem)
+    assert "keeps the process from ending" in str(watch.problem)
+    assert [thread.name for thread in used.leftover_threads()] == ["poller"]
+    assert watched(used, lambda: None).problem is None  # the next run has nothing to do with it
+
+
+def test_a_thread_that_has_ended_is_not_left_over(used: Guard, stop: Stop) -> None:
+    thread = None
+
+    def run() -> None:
+        nonlocal thread
+        thread = stop.begin_thread()
+
+    watched(used, run)
+    stop.set()
+    assert thread is not None
+    thread.join()
+    assert used.leftover_threads() == []
+
+
+def test_threads_of_the_first_runs_are_legal(guard: Guard, stop: Stop) -> None:
+    for _ in range(2):
+        assert watched(guard, lambda: stop.begin_thread(name="built once")).problem is None
+    assert [thread.name for thread in guard.leftover_threads()] == ["built once"] * 2
+    assert watched(guard, stop.begin_thread).problem is not None
+
+
+def test_a_daemon_thread_is_remembered_and_not_a_problem(used: Guard, stop: Stop) -> None:
+    assert watched(used, lambda: stop.begin_thread(name="prefetch", daemon=True)).problem is None
+    assert used.daemon_threads == {"prefetch"}
+    assert used.leftover_threads() == []
+
+
+def test_a_thread_that_is_about_to_end_is_awaited(used: Guard) -> None:
+    def run() -> None:
+        threading.Thread(target=time.sleep, args=(0.2,)).start()
+
+    assert watched(used, run).problem is None
+    assert used.leftover_threads() == []
+
+
+def test_a_timer_is_named_by_its_function(used: Guard) -> None:
+    timer = threading.Timer(1000, wait_for_stop)
+    watch = watched(used, timer.start)
+    timer.cancel()
+    timer.join()
+    assert f"{__name__}.wait_for_stop" in str(watch.problem)
+
+
+def test_a_thread_of_a_custom_class_is_named_by_its_class(used: Guard, stop: Stop) -> None:
+    class Poller(threading.Thread):
+        def run(self) -> None:
+            stop.wait()
+
+    assert "Poller.run" in str(watched(used, Poller().start).problem)
+
+
+def test_a_pool_from_before_the_run_can_grow(used: Guard, stop: Stop) -> None:
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        pool.submit(stop.wait)
+        assert watched(used, lambda: pool.submit(stop.wait)).problem is None
+        stop.set()
+
+
+def test_a_pool_that_is_not_shut_down_is_a_problem(used: Guard) -> None:
+    kept: list[ThreadPoolExecutor] = []
+
+    def run() -> None:
+        pool = ThreadPoolExecutor(thread_name_prefix="saver")
+        pool.submit(int).result()
+        kept.append(pool)
+
+    watch = watched(used, run)
+    kept[0].shutdown()
+    assert "'saver_0' of an executor that was not shut down" in str(watch.problem)
+
+
+def test_a_pool_that_is_collected_with_its_runner_is_legal(used: Guard) -> None:
+    class Runner:
+        def __init__(self) -> None:
+            self.itself = self  # only the garbage collector ends it
+            self.pool = ThreadPoolExecutor()
+
+    gc.disable()
+    try:
+        assert watched(used, lambda: Runner().pool.submit(int).result()).problem is None
+    finally:
+        gc.enable()
+
+
+def test_threads_from_before_the_run_are_legal(used: Guard, stop: Stop) -> None:
+    stop.begin_thread()
+    assert watched(used, lambda: None).problem is None
+    assert used.leftover_threads() == []

@@ -1,4 +1,4 @@
-"""An alarm clock for runs that do not come back."""
+"""Signals around a run: the alarm that ends one that hangs, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ import threading
 from types import CodeType, FrameType
 from typing import Any
 
-from runtimeinfo_conformance.guards._misbehaviour import SubjectMisbehaved
-from runtimeinfo_conformance.guards._place import format_stack
+from runtimeinfo_conformance.guards._misbehaviour import SubjectMisbehaved, format_stack
 
 _AGAIN_SECONDS = 1.0
 
-# From then on what swallows the interrupt is interrupted where it does so.
+# After these, code that swallows the interrupt is interrupted in its handler.
 _POLITE_RINGS = 2
 
 _HAS_TIMER = hasattr(signal, "setitimer")
 
 
 class Hung(BaseException):
-    """A run was interrupted, since it did not come back.
+    """A run was interrupted because it took too long.
 
-    No Exception, so that `except Exception` in the subject does not swallow it.
+    It is not an Exception, so `except Exception` in the subject does not swallow it.
     """
 
 
 class Alarm:
-    """Interrupts a run in the main thread after some time, and again every second until it is over.
+    """Interrupt a run in the main thread after some time, and again every second until it is over.
 
-    It does nothing where that cannot be: in another thread, without SIGALRM (Windows), or where somebody else's
-    timer is running, as pytest-timeout's. It cannot interrupt C code that never asks for signals, nor code which
-    sets an alarm of its own.
+    It does nothing where that is impossible: in another thread, without SIGALRM (Windows), or while another timer is
+    running, for example that of pytest-timeout. It cannot interrupt C code that never checks for signals, nor code
+    that sets its own alarm.
 
     Args:
-        seconds: How long a run may take.
-        guarded: The code that surrounds a run; it is not interrupted itself.
+        seconds: The longest time of a run.
+        guarded: The code around a run, which is not interrupted itself.
 
     Attributes:
-        problem: Where the run was interrupted first; None if it was not.
+        problem: The first interrupt, with its place; None if there was none.
     """
 
     def __init__(self, seconds: float, guarded: tuple[CodeType, ...]) -> None:
@@ -62,7 +61,7 @@ class Alarm:
         if signal.getitimer(signal.ITIMER_REAL)[0]:
             return
         self._handler = signal.getsignal(signal.SIGALRM)
-        if self._handler is None:  # C code's: it could not be put back
+        if self._handler is None:  # it is C code, which could not be restored
             return
         self._outside = outside
         self._is_set = True
@@ -96,7 +95,7 @@ class Alarm:
         raise Hung(str(self.problem))
 
     def _insist(self, frame: FrameType) -> None:
-        """Make the next line of the subject raise as well.
+        """Make the next line of the subject raise, too.
 
         In `while True: try: ... except BaseException: pass` that line is in the handler, where nothing catches it.
         """
@@ -121,3 +120,20 @@ class Alarm:
                 return True
             frame = frame.f_back
         return False
+
+
+class Interrupts:
+    """Restore the handler of SIGINT after a run, so that Ctrl-C still stops the kit."""
+
+    def __init__(self) -> None:
+        self._handler: Any = None
+
+    def begin(self) -> None:
+        """Remember the handler."""
+        if threading.current_thread() is threading.main_thread():  # only that thread can set it
+            self._handler = signal.getsignal(signal.SIGINT)
+
+    def end(self) -> None:
+        """Restore the handler. None stands for another thread, or for a handler in C, and cannot be set."""
+        if self._handler is not None and signal.getsignal(signal.SIGINT) is not self._handler:
+            signal.signal(signal.SIGINT, self._handler)

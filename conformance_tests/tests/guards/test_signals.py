@@ -86,7 +86,7 @@ def problem_of(watch: Watch, kind: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _everything_is_put_back() -> object:
+def _everything_is_restored() -> object:
     handler, tracer = signal.getsignal(signal.SIGALRM), sys.gettrace()
     yield
     assert signal.getsignal(signal.SIGALRM) is handler
@@ -100,7 +100,7 @@ def test_a_run_that_hangs_is_interrupted_and_shown(impatient: Guard, run: Callab
     assert "did not come back within 0.3 s" in message
     assert f"in {run.__name__}" in message
     assert "runtimeinfo_conformance/guards" not in message
-    assert "in interrupted" not in message  # what called the subject is left out
+    assert "in interrupted" not in message  # the caller of the subject is left out
 
 
 def test_only_the_innermost_calls_are_shown(impatient: Guard) -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_comes_back_is_left_alone(impatient: Guard) -> None:
     with impatient.watching() as watch:
         time.sleep(0.01)
     assert watch.problem is None
-    time.sleep(0.5)  # nothing rings any more
+    time.sleep(0.5)  # the alarm is off
 
 
 def test_a_hang_that_is_swallowed_is_noted(impatient: Guard) -> None:
@@ -144,7 +144,7 @@ def test_a_hang_that_becomes_another_error_is_noted(impatient: Guard) -> None:
     problem_of(watch, "hang")
 
 
-def test_it_rings_again(impatient: Guard) -> None:
+def test_the_alarm_rings_again(impatient: Guard) -> None:
     def run() -> None:
         try:
             time.sleep(1000)
@@ -154,10 +154,10 @@ def test_it_rings_again(impatient: Guard) -> None:
     begin = time.monotonic()
     message = problem_of(interrupted(impatient, run), "hang")
     assert time.monotonic() - begin < 100
-    assert "except BaseException" not in message  # the first place is the one that tells
+    assert "except BaseException" not in message  # the first place is reported
 
 
-def test_a_loop_that_swallows_everything_is_left_all_the_same(impatient: Guard) -> None:
+def test_a_loop_that_swallows_everything_ends(impatient: Guard) -> None:
     swallowed: list[BaseException] = []
 
     def run() -> None:
@@ -172,7 +172,7 @@ def test_a_loop_that_swallows_everything_is_left_all_the_same(impatient: Guard) 
     assert {type(error) for error in swallowed} == {Hung}
 
 
-def test_the_tracer_of_somebody_else_is_put_back(impatient: Guard) -> None:
+def test_another_tracer_is_restored(impatient: Guard) -> None:
     def tracer(frame: object, event: str, argument: object) -> None:
         return None
 
@@ -190,7 +190,7 @@ def test_the_tracer_of_somebody_else_is_put_back(impatient: Guard) -> None:
         sys.settrace(before)
 
 
-def test_the_timer_of_somebody_else_is_left_alone(impatient: Guard) -> None:
+def test_another_timer_is_left_alone(impatient: Guard) -> None:
     class TheirsError(Exception):
         pass
 
@@ -248,8 +248,8 @@ def test_the_guard_works_on_after_a_hang(impatient: Guard) -> None:
 
 
 @pytest.mark.parametrize("hang_seconds", [0.000_001, 0.000_02])
-def test_setting_up_and_clearing_away_are_not_interrupted(hang_seconds: float) -> None:
-    # The alarm comes at any moment, also while the guard itself is at work: at once, and around the end of a run.
+def test_begin_and_end_of_a_watch_are_not_interrupted(hang_seconds: float) -> None:
+    # The alarm can ring at any moment, also while the guard itself works: at once, and around the end of a run.
     guard, out = Guard(hang_seconds=hang_seconds), sys.stdout
     for index in range(1500):
         with contextlib.suppress(Hung), guard.watching():
@@ -259,7 +259,7 @@ def test_setting_up_and_clearing_away_are_not_interrupted(hang_seconds: float) -
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_an_alarm_at_the_very_end_is_none(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alarm_at_the_very_end_is_ignored(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     def ring_and_end() -> None:
         signal.raise_signal(signal.SIGALRM)
         end()
@@ -270,3 +270,41 @@ def test_an_alarm_at_the_very_end_is_none(guard: Guard, monkeypatch: pytest.Monk
     with watch:
         print("one", end="")
     assert (watch.printed, watch.problem) == ("one", None)
+
+
+# -- Ctrl-C
+
+
+def test_a_handler_of_the_subject_is_removed(guard: Guard) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with guard.watching() as watch:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert watch.problem is None
+
+
+def test_ctrl_c_comes_out_of_a_run(guard: Guard) -> None:
+    # A shell makes its background processes ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), guard.watching() as watch:
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert watch.problem is None
+
+
+def test_in_another_thread_there_is_nothing_to_put_back(guard: Guard) -> None:
+    def run() -> None:
+        with guard.watching() as watch:
+            print("one", end="")
+        printed.append(watch.printed)
+
+    printed: list[str] = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert printed == ["one"]
