@@ -27,7 +27,7 @@ from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_conformance import _replay
 from runtimeinfo_conformance.command_line import _explain, _target
 from runtimeinfo_conformance.plans import HubPlan, parse_plan
-from runtimeinfo_conformance.ranks import _parcel
+from runtimeinfo_conformance.ranks import _rank
 from runtimeinfo_conformance.reports import check_folder
 from runtimeinfo_conformance.subjects.reference_hub import subject as hub_subject
 from runtimeinfo_conformance.traces import TraceHook, check_trace
@@ -177,7 +177,13 @@ TABLE = [
     ("PlanTextError", lambda _: parse_plan("Plan(epochs=2)"), "'epochs'", None, "did you mean 'max_epochs'?"),
     ("UnknownRequirementError", lambda _: _explain.explain("STAG-02"), "'STAG-02'", None, "did you mean STAGE-02"),
     ("UnknownVersionError", lambda _: _explain.spec("7"), "'7'", None, "there are 0.1"),
-    ("RanksError", lambda _: _parcel.Parcel.of(lambda hub, group: {}), "<lambda>", None, "at the top of a module"),
+    (
+        "RanksError",
+        lambda _: _rank.PickledFunction.of(lambda hub, group: {}),
+        "<lambda>",
+        None,
+        "at the top of a module",
+    ),
     ("ReportError", lambda _: check_folder(ROOT / "README.md"), "README.md", None, "Give another folder"),
     ("ReplayError", lambda _: _replay.replay(hub_subject(), "LIFE-01", HubPlan()), "LIFE-01", None, "name one"),
     ("TargetError", lambda _: _target.find_subjects("no.py"), "no.py", None, "give the path from"),

@@ -1,9 +1,12 @@
-"""One rank, in a process of its own, and what it answers."""
+"""One rank in its process, the function that is sent to it, and its answers."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import pickle
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -11,25 +14,71 @@ from typing import Any
 
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance.plans import RANKS, Turn
-from runtimeinfo_conformance.ranks._parcel import Parcel, RanksError, Reduce
 
-# Seconds that a rank waits for another. On a busy machine a process may be long in getting its turn; where the plan
-# keeps a rank away, the wait is in vain, and so it is short.
+# Seconds that a rank waits for another. A busy machine can delay a process for long. Where the plan keeps a rank away
+# the wait is in vain, so it is short.
 _TIMEOUT = 10.0
 _TIMEOUT_OF_ABSENCE = 2.0
 
 _STATISTICS = ("sum", "count", "mean", "min", "max")
 
+Reduce = Callable[[Any, Any], Mapping[str, Any]]
+"""Reduces the scalars of a hub over a process group: called with both."""
+
+
+class RanksError(Exception):
+    """The ranks cannot be started, or the function cannot be sent to them."""
+
+
+@dataclass(frozen=True)
+class PickledFunction:
+    """A function in the form in which it is sent to another process.
+
+    Attributes:
+        pickled: The function, pickled by its name.
+        module: The module that defines it.
+        file: The file of that module, or None: it is loaded from there where it cannot be imported.
+    """
+
+    pickled: bytes
+    module: str
+    file: str | None
+
+    @classmethod
+    def of(cls, reduce: Reduce) -> PickledFunction:
+        try:
+            pickled = pickle.dumps(reduce)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise RanksError(
+                f"{reduce!r} cannot be sent to another process: {error}. Put it at the top of a module"
+            ) from error
+        name = getattr(reduce, "__module__", None) or type(reduce).__module__
+        return cls(pickled, name, getattr(sys.modules.get(name), "__file__", None))
+
+    def load(self) -> Reduce:
+        try:
+            found: Reduce = pickle.loads(self.pickled)  # noqa: S301  # this process was started to run it
+        except ImportError:
+            if self.file is None:
+                raise
+            spec = importlib.util.spec_from_file_location(self.module, self.file)
+            if spec is None or spec.loader is None:
+                raise
+            module = sys.modules[self.module] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            found = pickle.loads(self.pickled)  # noqa: S301
+        return found
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What one rank got out of one turn.
+    """The result of one turn on one rank.
 
     Attributes:
         scalars: The statistics of each scalar; None if there is no result.
-        error: What was raised, as text; or what became of the rank.
-        is_hub_unchanged: Whether its hub held the same before and after.
-        is_there: Whether the rank has answered at all.
+        error: The exception as text, or the fate of the rank.
+        is_hub_unchanged: Whether its hub had the same contents before and after.
+        is_there: Whether the rank has answered.
     """
 
     scalars: dict[str, dict[str, float]] | None = None
@@ -39,7 +88,7 @@ class Answer:
 
 
 class _Hub(MessageHub):
-    """A hub that can become unreadable."""
+    """A hub that can be made unreadable."""
 
     is_unreadable = False
 
@@ -70,10 +119,10 @@ class _Rank:
         self._hub = _Hub("conformance")
         self._is_group_good = False
 
-    def begin(self, number: int, parcel: Parcel) -> str:
+    def begin(self, number: int, function: PickledFunction) -> str:
         try:
-            self._reduce = parcel.open()
-        except Exception as error:  # noqa: BLE001  # told to whoever has sent it
+            self._reduce = function.load()
+        except Exception as error:  # noqa: BLE001  # sent back to the parent
             return f"{type(error).__name__}: {error}"
         self._hub = _Hub("conformance")
         self._new_group(number)
@@ -129,8 +178,8 @@ def _snapshot(hub: MessageHub) -> tuple[Any, Any]:
 
 
 def be_a_rank(rank: int, pipe: Connection) -> None:
-    """Serve the process that has started this one, until it closes the pipe."""
-    if sys.platform == "linux":  # whatever name this machine has, and whoever may resolve it
+    """Serve the parent process until it closes the pipe."""
+    if sys.platform == "linux":  # works even where the name of the machine cannot be resolved
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     import torch
     import torch.distributed
@@ -146,10 +195,10 @@ def be_a_rank(rank: int, pipe: Connection) -> None:
         served = _Rank(rank, store)
         pipe.send("ready")
         while True:
-            what, number, given = pipe.recv()
+            command, number, argument = pipe.recv()
             try:
-                answer = served.begin(number, given) if what == "begin" else served.turn(number, given)
-            except Exception as error:  # noqa: BLE001  # told to the process that has started this one
+                answer = served.begin(number, argument) if command == "begin" else served.turn(number, argument)
+            except Exception as error:  # noqa: BLE001  # sent back to the parent
                 answer = f"cannot go on: {type(error).__name__}: {error}"
             pipe.send(answer)
     except (EOFError, OSError):

@@ -1,8 +1,8 @@
-"""Real ranks: processes with a gloo group, to which a plan is given turn by turn.
+"""The processes of all ranks, which form a gloo group and execute a plan turn by turn.
 
-They are started once in a process, and kept, since PyTorch takes seconds to load. What a subject is to reduce with
-crosses over by pickle; so it is a function that can be found by its name. A module that cannot be imported there, as a
-test module under pytest, is loaded from its file.
+They are started once per process and kept, because PyTorch takes seconds to load. The function of a subject is sent to
+them by pickle, so they must find it by its name. A module that they cannot import, for example a test module under
+pytest, is loaded from its file.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
 from runtimeinfo_conformance.plans import RANKS, Turn
-from runtimeinfo_conformance.ranks._parcel import Parcel, RanksError, Reduce
-from runtimeinfo_conformance.ranks._rank import Answer, be_a_rank
+from runtimeinfo_conformance.ranks._rank import Answer, PickledFunction, RanksError, Reduce, be_a_rank
 
-# Seconds for all ranks together: longer than any of them waits for another.
+# Seconds for all ranks together: longer than one of them waits for another.
 _HANG = 40.0
 
 
 class Ranks:
-    """The processes.
+    """The processes of all ranks.
 
     Raises:
         RanksError: If PyTorch is not installed, or they do not start.
@@ -32,7 +31,9 @@ class Ranks:
     def __init__(self) -> None:
         if importlib.util.find_spec("torch") is None:
             raise RanksError("to reduce over ranks takes PyTorch: pip install torch")
-        context = multiprocessing.get_context("spawn")  # a fork would copy the threads of whoever has loaded PyTorch
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork of a process with threads, as PyTorch starts them, can deadlock
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         for rank in range(RANKS):
@@ -50,20 +51,20 @@ class Ranks:
             raise RanksError("the ranks do not start: run the check again, and see what they print")
 
     def begin(self, reduce: Reduce) -> None:
-        """Give each rank a new hub, and what to reduce it with.
+        """Give each rank a new hub, and the function that reduces it.
 
         Raises:
-            RanksError: If that cannot be found on a rank.
+            RanksError: If a rank cannot find the function.
         """
         self._groups += 1
-        self._tell(range(RANKS), ("begin", self._groups, Parcel.of(reduce)))
+        self._tell(range(RANKS), ("begin", self._groups, PickledFunction.of(reduce)))
         for answer in self._answers(range(RANKS)):
             if answer != "ready":
                 raise RanksError(f"the ranks cannot find {reduce!r}: {answer}. Put it at the top of a module")
 
     def turn(self, turn: Turn) -> list[Answer]:
-        """Let each rank publish and reduce; return what each got."""
-        self._groups += 1  # should a group break in this turn, the next one is new
+        """Let each rank publish and reduce, and return their answers."""
+        self._groups += 1  # a group that breaks in this turn is replaced in the next one
         self._tell(range(RANKS), ("turn", self._groups, turn))
         answers = self._answers(range(RANKS))
         return [
@@ -72,7 +73,7 @@ class Ranks:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each process is there, and has answered the last time."""
+        """Whether every process is alive; one that did not answer was killed."""
         return all(process.is_alive() for process in self._processes)
 
     def close(self) -> None:
@@ -88,7 +89,7 @@ class Ranks:
             try:
                 self._pipes[rank].send(message)
             except OSError:
-                continue  # it has died: its answer will be that
+                continue  # it has died, which becomes its answer
 
     def _answers(self, ranks: range) -> list[Any]:
         answers: dict[int, Any] = {}
@@ -115,7 +116,7 @@ _shared: list[Ranks] = []
 
 
 def shared_ranks() -> Ranks:
-    """Return the ranks of this process, started if there are none, or if one of them has died.
+    """Return the ranks of this process; start them if there are none, or if one has died.
 
     Raises:
         RanksError: If they cannot be started.
@@ -128,7 +129,7 @@ def shared_ranks() -> Ranks:
 
 
 def close_ranks() -> None:
-    """End the processes, if there are any."""
+    """End the processes, if any were started."""
     while _shared:
         _shared.pop().close()
 
