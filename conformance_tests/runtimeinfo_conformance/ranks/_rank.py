@@ -50,7 +50,7 @@ class PickledFunction:
             pickled = pickle.dumps(reduce)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise RanksError(
-                f"{reduce!r} cannot be sent to another process: {error}. Put it at the top of a module"
+                f"{reduce!r} cannot be brought to another process: {error}. Put it at the top of a module"
             ) from error
         name = getattr(reduce, "__module__", None) or type(reduce).__module__
         return cls(pickled, name, getattr(sys.modules.get(name), "__file__", None))
