@@ -16,8 +16,7 @@ from runtimeinfo_conformance._progress import Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
 from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict, WaivedFailure
-from runtimeinfo_conformance._waiver_judgement import WaiverJudgement, judge_waivers
-from runtimeinfo_conformance._waivers import Waivers, load_waivers
+from runtimeinfo_conformance._waivers import WaiverJudgement, Waivers, judge_waivers, load_waivers
 from runtimeinfo_conformance.guards import HANG_SECONDS, Guard
 from runtimeinfo_conformance.search import draw_plans, shrink, slow_plans
 

@@ -1,14 +1,14 @@
-"""What came out, for each requirement and as a whole."""
+"""Verdicts on each requirement and on a subject as a whole, and the data that they rest on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum, IntEnum
 
 from runtimeinfo.spec import REQUIREMENTS, Requirement
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, missing_capabilities
-from runtimeinfo_conformance._waiver import Waiver
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.observation import Leg
 from runtimeinfo_conformance.plans import AnyPlan
@@ -81,6 +81,25 @@ class Failure:
     plan: AnyPlan
     finding: Finding
     leg: Leg | None = None
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A requirement that does not hold, and why that is accepted for now.
+
+    Attributes:
+        requirement: Its id.
+        reason: Why.
+        issue: Where its repair is discussed.
+        expires: The last day on which this is accepted.
+        witness: A plan on which the requirement is broken.
+    """
+
+    requirement: str
+    reason: str
+    issue: str
+    expires: date
+    witness: AnyPlan
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from simple_hub import SimpleHub
 from simple_trainer import correct, subject_of
 
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
-from runtimeinfo_conformance._waiver import Waiver
-from runtimeinfo_conformance._waiver_judgement import WaiverJudgement, judge_waivers
-from runtimeinfo_conformance._waivers import Waivers, load_waivers
+from runtimeinfo_conformance._verdict import Waiver
+from runtimeinfo_conformance._waivers import WaiverJudgement, Waivers, judge_waivers, load_waivers
 from runtimeinfo_conformance.plans import HubOp, HubPlan
 
 HALF = Plan(val_batches=1, metrics=(("acc", "float"),), fault=Fault("before_val_iter"))

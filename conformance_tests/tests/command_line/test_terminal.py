@@ -19,8 +19,7 @@ from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan, Subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._verdict import Report, Result, Verdict
-from runtimeinfo_conformance._waiver import Waiver
+from runtimeinfo_conformance._verdict import Report, Result, Verdict, Waiver
 from runtimeinfo_conformance.command_line import _terminal as terminal
 from runtimeinfo_conformance.command_line._terminal import make_console, print_report, showing_progress
 from runtimeinfo_conformance.mutants import HUB_MUTANTS

@@ -13,8 +13,7 @@ from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import Plan, Subject, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._verdict import ExitCode, Report, Result, Verdict
-from runtimeinfo_conformance._waiver import Waiver
+from runtimeinfo_conformance._verdict import ExitCode, Report, Result, Verdict, Waiver
 from runtimeinfo_conformance.pytest_plugin._outcome import WHOLE, outcome_of, outcome_of_error, outside_of_kit
 from runtimeinfo_conformance.reports import report_data
 

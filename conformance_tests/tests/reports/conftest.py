@@ -13,8 +13,7 @@ from simple_trainer import correct, subject_of
 from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
 from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._verdict import Crash, Failure, Report, Result, Tally, Verdict, WaivedFailure
-from runtimeinfo_conformance._waiver import Waiver
+from runtimeinfo_conformance._verdict import Crash, Failure, Report, Result, Tally, Verdict, WaivedFailure, Waiver
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS
 from runtimeinfo_conformance.observation._observation import Leg, Record
