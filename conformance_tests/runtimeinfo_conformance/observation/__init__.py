@@ -1,6 +1,7 @@
 """Running a subject on a plan, and what is observed of it: around the runner, never inside it."""
 
 from runtimeinfo_conformance.observation._execution import HOOK_ORDERS, PROBES, Watching, execute
+from runtimeinfo_conformance.observation._model import Correction, RunModel, correct
 from runtimeinfo_conformance.observation._observation import (
     Answer,
     Expectation,
@@ -19,6 +20,7 @@ __all__ = [
     "HOOK_ORDERS",
     "PROBES",
     "Answer",
+    "Correction",
     "Expectation",
     "Glance",
     "Leg",
@@ -28,9 +30,11 @@ __all__ = [
     "Read",
     "Record",
     "Recorder",
+    "RunModel",
     "SharedView",
     "Sighting",
     "Situation",
     "Watching",
+    "correct",
     "execute",
 ]

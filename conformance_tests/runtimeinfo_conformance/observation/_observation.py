@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from runtimeinfo.spec import CLOSES, Lifecycle
+from runtimeinfo_conformance.observation._model import RunModel
 from runtimeinfo_conformance.observation._shared_view import SharedView
 from runtimeinfo_conformance.plans import MOMENTS, Item, Plan
 
@@ -220,23 +220,23 @@ class Leg:
         return fault.event if fault is not None and fault.event in MOMENTS else None
 
     def expectations(self) -> list[Expectation]:
-        """Return the word of the model on each record: it follows with the lifecycle and two counters."""
-        lifecycle = Lifecycle()
-        epoch, iteration = self.start_epoch, self.plan.start_iteration
-        aborting = False
+        """Return what the model expects at each record."""
+        model = RunModel(self.start_epoch, self.plan.start_iteration)
         expectations: list[Expectation] = []
         for index, record in enumerate(self.records):
-            event, before = record.event, lifecycle.position
-            objection = None if lifecycle.try_advance(event) else lifecycle.objection(event)
-            if objection is not None:
-                lifecycle.feed(event)
-            after = lifecycle.position
-            # The last close of an abnormal end leaves nothing that could be aborting, yet belongs to it.
-            aborting = after.aborting or (aborting and event in CLOSES)
+            outside = model.position.open_scopes
+            correction = model.advance(record.event)
             expectations.append(
-                Expectation(objection, before.open_scopes, after.open_scopes, after.stage, epoch, iteration, aborting)
+                Expectation(
+                    objection=correction.objection if correction is not None else None,
+                    outside=outside,
+                    inside=model.position.open_scopes,
+                    stage=model.position.stage,
+                    epoch=model.epoch,
+                    iter=model.iter,
+                    aborting=model.aborting,
+                )
             )
-            if not aborting and (index != self.fault_at or self.moment is not None):
-                iteration += event == "after_train_iter"
-                epoch += event == "after_train_epoch"
+            if not model.aborting and (index != self.fault_at or self.moment is not None):
+                model.count(record.event)
         return expectations
