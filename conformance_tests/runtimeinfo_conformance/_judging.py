@@ -23,7 +23,7 @@ from runtimeinfo_conformance.observation import Leg, Watching, execute
 from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, HubPlan, Plan, ReducePlan
 
 
-def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | None = None) -> None:
+def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | None = None) -> list[Leg]:
     """Run one plan, and let every judge look at the same observation.
 
     Args:
@@ -31,6 +31,9 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
         plan: The plan.
         tally: Where the findings go. It is stopped if the subject did what no subject may.
         guard: What watches the subject; by default one that waits as long as they do.
+
+    Returns:
+        What was observed of a runner; nothing for another party.
 
     Raises:
         TypeError: If it is a plan for another party.
@@ -67,6 +70,7 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
         crash = crash or _judge_legs(subject, plan, legs, tally)
     if crash is not None and tally.crash is None:
         tally.crash = Crash(plan, crash, "".join(watch.printed for watch in watches))
+    return legs
 
 
 def find_killer(
