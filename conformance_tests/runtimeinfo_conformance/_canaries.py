@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from runtimeinfo_conformance._judging import find_killer
-from runtimeinfo_conformance._progress import Progress
+from runtimeinfo_conformance._profile import Progress
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.guards import HANG_SECONDS
 from runtimeinfo_conformance.mutants import RUNNER_MUTANTS

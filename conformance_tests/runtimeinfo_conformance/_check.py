@@ -11,8 +11,7 @@ from typing import Any
 from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._profile import Profile
-from runtimeinfo_conformance._progress import Progress, silent
+from runtimeinfo_conformance._profile import Profile, Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
 from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict, WaivedFailure

@@ -1,19 +1,20 @@
-"""How long the kit searches."""
+"""Profiles, which say how long to search, and the progress of a search."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile.
+    """The length of a search.
 
     Attributes:
         name: Its name.
-        plans: How many plans are run, those that are always tried included.
-        canary_plans: How many plans may pass before a fault put in on purpose has to be noticed.
+        plans: The number of plans, those that are always tried included.
+        canary_plans: The number of plans within which a fault put in on purpose must be noticed.
         derandomize: Whether the same plans are run each time.
     """
 
@@ -34,3 +35,10 @@ PROFILES = MappingProxyType(
     }
 )
 """The profiles by name."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is to do."""
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Report no progress."""

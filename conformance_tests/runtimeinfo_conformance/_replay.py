@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._judging import judge_plan
+from runtimeinfo_conformance._lookup import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._subject import AnySubject, missing_capabilities, party_of
 from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Tally
 from runtimeinfo_conformance.guards import Guard

@@ -11,7 +11,7 @@ from runtimeinfo import MessageHub
 from runtimeinfo.authoring import shown
 from runtimeinfo.spec import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
 from runtimeinfo.spec._requirements._rule import Party
-from runtimeinfo_conformance._did_you_mean import did_you_mean
+from runtimeinfo_conformance._lookup import did_you_mean
 from runtimeinfo_conformance.plans import Plan
 
 

@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from runtimeinfo.spec import REQUIREMENTS
-from runtimeinfo_conformance._did_you_mean import did_you_mean
-from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
+from runtimeinfo_conformance._lookup import UnknownRequirementError, did_you_mean, find_requirement
 from runtimeinfo_conformance._replay import ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
 from runtimeinfo_conformance._verdict import Failure, WaivedFailure, Waiver

@@ -7,7 +7,7 @@ import traceback
 import typer
 
 from runtimeinfo.spec import Requirement
-from runtimeinfo_conformance._find_requirement import UnknownRequirementError, find_requirement
+from runtimeinfo_conformance._lookup import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._replay import Replay, ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
 from runtimeinfo_conformance._timeline import describe_failure

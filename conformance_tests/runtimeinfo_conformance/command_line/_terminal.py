@@ -16,7 +16,7 @@ from rich.table import Column
 from rich.text import Text
 
 from runtimeinfo.spec import SPEC_VERSION
-from runtimeinfo_conformance._progress import Progress as TellProgress
+from runtimeinfo_conformance._profile import Progress as TellProgress
 from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import party_of
 from runtimeinfo_conformance._text import fit

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from runtimeinfo.spec import HOOK_POINTS
-from runtimeinfo_conformance._did_you_mean import did_you_mean
+from runtimeinfo_conformance._lookup import did_you_mean
 from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance.plans._hub_plan import HubOp
 from runtimeinfo_conformance.plans._moments import MOMENTS

@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis
 from hypothesis import HealthCheck, Phase
 
-from runtimeinfo_conformance._progress import Progress, silent
+from runtimeinfo_conformance._profile import Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
 from runtimeinfo_conformance.search._hub_plans import hub_plans, reduce_plans
