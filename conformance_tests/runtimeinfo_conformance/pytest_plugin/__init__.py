@@ -1,4 +1,4 @@
 """Conformance tests under pytest.
 
-`_plugin` is loaded in every session of whoever has installed the kit: it, and this, stay light.
+Pytest loads `_plugin` in every session where the kit is installed: it, and this module, stay light.
 """

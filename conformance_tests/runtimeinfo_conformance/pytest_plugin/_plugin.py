@@ -1,7 +1,7 @@
 """The pytest plugin: options, one check for all processes of a session, a summary, and reports.
 
-It is loaded into every test run of whoever has the kit installed. So it imports nothing but pytest, and what costs
-nothing; all else is imported where it is needed.
+Pytest loads it in every session where the kit is installed. So it imports only pytest and what costs nothing; all else
+is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare the place for the outcomes."""
-    # In a worker of xdist the outcomes lie in a folder, for the others to read.
+    # In a worker of xdist the outcomes are in a folder, for the others to read.
     folder = _worker_input(config).get(_FOLDER)
     config.stash[OUTCOMES] = Outcomes(None if folder is None else Path(folder))
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say which options are given."""
+    """Name the options that are given."""
     profile, report = config.getoption("runtimeinfo_profile"), config.getoption("runtimeinfo_report")
     said = [f"profile {profile}"] * bool(profile) + [f"reports into {report}"] * bool(report)
     return f"runtimeinfo: {', '.join(said)}" if said else None
@@ -62,7 +62,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a folder that reports cannot be written into, before the tests run."""
+    """Refuse a folder for reports that cannot be written to, before the tests run."""
     folder = _report_folder(session.config)
     if folder is None or session.config.option.collectonly:
         return
@@ -76,7 +76,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of xdist where the outcomes lie."""
+    """Tell a worker of xdist the folder of the outcomes."""
     config: pytest.Config = node.config
     if _SHARED not in config.stash:
         config.stash[_SHARED] = Path(tempfile.mkdtemp(prefix="runtimeinfo-"))
@@ -89,17 +89,19 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the conformance tests out of the limit that pytest-timeout has for all tests.
+    """Mark the conformance tests for other plugins: one item bears the whole search, and needs the process to itself.
 
-    One item bears the whole search, and the kit ends a run that hangs by itself. A limit for these tests in
-    particular, which is a mark, stays.
+    pytest-timeout has a limit for all tests, which is not for these: the kit itself ends a run that hangs. A limit for
+    one of them, by a mark of the user's, stays. pytest-run-parallel runs them in one thread.
     """
-    if not config.pluginmanager.hasplugin("timeout"):
-        return
+    has_limit, has_threads = map(config.pluginmanager.hasplugin, ("timeout", "run-parallel"))
     for item in items:
-        is_ours = hasattr(getattr(item, "function", None), "runtimeinfo_subject")
-        if is_ours and item.get_closest_marker("timeout") is None:
+        if not hasattr(getattr(item, "function", None), "runtimeinfo_subject"):
+            continue
+        if has_limit and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(0))
+        if has_threads:
+            item.add_marker(pytest.mark.thread_unsafe(reason="a check of runtimeinfo needs the process to itself"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -117,7 +119,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say for each subject what came out, and where the reports are."""
+    """Print the verdict on each subject, and where the reports are."""
     lines = [line for data in config.stash[OUTCOMES].all() for line in data["summary"]]
     if _SAID in config.stash:
         lines.append(config.stash[_SAID])
@@ -128,7 +130,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what the processes shared."""
+    """Remove the folder that the processes shared."""
     if _SHARED in config.stash:
         shutil.rmtree(config.stash[_SHARED], ignore_errors=True)
 
@@ -147,7 +149,7 @@ def _write(config: pytest.Config, reports: list[ReportData], folder: Path) -> bo
 
 
 def _report_folder(config: pytest.Config) -> Path | None:
-    """Return where reports go; None in a worker of xdist, and if nobody wants any."""
+    """Return the folder for reports; None in a worker of xdist, and if no reports are wanted."""
     given: str | None = config.getoption("runtimeinfo_report")
     if given is None or _worker_input(config):
         return None

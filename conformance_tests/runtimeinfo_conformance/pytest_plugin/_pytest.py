@@ -1,30 +1,43 @@
-"""The kit as a test function."""
+"""Turn a subject into a pytest test with an item for each requirement."""
 
 from __future__ import annotations
 
 import os
+import traceback
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import Any
+from types import FunctionType, ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, SubjectError, testable
-from runtimeinfo_conformance._verdict import Crash, Verdict
-from runtimeinfo_conformance.pytest_plugin._outcome import WHOLE, Outcome, outcome_of, outcome_of_error, outside_of_kit
-from runtimeinfo_conformance.pytest_plugin._outcomes import OUTCOMES, Outcomes
+from runtimeinfo_conformance._text import fit
+from runtimeinfo_conformance._timeline import describe_failure
+from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Report, Result, Verdict
+from runtimeinfo_conformance.guards import is_of_kit
+from runtimeinfo_conformance.pytest_plugin._outcomes import OUTCOMES, ItemData, Outcome, OutcomeData, Outcomes
 
-# What pytest would not take for a failure, if a test raised it.
+if TYPE_CHECKING:
+    from runtimeinfo_conformance.reports import ReportData
+
+WHOLE = "verdict"
+"""The name of the item for the subject as a whole."""
+
+_MOST_CHARACTERS = 40_000
+
+# Pytest would not take these for a failure if a test raised them.
 _MISTAKEN = (unittest.SkipTest, pytest.exit.Exception)
 
 
 def conformance(subject: AnySubject, *, profile: str = "ci") -> Callable[..., None]:
     """Make a pytest test out of a subject: an item for each requirement that applies to it, and one for the whole.
 
-    The subject is checked once in a session, by the first of its items that runs. ``--runtimeinfo-profile`` and
+    The subject is checked once in a session, by the first of its items that runs. Under pytest-run-parallel the items
+    run in one thread: a check needs the process to itself. ``--runtimeinfo-profile`` and
     ``--runtimeinfo-report`` are for all subjects of the session.
 
     Args:
@@ -72,7 +85,7 @@ def conformance(subject: AnySubject, *, profile: str = "ci") -> Callable[..., No
 
 
 def _origin(subject: AnySubject) -> object:
-    """Return the function that a subject is made of."""
+    """Return the function of a subject."""
     if isinstance(subject, Subject):
         return subject.run
     return subject.make if isinstance(subject, HubSubject) else subject.reduce
@@ -88,7 +101,7 @@ def _outcome(request: pytest.FixtureRequest, subject: AnySubject, profile: str) 
 
         try:
             report = check(subject, PROFILES[name], target=_target(request, subject))
-        except Exception as error:  # noqa: BLE001  # each of its items says it; none shall make the check again
+        except Exception as error:  # noqa: BLE001  # each item shows it, and none makes the check again
             return outcome_of_error(subject, error)
         return outcome_of(report, with_report=with_report)
 
@@ -97,14 +110,14 @@ def _outcome(request: pytest.FixtureRequest, subject: AnySubject, profile: str) 
 
 
 def _key(request: pytest.FixtureRequest) -> str:
-    """Return what names the check that an item belongs to: its function, and other parameters that it runs under."""
+    """Return the name of the check that an item belongs to: its function, and other parameters that it runs under."""
     node = request.node
     others = sorted((name, index) for name, index in node.callspec.indices.items() if name != "requirement")
     return f"{node.parent.nodeid}::{node.originalname}{others or ''}"
 
 
 def _target(request: pytest.FixtureRequest, subject: AnySubject) -> str:
-    """Return what to name on a command line to get at a subject: its file, seen from where pytest was started."""
+    """Return the target of a subject on a command line: its file, seen from where pytest was started."""
     node: Any = request.node
     try:
         file = os.path.relpath(request.path, request.config.invocation_params.dir)
@@ -118,6 +131,122 @@ def _target(request: pytest.FixtureRequest, subject: AnySubject) -> str:
 
 
 def _can_be_raised(crash: Crash) -> bool:
-    """Tell whether pytest shows an error as what it is: neither a skip, nor an end of the session, nor hidden."""
+    """Tell whether pytest shows an error as an error: not as a skip or as the end of the session, and not hidden."""
     error = crash.error
     return isinstance(error, Exception) and not isinstance(error, _MISTAKEN) and outside_of_kit(error) is not None
+
+
+# -- the items of a subject as data
+
+
+def outcome_of(report: Report, *, with_report: bool) -> Outcome:
+    """Return the outcome of each item of a subject.
+
+    Args:
+        report: The report of the check.
+        with_report: Whether the report will be written.
+    """
+    results = {result.requirement.id: result for result in report.results}
+    items = {id: _item(results[id], report.target) for id in testable(report.subject)}
+    data: OutcomeData = {
+        "spec": report.spec,
+        "items": {**items, WHOLE: _whole(report)},
+        "summary": [fit(line) for line in _summary(report)],
+        "report": _report_data(report) if with_report else None,
+    }
+    return Outcome(data, report.crash)
+
+
+def outcome_of_error(subject: AnySubject, error: Exception) -> Outcome:
+    """Return the outcome where the check itself ended in an error: the same for each item."""
+    what = f"the check of {subject.name} itself ended in an error"
+    text = f"{what}\n\n{''.join(traceback.format_exception(error))}"
+    item: ItemData = {"level": "", "verdict": "error", "problem": fit(text, _MOST_CHARACTERS), "reason": ""}
+    summary = [fit(f"{what}: {type(error).__name__}: {error}")]
+    items = dict.fromkeys([*testable(subject), WHOLE], item)
+    return Outcome({"spec": subject.spec, "items": items, "summary": summary, "report": None})
+
+
+def outside_of_kit(error: BaseException) -> TracebackType | None:
+    """Return the traceback of an error from its first frame outside of the kit on; None if there is none."""
+    found = error.__traceback__
+    while found is not None and is_of_kit(found.tb_frame):
+        found = found.tb_next
+    return found
+
+
+def _item(result: Result, target: str | None) -> ItemData:
+    problem = _problem(result, target)
+    return {
+        "level": result.requirement.level,
+        "verdict": result.verdict.value,
+        "problem": None if problem is None else fit(problem, _MOST_CHARACTERS),
+        "reason": fit(_reason(result)),
+    }
+
+
+def _reason(result: Result) -> str:
+    waiver = result.waiver
+    if waiver is None:
+        return result.reason
+    return f"{waiver.reason} ({waiver.issue}, waived until {waiver.expires})"
+
+
+def _problem(result: Result, target: str | None) -> str | None:
+    """Return why an item fails; None if it does not."""
+    rule = result.requirement
+    if result.verdict is Verdict.FAIL and result.failure is not None:
+        lines = [f"{rule.id} ({rule.level}) {rule.text}", *describe_failure(result.failure)]
+        return "\n".join([*lines, "", replay_line(rule.id, result.failure.plan, target)])
+    if _is_vacuous(result):
+        return f"{rule.id} ({rule.level}) was never exercised: {rule.text}\n{result.reason}"
+    return None
+
+
+def _is_vacuous(result: Result) -> bool:
+    return result.verdict is Verdict.NOT_EXERCISED and result.requirement.level == "MUST"
+
+
+def _whole(report: Report) -> ItemData:
+    summary = SUMMARIES[report.exit_code]
+    problems: list[str] = []
+    if report.crash is not None:
+        problems.append(_describe_crash(report.crash))
+    problems += [f"waivers: {trouble}" for trouble in report.troubles]
+    problems += [f"a fault put in on purpose was not noticed: {survivor}" for survivor in report.survivors]
+    has_other_item = any(result.verdict is Verdict.FAIL or _is_vacuous(result) for result in report.results)
+    if report.exit_code is not ExitCode.CONFORMANT and not problems and not has_other_item:
+        problems.append(summary)
+    return {
+        "level": "",
+        "verdict": report.exit_code.label,
+        "problem": fit("\n".join(problems), _MOST_CHARACTERS) if problems else None,
+        "reason": summary,
+    }
+
+
+def _describe_crash(crash: Crash) -> str:
+    shown = traceback.TracebackException(type(crash.error), crash.error, outside_of_kit(crash.error))
+    return f"the subject broke on {crash.plan!r}\n\n{''.join(shown.format())}"
+
+
+def _summary(report: Report) -> Iterator[str]:
+    subject = report.subject
+    counts = ", ".join(f"{len(report.of(verdict))} {verdict.value}" for verdict in Verdict if report.of(verdict))
+    yield f"{subject.name} {subject.version}: {SUMMARIES[report.exit_code]}"
+    yield (
+        f"  {counts}; spec {report.spec}, profile {report.profile}, {report.plans} plans in {report.seconds:.1f} s"
+        f"{'' if report.seed is None else f', seed {report.seed}'}"
+    )
+    for result in report.of(Verdict.WARN):
+        yield f"  does not hold: {result.requirement.id} ({result.requirement.level}) {result.requirement.text}"
+    for warning in report.warnings:
+        yield f"  warning: {warning}"
+    for trouble in report.troubles:
+        yield f"  waivers: {trouble}"
+
+
+def _report_data(report: Report) -> ReportData:
+    from runtimeinfo_conformance.reports import report_data  # with Jinja, which only a report needs
+
+    return report_data(report)

@@ -14,7 +14,7 @@ from runtimeinfo_conformance import Plan, Subject, _subject
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import ExitCode, Report, Result, Verdict, Waiver
-from runtimeinfo_conformance.pytest_plugin._outcome import WHOLE, outcome_of, outcome_of_error, outside_of_kit
+from runtimeinfo_conformance.pytest_plugin._pytest import WHOLE, outcome_of, outcome_of_error, outside_of_kit
 from runtimeinfo_conformance.reports import report_data
 
 QUICK = PROFILES["quick"]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo_conformance.pytest_plugin._outcome import Outcome, OutcomeData
-from runtimeinfo_conformance.pytest_plugin._outcomes import Outcomes
+from runtimeinfo_conformance.pytest_plugin._outcomes import Outcome, OutcomeData, Outcomes
 
 HOLDER = """
 import sys, time
