@@ -1,8 +1,9 @@
-"""Putting a subject to the test."""
+"""Put a subject to the test."""
 
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,10 @@ from runtimeinfo_conformance.search import draw_plans, shrink, slow_plans
 _SHRINK_PLANS = 400
 
 _LARGEST_SEED = 2**32
+
+# The current hub, the folder for boards, the streams and the guards are the process's: checks in several threads take
+# turns. It can be entered again, because a subject may check something itself.
+_TURN = threading.RLock()
 
 
 def check(
@@ -49,6 +54,13 @@ def check(
     Returns:
         The report. What the subject raises is in there.
     """
+    with _TURN:
+        return _check(subject, profile, progress, seed, hang_seconds, target)
+
+
+def _check(
+    subject: AnySubject, profile: Profile, progress: Progress, seed: int | None, hang_seconds: float, target: str | None
+) -> Report:
     begin = time.perf_counter()
     guard = Guard(hang_seconds)
     if seed is None and not profile.derandomize:
