@@ -4,13 +4,24 @@ from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance.plans._hub_plan import (
     INFO_KEYS,
     INFO_VALUES,
+    LIKE_KEYS,
     SCALAR_KEYS,
     HubOp,
     HubPlan,
     is_resumed,
 )
+from runtimeinfo_conformance.plans._fault import (
+    BASE_KINDS,
+    FAULT_KINDS,
+    MODULES,
+    Fault,
+    FaultKind,
+    PlanError,
+    can_raise,
+    make_error,
+)
 from runtimeinfo_conformance.plans._moments import MOMENTS, Item, hearing
-from runtimeinfo_conformance.plans._plan import Company, Fault, Plan, PlanError, PlannedError, Values
+from runtimeinfo_conformance.plans._plan import Company, Plan, Values
 from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
 from runtimeinfo_conformance.plans._planned_data import Batch, PlannedDataset, PlannedLoader
 from runtimeinfo_conformance.plans._reduce_plan import (
@@ -24,6 +35,7 @@ from runtimeinfo_conformance.plans._reduce_plan import (
 from runtimeinfo_conformance.plans._values import (
     CHANGING_KIND,
     OTHER_KINDS,
+    OTHER_TENSOR_KINDS,
     SCALAR_KINDS,
     TENSOR_KINDS,
     is_available,
@@ -31,10 +43,20 @@ from runtimeinfo_conformance.plans._values import (
 )
 
 __all__ = [
+    "BASE_KINDS",
+    "FAULT_KINDS",
+    "MODULES",
+    "OTHER_TENSOR_KINDS",
+    "FaultKind",
+    "can_raise",
+    "make_error",
     "CHANGING_KIND",
+    "HUB_SCALAR_KINDS",
     "INFO_KEYS",
     "INFO_VALUES",
+    "LIKE_KEYS",
     "MOMENTS",
+    "OBJECT_KINDS",
     "OTHER_KINDS",
     "PLAN_KINDS",
     "RANKS",
@@ -54,7 +76,6 @@ __all__ = [
     "PlanError",
     "PlanTextError",
     "PlannedDataset",
-    "PlannedError",
     "PlannedLoader",
     "Put",
     "ReducePlan",
@@ -63,6 +84,7 @@ __all__ = [
     "hearing",
     "is_available",
     "is_resumed",
+    "make_object",
     "make_value",
     "parse_plan",
 ]

@@ -1,4 +1,4 @@
-"""A plan for a hub: operations, said in data."""
+"""Plans for hubs: operations, as data."""
 
 from __future__ import annotations
 
@@ -10,20 +10,51 @@ from runtimeinfo_conformance.plans._short_repr import ShortRepr
 HubOpName = Literal[
     "update_info",
     "update_info_dict",
+    "update_object",
     "pop_info",
     "update_scalar",
     "update_scalars",
+    "pop_scalar",
+    "drop_latest",
     "refuse_scalar",
+    "refuse_entry",
     "flip_resumed",
     "reload",
+    "save",
+    "load",
     "load_damaged",
+    "load_broken",
+    "load_elsewhere",
+    "keep_history",
+    "write_data",
+    "copy",
+    "publish_in_threads",
 ]
 
 # A key that begins with "here" is published with resumed=False.
 INFO_KEYS = ("epoch", "loop_stage", "val/matrix", "here/path")
 SCALAR_KEYS = ("train/loss", "val/κ", "here/time")
 
-INFO_VALUES: tuple[Any, ...] = (0, 7, -1.5, "train", None, True, [1, 2], {"classes": ["cat"], "n": 2}, (1, "a"))
+LIKE_KEYS = ("Epoch", "epoch ", "val_matrix", "val.matrix", "Train/Loss", "train_loss", "val/k")
+"""Keys that a hub may take for one of the others if it does not keep them as they are."""
+
+INFO_VALUES: tuple[Any, ...] = (
+    0,
+    7,
+    -1.5,
+    "train",
+    None,
+    True,
+    [1, 2],
+    {"classes": ["cat"], "n": 2},
+    (1, "a"),
+    0.1,
+    2**53 + 1,
+    1,
+    1.0,
+    -0.0,
+    "",
+)
 
 
 def is_resumed(key: str) -> bool:
@@ -36,11 +67,13 @@ class HubOp(ShortRepr):
     """One operation.
 
     Attributes:
-        name: Which one.
-        key: On which key.
-        value: The info, or the kind of the scalar.
-        turn: Which value of that kind; or which field of a state is lost, or which key's flag is changed.
+        name: The name of the operation.
+        key: The key that it is about.
+        value: The info, or the kind of the scalar or object.
+        turn: The index of the value of that kind; or of the field that a state loses, of the key whose flag is
+            changed, or of the slot for a saved state.
         count: The scalar's count.
+        times: The number of updates; with threads, of each of them.
     """
 
     name: HubOpName
@@ -48,6 +81,7 @@ class HubOp(ShortRepr):
     value: Any = None
     turn: int = 0
     count: int = 1
+    times: int = 1
 
 
 @dataclass(frozen=True, repr=False)

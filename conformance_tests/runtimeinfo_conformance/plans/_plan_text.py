@@ -18,10 +18,17 @@ from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_conformance._lookup import did_you_mean
 from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance.plans._hub_plan import HubOp
+from runtimeinfo_conformance.plans._fault import Fault, PlanError
 from runtimeinfo_conformance.plans._moments import MOMENTS
-from runtimeinfo_conformance.plans._plan import Fault, Plan, PlanError
+from runtimeinfo_conformance.plans._plan import Plan
 from runtimeinfo_conformance.plans._reduce_plan import Put, Turn
-from runtimeinfo_conformance.plans._values import CHANGING_KIND, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
+from runtimeinfo_conformance.plans._values import (
+    CHANGING_KIND,
+    OTHER_KINDS,
+    OTHER_TENSOR_KINDS,
+    SCALAR_KINDS,
+    TENSOR_KINDS,
+)
 
 _PLANS = tuple(kind.__name__ for kind in PLAN_KINDS.values())
 _PARTS: Mapping[str, type[Any]] = MappingProxyType(
@@ -36,21 +43,21 @@ _MOST_NUMBER = 2**63  # no length and no seed is beyond it, and Python prints no
 _MOST_SHOWN = 60  # characters of what was found, in an error
 
 # Beginnings of the fields that the kit sets while it runs a plan: text that sets them is of a leg, not of a plan.
-_SET_WHILE_RUNNING = ("start_", "checkpoint", "resume_from")
+_SET_WHILE_RUNNING = ("start_", "checkpoint", "resume_from", "salt")
 
 # Every int counts something; a mean over none would divide by zero. What a `Plan` demands, it says itself.
-_LEAST = MappingProxyType({"count": 1})
+_LEAST = MappingProxyType({"count": 1, "times": 1})
 
 _WORDS: Mapping[Any, str] = MappingProxyType(
     {int: "an int", bool: "True or False", str: "a string", types.NoneType: "None"}
 )
 
-_KINDS = (*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS, CHANGING_KIND)
+_KINDS = (*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS, *OTHER_TENSOR_KINDS, CHANGING_KIND)
 _KINDS_OF_OP = MappingProxyType(
     {
         "update_scalar": (*SCALAR_KINDS, *TENSOR_KINDS),
         "update_scalars": (*SCALAR_KINDS, *TENSOR_KINDS),
-        "refuse_scalar": OTHER_KINDS,
+        "refuse_scalar": (*OTHER_KINDS, *OTHER_TENSOR_KINDS),
     }
 )
 

@@ -44,8 +44,15 @@ _TENSORS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     {
         "tensor_with_graph": lambda number: _torch(number, graph=True),
         "tensor_of_one": lambda number: _torch(number).reshape(1, 1),
+        "tensor_vector_of_one": lambda number: _torch(number).reshape(1),
         "tensor_bool": lambda number: _torch(int(number) % 2 == 0, dtype="bool"),
         **{f"tensor_{name}": partial(_torch, dtype=name) for name in (*_TORCH_FLOATS, *_INTEGERS)},
+    }
+)
+_OTHER_TENSORS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
+    {
+        "tensor_of_three": lambda number: _torch(number).repeat(3),
+        "tensor_of_none": lambda _: _torch(0.0)[None][:0],
     }
 )
 _OTHERS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
@@ -63,11 +70,12 @@ _OTHERS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     }
 )
 
-_KINDS = MappingProxyType({**_SCALARS, **_TENSORS, **_OTHERS})
+_KINDS = MappingProxyType({**_SCALARS, **_TENSORS, **_OTHERS, **_OTHER_TENSORS})
 
 SCALAR_KINDS = tuple(_SCALARS)
 TENSOR_KINDS = tuple(_TENSORS)
 OTHER_KINDS = tuple(_OTHERS)
+OTHER_TENSOR_KINDS = tuple(_OTHER_TENSORS)
 
 CHANGING_KIND = "changing"
 """Scalar and text by turns."""
@@ -75,12 +83,18 @@ CHANGING_KIND = "changing"
 
 def is_available(kind: str) -> bool:
     """Tell whether a kind can be made: tensors only for a subject that has loaded PyTorch."""
-    return kind not in _TENSORS or "torch" in sys.modules
+    return kind not in {**_TENSORS, **_OTHER_TENSORS} or "torch" in sys.modules
 
 
-def make_value(kind: str, turn: int) -> Any:
-    """Make the value of a kind for the n-th time; small multiples of 0.5, exact in every dtype that has a half."""
-    number = (turn % 100 + 1) * 0.5
+def make_value(kind: str, turn: int, salt: int = 0) -> Any:
+    """Make the value of a kind for the n-th time; small multiples of 0.5, exact in every dtype that has a half.
+
+    Args:
+        kind: The kind.
+        turn: How many were made before.
+        salt: What to add to each turn, so that another run has other values.
+    """
+    number = ((turn + salt) % 100 + 1) * 0.5
     if kind == CHANGING_KIND:
         kind = "float" if turn % 2 == 0 else "text"
     return _KINDS[kind](number)
