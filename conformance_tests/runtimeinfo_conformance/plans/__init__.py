@@ -1,15 +1,6 @@
 """What a plan is: a small training, or what is done to a hub or to ranks, said in data."""
 
 from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
-from runtimeinfo_conformance.plans._hub_plan import (
-    INFO_KEYS,
-    INFO_VALUES,
-    LIKE_KEYS,
-    SCALAR_KEYS,
-    HubOp,
-    HubPlan,
-    is_resumed,
-)
 from runtimeinfo_conformance.plans._fault import (
     BASE_KINDS,
     FAULT_KINDS,
@@ -19,6 +10,15 @@ from runtimeinfo_conformance.plans._fault import (
     PlanError,
     can_raise,
     make_error,
+)
+from runtimeinfo_conformance.plans._hub_plan import (
+    INFO_KEYS,
+    INFO_VALUES,
+    LIKE_KEYS,
+    SCALAR_KEYS,
+    HubOp,
+    HubPlan,
+    is_resumed,
 )
 from runtimeinfo_conformance.plans._moments import MOMENTS, Item, hearing
 from runtimeinfo_conformance.plans._plan import Company, Plan, Values
@@ -34,30 +34,30 @@ from runtimeinfo_conformance.plans._reduce_plan import (
 )
 from runtimeinfo_conformance.plans._values import (
     CHANGING_KIND,
+    HUB_SCALAR_KINDS,
+    OBJECT_KINDS,
     OTHER_KINDS,
     OTHER_TENSOR_KINDS,
     SCALAR_KINDS,
     TENSOR_KINDS,
     is_available,
+    make_object,
     make_value,
 )
 
 __all__ = [
     "BASE_KINDS",
-    "FAULT_KINDS",
-    "MODULES",
-    "OTHER_TENSOR_KINDS",
-    "FaultKind",
-    "can_raise",
-    "make_error",
     "CHANGING_KIND",
+    "FAULT_KINDS",
     "HUB_SCALAR_KINDS",
     "INFO_KEYS",
     "INFO_VALUES",
     "LIKE_KEYS",
+    "MODULES",
     "MOMENTS",
     "OBJECT_KINDS",
     "OTHER_KINDS",
+    "OTHER_TENSOR_KINDS",
     "PLAN_KINDS",
     "RANKS",
     "REDUCE_KEYS",
@@ -69,6 +69,7 @@ __all__ = [
     "Batch",
     "Company",
     "Fault",
+    "FaultKind",
     "HubOp",
     "HubPlan",
     "Item",
@@ -81,9 +82,11 @@ __all__ = [
     "ReducePlan",
     "Turn",
     "Values",
+    "can_raise",
     "hearing",
     "is_available",
     "is_resumed",
+    "make_error",
     "make_object",
     "make_value",
     "parse_plan",

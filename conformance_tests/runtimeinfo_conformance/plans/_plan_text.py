@@ -17,13 +17,15 @@ from typing import Any, Literal
 from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_conformance._lookup import did_you_mean
 from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
-from runtimeinfo_conformance.plans._hub_plan import HubOp
 from runtimeinfo_conformance.plans._fault import Fault, PlanError
+from runtimeinfo_conformance.plans._hub_plan import HubOp
 from runtimeinfo_conformance.plans._moments import MOMENTS
 from runtimeinfo_conformance.plans._plan import Plan
 from runtimeinfo_conformance.plans._reduce_plan import Put, Turn
 from runtimeinfo_conformance.plans._values import (
     CHANGING_KIND,
+    HUB_SCALAR_KINDS,
+    OBJECT_KINDS,
     OTHER_KINDS,
     OTHER_TENSOR_KINDS,
     SCALAR_KINDS,
@@ -55,9 +57,11 @@ _WORDS: Mapping[Any, str] = MappingProxyType(
 _KINDS = (*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS, *OTHER_TENSOR_KINDS, CHANGING_KIND)
 _KINDS_OF_OP = MappingProxyType(
     {
-        "update_scalar": (*SCALAR_KINDS, *TENSOR_KINDS),
-        "update_scalars": (*SCALAR_KINDS, *TENSOR_KINDS),
+        "update_scalar": (*HUB_SCALAR_KINDS, *TENSOR_KINDS),
+        "update_scalars": (*HUB_SCALAR_KINDS, *TENSOR_KINDS),
         "refuse_scalar": (*OTHER_KINDS, *OTHER_TENSOR_KINDS),
+        "refuse_entry": (*OTHER_KINDS, *OTHER_TENSOR_KINDS),
+        "update_object": OBJECT_KINDS,
     }
 )
 

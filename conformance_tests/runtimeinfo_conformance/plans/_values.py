@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 from functools import partial
 from types import MappingProxyType
@@ -70,11 +72,23 @@ _OTHERS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     }
 )
 
-_KINDS = MappingProxyType({**_SCALARS, **_TENSORS, **_OTHERS, **_OTHER_TENSORS})
+# For hubs only: a framework may aggregate outputs at any precision, and what it makes of them is its own matter.
+_HUB_SCALARS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
+    {
+        "negative": lambda number: -number,
+        "decimal": lambda number: number * 0.2,  # 0.1 is the first: not exact in any dtype, and another value in float32
+        "minus_zero": lambda _: -0.0,
+        "odd_int": lambda number: 2**53 + 1 + 2 * int(number),  # a float cannot hold it
+        "int_of_63_bits": lambda number: 2**62 + int(number * 2),  # the sum of two of them is beyond 64 bits
+    }
+)
+
+_KINDS = MappingProxyType({**_SCALARS, **_TENSORS, **_OTHERS, **_OTHER_TENSORS, **_HUB_SCALARS})
 
 SCALAR_KINDS = tuple(_SCALARS)
 TENSOR_KINDS = tuple(_TENSORS)
 OTHER_KINDS = tuple(_OTHERS)
+HUB_SCALAR_KINDS = (*_SCALARS, *_HUB_SCALARS)
 OTHER_TENSOR_KINDS = tuple(_OTHER_TENSORS)
 
 CHANGING_KIND = "changing"
@@ -98,3 +112,34 @@ def make_value(kind: str, turn: int, salt: int = 0) -> Any:
     if kind == CHANGING_KIND:
         kind = "float" if turn % 2 == 0 else "text"
     return _KINDS[kind](number)
+
+
+class _Phase(str, Enum):
+    WARM_UP = "warm up"
+
+
+@dataclass(frozen=True)
+class _Sample:
+    name: str
+
+
+_OBJECTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "enum": _Phase.WARM_UP,
+        "str_subclass": np.str_("text"),
+        "instance": _Sample("first"),
+        "function": make_value,
+        "nan": math.nan,
+        "array": np.arange(3, dtype=np.int16),
+        "bytes": b"\0\xff",
+        "set": frozenset({1, 2}),
+    }
+)
+
+OBJECT_KINDS = tuple(_OBJECTS)
+"""Infos that no literal says. Each can be copied, and equals its copy."""
+
+
+def make_object(kind: str) -> Any:
+    """Return the info of a kind."""
+    return _OBJECTS[kind]
