@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from numbers import Integral
+from typing import Any, NamedTuple
 
 from runtimeinfo import RunnerError
 from runtimeinfo.spec import FREE_EVENTS
-from runtimeinfo_conformance.judges._judge import Case, Finding, judge
-from runtimeinfo_conformance.observation import Record
+from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
+from runtimeinfo_conformance.judges._same import is_same
+from runtimeinfo_conformance.observation import Expectation, Record
 
 # Where the counter of epochs must be what it was as the epoch began.
 _IN_AN_EPOCH = ("before_train_iter", "after_train_iter", "after_train_epoch")
+
+_NOTHING = "nothing published"
 
 
 @judge("COUNT-01")
@@ -19,20 +23,23 @@ def completed_iterations(case: Case) -> Iterator[Finding]:
     """Iter is the number of completed iterations."""
     if case.plan.accumulation == 1:  # otherwise it is COUNT-10's
         for at, record, model in case.each("before_train_iter"):
-            yield Finding(at, f"iter {model.iter}", f"iter {record.iter}")
+            yield Finding(at, {"iter": model.iter}, {"iter": record.iter})
 
 
 @judge("COUNT-02")
 def iter_during_iteration(case: Case) -> Iterator[Finding]:
     """Iter does not change within an iteration."""
-    yield from _unchanged(case, "after_train_iter", "iter")
+    for at, record, model in case.each("after_train_iter"):
+        opening = case.opening_of(at)
+        if opening is not None and not model.aborting:
+            yield Finding(at, {"iter": opening.iter}, {"iter": record.iter})
 
 
 @judge("COUNT-03")
 def completed_epochs(case: Case) -> Iterator[Finding]:
     """Epoch is the number of completed epochs."""
     for at, record, model in case.each("before_train_epoch"):
-        yield Finding(at, f"epoch {model.epoch}", f"epoch {record.epoch}")
+        yield Finding(at, {"epoch": model.epoch}, {"epoch": record.epoch})
 
 
 @judge("COUNT-04")
@@ -43,27 +50,35 @@ def epoch_during_epoch(case: Case) -> Iterator[Finding]:
         if record.event == "before_train_epoch":
             opened = record
         elif opened is not None and not model.aborting:
-            yield Finding(at, f"epoch {opened.epoch}", f"epoch {record.epoch}")
+            yield Finding(at, {"epoch": opened.epoch}, {"epoch": record.epoch})
 
 
 @judge("COUNT-05")
 def hub_iter(case: Case) -> Iterator[Finding]:
     """The hub's iter is the runner's."""
-    yield from _hub_equals_runner(case, "iter")
+    for at, record in _from_before_train_on(case):
+        yield Finding(at, {"iter": record.iter}, {"iter": record.info.get("iter", _NOTHING)})
 
 
 @judge("COUNT-06")
 def hub_epoch(case: Case) -> Iterator[Finding]:
     """The hub's epoch is the runner's."""
-    yield from _hub_equals_runner(case, "epoch")
+    for at, record in _from_before_train_on(case):
+        yield Finding(at, {"epoch": record.epoch}, {"epoch": record.info.get("epoch", _NOTHING)})
 
 
 @judge("COUNT-07")
 def max_epochs(case: Case) -> Iterator[Finding]:
     """The hub's max_epochs is what was asked for."""
-    expected = case.plan.max_epochs if case.plan.iterations is None else None
-    for at, record in _from_before_train_on(case):
-        yield Finding(at, expected, record.info.get("max_epochs", "nothing published"))
+    plan = case.plan
+    for training in _trainings(case):
+        right: list[int | None] = [plan.max_epochs if plan.iterations is None else None]
+        if plan.iterations is None:
+            right += [] if training.end is None else [training.end.epoch]
+            # A framework that is never asked for anything but iterations was told their number.
+            right += [None] if is_same(training.begin.info.get("max_iters"), plan.max_iters) else []
+        for at, record in training.events:
+            yield _one_of(at, right, record.info.get("max_epochs", _NOTHING))
 
 
 @judge("COUNT-08")
@@ -72,13 +87,18 @@ def max_iters(case: Case) -> Iterator[Finding]:
     plan = case.plan
     if plan.lengths:  # it is COUNT-13's
         return
-    for at, record in _from_before_train_on(case):
-        if plan.stop_after is not None and case.expectations[at].iter >= plan.stop_after:
-            return  # it has been asked to stop: how long it will be is open
-        published = record.info.get("max_iters", "nothing published")
-        # Without a length it can be known all the same: from an epoch before, or as the bound.
-        is_known = plan.sized or plan.iterations is not None or published == plan.max_iters
-        yield Finding(at, plan.max_iters if is_known else None, published)
+    for training in _trainings(case):
+        right = [plan.max_iters] + ([] if training.end is None else [training.end.iter])
+        # To be asked for iterations is to know them. Otherwise a loader may have a length that the runner never asks
+        # for, and without one the total can be known all the same: from an epoch before. Once known it stays.
+        may_be_open = plan.iterations is None
+        for at, record in training.events:
+            published = record.info.get("max_iters", _NOTHING)
+            if plan.stop_after is not None and case.expectations[at].iter >= plan.stop_after:
+                yield _bounded(at, plan.stop_after, plan.max_iters, published)
+                continue
+            yield _one_of(at, [*right, *([None] if may_be_open else [])], published)
+            may_be_open = may_be_open and published is None
 
 
 @judge("COUNT-09")
@@ -92,7 +112,7 @@ def accumulation(case: Case) -> Iterator[Finding]:
     """Iter counts batches, whatever the optimizer does."""
     if case.plan.accumulation > 1:
         for at, record, model in case.each("before_train_iter"):
-            yield Finding(at, f"iter {model.iter}", f"iter {record.iter}")
+            yield Finding(at, {"iter": model.iter}, {"iter": record.iter})
 
 
 @judge("COUNT-11")
@@ -101,38 +121,44 @@ def validation_counts_nothing(case: Case) -> Iterator[Finding]:
     for at, record, model in case.each("after_val"):
         opening = case.opening_of(at)
         if opening is not None and not model.aborting:
-            yield Finding(
-                at, f"iter {opening.iter}, epoch {opening.epoch}", f"iter {record.iter}, epoch {record.epoch}"
-            )
+            yield Finding(at, _counters(opening), _counters(record))
 
 
 @judge("COUNT-12")
 def at_the_end(case: Case) -> Iterator[Finding]:
     """The counters are those of all that was done, before a resume, too."""
-    for at, record, model in case.each("after_train"):
-        if model.aborting:
-            continue
-        epoch, iteration = case.plan.epochs, case.plan.max_iters
-        if case.plan.is_cut_short:
-            # The last epoch may count, or not; and to some, a training by iterations is one epoch.
-            epoch = model.epoch - (record.epoch == model.epoch - 1)
-        if case.plan.stop_after is not None:
-            iteration = model.iter  # it may have gone on to the end of its epoch
-        yield Finding(at, f"epoch {epoch}, iter {iteration}", f"epoch {record.epoch}, iter {record.iter}")
+    plan = case.plan
+    for training in _trainings(case):
+        for at, record in training.events:
+            model = case.expectations[at]
+            if record.event != "after_train" or model.aborting:
+                continue
+            # Another training of the run has the rest.
+            epoch, iteration = (plan.epochs, plan.max_iters) if training.end is None else (model.epoch, model.iter)
+            if plan.is_cut_short:
+                # The last epoch may count, or not; and to some, a training by iterations is one epoch.
+                epoch = model.epoch - is_same(record.epoch, model.epoch - 1)
+            if plan.stop_after is not None:
+                iteration = model.iter  # it may have gone on to the end of its epoch
+            yield Finding(at, {"epoch": epoch, "iter": iteration}, _counters(record))
 
 
 @judge("COUNT-13")
 def max_iters_of_changing_epochs(case: Case) -> Iterator[Finding]:
     """The total goes by the length of the epoch that is open."""
     plan = case.plan
-    for at, record, model in case.each("before_train_iter"):
-        if plan.lengths and not model.aborting and model.epoch < plan.max_epochs:
-            left = plan.max_epochs - model.epoch
-            expected = plan.iteration_of(model.epoch) + left * plan.length_of(model.epoch)
-            published = record.info.get("max_iters", "nothing published")
-            # To know nothing is right, and so is to know all.
-            is_right = published is None or published == plan.max_iters
-            yield Finding(at, f"max_iters {published if is_right else expected}", f"max_iters {published}")
+    if not plan.lengths:
+        return
+    for training in _trainings(case):
+        ends = [plan.max_epochs, *([] if training.end is None else [training.end.epoch])]
+        for at, record in training.events:
+            model = case.expectations[at]
+            if record.event == "before_train_iter" and not model.aborting and model.epoch < plan.max_epochs:
+                done, length = plan.iteration_of(model.epoch), plan.length_of(model.epoch)
+                totals = [done + (end - model.epoch) * length for end in ends]
+                # To know nothing is right, and so is to know all.
+                right = [*totals, None, *(plan.iteration_of(end) for end in ends)]
+                yield _one_of(at, right, record.info.get("max_iters", _NOTHING))
 
 
 @judge("COUNT-14")
@@ -145,11 +171,13 @@ def counters_of_components(case: Case) -> Iterator[Finding]:
     for look in looks:
         # It may look before the event. What the event tells is judged elsewhere.
         begin = next((each for each in case.records[look.at :][:2] if each.event == "before_train_iter"), None)
-        if begin is not None:
-            wanted = f"{look.where}: epoch {begin.info.get('epoch')}, iter {begin.info.get('iter')}"
-            found = f"{look.where}: epoch {look.epoch}, iter {look.iter}"
-            # Whether current_hub() answers at all is another matter: LIFE-15.
-            yield Finding(look.at, wanted, wanted if look.epoch is look.iter is None else found)
+        if begin is None:
+            continue
+        if look.epoch is None and look.iter is None:  # whether current_hub() answers at all is LIFE-15's
+            yield ok(look.at)
+            continue
+        wanted = {"epoch": begin.info.get("epoch"), "iter": begin.info.get("iter")}
+        yield Finding(look.at, {look.where: wanted}, {look.where: {"epoch": look.epoch, "iter": look.iter}})
 
 
 def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:
@@ -157,29 +185,37 @@ def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:
     refusals = list(refused(case, requirement))
     yield from refusals
     if not refusals and any(record.event == event for record in case.records):
-        yield Finding(None, "all members", "all members")
+        yield ok(None)
 
 
 def refused(case: Case, requirement: str) -> Iterator[Finding]:
     """Find that the hook refused what the runner gave it, under a requirement."""
     error = case.leg.raised
     if isinstance(error, RunnerError) and error.requirement == requirement:
-        yield Finding(None, "nothing that the hook refuses", str(error))
+        yield broken(None, "nothing that the hook refuses", str(error))
 
 
-def _unchanged(case: Case, event: str, counter: str) -> Iterator[Finding]:
-    for at, record, model in case.each(event):
-        opening = case.opening_of(at)
-        if opening is not None and not model.aborting:
-            before, now = _counter(opening, counter), _counter(record, counter)
-            yield Finding(at, f"{counter} {before}", f"{counter} {now}")
+class _Training(NamedTuple):
+    """A training of a run, with what comes after it.
+
+    Attributes:
+        begin: Its before_train.
+        events: The events of the grammar from there on, until the next training, with their indices.
+        end: The model at the next training; None for the last training of the run.
+    """
+
+    begin: Record
+    events: list[tuple[int, Record]]
+    end: Expectation | None
 
 
-def _hub_equals_runner(case: Case, counter: str) -> Iterator[Finding]:
-    for at, record in _from_before_train_on(case):
-        yield Finding(
-            at, f"{counter} {_counter(record, counter)}", f"{counter} {record.info.get(counter, 'not published')}"
-        )
+def _trainings(case: Case) -> Iterator[_Training]:
+    """Iterate over the trainings of a run: nearly always one."""
+    events = list(_from_before_train_on(case))
+    begins = [place for place, (_, record) in enumerate(events) if record.event == "before_train"]
+    for begin, end in zip(begins, [*begins[1:], None], strict=True):
+        model = None if end is None else case.expectations[events[end][0]]
+        yield _Training(events[begin][1], events[begin:end], model)
 
 
 def _from_before_train_on(case: Case) -> Iterator[tuple[int, Record]]:
@@ -191,5 +227,19 @@ def _from_before_train_on(case: Case) -> Iterator[tuple[int, Record]]:
             yield at, record
 
 
-def _counter(record: Any, counter: str) -> Any:
-    return record.iter if counter == "iter" else record.epoch
+def _one_of(at: int, right: Iterable[int | None], published: Any) -> Finding:
+    """Find that a total is one of several right ones; the first of them is what is usual."""
+    values = list(right)
+    return Finding(at, next((value for value in values if is_same(value, published)), values[0]), published)
+
+
+def _bounded(at: int, least: int, most: int, published: Any) -> Finding:
+    """Find the total of a training that was asked to stop: how long it will be is open."""
+    is_count = isinstance(published, Integral) and not isinstance(published, bool)
+    if published is None or (is_count and least <= int(published) <= most):
+        return ok(at)
+    return broken(at, f"{least} to {most}, or None", published)
+
+
+def _counters(record: Record) -> dict[str, Any]:
+    return {"epoch": record.epoch, "iter": record.iter}

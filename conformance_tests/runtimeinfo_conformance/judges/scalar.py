@@ -2,91 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from runtimeinfo.authoring import is_scalar, scalar_value
-from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
+from runtimeinfo_conformance.judges._same import is_same
 from runtimeinfo_conformance.judges.count import refused
-from runtimeinfo_conformance.observation import Record
-from runtimeinfo_conformance.plans import CHANGING_KIND
+from runtimeinfo_conformance.observation import Expectation, Record
+from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
 
 @judge("SCALAR-02")
 def learning_rates(case: Case) -> Iterator[Finding]:
-    """Each rate is appended once an iteration."""
+    """Each rate is appended once an iteration, and at no other event."""
     yield from refused(case, "SCALAR-02")
-    for at, record, _ in case.each("before_train_iter"):
-        for name, rate in record.rates.items():
-            yield Finding(at, {f"train/{name}": [rate]}, {f"train/{name}": case.appended(at, f"train/{name}")})
+    outputs = {f"train/{name}" for name, _ in case.plan.outputs}
+    keys = {f"train/{name}" for record in case.records for name in record.rates} - outputs
+    may_be_dropped = False  # the rate of an iteration that ended with an exception: SCALAR-11
+    for at, record, model in _settled(case):
+        may_be_dropped = may_be_dropped or model.aborting
+        if record.event == "before_train_iter":
+            for name, rates in record.rates.items():
+                yield _history(case, at, f"train/{name}", rates[:1], may_be_dropped=may_be_dropped)
+            may_be_dropped = False
+        else:
+            changed = [key for key in keys if _has_changed(case, at, key)]
+            for key in changed:
+                yield _history(case, at, key, (), may_be_dropped=may_be_dropped)
+            may_be_dropped = may_be_dropped and not changed
 
 
 @judge("SCALAR-03")
 def rate_in_force(case: Case) -> Iterator[Finding]:
     """The rate is that of this iteration."""
-    if case.plan.schedule:
-        for at, record, model in case.each("before_train_iter"):
-            for name in record.rates:
-                if name.rpartition(".")[2] == "lr":
-                    expected = [case.plan.lr_of(model.iter)]
-                    yield Finding(
-                        at, {f"train/{name}": expected}, {f"train/{name}": case.appended(at, f"train/{name}")[-1:]}
-                    )
+    if not case.plan.schedule:
+        return
+    for at, record, model in case.each("before_train_iter"):
+        for optimizer, rates in _planned_rates(case.plan, model).items():
+            keys = [f"train/{name}" for name in _entries(record, optimizer)]
+            latest = {key: record.scalars.get(key, ())[-1:] for key in keys}
+            # Beside the rate there may be others, such as the one that a schedule began with.
+            if any(_is_close(values, rates[:1]) for values in latest.values()):
+                yield ok(at)
+            elif latest:  # an entry that is missing is SCALAR-12's
+                yield broken(at, dict.fromkeys(latest, rates[:1]), latest)
 
 
 @judge("SCALAR-04")
 def outputs(case: Case) -> Iterator[Finding]:
-    """Each output that is a scalar is appended once."""
+    """Each output that is a scalar is appended once, and at no other event."""
     yield from refused(case, "SCALAR-04")
-    for at, _, model in case.each("after_train_iter"):
-        # That it goes on is FAIL-01's.
-        if not model.aborting and not case.lost_its_step(at):
+    rates = {name for record in case.records for name in record.rates}
+    keys = [f"train/{name}" for name in case.plan.scalar_outputs(0) if name not in rates]
+    for at, record, model in _settled(case):
+        if record.event != "after_train_iter" or model.aborting:
+            yield from _changes(case, at, keys)
+        elif not case.lost_its_step(at):  # that it goes on is FAIL-01's
             for name, value in case.plan.scalar_outputs(model.iter).items():
-                key = f"train/{name}"
-                yield Finding(at, {key: [scalar_value(value)]}, {key: case.appended(at, key)})
+                yield _history(case, at, f"train/{name}", (scalar_value(value),))
 
 
 @judge("SCALAR-05")
 def other_outputs(case: Case) -> Iterator[Finding]:
-    """An output that is no scalar does nothing."""
-    for at, record, model in case.each("after_train_iter"):
-        if not model.aborting:
-            for name, value in case.plan.outputs_of(model.iter).items():
-                if not is_scalar(value):
-                    yield Finding(at, "no scalar", "a scalar" if f"train/{name}" in record.scalars else "no scalar")
-                    survived = case.leg.raised is None or case.leg.raised is case.leg.planned
-                    yield Finding(at, "the run goes on", "the run goes on" if survived else repr(case.leg.raised))
+    """An output that is not a scalar does nothing."""
+    rates = {name for record in case.records for name in record.rates}
+    names = {name for name, _ in case.plan.outputs} - case.plan.scalar_outputs(0).keys() - rates
+    survived = case.leg.raised is None or case.leg.raised is case.leg.planned
+    for at, record, model in case.each():
+        for name in names:
+            if f"train/{name}" in record.scalars:
+                yield broken(at, "no scalar", f"train/{name}")
+            elif record.event == "after_train_iter" and not model.aborting:
+                yield ok(at) if survived else broken(at, "the run goes on", case.leg.raised)
 
 
 @judge("SCALAR-06")
 def scalar_metrics(case: Case) -> Iterator[Finding]:
-    """Each metric that is a scalar is appended once."""
+    """Each metric that is a scalar is appended once, and at no other event."""
     yield from refused(case, "SCALAR-06")
-    yield from _metrics(case, "val", scalar=True)
+    yield from _scalar_metrics(case, "val")
 
 
 @judge("SCALAR-07")
 def other_metrics(case: Case) -> Iterator[Finding]:
-    """Each other metric becomes an info."""
-    yield from _metrics(case, "val", scalar=False)
+    """Each other metric becomes an info, and stays it."""
+    yield from _other_metrics(case, "val")
 
 
 @judge("SCALAR-08")
 def changing_metrics(case: Case) -> Iterator[Finding]:
-    """A metric is where it was published last, and nowhere else."""
-    for at, record, turn in _evaluations(case, "val"):
-        changing = {name for name, kind in case.plan.metrics if kind == CHANGING_KIND}
-        for name, value in case.plan.metrics_of(turn).items():
-            if name in changing and turn:
-                expected = "a scalar" if is_scalar(value) else "an info"
-                yield Finding(at, expected, _where(record, f"val/{name}"))
+    """A metric is where it was published last, and nowhere else, until it is published again."""
+    changing = {name for name, kind in case.plan.metrics if kind == CHANGING_KIND}
+    turns = {at: turn for at, _, turn in _evaluations(case, "val")}
+    expected: dict[str, str] = {}
+    for at, record, _ in _settled(case):
+        if at in turns:
+            values = case.plan.metrics_of(turns[at])
+            expected = {name: "a scalar" if is_scalar(values[name]) else "an info" for name in changing}
+        for name, place in expected.items():
+            finding = Finding(at, place, _where(record, f"val/{name}"))
+            if turns.get(at) or not finding.holds:
+                yield finding
 
 
 @judge("SCALAR-09")
 def test_metrics(case: Case) -> Iterator[Finding]:
     """The metrics of a test are published likewise."""
-    yield from _metrics(case, "test", scalar=True)
-    yield from _metrics(case, "test", scalar=False)
+    yield from _scalar_metrics(case, "test")
+    yield from _other_metrics(case, "test")
 
 
 @judge("SCALAR-11")
@@ -102,20 +128,79 @@ def rate_of_what_failed(case: Case) -> Iterator[Finding]:
         yield Finding(len(case.records) - 1, {key: list(kept)}, {key: list(case.records[-1].scalars.get(key, ()))})
 
 
-def _metrics(case: Case, stage: str, *, scalar: bool) -> Iterator[Finding]:
-    for at, record, turn in _evaluations(case, stage):
-        for name, value in case.plan.metrics_of(turn).items():
-            key = f"{stage}/{name}"
-            if scalar and is_scalar(value):
-                yield Finding(at, {key: [scalar_value(value)]}, {key: _appended_metric(case, at, key)})
-            elif not scalar and not is_scalar(value):
-                yield Finding(at, {key: value}, {key: record.info.get(key, "nothing published")})
+def _settled(case: Case) -> Iterator[tuple[int, Record, Expectation]]:
+    """Iterate over the events from which on nothing but the run itself changes a history.
+
+    Before, a checkpoint may have been loaded (RESUME-02), or something be left over from another run (LIFE-10).
+    """
+    is_settled = case.leg.previous is None
+    for at, record, model in case.each():
+        if at and is_settled:
+            yield at, record, model
+        is_settled = is_settled or record.event == "before_train"
 
 
-def _appended_metric(case: Case, at: int, key: str) -> list[float]:
-    # Where the metric was an info until now, the history begins anew.
-    was_info = key in case.before(at).info
-    return list(case.records[at].scalars.get(key, ())) if was_info else case.appended(at, key)
+def _has_changed(case: Case, at: int, key: str) -> bool:
+    then, now = case.before(at).scalars.get(key, ()), case.records[at].scalars.get(key, ())
+    return then != now and not is_same(then, now)
+
+
+def _changes(case: Case, at: int, keys: Iterable[str]) -> Iterator[Finding]:
+    """Find the histories that have changed at an event that publishes none of them."""
+    for key in keys:
+        if _has_changed(case, at, key):
+            yield _history(case, at, key, ())
+
+
+def _history(
+    case: Case, at: int, key: str, values: Sequence[float], *, may_be_dropped: bool = False, begins: bool = False
+) -> Finding:
+    """Find that these values were appended to a history, and that the rest of it is what it was.
+
+    Args:
+        case: The case.
+        at: The index of the record.
+        key: The scalar.
+        values: The values.
+        may_be_dropped: Whether the latest value before them may be gone.
+        begins: Whether the history begins with them.
+    """
+    then: Sequence[float] = () if begins or not at else case.before(at).scalars.get(key, ())
+    now = case.records[at].scalars.get(key, ())
+    if may_be_dropped and then and len(now) == len(then) - 1 + len(values):
+        then = then[:-1]
+    head = now[: len(then)]
+    if head == then or is_same(head, then):
+        return Finding(at, {key: list(values)}, {key: list(now[len(then) :])})
+    return broken(at, {key: [*then, *values]}, {key: list(now)})
+
+
+def _scalar_metrics(case: Case, stage: str) -> Iterator[Finding]:
+    keys = [f"{stage}/{name}" for name, _ in case.plan.metrics]
+    turns = {at: turn for at, _, turn in _evaluations(case, stage)}
+    for at, _, _ in _settled(case):
+        if at not in turns:
+            yield from _changes(case, at, keys)
+            continue
+        for name, value in case.plan.metrics_of(turns[at]).items():
+            if is_scalar(value):
+                key = f"{stage}/{name}"
+                # Where the metric was an info until now, its history begins.
+                begins = key in case.before(at).info
+                yield _history(case, at, key, (scalar_value(value),), begins=begins)
+
+
+def _other_metrics(case: Case, stage: str) -> Iterator[Finding]:
+    turns = {at: turn for at, _, turn in _evaluations(case, stage)}
+    held: dict[str, Any] = {}
+    for at, record, _ in _settled(case):
+        if at in turns:
+            values = case.plan.metrics_of(turns[at])
+            held = {f"{stage}/{name}": value for name, value in values.items() if not is_scalar(value)}
+        for key, value in held.items():
+            finding = Finding(at, {key: value}, {key: record.info.get(key, "nothing published")})
+            if at in turns or not finding.holds:
+                yield finding
 
 
 def _evaluations(case: Case, stage: str) -> Iterator[tuple[int, Record, int]]:
@@ -130,3 +215,26 @@ def _evaluations(case: Case, stage: str) -> Iterator[tuple[int, Record, int]]:
 def _where(record: Record, key: str) -> Any:
     places = [place for place, held in (("a scalar", key in record.scalars), ("an info", key in record.info)) if held]
     return " and ".join(places) or "nowhere"
+
+
+def _planned_rates(plan: Plan, model: Expectation) -> dict[str, list[float]]:
+    """Return the rates of the groups of each optimizer; one that has no name is called by the empty string."""
+    return {name: [plan.lr_of(model.iter, group) for group in range(plan.groups)] for name in plan.optimizers or ("",)}
+
+
+def _entries(record: Record, optimizer: str) -> dict[str, Sequence[float]]:
+    """Return the entries of get_lr() that belong to an optimizer: those that have its name in theirs."""
+    as_a_part = re.compile(rf"(?<![^\W_]){re.escape(optimizer)}(?![^\W_])") if optimizer else re.compile("")
+    return {name: rates for name, rates in record.rates.items() if as_a_part.search(name)}
+
+
+def _are_rates(rates: Sequence[float], wanted: Sequence[float], *, is_scheduled: bool) -> bool:
+    """Tell whether rates are those of each group; of a schedule, whether there are as many: the rest is SCALAR-03's."""
+    return len(rates) == len(wanted) and (is_scheduled or _is_close(rates, wanted))
+
+
+def _is_close(values: Sequence[float], wanted: Sequence[float]) -> bool:
+    # A framework may keep its rates in single precision.
+    return len(values) == len(wanted) and all(
+        math.isclose(value, each, rel_tol=1e-6) for value, each in zip(values, wanted, strict=True)
+    )

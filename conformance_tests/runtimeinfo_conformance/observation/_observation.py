@@ -23,7 +23,7 @@ class Record:
         iter: The runner's iter; None if it has none.
         info: The hub's infos.
         scalars: The values of the hub's scalars.
-        rates: The learning rates by get_lr(), at before_train_iter.
+        rates: The learning rates of each entry of get_lr(), at before_train_iter.
         identity: The runner's metadata, at before_run and before_train.
         seen: The sightings of the probes at this event, in the order in which they were called.
         current: The answers of current_hub() on each of these infos and scalars; None on a scalar that it lacks.
@@ -36,7 +36,7 @@ class Record:
     iter: int | None
     info: Mapping[str, Any]
     scalars: Mapping[str, tuple[float, ...]]
-    rates: Mapping[str, Any]
+    rates: Mapping[str, tuple[float, ...]]
     identity: Mapping[str, Any]
     seen: tuple[Sighting, ...]
     current: Mapping[str, Any]

@@ -75,7 +75,7 @@ class Recorder:
                 iter=getattr(runner, "iter", None),
                 info=info,
                 scalars=scalars,
-                rates=_first_rates(runner) if event == "before_train_iter" else {},
+                rates=_rates(runner) if event == "before_train_iter" else {},
                 identity=_identity(runner) if event in {"before_run", "before_train"} else {},
                 seen=seen,
                 current=_answers(resolve_hub(), hub, info, scalars),
@@ -207,8 +207,8 @@ def _found(reader: InfoReader, key: str) -> tuple[float, ...] | None:
         return None
 
 
-def _first_rates(runner: Any) -> dict[str, Any]:
-    return {name: float(values[0]) for name, values in runner.optim_wrapper.get_lr().items()}
+def _rates(runner: Any) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(map(float, values)) for name, values in runner.optim_wrapper.get_lr().items()}
 
 
 def _identity(runner: Any) -> dict[str, Any]:

@@ -106,9 +106,9 @@ PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
         lambda: vars(judges.Finding)["holds"],
     ),
     (
-        lambda: setattr(_recorder, "_first_rates", nothing),
-        "replaced runtimeinfo_conformance.observation._recorder._first_rates ",
-        lambda: vars(_recorder)["_first_rates"],
+        lambda: setattr(_recorder, "_rates", nothing),
+        "replaced runtimeinfo_conformance.observation._recorder._rates ",
+        lambda: vars(_recorder)["_rates"],
     ),
     (
         lambda: setattr(count, "sorted", nothing),

@@ -32,7 +32,7 @@ def test_a_recorder_notes_what_it_sees() -> None:
     assert (first.event, first.epoch, first.iter) == ("before_train_iter", 1, 5)
     assert first.arguments == {"batch_idx": 0, "data_batch": "batch"}
     assert second.arguments == {"batch_idx": 0, "data_batch": "batch", "outputs": None}
-    assert (first.info, first.scalars, first.rates) == ({"iter": 4}, {"train/loss": (0.5,)}, {"lr": 0.25})
+    assert (first.info, first.scalars, first.rates) == ({"iter": 4}, {"train/loss": (0.5,)}, {"lr": (0.25, 0.5)})
     assert [tuple(getattr(each, name) for name in ("probe", "runner", "hub")) for each in first.seen] == [
         ("first", (1, 5), (None, 4))
     ]
