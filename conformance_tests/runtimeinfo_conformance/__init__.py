@@ -1,4 +1,4 @@
-"""The conformance kit: plans, observation, judges and verdicts for runners, hubs and what reduces over ranks."""
+"""The conformance kit: plans, observation, judges and verdicts for runners, hubs and reducers."""
 
 from __future__ import annotations
 
@@ -6,33 +6,40 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runtimeinfo_conformance._check_result import CheckFailure, CheckResult, RequirementResult, check
     from runtimeinfo_conformance._subject import HubSubject, ReduceSubject, Subject, SubjectError
-    from runtimeinfo_conformance.plans import Batch, Fault, Plan, PlannedError
+    from runtimeinfo_conformance.plans import Batch, Fault, Plan
     from runtimeinfo_conformance.pytest_plugin._pytest import conformance
 
 __all__ = [
     "Batch",
+    "CheckFailure",
+    "CheckResult",
     "Fault",
     "HubSubject",
     "Plan",
-    "PlannedError",
     "ReduceSubject",
+    "RequirementResult",
     "Subject",
     "SubjectError",
+    "check",
     "conformance",
 ]
 
-# Where each name comes from, when somebody asks for it. The pytest plugin lives in this package, and is loaded into
-# every test run of whoever has the kit installed: that must cost nothing, and load neither numpy nor Hypothesis.
+# The module of each name, which is imported when the name is used. The pytest plugin is in this package, and pytest
+# loads it in every session where the kit is installed: that must cost nothing, and load neither numpy nor Hypothesis.
 _HOMES = {
     "Batch": "plans",
+    "CheckFailure": "_check_result",
+    "CheckResult": "_check_result",
     "Fault": "plans",
     "HubSubject": "_subject",
     "Plan": "plans",
-    "PlannedError": "plans",
     "ReduceSubject": "_subject",
+    "RequirementResult": "_check_result",
     "Subject": "_subject",
     "SubjectError": "_subject",
+    "check": "_check_result",
     "conformance": "pytest_plugin._pytest",
 }
 

@@ -19,7 +19,6 @@ from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Evaluation, Loop
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance.command_line._commands import app
-from runtimeinfo_conformance.command_line._top_command import app as top
 from runtimeinfo_conformance.pytest_plugin import _plugin as plugin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +77,7 @@ def _has(value: Any, attributes: list[str]) -> bool:
 
 @functools.cache
 def _commands() -> dict[str, set[str]]:
-    commands = {**get_command(app).commands, **get_command(top).commands}  # type: ignore[attr-defined]
+    commands = get_command(app).commands  # type: ignore[attr-defined]
     return {
         name: {option for each in command.params for option in each.opts} | {"--help"}
         for name, command in commands.items()

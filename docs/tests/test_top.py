@@ -99,7 +99,7 @@ def test_the_figures_are_those_of_the_code():
 def test_the_options_that_are_named_are_there():
     from typer.main import get_command
 
-    from runtimeinfo_conformance.command_line._top_command import app
+    from runtimeinfo_conformance.command_line._commands import app
 
     options = {option for each in get_command(app).commands["top"].params for option in each.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= options

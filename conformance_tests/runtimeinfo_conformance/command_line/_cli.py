@@ -1,64 +1,145 @@
-"""The command ``runtimeinfo``."""
+"""The entry of the command ``runtimeinfo``, and as much of it as works without an extra."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
-# Not imported from beside the verdicts: that needs the extra.
+from runtimeinfo import __version__
+from runtimeinfo_conformance._lookup import UnknownRequirementError
+from runtimeinfo_conformance.command_line._explain import UnknownVersionError, explain, registry, spec
+
+# The same number as `_verdict.EX_USAGE`, which needs numpy.
 _USAGE = 64
 _INTERRUPTED = 130
 _READER_GONE = 141
 
-# It needs less than the other commands, and so it is not loaded with them.
-_TOP = "top"
+NAME = "runtimeinfo"
+HELP = "Know where the training is, and prove it."
 
-# The parser's own codes are verdicts of ours: 2 for what it cannot parse, 1 for an interrupt.
+# The commands that need an extra, with the extra, and what `--help` says of them where it is missing.
+_EXTRAS = {
+    "check": ("conformance", "Put runners and hubs to the test, and print the verdict."),
+    "replay": ("conformance", "Run one plan again, and say whether it breaks a requirement."),
+    "check-trace": ("conformance", "Judge a run that a TraceHook wrote down."),
+    "top": ("top", "Show the live runs of this user."),
+}
+
+# The packages that the two extras bring.
+_OF_EXTRAS = frozenset({"typer", "click", "rich", "hypothesis", "pytest", "jinja2", "filelock"})
+
+# The parser has codes that mean verdicts here: 2 for a line that it cannot parse, 1 for an interrupt.
 _PARSER_CODES: dict[str | int | None, int] = {1: _INTERRUPTED, 2: _USAGE}
 
 
+class Leave(SystemExit):
+    """End with an exit code of this command. The parser of the command line raises SystemExit itself."""
+
+
 def main() -> None:
-    """Run the command; say which extra is missing where it cannot."""
-    is_top = sys.argv[1:2] == [_TOP]
+    """Run the command. If a package of an extra is missing, run what works without it, or name the extra."""
     try:
-        if is_top:
-            from runtimeinfo_conformance.command_line._top_command import app
-        else:
-            from runtimeinfo_conformance.command_line._commands import app
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in {"typer", "rich", "hypothesis", "pytest", "jinja2", "filelock"}:
-            everything = "" if is_top else "'runtimeinfo[conformance]', or for top alone "
-            sys.exit(
-                f"The command needs more than the library ({missing} is not installed): pip install {everything}"
-                "'runtimeinfo[top]'"
-            )
-        raise
-    try:
-        code = _code_of(app)
+        code = _code_of(_run)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has enough, as `head` after some lines. The interpreter shall not flush into it again.
+        # The reader of the output has enough, like `head` after some lines. The interpreter must not flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
         code = _READER_GONE
     sys.exit(code)
 
 
-def _code_of(app: Callable[[], object]) -> str | int | None:
+def _run() -> None:
+    try:
+        from runtimeinfo_conformance.command_line._commands import app
+    except ModuleNotFoundError as error:
+        if _package(error) not in _OF_EXTRAS:
+            raise
+        _run_without_extras(sys.argv[1:], missing=_package(error))
+        return
+    try:
+        app(prog_name=NAME)
+    except ModuleNotFoundError as error:
+        if _package(error) not in _OF_EXTRAS:
+            raise
+        _name_extra(sys.argv[1:], missing=_package(error))
+
+
+def _run_without_extras(words: Sequence[str], *, missing: str) -> None:
+    if words and words[0] in _EXTRAS:
+        _name_extra(words, missing=missing)
+    parser = argparse.ArgumentParser(prog=NAME, description=HELP)
+    parser.add_argument("--version", action="version", version=__version__, help="Print the version.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    of_explain = commands.add_parser("explain", help="Say all about requirements.")
+    of_explain.add_argument("requirements", nargs="+", metavar="REQUIREMENT", help="An id or a group: STAGE-02, LIFE.")
+    of_spec = commands.add_parser("spec", help="List all requirements.")
+    of_spec.add_argument("--spec", dest="version", help="The version; the newest by default.")
+    of_spec.add_argument("--json", action="store_true", help="Write JSON.")
+    commands.add_parser("version", help="Print the version.")
+    for name, (extra, text) in _EXTRAS.items():
+        commands.add_parser(name, help=f"{text} Needs {_with_extra(extra)}.")
+    given = parser.parse_args(words or ["--help"])
+    if given.command == "explain":
+        show_explanation(given.requirements)
+    elif given.command == "spec":
+        show_spec(given.version, as_json=given.json)
+    else:
+        print(__version__)  # noqa: T201  # the terminal is what it is for
+
+
+def show_explanation(names: Iterable[str]) -> None:
+    """Print all about requirements: see `explain`."""
+    _print_or_refuse(lambda: explain(*names))
+
+
+def show_spec(version: str | None, *, as_json: bool) -> None:
+    """Print a version of the spec, as text or as JSON: see `spec` and `registry`."""
+    if as_json:
+        _print_or_refuse(lambda: [json.dumps(registry(version), indent=2, ensure_ascii=False)])
+    else:
+        _print_or_refuse(lambda: spec(version))
+
+
+def _print_or_refuse(lines: Callable[[], list[str]]) -> None:
+    try:
+        text = "\n".join(lines())
+    except (UnknownRequirementError, UnknownVersionError) as error:
+        sys.stderr.write(f"{NAME}: {error}\n")
+        raise Leave(_USAGE) from None
+    sys.stdout.write(f"{text}\n")
+
+
+def _name_extra(words: Sequence[str], *, missing: str) -> None:
+    extra, _ = _EXTRAS.get(words[0] if words else "", ("conformance", ""))
+    also = "" if extra == "top" else f", or for top alone {_with_extra('top')}"
+    raise Leave(
+        f"The command needs more than the library ({missing} is not installed): pip install {_with_extra(extra)}{also}"
+    )
+
+
+def _with_extra(extra: str) -> str:
+    return f"'{NAME}[{extra}]'"
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
+
+
+def _code_of(run: Callable[[], object]) -> str | int | None:
     """Run the command, and return its exit code.
 
     Raises:
-        BrokenPipeError: If whoever reads the output has gone.
+        BrokenPipeError: If the reader of the output has gone.
     """
-    from runtimeinfo_conformance.command_line._leave import Leave
-
     try:
-        app()
+        run()
     except Leave as end:
         return end.code
     except SystemExit as end:
-        # The parser makes it a 1, and so does the terminal: the pipe is why.
+        # The parser, and the terminal too, make it a 1 because of the pipe.
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         return _PARSER_CODES.get(end.code, end.code)

@@ -1,8 +1,9 @@
-"""The commands of ``runtimeinfo``."""
+"""The commands of ``runtimeinfo``. Each loads what it needs when it is called: `top` and `spec` need little."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -10,34 +11,31 @@ import traceback
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from runtimeinfo import __version__
+from runtimeinfo import BoardError, __version__
 from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSIONS
-from runtimeinfo_conformance._check import check as check_subject
-from runtimeinfo_conformance._find_requirement import UnknownRequirementError
+from runtimeinfo_conformance._lookup import group_of
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode, Report
-from runtimeinfo_conformance.command_line._explain import UnknownVersionError
-from runtimeinfo_conformance.command_line._explain import explain as explain_requirement
-from runtimeinfo_conformance.command_line._explain import spec as spec_lines
-from runtimeinfo_conformance.command_line._leave import Leave
-from runtimeinfo_conformance.command_line._replay_command import replay_command
-from runtimeinfo_conformance.command_line._target import TargetError, find_subjects
-from runtimeinfo_conformance.command_line._terminal import make_console, print_report, showing_progress
-from runtimeinfo_conformance.command_line._top_command import top
-from runtimeinfo_conformance.guards import HANG_SECONDS
-from runtimeinfo_conformance.reports import ReportError, check_folder, write_reports
-from runtimeinfo_conformance.traces import run_check_trace
+from runtimeinfo_conformance.command_line._cli import HELP, Leave, show_explanation, show_spec
+
+if TYPE_CHECKING:
+    from runtimeinfo_conformance._verdict import Report
 
 Written = TypeVar("Written")
+
+# The exit code of `top` where it cannot trust the folder for boards.
+_UNTRUSTED = 1
+
+# Which exit code counts if several subjects are checked, the worst first: 1 a requirement is violated, 4 a subject
+# broke, 2 waiver trouble, 3 something was never exercised.
+_GRAVITY = (1, 4, 2, 3, 0)
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
-    help="Know where the training is, and prove it.",
     epilog="Examples: runtimeinfo top · runtimeinfo check tests/test_conformance.py · runtimeinfo explain STAGE-02",
     rich_markup_mode="markdown",  # the other mode breaks a paragraph where the docstring breaks its lines
 )
@@ -51,16 +49,38 @@ class ProfileName(StrEnum):
     NIGHTLY = "nightly"
 
 
-# What decides, where several subjects are checked: the worst first.
-_GRAVITY = (ExitCode.VIOLATED, ExitCode.SUBJECT_BROKE, ExitCode.WAIVER_TROUBLE, ExitCode.VACUOUS, ExitCode.CONFORMANT)
-
-
 def _ids(incomplete: str) -> list[str]:
     return [id for id in REQUIREMENTS if id.startswith(incomplete)]
 
 
+def _ids_or_groups(incomplete: str) -> list[str]:
+    groups = [group for group in dict.fromkeys(map(group_of, REQUIREMENTS)) if group.startswith(incomplete)]
+    return groups if len(groups) > 1 else _ids(incomplete)
+
+
 def _versions(incomplete: str) -> list[str]:
     return [version for version in SPEC_VERSIONS if version.startswith(incomplete)]
+
+
+def _finite(seconds: float) -> float:
+    if math.isfinite(seconds):
+        return seconds
+    raise typer.BadParameter("it must be a finite number")
+
+
+def _print_version(*, is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(__version__)
+        raise Leave(0)
+
+
+@app.callback(help=HELP)
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options before the name of a command."""
 
 
 @app.command()
@@ -71,8 +91,14 @@ def check(
         int | None, typer.Option(min=0, help="Search with this seed, as a nightly run has printed it.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="How long one run may take before it counts as hung.")
-    ] = HANG_SECONDS,
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="SECONDS",
+            show_default="60",
+            help="How long one run may take before it counts as hung.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write JSON, an HTML page, Markdown and a badge into this folder.")
     ] = None,
@@ -87,6 +113,13 @@ def check(
 
     Example: runtimeinfo check myfw.conformance:subject --profile nightly --report out
     """
+    from runtimeinfo_conformance._check import check as check_subject
+    from runtimeinfo_conformance._verdict import ExitCode
+    from runtimeinfo_conformance.command_line._target import TargetError, find_subjects
+    from runtimeinfo_conformance.command_line._terminal import make_console, print_report, showing_progress
+    from runtimeinfo_conformance.guards import HANG_SECONDS
+    from runtimeinfo_conformance.reports import check_folder, write_reports
+
     console = make_console()
     if report is not None:
         _with_reports(check_folder, report)
@@ -97,19 +130,20 @@ def check(
             typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
         typer.echo(f"runtimeinfo: {error}", err=True)
         raise Leave(ExitCode.SUBJECT_BROKE) from None
+    hang_seconds = HANG_SECONDS if timeout is None else timeout
     results: list[Report] = []
     for target, subject in subjects:
         with showing_progress(console, subject.name) as progress:
             results.append(
                 check_subject(
-                    subject, PROFILES[profile.value], progress, seed=seed, hang_seconds=timeout, target=target
+                    subject, PROFILES[profile.value], progress, seed=seed, hang_seconds=hang_seconds, target=target
                 )
             )
         print_report(console, results[-1], verbose)
     if report is not None:
         written = _with_reports(lambda folder: write_reports(results, folder), report)
         typer.echo(f"wrote {len(written)} files into {report}")
-    codes = {result.exit_code for result in results}
+    codes = {int(result.exit_code) for result in results}
     _leave(next(code for code in _GRAVITY if code in codes))
 
 
@@ -126,6 +160,8 @@ def replay(
 
     Example: runtimeinfo replay STAGE-03 'Plan(val_batches=1)' tests/test_conformance.py
     """
+    from runtimeinfo_conformance.command_line._replay_command import replay_command
+
     _leave(replay_command(target, requirement, plan))
 
 
@@ -137,16 +173,29 @@ def check_trace(trace: Annotated[Path, typer.Argument(metavar="TRACE.jsonl", hel
 
     Example: runtimeinfo check-trace run.jsonl
     """
+    from runtimeinfo_conformance.traces import run_check_trace
+
     raise Leave(run_check_trace(trace))
 
 
 @app.command()
-def explain(requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE-02.", autocompletion=_ids)]) -> None:
-    """Say all about a requirement.
+def explain(
+    requirements: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="REQUIREMENT...",
+            help="An id, as in STAGE-02, or a group, as in LIFE; several are fine.",
+            autocompletion=_ids_or_groups,
+        ),
+    ],
+) -> None:
+    """Say all about requirements.
 
     Example: runtimeinfo explain STAGE-02
+
+    Example: runtimeinfo explain LIFE RESUME-02
     """
-    _print_or_refuse(lambda: explain_requirement(requirement))
+    show_explanation(requirements)
 
 
 @app.command()
@@ -155,17 +204,54 @@ def spec(
         str | None,
         typer.Option("--spec", help="Which version of it; the newest by default.", autocompletion=_versions),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, with all that the registry holds.")] = False,
 ) -> None:
     """List all requirements.
 
     Example: runtimeinfo spec
 
-    Example: runtimeinfo spec --spec 0.1
+    Example: runtimeinfo spec --spec 0.1 --json
     """
-    _print_or_refuse(lambda: spec_lines(version))
+    show_spec(version, as_json=as_json)
 
 
-app.command()(top)
+@app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Show them once, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write JSON: a document, or one in a line each look.")
+    ] = False,
+    interval: Annotated[
+        float,
+        typer.Option(min=0.1, metavar="SECONDS", callback=_finite, help="What to leave between two looks."),
+    ] = 0.5,
+    pid: Annotated[int | None, typer.Option(min=1, help="Show the runs of this process alone.")] = None,
+    stalled_after: Annotated[
+        float,
+        typer.Option(
+            min=0.1, metavar="SECONDS", callback=_finite, help="Without any write for so long, a run is stalled."
+        ),
+    ] = 30.0,
+) -> None:
+    """Show the live runs of this user: where each is, how fast, and how its losses go.
+
+    It needs no change in a training, and works for every framework. q or Ctrl-C ends it. Where there is no terminal,
+    it shows them once.
+
+    Exit codes: 0, also where there is no run; 1 the folder for boards is somebody else's, or cannot be read;
+    64 the command line asks for what cannot be.
+
+    Example: runtimeinfo top
+
+    Example: runtimeinfo top --once --json
+    """
+    from runtimeinfo_adapters.top import show
+
+    try:
+        show(once=once, as_json=as_json, interval=interval, pid=pid, stalled_after=stalled_after)
+    except BoardError as error:
+        typer.echo(f"runtimeinfo: {error}", err=True)
+        raise Leave(_UNTRUSTED) from None
 
 
 @app.command()
@@ -174,16 +260,10 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _print_or_refuse(lines: Callable[[], list[str]]) -> None:
-    try:
-        for line in lines():
-            typer.echo(line)
-    except (UnknownRequirementError, UnknownVersionError) as error:
-        typer.echo(f"runtimeinfo: {error}", err=True)
-        raise Leave(EX_USAGE) from None
-
-
 def _with_reports(act: Callable[[Path], Written], folder: Path) -> Written:
+    from runtimeinfo_conformance._verdict import EX_USAGE
+    from runtimeinfo_conformance.reports import ReportError
+
     try:
         return act(folder)
     except ReportError as error:
@@ -195,7 +275,7 @@ def _leave(code: int) -> None:
     """End with an exit code, also if a subject has left a thread that never ends."""
     main = threading.main_thread()
     if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
-        with contextlib.suppress(OSError):  # whoever read it may have gone
+        with contextlib.suppress(OSError):  # the reader may have gone
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,9 @@ from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import EX_USAGE
-from runtimeinfo_conformance.command_line import _cli
+from runtimeinfo_conformance.command_line import _cli, _explain
 from runtimeinfo_conformance.command_line._commands import ProfileName
+from runtimeinfo_conformance.guards import HANG_SECONDS
 
 HERE = Path(__file__).parents[1]
 
@@ -33,7 +35,7 @@ import runtimeinfo
 import runtimeinfo_adapters
 from broken_runners import CountsEpochsFromOne, SwallowsInterrupts
 from simple_trainer import Trainer
-from runtimeinfo_conformance import HubSubject, PlannedError, Subject
+from runtimeinfo_conformance import HubSubject, Subject
 from simple_hub import SimpleHub
 
 
@@ -84,7 +86,7 @@ def patches_hub(plan, hooks):
 def swallows(plan, hooks):
     try:
         train(plan, hooks)
-    except (PlannedError, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt):
         pass
 
 
@@ -339,7 +341,10 @@ def test_a_wrong_target(runtimeinfo: Any, folder: Path, target: str, message: st
         (["chek"], "No such command 'chek'"),
         (["check", "--no-such", "targets.py"], "No such option"),
         (["explain", "STAGE-2"], "there is no requirement 'STAGE-2'; did you mean STAGE-02"),
+        (["explain", "STAGE-02", "LIFFE"], "there is no requirement 'LIFFE'; did you mean LIFE"),
+        (["explain"], "Missing argument"),
         (["spec", "--spec", "0.9"], "0.9"),
+        (["spec", "--json", "--spec", "0.9"], "there is no spec version '0.9'"),
         (["replay", "LIFE-01", "Plan(", "targets.py:good"], "the plan cannot be read"),
         (["top", "--interval", "0"], "Invalid value for '--interval'"),
         (["top", "--interval", "nan"], "Invalid value for '--interval'"),
@@ -372,6 +377,20 @@ def test_explain(runtimeinfo: Any) -> None:
     assert ran.stdout.startswith("STAGE-02 (MUST, since spec 0.1)")
     assert REQUIREMENTS["STAGE-02"].text in ran.stdout
     assert "declares 'val'" in ran.stdout
+
+
+def test_explain_of_a_group_and_of_several_requirements(runtimeinfo: Any) -> None:
+    group = runtimeinfo("explain", "ORDER").stdout
+    assert re.findall(r"^[A-Z]+-\d\d", group, re.MULTILINE) == [id for id in REQUIREMENTS if id.startswith("ORDER-")]
+    assert group == runtimeinfo("explain", *[id for id in REQUIREMENTS if id.startswith("ORDER-")]).stdout
+    both = runtimeinfo("explain", "STAGE-02", "order-01").stdout
+    assert both == runtimeinfo("explain", "STAGE-02").stdout + "\n" + runtimeinfo("explain", "ORDER-01").stdout
+
+
+def test_spec_is_written_as_json(runtimeinfo: Any) -> None:
+    ran = runtimeinfo("spec", "--json", "--spec", "0.1")
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout) == _explain.registry("0.1")
 
 
 def test_spec_lists_each_requirement(runtimeinfo: Any) -> None:
@@ -425,7 +444,9 @@ def test_help_and_version(runtimeinfo: Any) -> None:
     ran = runtimeinfo("check", "--help")
     assert "quick" in ran.stdout
     assert "Exit codes: 0 conformant" in ran.stdout
+    assert f"[default: {HANG_SECONDS:g}]" in " ".join(ran.stdout.split())
     assert runtimeinfo("version").stdout.strip() == __version__
+    assert runtimeinfo("--version").stdout.strip() == __version__
 
 
 def test_each_profile_is_a_choice() -> None:

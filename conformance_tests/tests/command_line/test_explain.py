@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 from simple_hub import SimpleHub
 
-from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
+from runtimeinfo.spec import CAPABILITIES, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_conformance.command_line._explain import (
+    REGISTRY_SCHEMA_VERSION,
     UnknownVersionError,
     explain,
     faults_of,
+    registry,
     spec,
 )
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, REDUCE_MUTANTS, RUNNER_MUTANTS
@@ -126,7 +129,35 @@ def test_a_line_of_the_spec_has_level_text_and_capabilities() -> None:
 
 
 @pytest.mark.parametrize("version", ["0.4", "", "newest"])
-def test_an_unknown_version(version: str) -> None:
+@pytest.mark.parametrize("show", [spec, registry])
+def test_an_unknown_version(version: str, show: Callable[[str], object]) -> None:
     message = f"there is no spec version {version!r}; there are {', '.join(SPEC_VERSIONS)}"
     with pytest.raises(UnknownVersionError, match=re.escape(message)):
-        spec(version)
+        show(version)
+
+
+@pytest.mark.parametrize("version", SPEC_VERSIONS)
+def test_registry_holds_what_the_spec_lists(version: str) -> None:
+    data = registry(version)
+    assert [entry["id"] for entry in data["requirements"]] == [line.split()[0] for line in spec(version)[1:]]
+    assert (data["spec"], data["versions"]) == (version, list(SPEC_VERSIONS))
+    assert data["capabilities"] == CAPABILITIES
+    assert json.loads(json.dumps(data)) == data
+
+
+def test_entry_of_the_registry_holds_all_of_a_requirement() -> None:
+    for entry in registry()["requirements"]:
+        rule = REQUIREMENTS[entry["id"]]
+        told: dict[str, Any] = {**entry, "capabilities": frozenset(entry["capabilities"])}
+        assert told.pop("group") == rule.id.rpartition("-")[0]
+        assert told.pop("faults") == faults_of(rule)
+        assert told == rule._asdict()
+
+
+def test_shape_of_the_registry_is_that_of_its_version() -> None:
+    data = registry()
+    assert data["schema_version"] == REGISTRY_SCHEMA_VERSION == 1
+    # Where one of these is gone, or means something else, the version grows.
+    assert {*data} >= {"schema_version", "spec", "versions", "capabilities", "requirements"}
+    fields = "id group level party since text intent example capabilities untestable faults"
+    assert {*data["requirements"][0]} >= {*fields.split()}
