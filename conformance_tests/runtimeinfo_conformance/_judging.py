@@ -106,6 +106,6 @@ def _judge_legs(subject: AnySubject, plan: AnyPlan, legs: list[Leg], tally: Tall
         broken = {id for id in ids for finding in JUDGES[id](case) if not tally.add(id, finding, plan, leg)}
         # A run that raises because it breaks a rule is red already; an upcoming rule makes nothing red yet.
         explained = any(not is_upcoming(subject, REQUIREMENTS[id]) for id in broken)
-        if leg.raised is not None and leg.raised is not leg.planned and not explained:
+        if leg.raised is not None and not leg.is_planned(leg.raised) and not explained:
             crash = crash or leg.raised
     return crash

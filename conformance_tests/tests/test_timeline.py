@@ -57,7 +57,7 @@ def test_what_came_out_of_the_run_is_told() -> None:
     failure = tally.counts["FAIL-06"].failure
     assert failure is not None
     lines = describe_failure(failure)
-    assert lines[-1] == "     raised PlannedError('planned at before_train_iter, occurrence 0')"
+    assert lines[-1].startswith("     raised ValueError(")
     assert any(line.startswith("     before_run ") for line in lines)
     assert any(line.startswith("       before_train ") for line in lines)
 

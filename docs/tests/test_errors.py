@@ -35,8 +35,8 @@ from runtimeinfo_conformance.traces import TraceHook, check_trace
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("protocol/runtimeinfo", "adapters/runtimeinfo_adapters", "conformance_tests/runtimeinfo_conformance")
 
-# Caught inside of the package, and never shown as they are; or raised because a plan wants it.
-INTERNAL = {"NotPlainError", "NotTextError", "PlannedError", "RuntimeInfoError", "_FieldError"}
+# Caught inside of the package, and never shown as they are.
+INTERNAL = {"NotPlainError", "NotTextError", "RuntimeInfoError", "_FieldError"}
 
 
 class Hook:

@@ -14,7 +14,7 @@ def same_exception(case: Case) -> Iterator[Finding]:
     planned, raised, at = case.leg.planned, case.leg.raised, case.leg.fault_at
     # Raised while another exception was on its way already, it is the later one.
     if planned is not None and at is not None and not case.expectations[at].aborting and not case.was_refused:
-        if raised is planned:
+        if case.leg.is_planned(raised):
             yield ok(at)
         else:
             yield broken(at, "the very exception", "no exception" if raised is None else raised)
@@ -27,7 +27,7 @@ def announced_once(case: Case) -> Iterator[Finding]:
         announced = [record.arguments.get("exception") for _, record, _ in case.each(ABORT)]
         yield Finding(case.leg.fault_at, {ABORT: 1}, {ABORT: len(announced)})
         for exception in announced:
-            if exception is case.leg.planned:
+            if case.leg.is_planned(exception):
                 yield ok(case.leg.fault_at)
             else:
                 yield broken(case.leg.fault_at, "with that exception", exception)
@@ -50,11 +50,12 @@ def unwinding(case: Case) -> Iterator[Finding]:
 
 @judge("FAIL-04")
 def not_counted(case: Case) -> Iterator[Finding]:
-    """What was not completed is not counted."""
-    if _ends_inside(case) and any(record.event == "before_train" for record in case.records):
-        last, model = case.records[-1], case.expectations[-1]
-        expected, observed = {"epoch": model.epoch, "iter": model.iter}, {"epoch": last.epoch, "iter": last.iter}
-        yield Finding(len(case.records) - 1, expected, observed)
+    """What was not completed is not counted, from the exception to the end."""
+    if not _ends_inside(case):
+        return
+    for at, record, model in case.since("before_train"):
+        if at > (case.leg.fault_at or 0):
+            yield Finding(at, {"epoch": model.epoch, "iter": model.iter}, {"epoch": record.epoch, "iter": record.iter})
 
 
 @judge("FAIL-05")

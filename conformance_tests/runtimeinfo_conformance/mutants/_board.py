@@ -12,7 +12,7 @@ from typing import Any
 from runtimeinfo.board import find_board, layout
 from runtimeinfo_adapters.sharing import Board
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
-from runtimeinfo_conformance.observation import Recorder
+from runtimeinfo_conformance.observation import Recorder, observer_of
 from runtimeinfo_conformance.plans import Plan
 
 Change = Callable[[Any], dict[int, int]]
@@ -24,7 +24,7 @@ def board_shows(change: Change, *events: str) -> MakeFault:
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            if not isinstance(hook, Recorder) or (events and event not in events):
+            if not isinstance(observer_of(hook), Recorder) or (events and event not in events):
                 return call(runner, given)
             path = find_board(os.getpid())
             before = _write(path, change(runner.message_hub))
@@ -70,7 +70,7 @@ class BoardShowsBetweenEvents:
                 _write(self._path, self._before)
             self._path, self._before = None, {}
             result = call(runner, given)
-            if isinstance(hook, Recorder) and event != "after_run":  # the last one of all
+            if isinstance(observer_of(hook), Recorder) and event != "after_run":  # the last one of all
                 self._path = find_board(os.getpid())
                 self._before = _write(self._path, self._change(runner.message_hub))
             return result

@@ -87,7 +87,7 @@ from runtimeinfo_conformance.mutants._scope import (
     workers_get_nothing,
     workers_outlive,
 )
-from runtimeinfo_conformance.observation import Probe
+from runtimeinfo_conformance.observation import Probe, observer_of
 from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
 # -- which events are lost
@@ -203,7 +203,7 @@ def _with_priority(kind: type[Any], priority: str) -> MakeFault:
     """Give the hooks of a class another priority; the fault itself is none."""
 
     def make(_plan: Plan, hook: Any) -> Fault:
-        if isinstance(hook, kind):
+        if isinstance(hook, kind) or isinstance(observer_of(hook), kind):
             hook.priority = priority
         return _pass_on
 

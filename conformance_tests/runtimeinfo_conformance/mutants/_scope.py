@@ -17,7 +17,7 @@ from runtimeinfo.authoring import resolve_hub
 from runtimeinfo.board import BoardFinder
 from runtimeinfo_conformance.mutants._current import Answers, infos_of
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
-from runtimeinfo_conformance.observation import Recorder, _company
+from runtimeinfo_conformance.observation import Recorder, _company, observer_of
 from runtimeinfo_conformance.plans import Plan
 
 _NO_RUN = Answers({})
@@ -35,7 +35,7 @@ class HubOfLatest:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             if event == "before_run":
                 self._latest = runner.message_hub
-            if not isinstance(hook, Recorder) or self._latest is None:
+            if not isinstance(observer_of(hook), Recorder) or self._latest is None:
                 return call(runner, given)
             with use_hub(self._latest):
                 return call(runner, given)
@@ -48,7 +48,7 @@ def run_around_answers(_plan: Plan, hook: object) -> Fault:
     around = resolve_hub()
 
     def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-        if not isinstance(hook, Recorder):
+        if not isinstance(observer_of(hook), Recorder):
             return call(runner, given)
         with use_hub(around):
             return call(runner, given)
@@ -117,7 +117,7 @@ def _in_scope(make_scope: Callable[[Any], _FaultyScope]) -> MakeFault:
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            if not isinstance(hook, Recorder):
+            if not isinstance(observer_of(hook), Recorder):
                 return call(runner, given)
             context = copy_context()
             context.run(_put_on_top, make_scope(runner.message_hub))
@@ -159,7 +159,7 @@ def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any]) ->
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            if not isinstance(hook, Recorder):
+            if not isinstance(observer_of(hook), Recorder):
                 return call(runner, given)
             before = getattr(module, name)
             setattr(module, name, replacement(runner, before))

@@ -15,6 +15,7 @@ from runtimeinfo_conformance.observation._observation import (
 )
 from runtimeinfo_conformance.observation._recorder import Probe, Recorder
 from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
+from runtimeinfo_conformance.observation._user_hooks import make_hook, observer_of
 
 __all__ = [
     "HOOK_ORDERS",
@@ -37,4 +38,6 @@ __all__ = [
     "Watching",
     "correct",
     "execute",
+    "make_hook",
+    "observer_of",
 ]

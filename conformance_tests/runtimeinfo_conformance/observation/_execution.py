@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import random
+import string
 import tempfile
 import threading
 import warnings
@@ -27,6 +29,7 @@ from runtimeinfo_conformance.observation._company import (
 )
 from runtimeinfo_conformance.observation._observation import Answer, Leg, Situation
 from runtimeinfo_conformance.observation._recorder import Probe, Recorder
+from runtimeinfo_conformance.observation._user_hooks import make_hook
 from runtimeinfo_conformance.plans import Fault, Plan, hearing
 
 # Plans hold outputs that are no scalars, and infos that cannot be saved.
@@ -36,6 +39,11 @@ Watching = Callable[[], AbstractContextManager[object]]
 """Makes the context in which a subject runs."""
 
 _run_numbers = itertools.count()
+
+# Not the generator that a seed of the user governs.
+_random = random.Random()  # noqa: S311  # nothing secret
+
+_MOST_SALT = 1000
 
 # Name and priority of the probes; in this order they have to be called.
 PROBES = (("first", "HIGH"), ("second", "NORMAL"), ("third", "NORMAL"), ("last", "VERY_LOW"))
@@ -56,7 +64,10 @@ def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> l
         plan: The plan.
         watching: Makes a context for each call.
     """
-    plan = replace(plan, experiment_name=f"{plan.experiment_name}-{next(_run_numbers)}")
+    # Nothing of an earlier run on the same plan fits this one: a recording of it shows.
+    salt = _random.randrange(_MOST_SALT)
+    name = f"{plan.experiment_name}-{next(_run_numbers)}{_random.choice(string.ascii_lowercase)}{salt}"
+    plan = replace(plan, experiment_name=name, salt=salt)
     # In a context by itself: what a run leaves there would be in the way of the next plan.
     return contextvars.copy_context().run(_execute, subject, plan, watching)
 
@@ -148,15 +159,22 @@ def _train(subject: Subject, recorder: Recorder, watching: Watching = nullcontex
     """Let a subject train, and note what comes out, and what its caller is told then."""
     plan = recorder.leg.plan
     before = run_here()
-    with _noting(recorder), watching(), hearing(plan.experiment_name, recorder):
+    with _noting(recorder), watching(), _let_through(recorder), hearing(plan.experiment_name, recorder):
         subject.run(plan, _hooks(recorder))
     note_caller(recorder.leg, before)
 
 
 def _hooks(recorder: Recorder) -> list[Any]:
-    probes = [Probe(name, priority, recorder.sightings) for name, priority in PROBES]
-    given = [probes[index] for index in _ORDERS[recorder.leg.plan.hook_order % len(_ORDERS)]]
-    return [*given[:2], recorder, RuntimeInfoHook(), *given[2:]]
+    """Return the hooks for a run. Where the probes stand among the others goes by the plan, too."""
+    order = recorder.leg.plan.hook_order
+    hooks: list[Any] = []
+    for index in _ORDERS[order % len(_ORDERS)]:
+        name, priority = PROBES[index]
+        probe = Probe(name, recorder.sightings, recorder.note_first if index == 0 else None)
+        hooks.append(make_hook(probe.note, priority))
+    hooks.insert(order % (len(hooks) + 1), make_hook(recorder.note, "LOWEST"))
+    hooks.insert(order // 2 % (len(hooks) + 1), RuntimeInfoHook())
+    return hooks
 
 
 @contextmanager
@@ -176,6 +194,17 @@ def _noting(recorder: Recorder) -> Generator[None]:
         recorder.leg.raised = error
         if isinstance(error, KeyboardInterrupt) and error is not recorder.leg.planned:
             raise  # the user's own
+
+
+@contextmanager
+def _let_through(recorder: Recorder) -> Generator[None]:
+    """Note what the plan raises, and keep it from what watches the subject: a SystemExit is not the subject's own."""
+    try:
+        yield
+    except BaseException as error:
+        if not recorder.leg.is_planned(error):
+            raise
+        recorder.leg.raised = error
 
 
 # -- with other runs in the process
@@ -247,7 +276,7 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
     with watching(), hearing(leg.plan.experiment_name, recorders[0]), hearing(other.plan.experiment_name, recorders[1]):
         waiting: list[tuple[Recorder, Iterator[object]]] = []
         for recorder in recorders:
-            with _noting(recorder):
+            with _noting(recorder), _let_through(recorder):
                 made: Any = subject.run(recorder.leg.plan, _hooks(recorder))
                 waiting.append((recorder, iter(made)))  # which fails where the whole training was made
         while waiting:
@@ -261,6 +290,6 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
 
 
 def _goes_on(recorder: Recorder, steps: Iterator[object]) -> bool:
-    with _noting(recorder):
+    with _noting(recorder), _let_through(recorder):
         return next(steps, steps) is not steps
     return False

@@ -28,6 +28,7 @@ class Record:
         seen: The sightings of the probes at this event, in the order in which they were called.
         current: The answers of current_hub() on each of these infos and scalars; None on a scalar that it lacks.
         shared: The view of another process; None if it found no run.
+        is_cut: Whether the first of the kit's hooks raised at it, so that later hooks may not have heard of it.
     """
 
     event: str
@@ -41,6 +42,7 @@ class Record:
     seen: tuple[Sighting, ...]
     current: Mapping[str, Any]
     shared: SharedView | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,18 @@ class Leg:
     hub: Any = None
     place: tuple[int, int] | None = None
     left_behind: list[str] = field(default_factory=list[str])
+
+    def is_planned(self, error: BaseException | None) -> bool:
+        """Tell whether an exception is the one of the plan's fault.
+
+        A StopIteration that leaves a generator is turned by Python into a RuntimeError with that cause (PEP 479): a
+        runner that is made of generators has no way to let it through.
+        """
+        if error is None or self.planned is None:
+            return False
+        is_turned = isinstance(self.planned, StopIteration) and isinstance(error, RuntimeError)
+        is_turned = is_turned and str(error).endswith("raised StopIteration")
+        return error is self.planned or (is_turned and error.__cause__ is self.planned)
 
     @property
     def ended_well(self) -> bool:

@@ -1,4 +1,4 @@
-"""The hooks that observe a run: around the runner, never inside it."""
+"""Notes of what the kit's hooks hear: around the runner, never inside it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from runtimeinfo import InfoReader, current_hub
-from runtimeinfo.authoring import on_any_event, resolve_hub
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_conformance.observation._company import Companion
 from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting
 from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
-from runtimeinfo_conformance.plans import Item, PlannedError
+from runtimeinfo_conformance.observation._user_hooks import Hear
+from runtimeinfo_conformance.plans import Item, make_error
 
 # At these all that the hub holds has to be there for others: SHARE-03.
 _EVERYTHING = frozenset(
@@ -27,9 +28,8 @@ _EVERYTHING = frozenset(
 _BEGINS, _ENDS = ("before_run", "before_train"), ("after_train", "after_run")
 
 
-@on_any_event(by="note")
 class Recorder:
-    """The last hook of all: notes every event and moment, and raises the plan's fault.
+    """Notes every event and moment, as the last hook of all, and raises the plan's fault.
 
     Args:
         leg: Where to note.
@@ -39,8 +39,6 @@ class Recorder:
         legs: The leg that it notes, and before it that of the first training where one is made again. A copy of the
             recorder has the same.
     """
-
-    priority = "LOWEST"
 
     def __init__(self, leg: Leg, companion: Companion | None = None) -> None:
         self.legs: list[Leg] = [leg]
@@ -60,7 +58,25 @@ class Recorder:
         return sum(record.event == "after_train_epoch" for record in self.leg.records)
 
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
-        """Note an event."""
+        """Note an event as the last hook hears of it."""
+        if self._was_cut(event):
+            self.sightings.clear()
+            return
+        self._note(event, runner, arguments)
+        self._maybe_raise(event)
+
+    def note_first(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
+        """Note an event as the first of the kit's hooks hears of it, if it raises: the others may not hear of it."""
+        if self._is_due(event, "first"):
+            self._note(event, runner, arguments, is_cut=True)
+            self._raise()
+
+    def _was_cut(self, event: str) -> bool:
+        """Tell whether an event is the one at which the first hook has raised, on its way to the others."""
+        last = self.leg.records[-1] if self.leg.records else None
+        return last is not None and last.is_cut and last.event == event
+
+    def _note(self, event: str, runner: Any, arguments: Mapping[str, Any], *, is_cut: bool = False) -> None:
         if event in _BEGINS and self.leg.plan.again and self._has_trained():
             self._begin_again()
         self.leg.place = _here()
@@ -80,11 +96,11 @@ class Recorder:
                 seen=seen,
                 current=_answers(resolve_hub(), hub, info, scalars),
                 shared=self._look_on(at_everything=event in _EVERYTHING),
+                is_cut=is_cut,
             )
         )
         if self._companion is not None:
             self._companion.on_event(event, self.leg)
-        self._maybe_raise(event)
 
     def on_read(self, item: Item) -> None:
         """Note what a component and another process find between two events, where an item is read."""
@@ -135,43 +151,46 @@ class Recorder:
             self.leg.left_behind = self._onlooker.left_behind()
 
     def _maybe_raise(self, where: str) -> None:
+        if self._is_due(where, "last"):
+            self._raise()
+
+    def _is_due(self, where: str, hook: str) -> bool:
+        """Count where the fault may be raised, and tell whether it is now."""
         fault = self.leg.plan.fault
-        if fault is None or fault.event != where or self.leg.planned is not None:
-            return
+        if fault is None or fault.event != where or fault.hook != hook or self.leg.planned is not None:
+            return False
         self._occurrence += 1
-        if self._occurrence == fault.occurrence:
-            message = f"planned at {fault.event}, occurrence {fault.occurrence}"
-            self.leg.planned = KeyboardInterrupt(message) if fault.kind == "interrupt" else PlannedError(message)
+        return self._occurrence == fault.occurrence
+
+    def _raise(self) -> None:
+        fault = self.leg.plan.fault
+        if fault is not None:
+            self.leg.planned = make_error(fault.kind)
             self.leg.fault_at = len(self.leg.records) - 1
             raise self.leg.planned
 
 
 class Probe:
-    """A hook that notes when it was called, and what it saw.
+    """Notes when a hook was called, and what it saw.
 
     Args:
-        name: Its name.
-        priority: Its priority.
+        name: The name of the hook.
         sightings: Where to note.
+        then: Hears of each event afterwards.
     """
 
-    def __init__(self, name: str, priority: str, sightings: list[Sighting]) -> None:
+    def __init__(self, name: str, sightings: list[Sighting], then: Hear | None = None) -> None:
         self.name = name
-        self.priority = priority
         self.sightings = sightings
+        self._then = then
 
-    def before_train_epoch(self, runner: Any) -> None:
-        """Note."""
-        self._note(runner)
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
-        """Note."""
-        self._note(runner)
-
-    def _note(self, runner: Any) -> None:
+    def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
+        """Note an event."""
         hub = runner.message_hub
         counted = getattr(runner, "epoch", None), getattr(runner, "iter", None)
         self.sightings.append(Sighting(self.name, counted, (hub.get_info("epoch"), hub.get_info("iter"))))
+        if self._then is not None:
+            self._then(event, runner, arguments)
 
 
 def _infos(hub: Any) -> dict[str, Any]:

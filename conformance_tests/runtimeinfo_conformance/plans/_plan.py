@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runtimeinfo.authoring import is_scalar
+from runtimeinfo_conformance.plans._fault import Fault, PlanError
 from runtimeinfo_conformance.plans._moments import tell_of_batch_begin
 from runtimeinfo_conformance.plans._planned_data import PlannedDataset, PlannedLoader, SizedPlannedLoader
 from runtimeinfo_conformance.plans._short_repr import ShortRepr
@@ -14,31 +15,6 @@ from runtimeinfo_conformance.plans._values import make_value
 
 Values = tuple[tuple[str, str], ...]
 """Names and kinds of outputs or metrics."""
-
-
-@dataclass(frozen=True, repr=False)
-class Fault(ShortRepr):
-    """Something that goes wrong: something raises at the n-th time of an event, or of a moment between two.
-
-    Attributes:
-        event: At which event, where the last hook raises; or at which of the `MOMENTS`: as an item of ``train_data``,
-            ``val_data`` or ``test_data`` is read, or as a ``train_step`` reads `Batch.outputs`. Only what happens in
-            the thread in which the hooks are called counts, and raises: a worker's error takes ways of its own.
-        occurrence: At which of its occurrences, from 0.
-        kind: ``"error"`` for an Exception, ``"interrupt"`` for a KeyboardInterrupt.
-    """
-
-    event: str
-    occurrence: int = 0
-    kind: Literal["error", "interrupt"] = "error"
-
-
-class PlannedError(Exception):
-    """What a plan raises on purpose."""
-
-
-class PlanError(ValueError):
-    """There is no such training."""
 
 
 _LEAST = {
@@ -59,6 +35,9 @@ forked, spawned, or made by a fork server, and there are strangers, too.
 
 # What a training that has company goes without: it is one run, or one and its like, and each to its end.
 _NOT_IN_COMPANY = ("again", "repeat", "fault", "stop_after", "resume_after", "resume_from")
+
+# Param groups of an optimizer, beyond which the rates of two optimizers would be the same.
+_MOST_GROUPS = 8
 
 # What goes by the number of batches that all epochs have.
 _NOT_CHANGING = ("iterations", "val_interval", "stop_after", "resume_after")
@@ -102,6 +81,7 @@ class Plan(ShortRepr):
         hook_order: The kit's own: in which order the hooks are given.
         company: The kit's own, but for ``"in_turn"``: what else is there while the run is open, see `Company`. With
             ``"in_turn"``, `run` returns a generator, which trains on one batch at each step.
+        salt: The kit's own: moves the values of outputs and metrics, so that no two runs have the same.
         start_epoch: How many epochs a resumed training has behind it.
         start_batch: How many batches of the next epoch it has behind it.
         checkpoint: Where to save a checkpoint after each epoch, or None.
@@ -142,6 +122,7 @@ class Plan(ShortRepr):
     fault: Fault | None = None
     hook_order: int = 0
     company: Company | None = None
+    salt: int = 0
     start_epoch: int = 0
     start_batch: int = 0
     checkpoint: Path | None = None
@@ -243,18 +224,26 @@ class Plan(ShortRepr):
 
     def outputs_of(self, iteration: int) -> dict[str, Any]:
         """Return what the training step of an iteration returns; `Batch.outputs` has it ready."""
-        return {name: make_value(kind, iteration) for name, kind in self.outputs}
+        return {name: make_value(kind, iteration, self.salt) for name, kind in self.outputs}
 
     def metrics_of(self, turn: int) -> dict[str, Any]:
         """Return the metrics of a validation loader; `turn` is how many this run has validated on before.
 
         A test has those of turn 0.
         """
-        return {name: make_value(kind, turn) for name, kind in self.metrics}
+        return {name: make_value(kind, turn, self.salt) for name, kind in self.metrics}
 
-    def lr_of(self, iteration: int, group: int = 0) -> float:
-        """Return the learning rate of an iteration, of a param group of every optimizer."""
-        return (0.5**iteration if self.schedule else 1.0) / (group + 1)
+    def lr_of(self, iteration: int, group: int = 0, optimizer: int = 0) -> float:
+        """Return the learning rate of an iteration, of a param group of an optimizer.
+
+        Args:
+            iteration: How many iterations of the whole training come before it.
+            group: The place of the param group, from 0.
+            optimizer: The place of the optimizer's name in `optimizers`; 0 for the only one.
+        """
+        # Odd numbers over powers of two: exact in float32, and no halving makes one of them another.
+        odd = 1 + 2 * (group + _MOST_GROUPS * optimizer)
+        return odd / 2 ** (odd.bit_length() - 1) * (0.5**iteration if self.schedule else 1.0)
 
     def validates_after(self, batch: int) -> bool:
         """Tell whether to validate after a batch of an epoch, by its index; the one of `val_interval`."""
