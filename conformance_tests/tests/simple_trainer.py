@@ -20,9 +20,11 @@ from runtimeinfo_conformance import Plan, Subject
 class Optimizers:
     """Rates by name."""
 
-    def __init__(self, names: Sequence[str], groups: int) -> None:
-        rates = [1 / (group + 1) for group in range(groups)]
-        self.rates = {f"{name}.lr" if name else "lr": rates for name in names or [""]}
+    def __init__(self, plan: Plan) -> None:
+        self.rates = {
+            f"{name}.lr" if name else "lr": [plan.lr_of(0, group, index) for group in range(plan.groups)]
+            for index, name in enumerate(plan.optimizers or ("",))
+        }
 
     def get_lr(self) -> dict[str, list[float]]:
         return self.rates
@@ -51,7 +53,7 @@ class Trainer:
         self.cfg: Any = SimpleNamespace(pretty_text=f"epochs: {plan.max_epochs}")
         self.seed = plan.seed
         self.experiment_name = plan.experiment_name
-        self.optim_wrapper: Any = Optimizers(plan.optimizers, plan.groups)
+        self.optim_wrapper: Any = Optimizers(plan)
         self.train_dataloader: Any = plan.train_dataloader()
         self.epoch = self.iter = 0
         self.max_epochs: int | None = plan.max_epochs if plan.iterations is None else None

@@ -55,7 +55,8 @@ class _Script(LoopScript):
         self.optimizers: dict[str, Any] = {}
         schedulers: list[torch.optim.lr_scheduler.LRScheduler] = []
         for index, name in enumerate(plan.optimizers or ("",)):
-            optimizer = _optimizer(plan, list(self.model.weights)[index * plan.groups : (index + 1) * plan.groups])
+            weights = list(self.model.weights)[index * plan.groups : (index + 1) * plan.groups]
+            optimizer = _optimizer(plan, weights, index)
             # Not prepared: it would step with the optimizer, and the plan wants it to for each batch.
             schedulers.append(torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5))
             self.optimizers[name] = self.accelerator.prepare(optimizer)
@@ -118,6 +119,6 @@ def _only_item(items: list[Batch]) -> Batch:
     return item
 
 
-def _optimizer(plan: Plan, weights: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    groups = [{"params": [weight], "lr": plan.lr_of(0, group)} for group, weight in enumerate(weights)]
+def _optimizer(plan: Plan, weights: list[torch.nn.Parameter], index: int) -> torch.optim.Optimizer:
+    groups = [{"params": [weight], "lr": plan.lr_of(0, group, index)} for group, weight in enumerate(weights)]
     return torch.optim.SGD(groups, lr=1.0)

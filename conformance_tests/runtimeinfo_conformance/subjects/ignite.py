@@ -44,7 +44,7 @@ class _Script:
 
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
         self.plan = plan
-        self.optimizers = {name: _optimizer(plan) for name in plan.optimizers or ("",)}
+        self.optimizers = {name: _optimizer(plan, index) for index, name in enumerate(plan.optimizers or ("",))}
         self.schedulers = [torch.optim.lr_scheduler.ExponentialLR(each, 0.5) for each in self.optimizers.values()]
         self.validated = 0
         self.trainer: Any = Engine(self.step)
@@ -220,8 +220,9 @@ def _evaluate(engine: Any, loader: PlannedLoader) -> None:
     engine.run(loader if len(loader.dataset) else _Stream(loader))
 
 
-def _optimizer(plan: Plan) -> torch.optim.Optimizer:
+def _optimizer(plan: Plan, index: int) -> torch.optim.Optimizer:
     groups = [
-        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": plan.lr_of(0, group)} for group in range(plan.groups)
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": plan.lr_of(0, group, index)}
+        for group in range(plan.groups)
     ]
     return torch.optim.SGD(groups, lr=1.0)

@@ -71,7 +71,7 @@ class _PlannedModel(_Model):
         self.built = True
         self.plan = plan
         self.planned = plan.train_dataset()
-        self.optimizers = [_optimizer(plan) for _ in plan.optimizers or ("",)]
+        self.optimizers = [_optimizer(plan, index) for index, _ in enumerate(plan.optimizers or ("",))]
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Train on a batch."""
@@ -218,6 +218,6 @@ def _loader(dataset: PlannedDataset, *, sized: bool = True) -> DataLoader[Any]:
     return DataLoader(_Sized(dataset) if sized else _Unsized(dataset), batch_size=None)
 
 
-def _optimizer(plan: Plan) -> Any:
+def _optimizer(plan: Plan, index: int) -> Any:
     steps = plan.accumulation if plan.accumulation > 1 else None
-    return keras.optimizers.SGD(1.0, gradient_accumulation_steps=steps)
+    return keras.optimizers.SGD(plan.lr_of(0, optimizer=index), gradient_accumulation_steps=steps)

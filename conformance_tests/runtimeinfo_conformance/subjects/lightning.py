@@ -79,10 +79,13 @@ class _Module(pl.LightningModule):
         groups = self.plan.groups
         optimizers = [
             torch.optim.SGD(
-                [{"params": [self.weights[first + group]], "lr": self.plan.lr_of(0, group)} for group in range(groups)],
+                [
+                    {"params": [self.weights[index * groups + group]], "lr": self.plan.lr_of(0, group, index)}
+                    for group in range(groups)
+                ],
                 lr=1.0,
             )
-            for first in range(0, len(self.weights), groups)
+            for index in range(len(self.weights) // groups)
         ]
         if not self.has_scheduler:
             return optimizers

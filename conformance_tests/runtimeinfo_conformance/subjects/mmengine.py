@@ -209,7 +209,8 @@ def _optimizers(plan: Plan, model: _Model) -> OptimWrapper | OptimWrapperDict:
     wrappers: dict[str, OptimWrapper] = {}
     for index, name in enumerate(plan.optimizers or ("",)):
         groups = [
-            {"params": [model.weights[f"w{index}{group}"]], "lr": plan.lr_of(0, group)} for group in range(plan.groups)
+            {"params": [model.weights[f"w{index}{group}"]], "lr": plan.lr_of(0, group, index)}
+            for group in range(plan.groups)
         ]
         optimizer = torch.optim.SGD(groups, lr=1.0)
         wrappers[name] = OptimWrapper(optimizer, accumulative_counts=plan.accumulation)

@@ -17,7 +17,7 @@ class _Script(LoopScript):
     """Steps optimizers of its own, and saves with `torch.save`."""
 
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
-        self.optimizers = {name: _optimizer(plan) for name in plan.optimizers or ("",)}
+        self.optimizers = {name: _optimizer(plan, index) for index, name in enumerate(plan.optimizers or ("",))}
         loop: Loop[Batch] = Loop(
             self.optimizers if plan.optimizers else self.optimizers[""],
             plan.train_dataloader(),
@@ -72,8 +72,9 @@ def subject() -> Subject:
     return Subject("pytorch", str(torch.__version__), run=run, capabilities=CAPABILITIES)
 
 
-def _optimizer(plan: Plan) -> torch.optim.Optimizer:
+def _optimizer(plan: Plan, index: int) -> torch.optim.Optimizer:
     groups = [
-        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": plan.lr_of(0, group)} for group in range(plan.groups)
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": plan.lr_of(0, group, index)}
+        for group in range(plan.groups)
     ]
     return torch.optim.SGD(groups, lr=1.0)
