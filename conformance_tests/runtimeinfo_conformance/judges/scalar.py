@@ -219,7 +219,10 @@ def _where(record: Record, key: str) -> Any:
 
 def _planned_rates(plan: Plan, model: Expectation) -> dict[str, list[float]]:
     """Return the rates of the groups of each optimizer; one that has no name is called by the empty string."""
-    return {name: [plan.lr_of(model.iter, group) for group in range(plan.groups)] for name in plan.optimizers or ("",)}
+    return {
+        name: [plan.lr_of(model.iter, group, index) for group in range(plan.groups)]
+        for index, name in enumerate(plan.optimizers or ("",))
+    }
 
 
 def _entries(record: Record, optimizer: str) -> dict[str, Sequence[float]]:
