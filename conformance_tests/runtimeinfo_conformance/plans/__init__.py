@@ -22,7 +22,7 @@ from runtimeinfo_conformance.plans._hub_plan import (
 )
 from runtimeinfo_conformance.plans._moments import MOMENTS, Item, hearing
 from runtimeinfo_conformance.plans._plan import Company, Plan, Values
-from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
+from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan, plan_text
 from runtimeinfo_conformance.plans._planned_data import Batch, PlannedDataset, PlannedLoader
 from runtimeinfo_conformance.plans._reduce_plan import (
     RANKS,
@@ -90,4 +90,5 @@ __all__ = [
     "make_object",
     "make_value",
     "parse_plan",
+    "plan_text",
 ]

@@ -120,6 +120,27 @@ def parse_plan(text: str) -> AnyPlan:
     return reader.read_plan(tree.body)
 
 
+def plan_text(plan: AnyPlan) -> str:
+    r"""Return the text of a plan with no single quote in it, so that a POSIX shell takes it between two of them.
+
+    Example:
+        >>> plan_text(parse_plan("Plan(fault=Fault('before_val'))"))
+        'Plan(fault=Fault(event="before_val"))'
+    """
+    return _STRING.sub(_in_double_quotes, repr(plan))
+
+
+# A string as `repr` writes it, with either kind of quotes; and what differs in it between the two.
+_STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_CHARACTER = re.compile(r"""\\.|['"]""")
+_IN_DOUBLE_QUOTES = MappingProxyType({"'": r"\x27", r"\'": r"\x27", '"': r"\""})
+
+
+def _in_double_quotes(found: re.Match[str]) -> str:
+    inside = _CHARACTER.sub(lambda part: _IN_DOUBLE_QUOTES.get(part.group(), part.group()), found.group()[1:-1])
+    return f'"{inside}"'
+
+
 class _Reader:
     """Reads the syntax tree of a text.
 
