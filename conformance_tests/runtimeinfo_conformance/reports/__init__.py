@@ -1,11 +1,11 @@
 """Reports of a check: JSON with a published schema, a page, a step summary and a badge.
 
-The plain data of `_json` is made once; everything else is drawn from it.
+The plain data of `_data` is made once; everything else is drawn from it.
 """
 
 from __future__ import annotations
 
-from runtimeinfo_conformance.reports._json import ReportData, report_data, schema
+from runtimeinfo_conformance.reports._data import ReportData, report_data, schema
 from runtimeinfo_conformance.reports._write import ReportError, check_folder, write_reports
 
 __all__ = ["ReportData", "ReportError", "check_folder", "report_data", "schema", "write_reports"]

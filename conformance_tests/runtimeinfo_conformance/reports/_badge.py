@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from runtimeinfo_conformance.reports._json import SUMMARIES_BY_NAME, ReportData
+from runtimeinfo_conformance.reports._data import SUMMARIES_BY_NAME, ReportData
 
 _LABEL = "runtimeinfo"
 

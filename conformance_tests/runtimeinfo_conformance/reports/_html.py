@@ -11,7 +11,7 @@ from typing import Any, cast
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from runtimeinfo_conformance.reports._json import SUMMARIES_BY_NAME, ReportData, RequirementData
+from runtimeinfo_conformance.reports._data import SUMMARIES_BY_NAME, ReportData, RequirementData
 from runtimeinfo_conformance.reports._picture import HEADS, Picture, draw
 
 SYMBOLS = {

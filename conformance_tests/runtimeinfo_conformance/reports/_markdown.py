@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from runtimeinfo_conformance._text import fit
-from runtimeinfo_conformance.reports._json import (
+from runtimeinfo_conformance.reports._data import (
     SUMMARIES_BY_NAME,
     EventData,
     FailureData,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from runtimeinfo.spec import CLOSES, OPENS
-from runtimeinfo_conformance.reports._json import Counter, EventData, TimelineData
+from runtimeinfo_conformance.reports._data import Counter, EventData, TimelineData
 
 _CONTEXT = 9  # events shown on either side of the marked one
 

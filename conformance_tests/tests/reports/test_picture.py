@@ -4,7 +4,7 @@ from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._verdict import Failure, Report
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.observation._observation import Leg, Record
-from runtimeinfo_conformance.reports._json import EventData, TimelineData, _failure, report_data
+from runtimeinfo_conformance.reports._data import EventData, TimelineData, _failure, report_data
 from runtimeinfo_conformance.reports._picture import draw, scope_spans
 
 

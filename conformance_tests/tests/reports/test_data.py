@@ -16,7 +16,7 @@ from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.observation._observation import Leg, Record
 from runtimeinfo_conformance.reports import report_data, schema
 from runtimeinfo_conformance.reports._html import report_page
-from runtimeinfo_conformance.reports._json import SCHEMA_VERSION, SUMMARIES_BY_NAME, TimelineData
+from runtimeinfo_conformance.reports._data import SCHEMA_VERSION, SUMMARIES_BY_NAME, TimelineData
 from runtimeinfo_conformance.reports._picture import draw
 
 
