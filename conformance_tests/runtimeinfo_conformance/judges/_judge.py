@@ -87,6 +87,14 @@ class Case:
             if not events or record.event in events:
                 yield at, record, self.expectations[at]
 
+    def since(self, event: str) -> Iterator[tuple[int, Record, Expectation]]:
+        """Iterate over the records from the first of an event on."""
+        has_come = False
+        for at, record, model in self.each():
+            has_come = has_come or record.event == event
+            if has_come:
+                yield at, record, model
+
     def before(self, at: int) -> Record:
         """Return the record before one; the first one has none."""
         return self.records[at - 1]

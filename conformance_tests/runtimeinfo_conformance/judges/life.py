@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
@@ -48,10 +49,29 @@ def frame(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-03")
 def training_batches(case: Case) -> Iterator[Finding]:
-    """As many pairs of events as batches."""
+    """A pair of events for each batch, in each epoch, and a batch that was read for each pair."""
     # Stopped early it is LIFE-12's, and resumed in mid-epoch RESUME-03's.
     if case.plan.stop_after is None and not case.plan.start_batch:
         yield from _counts(case, "train_iter", case.plan.max_iters - case.plan.start_iteration)
+    for at, model, counted in _closed(case, "train_epoch", "train_iter"):
+        batches = _batches_of_epoch(case, model)
+        if batches is not None:
+            yield Finding(at, dict.fromkeys(counted, batches), counted)
+    yield from _read(case, "train")
+
+
+def _batches_of_epoch(case: Case, model: Expectation) -> int | None:
+    """Return how many batches the epoch has that closes; None if another requirement says it, or none does."""
+    plan = case.plan
+    if (plan.start_batch and model.epoch == plan.start_epoch) or model.epoch >= plan.epochs:
+        return None
+    if plan.stop_after is not None and model.iter >= plan.stop_after:
+        return None
+    if plan.iterations is not None:
+        # To a framework that is asked for iterations, the whole training may be one epoch.
+        is_one = _times(case, "before_train_epoch") == 1
+        return None if is_one else min(plan.batches, plan.iterations - plan.iteration_of(model.epoch))
+    return plan.length_of(model.epoch)
 
 
 @judge("LIFE-04")
@@ -82,20 +102,57 @@ def closed(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-06")
 def validation_batches(case: Case) -> Iterator[Finding]:
-    """As many pairs of events as batches, in each validation."""
+    """A pair of events for each batch, in each validation, and a batch that was read for each pair."""
     plan = case.plan
+    batches = 0 if plan.val_batches is None else sum(map(plan.val_length, range(plan.val_loaders)))
     # In an epoch that is cut short, or that was saved with all its batches done, each framework has its own way.
-    is_known = plan.stop_after is None and plan.iterations is None and not plan.is_resumed_at_end_of_epoch
-    if plan.val_batches is not None and is_known:
-        batches = sum(plan.val_length(loader) for loader in range(plan.val_loaders))
+    if plan.stop_after is None and plan.iterations is None and not plan.is_resumed_at_end_of_epoch:
         yield from _counts(case, "val_iter", plan.validations * batches)
+    for at, _, counted in _closed(case, "val", "val_iter"):
+        yield Finding(at, dict.fromkeys(counted, batches), counted)
+    yield from _read(case, "val")
 
 
 @judge("LIFE-07")
 def test_batches(case: Case) -> Iterator[Finding]:
-    """As many pairs of events as batches."""
-    if case.plan.test_batches is not None:
-        yield from _counts(case, "test_iter", case.plan.test_batches)
+    """A pair of events for each batch, and a batch that was read for each pair."""
+    batches = case.plan.test_batches or 0
+    yield from _counts(case, "test_iter", batches)
+    for at, _, counted in _closed(case, "test", "test_iter"):
+        yield Finding(at, dict.fromkeys(counted, batches), counted)
+    yield from _read(case, "test")
+
+
+def _closed(case: Case, scope: str, inner: str) -> Iterator[tuple[int, Expectation, dict[str, int]]]:
+    """Iterate over the normal closes of a scope, each with how often the events of an inner scope came in it."""
+    events = (f"before_{inner}", f"after_{inner}")
+    counted = dict.fromkeys(events, 0)
+    for at, record, model in case.each(f"before_{scope}", *events, f"after_{scope}"):
+        if record.event in counted:
+            counted[record.event] += 1
+        elif record.event == f"before_{scope}":
+            counted = dict.fromkeys(events, 0)
+        elif not model.aborting:
+            yield at, model, counted
+
+
+def _read(case: Case, stage: str) -> Iterator[Finding]:
+    """Compare the completed iterations with the items of the plan's data that were read: what was not read is no batch.
+
+    Items may be read ahead, and in workers, of which only the number is known.
+    """
+    read_at = sorted(read.at for read in case.leg.reads if read.item.stage == stage)
+    read_otherwise = case.leg.read_elsewhere.get(stage, 0)
+    if case.plan.again and case.leg.first is not None:
+        first = case.leg.first
+        iterations = sum(record.event == f"after_{stage}_iter" for record in first.records)
+        read_otherwise += max(sum(read.item.stage == stage for read in first.reads) - iterations, 0)
+    made = 0
+    for at, _, model in case.each(f"after_{stage}_iter"):
+        if not model.aborting:
+            made += 1
+            read = bisect_left(read_at, at) + read_otherwise
+            yield ok(at) if read >= made else broken(at, {"items read": made}, {"items read": read})
 
 
 @judge("LIFE-08")
@@ -250,7 +307,7 @@ def answers_of_the_run(case: Case) -> Iterator[Finding]:
 
 
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:
-    if case.leg.ended_well and expected:
+    if case.leg.ended_well:
         for event in (f"before_{scope}", f"after_{scope}"):
             yield Finding(None, {event: expected}, {event: _times(case, event)})
 
@@ -261,9 +318,18 @@ def _times(case: Case, event: str) -> int:
 
 def _told(record: Record) -> dict[str, Any]:
     """Return what a run tells at an event, but for what names this very run."""
-    told = {key: record.info.get(key, "nothing published") for key in ("loop_stage", "epoch", "iter", "max_iters")}
+    infos = {key: value for key, value in record.info.items() if _is_repeated(key)}
     histories = {key: list(values) for key, values in record.scalars.items()}
-    return {"event": record.event, **told, "infos": sorted(record.info), **histories}
+    index = record.arguments.get("batch_idx")
+    return {"event": record.event, "batch_idx": index, **infos, "infos": sorted(record.info), **histories}
+
+
+def _is_repeated(key: str) -> bool:
+    """Tell whether an info must be the same in each run; what only a framework publishes may differ."""
+    return key in _REPEATED or key.endswith("_version") or key.startswith(("val/", "test/"))
+
+
+_REPEATED = frozenset({"loop_stage", "epoch", "iter", "max_epochs", "max_iters", "seed", "dataset_meta"})
 
 
 def find_batch(data: Any) -> Batch | None:

@@ -1,32 +1,39 @@
-"""META: what identifies a run."""
+"""META: the identity of a run, from its beginning to its end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from runtimeinfo import __version__
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.judges.count import contract
+from runtimeinfo_conformance.observation import Record
+
+_NOTHING = "nothing published"
+
+_NAMES = ("seed", "experiment_name")
+"""What a checkpoint may hold of another run: from before_train on it is META-08's."""
 
 
 @judge("META-01")
 def cfg(case: Case) -> Iterator[Finding]:
-    """The configuration."""
+    """The hub's cfg is the text of the configuration."""
     yield from _published(case, "cfg")
 
 
 @judge("META-02")
 def seed(case: Case) -> Iterator[Finding]:
-    """The seed: the runner's own, which is the plan's unless a checkpoint brought another one along."""
+    """The hub's seed is the runner's, which is the plan's unless a checkpoint brought another one along."""
     yield from _published(case, "seed")
     if case.leg.previous is None:
-        for at, record, _ in case.each("before_run"):
+        for at, record, _ in case.since("before_run"):
             yield Finding(at, case.plan.seed, record.info.get("seed"))
 
 
 @judge("META-03")
 def experiment_name(case: Case) -> Iterator[Finding]:
-    """The name of the experiment: the plan's, to which a framework may add a time stamp."""
+    """The hub's name is the runner's, which begins with the plan's: a framework may add a time stamp."""
     yield from _published(case, "experiment_name")
     if case.leg.previous is None:
         yield from _named_after_plan(case, "before_run")
@@ -34,17 +41,17 @@ def experiment_name(case: Case) -> Iterator[Finding]:
 
 @judge("META-04")
 def framework_version(case: Case) -> Iterator[Finding]:
-    """The framework's version."""
-    for at, record, _ in case.each("before_run", "before_train"):
-        for key in record.identity:
+    """The hub holds the framework's version."""
+    for at, record, identity in _identified(case):
+        for key in identity:
             if key.endswith("_version"):
-                yield Finding(at, record.identity[key], record.info.get(key))
+                yield Finding(at, identity[key], record.info.get(key))
 
 
 @judge("META-05")
 def hook_version(case: Case) -> Iterator[Finding]:
-    """The hook's version."""
-    for at, record, _ in case.each("before_run", "before_train"):
+    """The hub holds the hook's version."""
+    for at, record, _ in _identified(case):
         yield Finding(at, __version__, record.info.get("runtimeinfo_version"))
 
 
@@ -56,9 +63,9 @@ def runner(case: Case) -> Iterator[Finding]:
 
 @judge("META-07")
 def dataset_meta(case: Case) -> Iterator[Finding]:
-    """The dataset's metainfo."""
+    """The hub's dataset_meta is the dataset's metainfo."""
     if case.plan.metainfo is not None:
-        for at, record, _ in case.each("before_train"):
+        for at, record, _ in case.since("before_train"):
             yield Finding(at, case.plan.metainfo, record.info.get("dataset_meta"))
 
 
@@ -66,21 +73,34 @@ def dataset_meta(case: Case) -> Iterator[Finding]:
 def metadata_after_resume(case: Case) -> Iterator[Finding]:
     """A resumed run goes by its own name."""
     if case.leg.previous is not None:
-        for at, record, _ in case.each("before_train"):
-            for key in ("seed", "experiment_name"):
-                yield Finding(at, record.identity[key], record.info.get(key))
+        for at, record, identity in _identified(case, "before_train"):
+            for key in _NAMES:
+                yield Finding(at, identity[key], record.info.get(key))
         yield from _named_after_plan(case, "before_train")
 
 
 def _named_after_plan(case: Case, event: str) -> Iterator[Finding]:
-    for at, record, _ in case.each(event):
+    for at, record, _ in case.since(event):
         name = str(record.info.get("experiment_name"))
         yield Finding(at, case.plan.experiment_name, name[: len(case.plan.experiment_name)])
 
 
 def _published(case: Case, key: str) -> Iterator[Finding]:
-    for at, record, _ in case.each("before_run", "before_train"):
-        # After a resume it is META-08's.
-        if key in {"seed", "experiment_name"} and case.leg.previous is not None and record.event == "before_train":
-            continue
-        yield Finding(at, record.identity[key], record.info.get(key, "nothing published"))
+    for at, record, identity in _identified(case):
+        if key in _NAMES and case.leg.previous is not None and record.event != "before_run":
+            return
+        yield Finding(at, identity[key], record.info.get(key, _NOTHING))
+
+
+def _identified(case: Case, event: str = "before_run") -> Iterator[tuple[int, Record, Mapping[str, Any]]]:
+    """Iterate over the records from an event on, each with the runner's metadata as it was when it was read last.
+
+    Between before_run and before_train a resumed run may load a checkpoint, and with it the metadata of another run.
+    """
+    identity: Mapping[str, Any] = {}
+    has_begun = False
+    for at, record, _ in case.since(event):
+        identity = record.identity or identity
+        has_begun = has_begun or record.event == "before_train"
+        if identity and (record.identity or has_begun or case.leg.previous is None):
+            yield at, record, identity

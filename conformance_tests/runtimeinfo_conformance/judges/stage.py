@@ -1,4 +1,4 @@
-"""STAGE: the value of loop_stage."""
+"""STAGE: the value of loop_stage, at each event."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def rule_of_stage(event: str, stage: str | None) -> str:
 
 
 def _responsible(record: Record, model: Expectation) -> str | None:
-    """Return the requirement that speaks about the stage at a record."""
-    if record.event in FREE_EVENTS or model.aborting or model.objection is not None:
+    """Return the requirement that speaks about the stage at a record, also while the run ends abnormally."""
+    # Outside of any stage, a state that was just loaded may hold one until the training begins.
+    if model.objection is not None or (record.event in FREE_EVENTS and model.stage is None):
         return None
     return rule_of_stage(record.event, model.stage)
 

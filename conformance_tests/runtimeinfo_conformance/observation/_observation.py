@@ -47,11 +47,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The name of a probe, and the epoch and the iteration that it saw by the runner and by the hub."""
+    """The name of a probe, the epoch and the iteration that it saw by the runner and by the hub, and the stage."""
 
     probe: str
     runner: tuple[int | None, int | None]
     hub: tuple[int | None, int | None]
+    stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,8 @@ class Leg:
         records: The events.
         glances: The views of components between them.
         looks: The counters that components find in the iterations.
-        reads: The views of another process meanwhile.
+        reads: The views of another process meanwhile, at each item that was read in this process.
+        read_elsewhere: How many items of each stage were read in its workers.
         answers: The runs that its code, and code of others, was told of.
         planned: The exception of the plan's fault, once it was raised.
         fault_at: The index of the record at which it was raised, or after which, if that was between two events.
@@ -189,6 +191,7 @@ class Leg:
     glances: list[Glance] = field(default_factory=list[Glance])
     looks: list[Look] = field(default_factory=list[Look])
     reads: list[Read] = field(default_factory=list[Read])
+    read_elsewhere: Mapping[str, int] = field(default_factory=dict[str, int])
     answers: list[Answer] = field(default_factory=list[Answer])
     planned: BaseException | None = None
     fault_at: int | None = None

@@ -13,7 +13,7 @@ from runtimeinfo_conformance.observation._company import Companion
 from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting
 from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
 from runtimeinfo_conformance.observation._user_hooks import Hear
-from runtimeinfo_conformance.plans import Item, make_error
+from runtimeinfo_conformance.plans import Item, make_error, reads_elsewhere
 
 # At these all that the hub holds has to be there for others: SHARE-03.
 _EVERYTHING = frozenset(
@@ -43,6 +43,7 @@ class Recorder:
     def __init__(self, leg: Leg, companion: Companion | None = None) -> None:
         self.legs: list[Leg] = [leg]
         self.sightings: list[Sighting] = []
+        self._process = os.getpid()
         self._occurrence = -1
         self._onlooker = Onlooker()
         self._companion = companion
@@ -104,7 +105,7 @@ class Recorder:
 
     def on_read(self, item: Item) -> None:
         """Note what a component and another process find between two events, where an item is read."""
-        if self.leg.place is not None and self.leg.place[0] == os.getpid():
+        if self._process == os.getpid():
             self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._look_on()))
         # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
         if self.leg.place == _here():
@@ -147,6 +148,9 @@ class Recorder:
         # A hub which cannot be read has made the run crash already, when its first event was noted.
         if self.leg.hub is not None and self.leg.records:
             self.leg.final_info = _infos(self.leg.hub)
+        elsewhere = reads_elsewhere(self.leg.plan.experiment_name)
+        for leg in self.legs:
+            leg.read_elsewhere = elsewhere
         if self.leg.plan.is_alone:
             self.leg.left_behind = self._onlooker.left_behind()
 
@@ -188,7 +192,8 @@ class Probe:
         """Note an event."""
         hub = runner.message_hub
         counted = getattr(runner, "epoch", None), getattr(runner, "iter", None)
-        self.sightings.append(Sighting(self.name, counted, (hub.get_info("epoch"), hub.get_info("iter"))))
+        held = hub.get_info("epoch"), hub.get_info("iter")
+        self.sightings.append(Sighting(self.name, counted, held, hub.get_info("loop_stage")))
         if self._then is not None:
             self._then(event, runner, arguments)
 

@@ -20,7 +20,7 @@ from runtimeinfo_conformance.plans._hub_plan import (
     HubPlan,
     is_resumed,
 )
-from runtimeinfo_conformance.plans._moments import MOMENTS, Item, hearing
+from runtimeinfo_conformance.plans._moments import MOMENTS, Item, hearing, reads_elsewhere
 from runtimeinfo_conformance.plans._plan import Company, Plan, Values
 from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan, plan_text
 from runtimeinfo_conformance.plans._planned_data import Batch, PlannedDataset, PlannedLoader
@@ -91,4 +91,5 @@ __all__ = [
     "make_value",
     "parse_plan",
     "plan_text",
+    "reads_elsewhere",
 ]

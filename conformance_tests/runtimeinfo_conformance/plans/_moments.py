@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 MOMENTS = ("train_data", "val_data", "test_data", "train_step")
@@ -51,10 +56,36 @@ class Listener(Protocol):
 _listeners: dict[str, list[Listener]] = {}
 
 
-def tell_of_read(run: str, item: Item) -> None:
-    """Tell the listener of a run that an item is read."""
+def tell_of_read(run: str, item: Item, process: int) -> None:
+    """Tell the listener of a run that an item is read.
+
+    Args:
+        run: The experiment name of the plan.
+        item: The item.
+        process: The process in which the data set was made. In a worker nobody listens: a file keeps it until then.
+    """
+    if os.getpid() != process:
+        with _reads_file(run, process).open("a", encoding="utf-8") as file:
+            file.write(f"{item.stage}\n")
+        return
     for listener in _listeners_of(run):
         listener.on_read(item)
+
+
+def reads_elsewhere(run: str) -> Counter[str]:
+    """Return how many items of each stage were read by workers of this process for a run, and forget them."""
+    file = _reads_file(run, os.getpid())
+    try:
+        stages = file.read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return Counter()
+    file.unlink()
+    return Counter(stages)
+
+
+def _reads_file(run: str, process: int) -> Path:
+    digest = hashlib.blake2s(run.encode(errors="replace"), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir(), f"runtimeinfo-reads-{process}-{digest}")
 
 
 def tell_of_batch_begin(run: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -55,6 +56,7 @@ class PlannedDataset:
         # Which epoch an item is drawn for: it begins anew where the index does not grow.
         self._epoch = plan.start_epoch
         self._last = -1
+        self._process = os.getpid()
         if plan.metainfo is not None and stage == "train":
             self.metainfo: dict[str, Any] = plan.metainfo
 
@@ -71,7 +73,7 @@ class PlannedDataset:
         if not 0 <= index < self._length_in(epoch):
             raise IndexError(index)
         self._epoch, self._last = epoch, index
-        tell_of_read(self._plan.experiment_name, Item(self._stage, self._epoch, index))
+        tell_of_read(self._plan.experiment_name, Item(self._stage, self._epoch, index), self._process)
         if self._stage != "train":
             return Batch(self._stage, index, {})
         turn = self._plan.iteration_of(self._epoch, index)
