@@ -218,7 +218,7 @@ class Threads:
         named = "; ".join(_describe(thread) for thread in new)
         return SubjectMisbehaved(
             "threads",
-            f"it left behind, still alive {_GRACE_SECONDS:g} s after the run: {named}. A thread that is no daemon "
+            f"it left behind, still alive {_GRACE_SECONDS:g} s after the run: {named}. A thread that is not a daemon "
             "keeps the process from ending; stop and join it, or shut its executor down, before run returns",
         )
 

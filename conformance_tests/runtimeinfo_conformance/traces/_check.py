@@ -1,21 +1,23 @@
-"""Judging a trace: line by line, in constant memory."""
+"""The check of a trace, line by line in constant memory, and its command."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from runtimeinfo.spec import EVENTS
+from runtimeinfo_conformance._verdict import ExitCode
 from runtimeinfo_conformance.traces._follower import Follower
-from runtimeinfo_conformance.traces._format import END, MARK, TraceHeader, decode, refuse
+from runtimeinfo_conformance.traces._format import END, MARK, TraceError, TraceHeader, decode, refuse
 from runtimeinfo_conformance.traces._report import TraceReport
 
 _EVENTS = frozenset(EVENTS)
 
-# A line of a trace has some 80 bytes, one with very many scalars some thousands: what is longer is none.
+# A line of a trace has some 80 bytes, one with very many scalars some thousands: a longer one is damaged.
 _LONGEST_LINE = 1 << 20
 
 _RESUMED_AT = frozenset({"before_run", "before_train_epoch"})
@@ -24,11 +26,11 @@ _RESUMED_AT = frozenset({"before_run", "before_train_epoch"})
 def check_trace(source: str | os.PathLike[str] | Iterable[str | bytes]) -> TraceReport:
     """Judge a trace by the requirements that can be decided from one.
 
-    It is read once, line by line, and nothing that is remembered grows with it.
+    It is read once, line by line, in memory that does not grow with it.
 
-    A damaged line is noted. How many lines it has swallowed is not known: what follows is not judged before the
-    next before_run, or the next before_train_epoch, whose counters are then taken as they are. A damaged line
-    at the end, or before the next header, is what a killed process leaves: nothing is concluded from it.
+    A damaged line is noted. It can stand for any number of lines, so nothing is judged before the next before_run, or
+    the next before_train_epoch, whose counters are then taken as they are. A damaged line at the end, or before the
+    next header, is the trace of a killed process: nothing is concluded from it.
 
     Args:
         source: The path of the file, or its lines.
@@ -37,7 +39,7 @@ def check_trace(source: str | os.PathLike[str] | Iterable[str | bytes]) -> Trace
         The report.
 
     Raises:
-        TraceError: If it is no trace, holds no event that can be judged, or has an unknown format version.
+        TraceError: If it is not a trace, holds no event that can be judged, or has an unknown format version.
         OSError: If the file cannot be read.
 
     Example:
@@ -55,13 +57,13 @@ scope is 'run'
 
 
 class _Reading:
-    """One pass over the lines of a trace: it tells events from headers and from what is damaged."""
+    """One pass over the lines of a trace, which separates events, headers and damaged lines."""
 
     def __init__(self) -> None:
         self._report = TraceReport()
         self._follower = Follower(self._report)
-        self._damaged: int | None = None  # the line, until it is clear what follows
-        self._lost_from: int | None = None  # the line from which on nothing is judged
+        self._damaged: int | None = None  # the line, until the next one is known
+        self._lost_from: int | None = None  # the first line that is not judged
         self._lost = 0  # the events since then
         self._has_ended = False
 
@@ -91,13 +93,13 @@ class _Reading:
         record = decode(first if isinstance(first, str) else _text(first))
         if record is None or MARK not in record:
             refuse(
-                f"it is no trace: the first line must be a header with {MARK!r}. Give the file that a TraceHook wrote",
+                f"it is not a trace: the first line must be a header with {MARK!r}. Give the file that a TraceHook wrote",
                 1,
             )
         self._report.header = TraceHeader.decode(record, 1)
 
     def _read_unusual(self, number: int, line: str | bytes, record: dict[str, Any] | None) -> None:
-        """Read a line that is no event, or that comes where something is the matter."""
+        """Read a line that is not an event, or that follows a damaged line or the end."""
         if not line.strip():
             return
         event = record.get("e") if record is not None else None
@@ -116,8 +118,8 @@ class _Reading:
         TraceHeader.decode(record, number)
         self._note_truncated()
         self._end_gap(number)
-        # Another process goes on in this file. That the one before has left something open is no proof: it may
-        # have been killed.
+        # Another process goes on in this file. Scopes that the previous one has left open prove nothing: it can have
+        # been killed.
         self._follower.end(number - 1, in_order=False)
         self._has_ended = False
 
@@ -144,7 +146,7 @@ class _Reading:
         self._damaged = number
 
     def _lose(self, line: int) -> None:
-        """Give up following: a line in the middle is damaged."""
+        """Stop judging, because a line in the middle is damaged."""
         self._damaged = None
         if self._lost_from is None:
             self._lost_from, self._lost = line, 0
@@ -153,15 +155,15 @@ class _Reading:
             self._report.note(line, "damaged as well")
 
     def _end_gap(self, number: int) -> None:
-        """Note what was not judged, now that something can be judged again."""
+        """Note the lines that were not judged, now that judging can go on."""
         if self._damaged is not None:
             self._lose(self._damaged)
         if self._lost_from is None:
             return
         self._report.note(
             self._lost_from,
-            f"damaged; from there to line {number - 1} nothing is judged ({self._lost:,} events), and counting begins "
-            "anew after it",
+            f"damaged; from there to line {number - 1} nothing is judged ({self._lost:,} events), and counting "
+            "restarts after it",
         )
         self._lost_from = None
 
@@ -179,6 +181,28 @@ class _Reading:
             refuse(f"it holds no event that can be judged, in {report.lines:,} lines: let the hook hear a whole run")
 
 
+def run_check_trace(path: str | os.PathLike[str]) -> int:
+    """Execute ``runtimeinfo check-trace``: judge a trace, and print the report.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The exit code: 0 conformant, 1 a requirement is violated, 4 the file cannot be read or is not a trace.
+    """
+    name = os.fspath(path)
+    try:
+        report = check_trace(path)
+    except (TraceError, OSError) as error:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else None
+        reason = f"{text}. Give the file that a TraceHook wrote" if text else error
+        print(f"runtimeinfo: {name}: {reason}", file=sys.stderr)
+        return ExitCode.SUBJECT_BROKE
+    for line in report.describe(name):
+        print(line)
+    return report.exit_code
+
+
 def _text(line: bytes) -> str:
     try:
         return line.decode()
@@ -188,7 +212,7 @@ def _text(line: bytes) -> str:
 
 @contextmanager
 def _lines_of(path: Path) -> Generator[Iterator[str | bytes]]:
-    """Open a file, and iterate over its lines: of what is too long to be a line, only the beginning."""
+    """Open a file, and iterate over its lines; cut off those that are too long."""
     with path.open("rb") as file:
 
         def lines() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Judgement of the counters of a trace."""
+"""The judgement of the counters of a trace."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from collections.abc import Callable
 from typing import Any
 
 from runtimeinfo.spec import OPENS
+from runtimeinfo_conformance.observation import RunModel
 from runtimeinfo_conformance.traces._report import RuleVerdict, TraceReport
 
 Record = dict[str, Any]
-"""An event as the trace has it: see `runtimeinfo_conformance.traces._format`."""
-
+"""A line of a trace that holds an event: see `runtimeinfo_conformance.traces._format`."""
 
 # A look-up through the read-only view costs twice as much.
 _OPENS = frozenset(OPENS)
 
 
 class Counts:
-    """Count the events of a trace, and compare its counters with that.
+    """Compare the counters of a trace with those of the model.
 
-    What it remembers does not grow: two counters, and the event at which the last scope of each kind opened.
+    Its memory does not grow with the trace: it holds the event at which the last scope of each kind opened.
 
     Args:
         report: The report to which the findings are added.
+        model: The model of the run, whose counters it keeps up to date.
 
     Source: COUNT-01 to COUNT-06, COUNT-11, LIFE-08, FAIL-04.
     """
 
-    def __init__(self, report: TraceReport) -> None:
+    def __init__(self, report: TraceReport, model: RunModel) -> None:
+        self._model = model
         self._rules = report.rules
         self._hub_iter, self._hub_epoch = report.rules["COUNT-05"], report.rules["COUNT-06"]
         self._handlers: dict[str, Callable[[int, Record], None]] = {
@@ -45,7 +47,7 @@ class Counts:
         self.forget()
 
     def forget(self) -> None:
-        """Forget everything: a run begins."""
+        """Forget everything, because a run begins."""
         self.trains: bool = False
         self._openings: dict[str, Record] = {}
         self._batches: dict[str, Any] = {}  # the last batch_idx of the epoch, by the kind of iteration
@@ -54,29 +56,28 @@ class Counts:
         self.forget_counters()
 
     def forget_counters(self) -> None:
-        """Take the counters from the trace when they come next: their right values are not known."""
-        self._epoch: int | None = None
-        self._iter: int | None = None
+        """Take the counters from the trace at their next event, because their right values are not known."""
+        self._is_epoch_known: bool = False
+        self._is_iter_known: bool = False
         self._openings.clear()
 
     def begin_amid(self, record: Record) -> None:
-        """Begin in the middle of a training, with an event of it."""
+        """Begin in the middle of a training, with one of its events."""
         self.forget()
         self._adopt(0, record)
 
-    def see(self, line: int, record: Record, *, aborting: bool, legal: bool) -> None:
-        """Judge what an event says of the counters.
+    def see(self, line: int, record: Record, *, legal: bool) -> None:
+        """Judge the counters at an event.
 
         Args:
             line: The number of its line.
             record: The event.
-            aborting: Whether it belongs to an abnormal end: then nothing is counted.
-            legal: Whether it has its place: otherwise its meaning for the counters is not known.
+            legal: Whether it is legal: otherwise its meaning for the counters is not known.
         """
         event: str = record["e"]
         if legal:
             handler = self._handlers.get(event)
-            if handler is not None and not (aborting and event in _COUNTED):
+            if handler is not None and not (self._model.aborting and event in _COUNTED):
                 handler(line, record)
         epoch, iteration = record.get("re"), record.get("ri")
         if event in _OPENS:
@@ -85,70 +86,79 @@ class Counts:
             self._hub_iter.occurrences += 1
             self._hub_epoch.occurrences += 1
             if iteration != record.get("hi"):
-                self._hub_iter.violate(line, event, f"iter {_say(iteration)}", f"iter {_say(record.get('hi'))}")
+                self._hub_iter.violate(line, event, f"iter {_format(iteration)}", f"iter {_format(record.get('hi'))}")
             if epoch != record.get("he"):
-                self._hub_epoch.violate(line, event, f"epoch {_say(epoch)}", f"epoch {_say(record.get('he'))}")
+                self._hub_epoch.violate(line, event, f"epoch {_format(epoch)}", f"epoch {_format(record.get('he'))}")
         self._last = event
 
     def see_exception(self, record: Record) -> None:
-        """Note the counters from which an abnormal end must not count on.
+        """Note the counters at on_exception, which an abnormal end must not change.
 
-        A hook behind the trace's may have raised at the very close that was counted here last: then it does not
-        count. Whether it was so only the runner knows.
+        If a hook after the trace's raised at the close that was counted last, that close does not count. Only the
+        runner knows whether this happened, so its counter decides.
         """
-        if self._last == "after_train_iter" and self._iter is not None and record.get("ri") == self._iter - 1:
-            self._iter -= 1
-        if self._last == "after_train_epoch" and self._epoch is not None and record.get("re") == self._epoch - 1:
-            self._epoch -= 1
+        model = self._model
+        if self._last == "after_train_iter" and self._is_iter_known and record.get("ri") == model.iter - 1:
+            model.iter -= 1
+        if self._last == "after_train_epoch" and self._is_epoch_known and record.get("re") == model.epoch - 1:
+            model.epoch -= 1
         self._at_exception = record.get("re"), record.get("ri")
 
     def judge_unwinding(self, line: int, record: Record) -> None:
-        """Judge that a close of an abnormal end has counted nothing."""
+        """Judge that a close of an abnormal end does not count."""
         if self.trains:
             rule = self._rules["FAIL-04"]
             rule.occurrences += 1
             now = record.get("re"), record.get("ri")
             if now != self._at_exception:
-                rule.violate(line, record["e"], _say_both(self._at_exception), _say_both(now))
+                rule.violate(line, record["e"], _format_counters(self._at_exception), _format_counters(now))
 
     # -- the training
 
     def _adopt(self, _line: int, record: Record) -> None:
         self.trains = True
-        if self._epoch is None:
-            self._epoch = _as_int(record.get("re"))
-        if self._iter is None:
-            self._iter = _as_int(record.get("ri"))
+        if not self._is_epoch_known:
+            self._adopt_epoch(record.get("re"))
+        if not self._is_iter_known:
+            self._adopt_iter(record.get("ri"))
+
+    def _adopt_epoch(self, value: Any) -> None:
+        self._is_epoch_known = type(value) is int
+        if self._is_epoch_known:
+            self._model.epoch = value
+
+    def _adopt_iter(self, value: Any) -> None:
+        self._is_iter_known = type(value) is int
+        if self._is_iter_known:
+            self._model.iter = value
 
     def _see_train_epoch(self, line: int, record: Record) -> None:
         self._batches.pop("before_train_iter", None)
         epoch = record.get("re")
-        if self._epoch is None:
-            self._epoch = _as_int(epoch)
+        if self._is_epoch_known:
+            self._judge("COUNT-03", line, record, "epoch", self._model.epoch, epoch)
         else:
-            self._judge("COUNT-03", line, record, "epoch", self._epoch, epoch)
+            self._adopt_epoch(epoch)
 
     def _see_end_of_train_epoch(self, line: int, record: Record) -> None:
         opening = self._openings.pop("before_train_epoch", None)
         if opening is not None:
             self._judge("COUNT-04", line, record, "epoch", opening.get("re"), record.get("re"))
-        if self._epoch is not None:
-            self._epoch += 1
+        self._model.epoch += 1  # without effect as long as it is not known
 
     def _see_train_iter(self, line: int, record: Record) -> None:
         iteration = record.get("ri")
-        if self._iter is None:
-            self._iter = _as_int(iteration)
+        if self._is_iter_known:
+            self._judge("COUNT-01", line, record, "iter", self._model.iter, iteration)
         else:
-            self._judge("COUNT-01", line, record, "iter", self._iter, iteration)
+            self._adopt_iter(iteration)
         self._see_batch(line, record)
 
     def _see_end_of_train_iter(self, line: int, record: Record) -> None:
         opening = self._openings.get("before_train_iter")
         if opening is not None:
             self._judge("COUNT-02", line, record, "iter", opening.get("ri"), record.get("ri"))
-        if self._iter is not None:
-            self._iter += 1
+        self._model.iter += 1  # without effect as long as it is not known
         self._see_end_of_batch(line, record)
 
     # -- validations, and epochs and batches of any kind
@@ -160,7 +170,7 @@ class Counts:
             rule.occurrences += 1
             then, now = (opening.get("re"), opening.get("ri")), (record.get("re"), record.get("ri"))
             if then != now:
-                rule.violate(line, record["e"], _say_both(then), _say_both(now))
+                rule.violate(line, record["e"], _format_counters(then), _format_counters(now))
 
     def _see_epoch(self, _line: int, record: Record) -> None:
         self._batches.pop(record["e"].replace("_epoch", "_iter"), None)
@@ -171,7 +181,7 @@ class Counts:
         last = self._batches.get(event)
         if last is not None:
             self._judge("LIFE-08", line, record, "batch_idx", last + 1, batch_idx)
-        self._batches[event] = _as_int(batch_idx)
+        self._batches[event] = batch_idx if type(batch_idx) is int else None
 
     def _see_end_of_batch(self, line: int, record: Record) -> None:
         opening = self._openings.pop(f"before_{record['e'][6:]}", None)
@@ -182,20 +192,16 @@ class Counts:
         rule: RuleVerdict = self._rules[id]
         rule.occurrences += 1
         if expected != observed:
-            rule.violate(line, record["e"], f"{what} {_say(expected)}", f"{what} {_say(observed)}")
+            rule.violate(line, record["e"], f"{what} {_format(expected)}", f"{what} {_format(observed)}")
 
 
-# The closes at which a normal end counts or compares.
+# The closes that count or compare, unless they belong to an abnormal end.
 _COUNTED = frozenset({"after_train_epoch", "after_train_iter", "after_val"})
 
 
-def _as_int(value: Any) -> int | None:
-    return value if type(value) is int else None
-
-
-def _say(value: Any) -> str:
+def _format(value: Any) -> str:
     return "not published" if value is None else str(value)
 
 
-def _say_both(counters: tuple[Any, Any]) -> str:
-    return f"epoch {_say(counters[0])}, iter {_say(counters[1])}"
+def _format_counters(counters: tuple[Any, Any]) -> str:
+    return f"epoch {_format(counters[0])}, iter {_format(counters[1])}"

@@ -1,27 +1,27 @@
-"""Judgement of the events of a trace, each by its position in the grammar."""
+"""The judgement of the events of a trace, each by its position in the grammar."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, START, Lifecycle, Origin, Position
+from runtimeinfo.spec import ABORT, CLOSES, EVENTS, FREE_EVENTS, GRAMMAR, START, Position
 from runtimeinfo_conformance.judges.stage import rule_of_stage
+from runtimeinfo_conformance.observation import RunModel, correct
 from runtimeinfo_conformance.traces._counts import Counts, Record
 from runtimeinfo_conformance.traces._report import TraceReport
 
 _UNTIL_EPOCH = ("before_run", "before_train")
 
-# More can be said of these than that they are legal.
+# Being legal is not all that is judged of these.
 _UNUSUAL = FREE_EVENTS | {"before_run", "after_run", ABORT}
 
 _STAGES = {scope.stage for scope in GRAMMAR.values()}
 
 
 class Follower:
-    """Follow the events of a trace, and judge each by what came before.
+    """Follow the events of a trace, and judge each by the position that it meets.
 
-    What it remembers does not grow with the trace: the position in the grammar, and the counters.
+    Its memory does not grow with the trace: it holds the model of the run.
 
     Args:
         report: The report to which the findings are added.
@@ -36,14 +36,15 @@ class Follower:
         self._stage_rules = {
             stage: {event: report.rules[rule_of_stage(event, stage)] for event in EVENTS} for stage in _STAGES
         }
-        self._counts = Counts(report)
+        self._model = RunModel()
+        self._counts = Counts(report, self._model)
         self.forget()
 
     def forget(self) -> None:
-        """Forget everything: what comes next begins a run, or nothing."""
-        self._position: Position = START
+        """Forget everything, so that the next event must begin a run."""
+        self._model.reset()
         self._counts.forget()
-        self._left_open: set[str] = set()  # the scopes of this run whose close did not come
+        self._left_open: set[str] = set()  # the scopes of this run whose close is missing
         self._announced: Any = None
         self._before_exception: Position | None = None  # only until the next event
         self._stray: int | None = None  # the line of an on_exception outside of any run
@@ -52,11 +53,11 @@ class Follower:
         """Begin in the middle of a training.
 
         Args:
-            record: The first event: a before_train_epoch, which has only one place.
+            record: The first event: a before_train_epoch, which is legal in one position only.
         """
         self.forget()
         for event in _UNTIL_EPOCH:
-            self._position = self._position.after[event]
+            self._model.advance(event)
         self._counts.begin_amid(record)
 
     def see(self, line: int, record: Record) -> None:
@@ -67,58 +68,57 @@ class Follower:
             record: The event, which must be one of `EVENTS`.
         """
         event: str = record["e"]
-        position = self._position
+        model = self._model
+        position = model.position
         after = position.after.get(event)
         if after is None or event in _UNUSUAL or after.aborting or position.aborting or self._stray is not None:
             self._see_unusual(line, record, after)
         else:
             self._legal.occurrences += 1
-            self._go_on(line, record, after)
+            model.position = after  # as `move` does, without a call at each event
+            self._judge(line, record)
 
     def end(self, line: int, *, in_order: bool) -> None:
-        """Judge what is open when no more events of the same hook come.
+        """Judge the scopes that are open after the last event of a hook.
 
         Args:
             line: The number of the last line.
-            in_order: Whether the trace says that this is the end; otherwise it breaks off.
+            in_order: Whether the trace marks its end; otherwise it breaks off.
         """
         self._admit_stray()
         if in_order:
             self._end_amid(line, "the end")
-        elif self._position.open_scopes:
+        elif scopes := self._model.position.open_scopes:
             self._report.note(
                 line,
-                f"the trace breaks off inside {' > '.join(self._position.open_scopes)}: the process was killed, or is "
-                "still at work; whether these scopes were closed is not judged",
+                f"the trace breaks off inside {' > '.join(scopes)}: the process was killed, or is still at work; "
+                "whether these scopes were closed is not judged",
             )
         self.forget()
 
-    def _go_on(self, line: int, record: Record, after: Position, *, aborting: bool = False, legal: bool = True) -> None:
-        """Go on to a position, and judge what the event says of the stage and the counters.
+    def _go_on(self, line: int, record: Record, after: Position, *, legal: bool = True) -> None:
+        """Go on to the position to which an event leads, and judge the event there."""
+        self._model.move(record["e"], after)
+        self._judge(line, record, legal=legal)
 
-        Args:
-            line: The number of its line.
-            record: The event.
-            after: The position that it leads to.
-            aborting: Whether it belongs to an abnormal end.
-            legal: Whether it has its place.
-        """
-        self._position = after
-        if legal and not aborting:
-            rule = self._stage_rules[after.stage][record["e"]]
+    def _judge(self, line: int, record: Record, *, legal: bool = True) -> None:
+        """Judge the stage and the counters at an event, after the model has gone on."""
+        model = self._model
+        if legal and not model.aborting:
+            expected, stage = model.position.stage, record.get("s")
+            rule = self._stage_rules[expected][record["e"]]
             rule.occurrences += 1
-            stage = record.get("s")
-            if stage != after.stage:
-                rule.violate(line, record["e"], _say_stage(after.stage), _say_stage(stage))
-        self._counts.see(line, record, aborting=aborting, legal=legal)
+            if stage != expected:
+                rule.violate(line, record["e"], _format_stage(expected), _format_stage(stage))
+        self._counts.see(line, record, legal=legal)
 
     # -- the unusual events: the frame of a run, illegal events, an abnormal end
 
     def _see_unusual(self, line: int, record: Record, after: Position | None) -> None:
-        """Judge such an event; `after` is the position that it leads to, or None if it is illegal."""
+        """Judge such an event; `after` is the position to which it leads, or None if it is illegal."""
         event: str = record["e"]
         if event in FREE_EVENTS:
-            if event == "after_load_checkpoint":  # which may bring other counters
+            if event == "after_load_checkpoint":  # it can change the counters
                 self._counts.forget_counters()
         elif self._stray is not None and event == "after_run":
             self._note_hidden(line, "before_run")
@@ -137,33 +137,31 @@ class Follower:
         """Judge an event that opens or closes a scope."""
         event: str = record["e"]
         before, self._before_exception = self._before_exception, None
-        position = self._position
+        position = self._model.position
         if position.aborting:
             after = self._unwind(line, event, after, before)
         else:
             self._judge_legal(line, event, after)
         legal = after is not None
         if after is None:
-            # Which event is missing, or is one too many, is not known; so neither is what was counted.
+            # It is not known which event is missing or superfluous, and so not how many were counted.
             self._counts.forget_counters()
             correction = correct(position, event)
             self._left_open.update(correction.left_open)
             after = correction.after
-        # The last close of an abnormal end leaves nothing that could be aborting, yet belongs to it.
-        aborting = after.aborting or (position.aborting and event in CLOSES)
-        if aborting and event in CLOSES:
+        if position.aborting and event in CLOSES:
             self._counts.judge_unwinding(line, record)
         if event == "after_run" and position.open_scopes:
             self._end_run(line)
-        self._go_on(line, record, after, aborting=aborting, legal=legal)
+        self._go_on(line, record, after, legal=legal)
 
     def _judge_legal(self, line: int, event: str, after: Position | None) -> None:
         self._legal.occurrences += 1
         if after is not None:
             return
-        objection = correct(self._position, event).objection
+        objection = correct(self._model.position, event).objection
         self._legal.violate(line, event, "a legal event", f"illegal: {objection}")
-        if not self._position.open_scopes:
+        if not self._model.position.open_scopes:
             rule = self._rules["LIFE-02"]
             rule.occurrences += 1
             rule.violate(line, event, "before_run", event)
@@ -183,13 +181,13 @@ class Follower:
             rule.violate(line, "after_run", "no scope left open", f"left open: {', '.join(sorted(self._left_open))}")
 
     def _end_amid(self, line: int, what: str) -> None:
-        """Judge a run that is over without its after_run, if there is one."""
-        scopes = self._position.open_scopes
+        """Judge a run that ends without after_run, if a run is open."""
+        scopes = self._model.position.open_scopes
         if not scopes:
             return
         left_open = f"left open: {', '.join((*scopes, *sorted(self._left_open.difference(scopes))))}"
         broken = [("LIFE-02", "after_run", what), ("LIFE-05", "no scope left open", left_open)]
-        if self._position.aborting:
+        if self._model.position.aborting:
             broken.append(("FAIL-03", f"after_{scopes[-1]}", what))
         for id, expected, observed in broken:
             self._rules[id].occurrences += 1
@@ -205,20 +203,20 @@ class Follower:
         rule = self._rules["FAIL-02"]
         rule.occurrences += 1
         announced = record.get("x")
-        position = self._position
+        position = self._model.position
         if position.aborting and announced is not None and announced == self._announced:
             rule.violate(line, ABORT, "announced once", "announced again")
         else:
             self._before_exception = position
         self._announced = announced
         self._counts.see_exception(record)
-        self._go_on(line, record, after, aborting=True)
+        self._go_on(line, record, after)
 
     def _unwind(self, line: int, event: str, after: Position | None, before: Position | None) -> Position | None:
-        """Judge an event that follows on_exception; `before` is the position before it if it follows at once.
+        """Judge an event of an abnormal end; `before` is the position before on_exception if it follows at once.
 
         Returns:
-            The position that the event leads to; None if it is illegal.
+            The position to which the event leads; None if it is illegal.
         """
         if event not in CLOSES and after is not None:  # the exception was handled
             self._legal.occurrences += 1
@@ -232,7 +230,7 @@ class Follower:
         rule = self._rules["FAIL-03"]
         rule.occurrences += 1
         if after is None:
-            rule.violate(line, event, f"after_{self._position.open_scopes[-1]}", event)
+            rule.violate(line, event, f"after_{self._model.position.open_scopes[-1]}", event)
         return after
 
     def _note_hidden(self, line: int, event: str) -> None:
@@ -243,7 +241,7 @@ class Follower:
         )
 
     def _admit_stray(self) -> None:
-        """Judge an on_exception outside of any run, once it is clear that no hidden event explains it."""
+        """Judge an on_exception outside of any run, now that no hidden event explains it."""
         if self._stray is None:
             return
         line, self._stray = self._stray, None
@@ -253,42 +251,13 @@ class Follower:
             self._rules[id].violate(line, ABORT, expected, observed)
 
 
-class Correction(NamedTuple):
-    """The way around an illegal event.
-
-    Attributes:
-        objection: Why the event is illegal.
-        left_open: The open scopes that it passes over without their close.
-        after: The position to which the lifecycle goes on.
-    """
-
-    objection: str | None
-    left_open: tuple[str, ...]
-    after: Position
-
-
-# As the table of legal events: there are finitely many positions and events.
-@cache
-def correct(position: Position, event: str) -> Correction:
-    """Return the way around an event that is illegal at a position: what it lacks is put in before it.
-
-    Source: LIFE-05.
-    """
-    lifecycle = Lifecycle()
-    lifecycle.position = position
-    objection = lifecycle.objection(event)
-    missing = {step.event for step in lifecycle.feed(event) if step.origin is Origin.SYNTHESIZED}
-    left_open = tuple(scope for scope in position.open_scopes if f"after_{scope}" in missing)
-    return Correction(objection, left_open, lifecycle.position)
-
-
 def find_hidden(position: Position, close: str) -> tuple[str, Position] | None:
     """Find an event that a trace lacks, after which on_exception and then a close are legal.
 
-    A hook that runs before the trace's may raise at an event: then the event is real, but not in the trace.
+    If a hook that runs before the trace's raises at an event, the event has happened, but is not in the trace.
 
     Returns:
-        The event, and the position that the close leads to; None if there is no such event.
+        The event, and the position to which the close leads; None if there is no such event.
 
     Source: FAIL-03.
     """
@@ -299,5 +268,5 @@ def find_hidden(position: Position, close: str) -> tuple[str, Position] | None:
     return None
 
 
-def _say_stage(stage: Any) -> str:
+def _format_stage(stage: Any) -> str:
     return "no stage" if stage is None else f"stage {stage!r}"

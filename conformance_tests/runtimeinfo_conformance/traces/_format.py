@@ -1,16 +1,16 @@
 """The format of a trace, version 1: JSON Lines in UTF-8, one event a line.
 
-The first line is the header. One in the middle says that another hook went on in the same file:
+The first line is the header. Another header follows where another hook went on in the same file:
 
     {"runtimeinfo_trace": 1, "spec": "0.1", "framework": "torch", "framework_version": "2.9",
      "experiment_name": "digits"}
 
-Every other line is an event, in the order in which they came:
+Every other line is an event, in their order:
 
     {"e":"before_train_iter","re":0,"ri":7,"s":"train","he":0,"hi":7,"b":7}
 
 ======  ===================================================================================================
-key     what it is
+key     value
 ======  ===================================================================================================
 ``e``   The event.
 ``re``  The runner's epoch. Left out if the runner has none.
@@ -19,16 +19,16 @@ key     what it is
 ``he``  The hub's epoch. Left out if the hub has none.
 ``hi``  The hub's iter. Left out if the hub has none.
 ``b``   The event's batch_idx. Left out if the event has none.
-``p``   At after_train_iter and after_train_epoch: the names of the scalars in the hub, by their names. Left out
-        while they are what they were at the last line that has them: otherwise they would be most of the file.
-``x``   At on_exception: the exception's type, and a number. Only the very same exception has the same number.
+``p``   At after_train_iter and after_train_epoch: the sorted names of the scalars in the hub. Left out while they are
+        the same as in the last line that has them: otherwise they would be most of the file.
+``x``   At on_exception: the type of the exception, and a number. Only the same object has the same number.
 ======  ===================================================================================================
 
-The last line may be ``{"end":true}``: whoever wrote the trace went away in order, and was not killed.
+The last line can be ``{"end":true}``: the process that wrote the trace ended in order, and was not killed.
 
-Values are numbers, text or null. What is none of them, NaN and infinity among them, is written as the text that
-`repr` gives: every line is JSON in the strict sense. A reader ignores keys that it does not know; what would
-change the meaning of a known one gets a new version, and a reader refuses a version that it does not know.
+Values are numbers, text or null. Any other value, also NaN and infinity, is written as the text of its `repr`, so that
+every line is strict JSON. A reader ignores unknown keys. A change to the meaning of a known key needs a new version,
+and a reader refuses an unknown version.
 
 Version 1: the first.
 """
@@ -48,23 +48,23 @@ FORMAT_VERSION = 1
 """The version of the format that is written, and the only one that is read."""
 
 MARK = "runtimeinfo_trace"
-"""The key by which a header is known; its value is the version."""
+"""The key that marks a header; its value is the version."""
 
 END = "end"
-"""The key by which the line is known that ends a trace in order."""
+"""The key that marks the end of a trace."""
 
 _LONGEST_TEXT = 200
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-# Half the time of `json.loads`, which looks at its arguments each time.
+# Takes half the time of `json.loads`, which checks its arguments each time.
 _decode = json.JSONDecoder().raw_decode
 
 
 class TraceError(RuntimeInfoError):
-    """A file is no trace, or none that this version can read.
+    """A file is not a trace, or not one that this version can read.
 
     Attributes:
-        line: The number of the line at fault, from 1; None if it is the file as a whole.
+        line: The number of the line at fault, from 1; None if it is the whole file.
     """
 
     def __init__(self, message: str, *, line: int | None = None) -> None:
@@ -74,7 +74,7 @@ class TraceError(RuntimeInfoError):
 
 @dataclass(frozen=True, slots=True)
 class TraceHeader:
-    """What a trace says of itself.
+    """The header of a trace.
 
     Attributes:
         spec: The version of the spec under which it was written.
@@ -156,7 +156,7 @@ def decode(text: str) -> dict[str, Any] | None:
 
 
 def plain(value: object) -> Any:
-    """Return what stands for a value in a line: itself if it is a number, text or None, otherwise text about it.
+    """Return the form of a value in a line: itself if it is a number, text or None, otherwise its repr.
 
     Example:
         >>> plain(3), plain(None), plain(float("nan")), plain([1])
@@ -170,16 +170,16 @@ def plain(value: object) -> Any:
     if kind is not bool:
         try:
             return operator.index(cast("Any", value))  # an integer of NumPy, or a tensor of one
-        except Exception:  # noqa: BLE001, S110  # whatever it is, it becomes text
+        except Exception:  # noqa: BLE001, S110  # any other value becomes text
             pass
     text = value if isinstance(value, str) else repr(value)
     return text[:_LONGEST_TEXT]
 
 
 def refuse(message: str, line: int | None = None) -> NoReturn:
-    """Refuse a file as no trace.
+    """Refuse a file that is not a trace.
 
     Raises:
-        TraceError: In any case.
+        TraceError: Always.
     """
     raise TraceError(message if line is None else f"line {line}: {message}", line=line)

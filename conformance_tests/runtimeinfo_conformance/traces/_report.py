@@ -1,22 +1,51 @@
-"""What is said of a trace."""
+"""The report on a trace: the requirements that it decides, their verdicts and the notes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance._verdict import ExitCode
 from runtimeinfo_conformance.traces._format import TraceHeader
-from runtimeinfo_conformance.traces._rules import RULES
 
-# The first few say what is wrong; a trace of a long run may have millions of the same.
+_BEGIN = "what a run begins with is taken from its before_train"
+_STAGE = "at the events only, not between them"
+
+RULES = MappingProxyType(
+    {
+        "LIFE-01": "",
+        "LIFE-02": "",
+        "LIFE-05": "only where the end is in the trace; a hook that raises at after_run hides it",
+        "LIFE-08": "",
+        "STAGE-01": _STAGE,
+        "STAGE-02": _STAGE,
+        "STAGE-03": _STAGE,
+        "STAGE-04": _STAGE,
+        "STAGE-05": _STAGE,
+        "STAGE-06": _STAGE,
+        "COUNT-01": _BEGIN,
+        "COUNT-02": "",
+        "COUNT-03": _BEGIN,
+        "COUNT-04": "",
+        "COUNT-05": "",
+        "COUNT-06": "",
+        "COUNT-11": "",
+        "FAIL-02": "only that none is announced twice",
+        "FAIL-03": "but for a close at which another hook may have raised",
+        "FAIL-04": "only that nothing is counted from on_exception on",
+    }
+)
+"""The requirements that a trace decides, in the order of the spec, each with the limits of that."""
+
+# The first few are enough: a trace of a long run can have millions of the same.
 _KEPT_VIOLATIONS = 3
 _KEPT_NOTES = 20
 
 TraceVerdict = Literal["pass", "fail", "not exercised"]
-"""What is said of one requirement."""
+"""The verdict on one requirement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +55,8 @@ class Violation:
     Attributes:
         line: The number of the line, from 1.
         event: The event in it.
-        expected: What the requirement demands.
-        observed: What the line says.
+        expected: The demand of the requirement.
+        observed: The content of the line.
     """
 
     line: int
@@ -41,11 +70,11 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something about the trace that breaks no requirement, but limits what can be said.
+    """A remark on the trace that breaks no requirement, but limits the judgement.
 
     Attributes:
         line: The number of the line, from 1.
-        text: What is the matter.
+        text: The remark.
     """
 
     line: int
@@ -57,12 +86,12 @@ class Note:
 
 @dataclass(slots=True)
 class RuleVerdict:
-    """What is said of one requirement.
+    """The verdict on one requirement.
 
     Attributes:
-        occurrences: How often it mattered.
-        violated: How often it was broken.
-        violations: The first few of these.
+        occurrences: The number of times that it applied.
+        violated: The number of times that it was broken.
+        violations: The first few violations.
     """
 
     occurrences: int = 0
@@ -77,7 +106,7 @@ class RuleVerdict:
         return "pass" if self.occurrences else "not exercised"
 
     def violate(self, line: int, event: str, expected: str, observed: str) -> None:
-        """Count a violation, and keep it if it is one of the first."""
+        """Count a violation, and keep it if it is one of the first few."""
         self.violated += 1
         if len(self.violations) < _KEPT_VIOLATIONS:
             self.violations.append(Violation(line, event, expected, observed))
@@ -85,17 +114,17 @@ class RuleVerdict:
 
 @dataclass(slots=True)
 class TraceReport:
-    """All that is said of a trace.
+    """The report on a trace.
 
     Attributes:
         header: The header of the file.
         rules: The verdict on each requirement that a trace decides, in the order of the spec.
-        lines: How many lines it has.
-        events: How many events were judged.
-        runs: How many runs began.
-        not_judged: How many events were passed over, after a damaged line.
+        lines: The number of lines.
+        events: The number of events that were judged.
+        runs: The number of runs that began.
+        not_judged: The number of events that were skipped after damaged lines.
         notes: The first notes.
-        more_notes: How many notes there are beyond those.
+        more_notes: The number of further notes.
     """
 
     header: TraceHeader = field(default_factory=TraceHeader)
@@ -114,31 +143,31 @@ class TraceReport:
 
     @property
     def not_exercised(self) -> tuple[str, ...]:
-        """The requirements that a trace decides, and that mattered nowhere in this one."""
+        """The requirements that a trace decides, and that did not apply in this one."""
         return tuple(id for id, rule in self.rules.items() if rule.verdict == "not exercised")
 
     @property
     def not_decidable(self) -> tuple[str, ...]:
-        """The requirements on runners about which no trace says anything."""
+        """The requirements on runners that no trace decides."""
         return tuple(id for id, rule in REQUIREMENTS.items() if id not in RULES and rule.party == "runner")
 
     @property
     def exit_code(self) -> ExitCode:
-        """The verdict as a whole: `CONFORMANT` as far as could be judged, or `VIOLATED`."""
+        """The overall verdict: `CONFORMANT`, as far as a trace tells, or `VIOLATED`."""
         return ExitCode.VIOLATED if self.violated else ExitCode.CONFORMANT
 
     def note(self, line: int, text: str) -> None:
-        """Add a note, unless there are a lot of them."""
+        """Add a note, or only count it if there are many."""
         if len(self.notes) < _KEPT_NOTES:
             self.notes.append(Note(line, text))
         else:
             self.more_notes += 1
 
     def describe(self, name: str) -> Iterator[str]:
-        """Iterate over the lines of the report.
+        """Yield the lines of the report.
 
         Args:
-            name: What the trace is called.
+            name: The name of the trace.
         """
         header = self.header
         yield (

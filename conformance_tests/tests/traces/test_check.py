@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import gc
-import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
 from trace_examples import HEADER, failed, find, lines, training
 
-from runtimeinfo_conformance import traces
-from runtimeinfo_conformance.traces import RULES, TraceError, TraceReport, check_trace
+from runtimeinfo.spec import SPEC_VERSION
+from runtimeinfo_conformance import observation, traces
+from runtimeinfo_conformance.traces import RULES, TraceError, TraceReport, check_trace, run_check_trace
 
 
 def notes(report: TraceReport) -> list[str]:
@@ -35,7 +34,7 @@ def test_a_failed_run_is_conformant() -> None:
     assert {"FAIL-02", "FAIL-03", "FAIL-04"}.isdisjoint(report.not_exercised)
 
 
-def test_lines_may_be_bytes_text_and_blank() -> None:
+def test_lines_can_be_bytes_text_and_blank() -> None:
     text = lines(training())
     assert check_trace(line.encode() for line in text).violated == ()
     assert check_trace([line.strip() for line in text]).violated == ()
@@ -113,10 +112,10 @@ def test_an_edit_of_a_good_training_is_found(event: str, occurrence: int, edit: 
     edit(records, at)
     report = check_trace(lines(records))
     assert broken <= set(report.violated)
-    # One too many, one too few or one in the wrong place may break these as well, and nothing else.
+    # A superfluous, missing or misplaced event can break these, too, and nothing else.
     assert set(report.violated) <= broken | {"LIFE-05", "LIFE-08", "COUNT-02"}
     first = min(violation.line for id in broken for violation in report.rules[id].violations)
-    # That an epoch was left open shows only when the next one begins.
+    # An epoch that was left open shows only when the next one begins.
     assert at + 1 <= first <= (at + 2 if (event, edit) != ("after_train_epoch", drop) else at + 10)
 
 
@@ -168,7 +167,7 @@ def test_only_the_first_violations_are_kept() -> None:
     assert [violation.line for violation in rule.violations] == [3, 4, 5]
 
 
-def test_what_is_no_number_is_not_taken_for_one() -> None:
+def test_counters_that_are_not_numbers_are_not_judged() -> None:
     records = training()
     for record in records:
         if "e" in record:
@@ -218,7 +217,7 @@ def test_a_handled_exception_repeats_what_it_ended() -> None:
 
 
 @pytest.mark.parametrize("counter", ["train_iter", "train_epoch"])
-def test_a_hook_behind_the_trace_may_raise_at_the_close_that_counts(counter: str) -> None:
+def test_a_hook_after_the_trace_can_raise_at_the_close_that_counts(counter: str) -> None:
     records = training()
     at = find(records, f"after_{counter}")
     close = records[at]
@@ -228,7 +227,7 @@ def test_a_hook_behind_the_trace_may_raise_at_the_close_that_counts(counter: str
     assert check_trace(lines([*records[: at + 1], end, *closes])).violated == ()
 
 
-def test_a_second_exception_may_follow_the_first() -> None:
+def test_a_second_exception_can_follow_the_first() -> None:
     records = failed()
     at = find(records, "on_exception")
     records.insert(at + 2, records[at] | {"x": ["KeyError", 2]})
@@ -254,7 +253,7 @@ def test_a_run_left_open_before_the_next_is_a_violation() -> None:
     )
 
 
-def test_another_process_may_go_on_in_the_file_of_one_that_was_killed() -> None:
+def test_another_process_can_go_on_in_the_file_of_one_that_was_killed() -> None:
     first, second = training(), training()
     report = check_trace(lines([*first[:8], *second]))
     assert report.violated == ()
@@ -281,7 +280,7 @@ def test_events_after_the_end_are_noted() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 2, 10, 40])
-def test_a_truncated_last_line_is_no_violation(path: Path, cut: int) -> None:
+def test_a_truncated_last_line_is_not_a_violation(path: Path, cut: int) -> None:
     text = "".join(lines(training()[:-1]))
     path.write_text(text[:-cut])
     report = check_trace(path)
@@ -323,12 +322,12 @@ def test_after_a_damaged_line_nothing_is_judged_before_the_next_epoch(path: Path
     assert notes(report) == [
         (
             f"line {at + 1}: damaged; from there to line {epoch} nothing is judged ({epoch - at - 1} events), and "
-            "counting begins anew after it"
+            "counting restarts after it"
         )
     ]
 
 
-def test_what_is_wrong_within_a_gap_is_not_judged_and_what_is_wrong_behind_it_is() -> None:
+def test_a_fault_within_a_gap_is_not_judged_and_one_after_it_is() -> None:
     records = training()
     at, epoch = find(records, "after_train_iter", 1), find(records, "before_train_epoch", 1)
     text = lines(records)
@@ -341,7 +340,7 @@ def test_what_is_wrong_within_a_gap_is_not_judged_and_what_is_wrong_behind_it_is
     assert check_trace(text).violated == ("STAGE-01",)
 
 
-def test_a_gap_may_end_with_a_run_or_with_the_trace() -> None:
+def test_a_gap_can_end_with_a_run_or_with_the_trace() -> None:
     records = training()
     text = [*lines(records[:-1]), *lines(records[1:])]
     text[-20:-18] = ["{\n", "}\n"]
@@ -366,19 +365,19 @@ def test_notes_do_not_grow_without_bound() -> None:
     assert report.violated == ()
 
 
-# -- what is no trace
+# -- files that are not traces
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "it is empty: give the file that a TraceHook wrote"),
-        (b"\n", "line 1: it is no trace: the first line must be a header with 'runtimeinfo_trace'"),
-        (b"epoch 1, loss 0.3\nepoch 2, loss 0.2\n", "line 1: it is no trace"),
-        (b"\x80\x02}q\x00.", "line 1: it is no trace"),
-        (b"\x00" * 5_000_000, "line 1: it is no trace"),
-        (b'{"loss": 0.3}\n', "line 1: it is no trace"),
-        (b"[1, 2]\n", "line 1: it is no trace"),
+        (b"\n", "line 1: it is not a trace: the first line must be a header with 'runtimeinfo_trace'"),
+        (b"epoch 1, loss 0.3\nepoch 2, loss 0.2\n", "line 1: it is not a trace"),
+        (b"\x80\x02}q\x00.", "line 1: it is not a trace"),
+        (b"\x00" * 5_000_000, "line 1: it is not a trace"),
+        (b'{"loss": 0.3}\n', "line 1: it is not a trace"),
+        (b"[1, 2]\n", "line 1: it is not a trace"),
         (b'{"runtimeinfo_trace": 1}\n', "it holds no event that can be judged, in 1 lines"),
         (b'{"runtimeinfo_trace": 1}\n{\n{\n', "it holds no event that can be judged, in 3 lines"),
         (b'{"runtimeinfo_trace": 2}\n', "line 1: format version 2 is unknown"),
@@ -386,7 +385,7 @@ def test_notes_do_not_grow_without_bound() -> None:
         (b'{"runtimeinfo_trace": null}\n', "line 1: format version None is unknown"),
     ],
 )
-def test_what_is_no_trace_is_refused(path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_trace_is_refused(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     with pytest.raises(TraceError) as caught:
         check_trace(path)
@@ -402,6 +401,77 @@ def test_a_later_header_of_an_unknown_version_is_refused() -> None:
 def test_a_file_that_is_not_there_is_an_os_error(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         check_trace(path)
+
+
+# -- the command
+
+
+def test_the_command_prints_the_verdict_on_a_good_trace(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text("".join(lines(training())))
+    assert run_check_trace(path) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    first, second, *_, last = output.out.splitlines()
+    assert first == f"{path}: torch 2, experiment 'test', spec 0.1"
+    assert second == "44 events of 1 run judged"
+    assert last == f"{path}: conformant, as far as a trace tells"
+    assert "LIFE-01   MUST   pass " in output.out
+    assert "FAIL-04   MUST   not exercised " in output.out
+    assert "not decidable from a trace: LIFE-03, LIFE-04" in output.out
+
+
+def test_the_command_prints_the_violations_of_a_bad_trace(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = training(epochs=5)
+    for occurrence in range(4):
+        records[find(records, "after_val", occurrence)]["s"] = "val"
+    text = lines(records)
+    text[find(records, "after_val_epoch", 4)] = "damaged\n"
+    path.write_text("".join(text))
+    assert run_check_trace(str(path)) == 1
+    out = capsys.readouterr().out.splitlines()
+    at = out.index("STAGE-03  MUST   fail                          4 of 4  at the events only, not between them")
+    assert out[at + 1 : at + 6] == [
+        "    line 19, after_val: expected stage 'train', observed stage 'val'",
+        "    line 35, after_val: expected stage 'train', observed stage 'val'",
+        "    line 51, after_val: expected stage 'train', observed stage 'val'",
+        "    and 1 more",
+        "    more: runtimeinfo explain STAGE-03",
+    ]
+    assert out[-1] == f"{path}: not conformant: STAGE-03; 11 events were not judged"
+
+
+def test_a_trace_of_another_spec_is_noted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text("".join(lines([HEADER | {"spec": "9.9"}, *training()[1:]])))
+    assert run_check_trace(path) == 0
+    assert f"note: it was written under spec 9.9, and is judged by {SPEC_VERSION}" in capsys.readouterr().out
+
+
+def test_many_notes_are_counted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = lines(training(epochs=60))
+    text[5::15] = ["damaged\n"] * len(text[5::15])
+    path.write_text("".join(text))
+    assert run_check_trace(path) == 0
+    assert any(line.startswith("note: and ") for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "No such file or directory"), (b"", "it is empty"), (b"hello", "line 1: it is not a trace")],
+)
+def test_the_command_refuses_a_file_that_is_not_a_trace(
+    path: Path, content: bytes | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        path.write_bytes(content)
+    assert run_check_trace(path) == 4
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(f"runtimeinfo: {path}: {message}")
+
+
+def test_the_command_refuses_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_check_trace(tmp_path) == 4
+    assert "Is a directory" in capsys.readouterr().err
 
 
 # -- memory
@@ -421,42 +491,31 @@ def events(iterations: int) -> Iterator[str]:
     yield from lines(tail)
 
 
-def size_of_check(frame: FrameType | None) -> int:
-    """Return the size of all that a check holds in its modules and, from a frame on, in its calls."""
-    folder = str(Path(traces.__file__).parent)
-    modules = [module for name, module in tuple(sys.modules.items()) if name.startswith(traces.__name__)]
-    waiting: list[object] = [value for module in modules for value in vars(module).values()]
-    while frame is not None and frame.f_code.co_filename.startswith(folder):
-        waiting += frame.f_locals.values()
-        frame = frame.f_back
-    # Other threads may reach what lies behind the module of something else.
-    elsewhere = {id(vars(module)) for module in tuple(sys.modules.values()) if isinstance(module, ModuleType)}
-    held: dict[int, object] = {}
-    while waiting:
-        each = waiting.pop()
-        is_code = isinstance(each, type | FunctionType) and not str(each.__module__).startswith(traces.__name__)
-        if not (id(each) in held or id(each) in elsewhere or is_code or isinstance(each, ModuleType)):
-            held[id(each)] = each
-            waiting += gc.get_referents(each)
-    return sum(map(sys.getsizeof, held.values()))
-
-
 def test_memory_does_not_grow_with_the_trace() -> None:
-    # Not what the process allocates: other threads do so meanwhile, and Python keeps blocks to use them again.
+    # Blocks that other threads allocate, and those that Python keeps to use them again, do not count.
+    modules = [Path(traces.__file__).with_name("*.py"), Path(observation.__file__).with_name("_model.py")]
+    only_of_checks = [tracemalloc.Filter(inclusive=True, filename_pattern=str(pattern)) for pattern in modules]
+
     def retained(iterations: int) -> int:
+        """Return the bytes that a check holds at the end of a trace."""
         sizes: list[int] = []
 
         def measured() -> Iterator[str]:
             yield from events(iterations)
-            sizes.append(size_of_check(sys._getframe(1)))
+            snapshot = tracemalloc.take_snapshot().filter_traces(only_of_checks)
+            sizes.append(sum(trace.size for trace in snapshot.traces))
 
-        report = check_trace(measured())
+        tracemalloc.start()
+        try:
+            report = check_trace(measured())
+        finally:
+            tracemalloc.stop()
         assert report.events > 1.9 * iterations
         assert report.rules["COUNT-05"].violated >= iterations // 2 - 1
         (size,) = sizes
         return size
 
-    retained(100)  # what is made once
-    short = retained(10_000)
+    retained(100)  # fills the caches
+    short = retained(2_000)
     # Eight bytes for each gap would be more than that; for each record, much more.
-    assert retained(100_000) < short + 1_000
+    assert 0 < retained(20_000) < short + 1_000

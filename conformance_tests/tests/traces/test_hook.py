@@ -77,12 +77,12 @@ def test_a_real_run_comes_back(adapter: Any, path: Path) -> None:
 @EACH_ADAPTER
 @pytest.mark.parametrize("priority", ["HIGH", "LOWEST"])
 @pytest.mark.parametrize("event", [event for event in EVENTS if not event.endswith("checkpoint")])
-def test_a_run_in_which_a_hook_raises_is_no_violation(adapter: Any, event: str, priority: str, path: Path) -> None:
+def test_a_run_in_which_a_hook_raises_is_conformant(adapter: Any, event: str, priority: str, path: Path) -> None:
     if event == "on_exception":
         pytest.skip("what a hook raises there is logged, and nothing else")
     with pytest.raises(ValueError, match=event):
         write(path, PLAN, adapter.subject().run, Failing(event, priority))
-    gc.collect()  # now that nobody holds the exception, and by it the hook
+    gc.collect()  # the exception, which held the hook, is free now
     report = check_trace(path)
     # At after_run a hook in front of the trace's hides that it came: from what is left, it is missing.
     assert report.violated == (("LIFE-02", "LIFE-05") if (event, priority) == ("after_run", "HIGH") else ())
@@ -134,7 +134,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
 
 
-def test_it_can_be_registered_for_every_event(path: Path) -> None:
+def test_the_hook_can_be_registered_for_every_event(path: Path) -> None:
     hook = TraceHook(str(path))
     Dispatcher([hook])
     assert all(callable(getattr(hook, event)) for event in EVENTS)
@@ -191,7 +191,7 @@ def test_lines_are_written_at_the_latest_when_the_run_ends(path: Path) -> None:
     assert 6 + 1000 <= len(read(path)) <= 6 + 2000
 
 
-def test_a_new_hook_begins_anew_and_may_append(path: Path) -> None:
+def test_a_new_hook_overwrites_the_file_or_appends(path: Path) -> None:
     for append, expected in ((False, 3), (False, 3), (True, 6)):
         hook = TraceHook(path, append=append)
         note(hook, "after_run")
@@ -211,7 +211,7 @@ def test_half_a_line_does_not_become_part_of_the_next(path: Path) -> None:
     assert report.runs == 1
 
 
-def test_missing_folders_are_made_and_the_working_folder_may_change(
+def test_missing_folders_are_made_and_the_working_folder_can_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -264,7 +264,7 @@ def test_a_forked_process_writes_nothing(path: Path, monkeypatch: pytest.MonkeyP
     assert [record.get("e") for record in read(path)] == [None, "before_run", "before_train", "after_run"]
 
 
-def test_it_can_be_pickled(path: Path) -> None:
+def test_the_hook_can_be_pickled(path: Path) -> None:
     hook = pickle.loads(pickle.dumps(TraceHook(path)))
     note(hook, "after_run")
     assert len(read(path)) == 2
@@ -287,7 +287,7 @@ def test_a_process_that_ends_in_order_says_so(path: Path, in_process: Any) -> No
         check_trace(path)
 
 
-def test_the_plan_of_the_kit_may_raise_too(path: Path) -> None:
+def test_a_plan_with_a_fault_is_conformant(path: Path) -> None:
     plan = Plan(batches=2, fault=Fault("before_train_iter"))
     write(path, plan)
     assert check_trace(path).violated == ()
