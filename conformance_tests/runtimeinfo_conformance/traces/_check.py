@@ -93,7 +93,8 @@ class _Reading:
         record = decode(first if isinstance(first, str) else _text(first))
         if record is None or MARK not in record:
             refuse(
-                f"it is not a trace: the first line must be a header with {MARK!r}. Give the file that a TraceHook wrote",
+                f"it is not a trace: the first line must be a header with {MARK!r}. "
+                "Give the file that a TraceHook wrote",
                 1,
             )
         self._report.header = TraceHeader.decode(record, 1)
