@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from numbers import Integral
 
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges._same import is_same
 from runtimeinfo_conformance.judges.life import find_batch
+from runtimeinfo_conformance.observation import Record
 
 
 @judge("RESUME-01")
@@ -14,7 +16,7 @@ def counters(case: Case) -> Iterator[Finding]:
     """The counters go on."""
     if case.leg.previous is not None:
         expected = {"epoch": case.leg.start_epoch, "iter": case.plan.start_iteration}
-        for at, record, _ in case.each("before_train"):
+        for at, record in _begin(case):
             yield Finding(at, expected, {"epoch": record.epoch, "iter": record.iter})
 
 
@@ -22,13 +24,27 @@ def counters(case: Case) -> Iterator[Finding]:
 def histories(case: Case) -> Iterator[Finding]:
     """The histories go on."""
     previous = case.leg.previous
-    if previous is not None and previous.records:
-        # The iteration that was interrupted as it began has a learning rate already, which nobody has saved.
-        last = previous.records[(previous.fault_at or 0) - 1]
-        saved = {key: values for key, values in last.scalars.items() if key.startswith("train/")}
-        for at, record, _ in case.each("before_train"):
-            for key, values in saved.items():
-                yield Finding(at, {key: list(values)}, {key: list(record.scalars.get(key, ()))})
+    if previous is None or not previous.records:
+        return
+    # The iteration that was interrupted as it began has a learning rate already, which is not saved.
+    end = len(previous.records) if previous.fault_at is None else previous.fault_at
+    completed = [at for at in range(end) if previous.records[at].event == "after_train_iter"]
+    # A validation after the last iteration may come before the training is saved, or after it.
+    snapshots = [record.scalars for record in previous.records[(completed or [0])[-1] : end]]
+    keys = dict.fromkeys(key for held in snapshots for key in held if key.startswith(("train/", "val/")))
+    for at, record in _begin(case):
+        for key in keys:
+            found = record.scalars.get(key, ())
+            saved = [snapshots[-1].get(key, ())] if key.startswith("train/") else [h.get(key, ()) for h in snapshots]
+            expected = next((values for values in saved if is_same(values, found)), saved[-1])
+            yield Finding(at, {key: list(expected)}, {key: list(found)})
+
+
+def _begin(case: Case) -> Iterator[tuple[int, Record]]:
+    """Iterate over the first before_train, if there is one: a run may hold several trainings."""
+    for at, record, _ in case.each("before_train"):
+        yield at, record
+        return
 
 
 @judge("RESUME-03")
