@@ -176,6 +176,8 @@ class ReadsAhead(Trainer):
 class AsyncTrainer(Trainer):
     """Trains in coroutines, whose scopes are asynchronous context managers."""
 
+    lacks = "val_before val_inside val_after val_loaders early_stop resume resume_mid_epoch"
+
     def fit(self) -> None:
         with use_hub(self.message_hub):
             asyncio.run(self.fit_async())
@@ -239,17 +241,7 @@ ODD: tuple[type[Trainer], ...] = (
 )
 """The runners; each deliberately odd, all of them legal."""
 
-_LACKS = {
-    AsyncTrainer: {
-        "val_before", "val_inside", "val_after", "val_loaders", "early_stop", "resume", "resume_mid_epoch",
-    },
-}  # fmt: skip
-
 
 def odd_subjects() -> list[Subject]:
     """Return them as subjects."""
-    subjects = [(kind, subject_of(kind)) for kind in ODD]
-    return [
-        Subject(each.name, each.version, run=each.run, capabilities=each.capabilities - _LACKS.get(kind, set()))
-        for kind, each in subjects
-    ]
+    return [subject_of(kind) for kind in ODD]

@@ -44,16 +44,20 @@ class Trainer:
 
     framework_name = "handmade"
     framework_version = "3.2.1"
+    make_hub: Callable[[], Any] = SimpleHub
+    make_optimizers: Callable[[Plan], Any] = Optimizers
+    lacks = ""
+    """What this runner cannot do, with blanks between: it does not declare these capabilities."""
 
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
         self.plan = plan
         self.given = hooks
         self.dispatcher = Dispatcher([SharesLast(), *hooks])
-        self.message_hub: Any = SimpleHub()
+        self.message_hub: Any = type(self).make_hub()
         self.cfg: Any = SimpleNamespace(pretty_text=f"epochs: {plan.max_epochs}")
         self.seed = plan.seed
         self.experiment_name = plan.experiment_name
-        self.optim_wrapper: Any = Optimizers(plan)
+        self.optim_wrapper: Any = type(self).make_optimizers(plan)
         self.train_dataloader: Any = plan.train_dataloader()
         self.epoch = self.iter = 0
         self.max_epochs: int | None = plan.max_epochs if plan.iterations is None else None
@@ -219,6 +223,13 @@ class Trainer:
         self.message_hub.load_state_dict(checkpoint["hub"])
 
 
+_CAPABILITIES = {
+    "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
+    "unsized", "scheduler", "optimizers", "accumulation", "iterations", "early_stop", "resume",
+    "resume_mid_epoch", "share", "again", "changing_length", "batch_begin", "beside", "nested", "in_turn",
+}  # fmt: skip
+
+
 def subject_of(kind: type[Trainer]) -> Subject:
     """Return a runner as a subject."""
 
@@ -226,16 +237,7 @@ def subject_of(kind: type[Trainer]) -> Subject:
         trainer = kind(plan, hooks)
         return trainer.steps() if plan.company == "in_turn" else trainer.fit_as_often_as_planned()
 
-    return Subject(
-        kind.__name__,
-        kind.framework_version,
-        run=run,
-        capabilities={
-            "val", "val_before", "val_inside", "val_after", "val_loaders", "test", "outputs", "metrics", "metainfo",
-            "unsized", "scheduler", "optimizers", "accumulation", "iterations", "early_stop", "resume",
-            "resume_mid_epoch", "share", "again", "changing_length", "batch_begin", "beside", "nested", "in_turn",
-        },
-    )  # fmt: skip
+    return Subject(kind.__name__, kind.framework_version, run=run, capabilities=_CAPABILITIES - {*kind.lacks.split()})
 
 
 def correct() -> Subject:
