@@ -251,8 +251,8 @@ def stopped_early(case: Case) -> Iterator[Finding]:
         yield ok(None)
     else:
         yield broken(None, f"{plan.stop_after} iterations, or those of {epochs} epochs", f"{done} iterations")
-    for scope in ("train_epoch", "train"):
-        times = epochs if scope == "train_epoch" else 1
+    trainings = max(events["before_train"], 1)  # a run may hold several
+    for scope, times in (("train_epoch", epochs), ("train", trainings)):
         for event in (f"before_{scope}", f"after_{scope}"):
             yield Finding(None, {event: times}, {event: events[event]})
     yield Finding(None, {ABORT: 0}, {ABORT: events[ABORT]})
@@ -265,20 +265,30 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
     # In an epoch that is opened once more after its last batch, a framework may make the validation after that batch.
     if case.plan.val_interval is None or case.plan.val_batches is None or case.plan.is_resumed_at_end_of_epoch:
         return
-    batch = made = due = 0
+    key = "validations inside this epoch"
+    batch = made = due = latest = 0
     for at, record, model in case.each("before_train_epoch", "before_train_iter", "before_val", "after_train_epoch"):
         if model.aborting:
             return
         if record.event == "before_train_epoch":
             batch = case.plan.start_batch if model.epoch == case.plan.start_epoch else 0
-            made = due = 0
+            made = due = latest = 0
         elif record.event == "before_val":
             made += "train_epoch" in model.outside
+        elif made != due and made == due - latest and _has_stopped(case, record, model):
+            yield ok(at)  # the validation due after the batch that stops the training may be left out
         else:
-            yield Finding(at, {"validations inside this epoch": due}, {"validations inside this epoch": made})
+            yield Finding(at, {key: due}, {key: made})
         if record.event == "before_train_iter":
-            due += case.plan.validates_after(batch)
+            latest = case.plan.validates_after(batch)
+            due += latest
             batch += 1
+
+
+def _has_stopped(case: Case, record: Record, model: Expectation) -> bool:
+    """Tell whether an epoch closes because the training was asked to stop."""
+    plan = case.plan
+    return record.event == "after_train_epoch" and plan.stop_after is not None and model.iter >= plan.stop_after
 
 
 @judge("LIFE-15")
