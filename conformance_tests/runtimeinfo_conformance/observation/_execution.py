@@ -9,7 +9,7 @@ import string
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -75,74 +75,88 @@ def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> l
 def _execute(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
     if plan.company is not None:
         return _in_company(subject, plan, watching)
-    if plan.again:
-        return _run(subject, plan, watching=watching)
-    run = partial(_run_once, subject, watching=watching)
-    if plan.resume_after is not None:
-        return _resumed(run, plan)
+    run = partial(_run, subject, watching=watching)
     if not plan.repeat:
-        return [run(plan)]
+        return _course(run, plan)
     # Whatever it did in between, and also if that failed, the same training has to come out the same.
-    first = run(replace(plan, fault=None))
-    between = [run(plan)] if plan.fault is not None else []
-    return [first, *between, run(replace(plan, fault=None), first=first)]
+    once = replace(plan, fault=None)
+    first = _course(run, once)
+    between = _course(run, plan) if plan.fault is not None else []
+    return [*first, *between, *_course(run, once, first)]
 
 
-def _resumed(run: Callable[..., Leg], plan: Plan) -> list[Leg]:
-    epoch, batch = plan.resume_after or 0, plan.resume_batch
-    done = epoch * plan.batches + batch
-    with tempfile.TemporaryDirectory(prefix="runtimeinfo-") as folder:
-        checkpoint = Path(folder) / "checkpoint"
-        to_save = replace(
-            plan,
-            checkpoint=checkpoint,
-            checkpoint_epochs=batch < plan.batches or not batch,
-            checkpoint_iterations=batch > 0 or plan.stopped_by != "interrupt",
-            resume_after=None,
-            resume_batch=0,
-            fault=_interrupt(plan) if plan.stopped_by == "interrupt" else None,
-            stop_after=done if plan.stopped_by == "stop" else plan.stop_after,
-            iterations=done if plan.stopped_by == "iterations" else plan.iterations,
-            test_batches=None,
+def _course(run: Callable[..., list[Leg]], plan: Plan, firsts: Sequence[Leg] = ()) -> list[Leg]:
+    """Make a training, with all times that it is saved and goes on.
+
+    Args:
+        run: Makes one leg, or those of a training that is made again.
+        plan: The plan.
+        firsts: The legs of the same training, made before.
+    """
+    legs: list[Leg] = []
+
+    def go_on(leg_plan: Plan) -> Leg:
+        legs.extend(
+            run(
+                leg_plan,
+                previous=legs[-1] if legs else None,
+                first=firsts[len(legs)] if len(legs) < len(firsts) else None,
+            )
         )
-        first = run(to_save)
-        if not _has_stopped(first, done):
-            return [first]
-        second = replace(
-            plan,
-            experiment_name=f"{plan.experiment_name}-resumed",
-            seed=plan.seed + 1,
-            start_epoch=epoch,
-            start_batch=batch,
-            resume_from=checkpoint,
-            resume_after=None,
-            resume_batch=0,
-        )
-        return [first, run(second, previous=first)]
+        return legs[-1]
+
+    with tempfile.TemporaryDirectory(prefix="runtimeinfo-") if plan.resumes else nullcontext("") as folder:
+        for number, moment in enumerate(plan.resumes):
+            checkpoint = Path(folder) / f"checkpoint{number}"
+            if not _has_stopped(go_on(_to_save(plan, moment, checkpoint)), plan.iteration_of(*moment)):
+                return legs
+            plan = replace(
+                plan,
+                experiment_name=f"{plan.experiment_name}-resumed",
+                seed=plan.seed + 1,
+                start_epoch=moment[0],
+                start_batch=moment[1],
+                resume_from=checkpoint,
+            )
+        go_on(replace(plan, resume_after=None, resume_batch=0, later_resumes=()))
+    return legs
 
 
-def _interrupt(plan: Plan) -> Fault:
+def _to_save(plan: Plan, moment: tuple[int, int], checkpoint: Path) -> Plan:
+    """Return the plan of a leg that is saved, and ends there."""
+    batch, done = moment[1], plan.iteration_of(*moment)
+    return replace(
+        plan,
+        checkpoint=checkpoint,
+        checkpoint_epochs=batch < plan.batches or not batch,
+        checkpoint_iterations=batch > 0 or plan.stopped_by != "interrupt",
+        resume_after=None,
+        resume_batch=0,
+        later_resumes=(),
+        fault=_interrupt(plan, moment) if plan.stopped_by == "interrupt" else None,
+        stop_after=done if plan.stopped_by == "stop" else plan.stop_after,
+        iterations=done if plan.stopped_by == "iterations" else plan.iterations,
+        test_batches=None,
+    )
+
+
+def _interrupt(plan: Plan, moment: tuple[int, int]) -> Fault:
     """Return an interrupt as the next iteration or epoch begins: that training was asked for all its epochs, too."""
-    epoch, batch = plan.resume_after or 0, plan.resume_batch
+    epoch, batch = moment
     if 0 < batch < plan.batches:
-        return Fault("before_train_iter", epoch * plan.batches + batch, "interrupt")
+        return Fault("before_train_iter", plan.iteration_of(epoch, batch) - plan.start_iteration, "interrupt")
     epoch += batch > 0  # all of them
     if epoch < plan.epochs:
-        return Fault("before_train_epoch", epoch, "interrupt")
+        return Fault("before_train_epoch", epoch - plan.start_epoch, "interrupt")
     return Fault("after_train", 0, "interrupt")
 
 
 def _has_stopped(first: Leg, done: int) -> bool:
     """Tell whether a training was stopped where it was to be saved, and has not gone on to the end of its epoch."""
-    iterations = sum(record.event == "after_train_iter" for record in first.records)
+    iterations = first.plan.start_iteration + sum(record.event == "after_train_iter" for record in first.records)
     if first.plan.fault is not None:
         return first.planned is not None and first.raised is first.planned and iterations >= done
     return first.ended_well and iterations == done
-
-
-def _run_once(subject: Subject, plan: Plan, **given: Any) -> Leg:
-    (leg,) = _run(subject, plan, **given)
-    return leg
 
 
 def _run(

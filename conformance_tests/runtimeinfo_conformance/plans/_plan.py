@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,8 @@ _LEAST = {
 }
 
 # What a training that is made again goes without: it would be several runs of some frameworks, or differ by itself.
-_NOT_AGAIN = ("lengths", "schedule", "val_before", "val_after", "repeat", "fault", "stop_after")
+# Nor would it be made again after a fault, or be one training if it was resumed.
+_NOT_AGAIN = ("lengths", "schedule", "val_before", "val_after", "fault", "stop_after")
 
 Company = Literal["strangers", "around", "beside", "nested", "in_turn", "forked", "spawned", "served"]
 """What else is there while a run is open.
@@ -33,14 +35,14 @@ beside the first training, in another thread; nested in it; or in turn with it. 
 forked, spawned, or made by a fork server, and there are strangers, too.
 """
 
-# What a training that has company goes without: it is one run, or one and its like, and each to its end.
-_NOT_IN_COMPANY = ("again", "repeat", "fault", "stop_after", "resume_after", "resume_from")
+# What a training that has company goes without: it is one run, or one and its like.
+_NOT_IN_COMPANY = ("again", "repeat", "resume_after", "resume_from")
 
 # Param groups of an optimizer, beyond which the rates of two optimizers would be the same.
 _MOST_GROUPS = 8
 
-# What goes by the number of batches that all epochs have.
-_NOT_CHANGING = ("iterations", "val_interval", "stop_after", "resume_after")
+# What goes by the number of batches that all epochs have: some frameworks refuse it, others count by one length.
+_NOT_CHANGING = ("iterations", "val_interval", "resume_after")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -74,10 +76,13 @@ class Plan(ShortRepr):
         resume_after: The kit's own: after how many epochs the training is saved, and goes on in a new runner.
         resume_batch: The kit's own: after how many batches of the next epoch that is. After all of them, it is saved
             after the last batch, and not once more at the end of that epoch.
+        later_resumes: The kit's own: after how many epochs, and batches of the next one, the resumed training is saved
+            and goes on once more, for each time.
         stopped_by: The kit's own: what ends the training that is saved: ``"interrupt"``, as the next iteration or epoch
             begins; ``"stop"``, as by `stop_after`; or ``"iterations"``, if that is all it is asked for.
-        repeat: The kit's own: the training is run once more from the beginning, in the same process.
-        fault: The kit's own: what goes wrong.
+        repeat: The kit's own: the training is run once more from the beginning, in the same process; with a `fault` it
+            goes wrong in between.
+        fault: The kit's own: what goes wrong; in a training that is resumed, after the last time.
         hook_order: The kit's own: in which order the hooks are given.
         company: The kit's own, but for ``"in_turn"``: what else is there while the run is open, see `Company`. With
             ``"in_turn"``, `run` returns a generator, which trains on one batch at each step.
@@ -117,6 +122,7 @@ class Plan(ShortRepr):
     experiment_name: str = "conformance"
     resume_after: int | None = None
     resume_batch: int = 0
+    later_resumes: tuple[tuple[int, int], ...] = ()
     stopped_by: Literal["interrupt", "stop", "iterations"] = "interrupt"
     repeat: bool = False
     fault: Fault | None = None
@@ -162,7 +168,11 @@ class Plan(ShortRepr):
                 "and give epochs and batches"
             )
         if self.company is not None and any(getattr(self, name) not in {None, False} for name in _NOT_IN_COMPANY):
-            raise PlanError(f"company goes with a training to its end: leave out {', '.join(_NOT_IN_COMPANY)}")
+            raise PlanError(f"company goes with a training in one go: leave out {', '.join(_NOT_IN_COMPANY)}")
+        if self.company == "in_turn" and self.fault is not None and self.fault.kind == "stop_iteration":
+            raise PlanError(
+                "company='in_turn' is stepped as an iterator, which a StopIteration ends: give another kind"
+            )
         self._check_resume()
 
     def _check_resume(self) -> None:
@@ -177,18 +187,41 @@ class Plan(ShortRepr):
             )
         if 0 < self.resume_batch == self.batches and self.outputs:
             raise PlanError("resume_batch is all the batches, and goes without outputs: leave them out")
+        if self.later_resumes:
+            self._check_later_resumes(done)
+            done = self.later_resumes[-1]
         if self.iterations is not None and self.resume_after is not None:
             # After the last one, something is left to do only if it was not saved as the end of its epoch.
-            most = self.iterations - (self.resume_batch < self.batches)
-            if done[0] * self.batches + done[1] > most:
+            most = self.iterations - (done[1] < self.batches)
+            if self.iteration_of(*done) > most:
                 raise PlanError(
                     f"resume_after and resume_batch must lie within the {self.iterations} iterations, but are "
                     f"{done[0]} and {done[1]}: give others"
                 )
+        if (
+            self.stop_after is not None
+            and self.resume_after is not None
+            and self.iteration_of(*done) >= self.stop_after
+        ):
+            raise PlanError(
+                f"stop_after must come after the {self.iteration_of(*done)} iterations that are saved, but is "
+                f"{self.stop_after}: give more"
+            )
         if self.stopped_by == "iterations" and (self.iterations is None or not self.sized):
             raise PlanError(
                 "stopped_by='iterations' goes with iterations, and with a loader whose length tells where an epoch "
                 "ends: give both"
+            )
+
+    def _check_later_resumes(self, first: tuple[int, int]) -> None:
+        moments = (first, *self.later_resumes)
+        grows = all(before < after for before, after in itertools.pairwise(moments))
+        # Whether the next leg opens an epoch once more whose batches are all done is open: nothing can be counted then.
+        is_inside = all(0 <= batch < max(self.batches, 1) for _, batch in moments)
+        if self.resume_after is None or not grows or not is_inside or moments[-1] >= (self.epochs, 0):
+            raise PlanError(
+                f"later_resumes goes with resume_after, and has later moments of the {self.epochs} epochs, none of "
+                f"them after the last batch of one, but is {self.later_resumes}: give others, or leave it out"
             )
 
     # -- what a subject reads
@@ -289,9 +322,18 @@ class Plan(ShortRepr):
             "share": self.company in {"forked", "spawned", "served"},
             # What is stopped in another way than by an interrupt is saved where it stops, and that is in an epoch.
             "resume_mid_epoch": self.resume_after is not None
-            and (self.resume_batch > 0 or self.iterations is not None or self.stopped_by != "interrupt"),
+            and (
+                any(batch > 0 for _, batch in self.resumes)
+                or self.iterations is not None
+                or self.stopped_by != "interrupt"
+            ),
         }
         return frozenset(name for name, is_used in used.items() if is_used)
+
+    @property
+    def resumes(self) -> tuple[tuple[int, int], ...]:
+        """After how many epochs, and batches of the next one, the training is saved and goes on, for each time."""
+        return () if self.resume_after is None else ((self.resume_after, self.resume_batch), *self.later_resumes)
 
     @property
     def epochs(self) -> int:

@@ -11,7 +11,18 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
-from runtimeinfo_conformance.plans import AnyPlan, Fault, HubOp, HubPlan, Plan, PlanError, ReducePlan, Turn
+from runtimeinfo_conformance.plans import (
+    BASE_KINDS,
+    AnyPlan,
+    Fault,
+    FaultKind,
+    HubOp,
+    HubPlan,
+    Plan,
+    PlanError,
+    ReducePlan,
+    Turn,
+)
 
 _PLAIN_VALUES = {"update_scalar": "float", "update_scalars": "float", "refuse_scalar": "text"}
 
@@ -51,7 +62,7 @@ def _smaller(plan: AnyPlan) -> Iterator[Any]:
             yield ReducePlan(turns)
         return
     if plan.resume_after is not None:  # neither goes without the other
-        yield replace(plan, resume_after=None, resume_batch=0, stopped_by="interrupt")
+        yield replace(plan, resume_after=None, resume_batch=0, later_resumes=(), stopped_by="interrupt")
     if plan.iterations is not None:
         with suppress(PlanError):  # of another length it may end before it was resumed
             yield replace(plan, iterations=None, stopped_by="interrupt")
@@ -67,7 +78,11 @@ def _plainer(value: Any, default: Any) -> Iterator[Any]:
         return
     yield default
     if isinstance(value, Fault):
-        simpler = (replace(value, kind="error"), replace(value, occurrence=0))
+        kinds: tuple[FaultKind, ...] = (
+            ("error", "interrupt") if value.kind in BASE_KINDS - {"interrupt"} else ("error",)
+        )
+        simpler = [replace(value, kind=kind) for kind in kinds]
+        simpler += [replace(value, hook="last"), replace(value, occurrence=0)]
         yield from (each for each in simpler if each != value)
     elif isinstance(value, tuple):
         values = cast("tuple[Any, ...]", value)
@@ -118,6 +133,6 @@ def _of_plainer_kinds(values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     """Yield outputs or metrics one of which is of a plainer kind: one that needs no library."""
     for index, value in enumerate(values):
         if isinstance(value, tuple):
-            name, kind = cast("tuple[str, str]", value)
-            if kind not in _PLAIN_KINDS:
+            name, kind = cast("tuple[Any, Any]", value)
+            if isinstance(kind, str) and kind not in _PLAIN_KINDS:
                 yield from ((*values[:index], (name, plain), *values[index + 1 :]) for plain in _PLAIN_KINDS)
