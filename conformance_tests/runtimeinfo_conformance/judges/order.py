@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtimeinfo.spec import FREE_EVENTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
 from runtimeinfo_conformance.observation import PROBES
 
@@ -20,13 +19,13 @@ def by_priority(case: Case) -> Iterator[Finding]:
 
 @judge("ORDER-02")
 def information_first(case: Case) -> Iterator[Finding]:
-    """A later hook finds the counters and the stage of the event."""
-    has_begun = False
+    """A later hook finds the counters and the stage of the event, as they still are when all hooks have run."""
     for at, record, _ in case.each():
-        has_begun = has_begun or record.event == "before_train"
-        stage = record.info.get("loop_stage")
+        held = {key: record.info.get(key) for key in ("epoch", "iter", "loop_stage")}
         for sighting in record.seen:
-            if has_begun and record.event not in FREE_EVENTS:
+            epoch, iteration = sighting.hub
+            found = {"epoch": epoch, "iter": iteration, "loop_stage": sighting.stage}
+            yield Finding(at, {sighting.probe: held}, {sighting.probe: found})
+            # Whether the hub holds what the runner says at the other events is COUNT-05's and COUNT-06's.
+            if record.event in {"before_train_epoch", "before_train_iter"}:
                 yield Finding(at, {sighting.probe: sighting.runner}, {sighting.probe: sighting.hub})
-            # Whether it is the right one is STAGE's.
-            yield Finding(at, {sighting.probe: stage}, {sighting.probe: sighting.stage})
