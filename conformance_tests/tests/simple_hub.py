@@ -1,8 +1,9 @@
-"""A hub as somebody else may write it: lists in dictionaries."""
+"""A hub as a third party may write it: lists in dictionaries."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,12 @@ class SimpleHub:
         self.flags: dict[str, bool] = {}
 
     def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
-        self._keep_flag(key, resumed)
+        self._set_flags([key], resumed)
         self.runtime_info[key] = value
 
     def update_info_dict(self, info_dict: dict[str, Any], resumed: bool = True) -> None:
-        for key, value in info_dict.items():
-            self.update_info(key, value, resumed)
+        self._set_flags(info_dict, resumed)
+        self.runtime_info.update(info_dict)
 
     def get_info(self, key: str, default: Any = None) -> Any:
         return self.runtime_info.get(key, default)
@@ -65,21 +66,27 @@ class SimpleHub:
         return self.runtime_info.pop(key, default)
 
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
-        if not is_scalar(value):
-            raise TypeError(f"{key}: {value!r} is no scalar")
-        self._keep_flag(key, resumed)
-        self.log_scalars.setdefault(key, SimpleHistory()).entries.append((scalar_value(value), count))
+        self.update_scalars({key: {"value": value, "count": count}}, resumed)
 
     def update_scalars(self, log_dict: dict[str, Any], resumed: bool = True) -> None:
-        for key, entry in log_dict.items():
-            fields = entry if isinstance(entry, dict) else {"value": entry}
-            self.update_scalar(key, fields["value"], fields.get("count", 1), resumed)
+        entries = {key: entry if isinstance(entry, dict) else {"value": entry} for key, entry in log_dict.items()}
+        for key, entry in entries.items():
+            if not is_scalar(entry["value"]):
+                raise TypeError(f"{key}: {entry['value']!r} is not a scalar")
+        self._set_flags(entries, resumed)
+        for key, entry in entries.items():
+            history = self.log_scalars.setdefault(key, SimpleHistory())
+            history.entries.append((scalar_value(entry["value"]), entry.get("count", 1)))
 
     def get_scalar(self, key: str) -> SimpleHistory:
         return self.log_scalars[key]
 
+    def pop_scalar(self, key: str) -> None:
+        self.log_scalars.pop(key, None)
+
     def drop_latest(self, key: str) -> None:
-        del self.log_scalars[key].entries[-1]
+        if key in self.log_scalars:
+            del self.log_scalars[key].entries[-1:]
 
     def state_dict(self) -> dict[str, Any]:
         def kept(values: dict[str, Any]) -> dict[str, Any]:
@@ -88,11 +95,13 @@ class SimpleHub:
         return {"info": kept(self.runtime_info), "scalars": kept(self.log_scalars)}
 
     def load_state_dict(self, state_dict: Any) -> None:
-        info, scalars = dict(state_dict["info"]), dict(state_dict["scalars"])
+        info, scalars = copy.deepcopy((dict(state_dict["info"]), dict(state_dict["scalars"])))
         self.runtime_info.update(info)
         self.log_scalars.update(scalars)
         self.flags.update(dict.fromkeys([*info, *scalars], True))
 
-    def _keep_flag(self, key: str, resumed: bool) -> None:
-        if self.flags.setdefault(key, resumed) != resumed:
-            raise ValueError(f"{key}: resumed cannot change")
+    def _set_flags(self, keys: Iterable[str], resumed: bool) -> None:
+        for key in keys:
+            if self.flags.get(key, resumed) != resumed:
+                raise ValueError(f"{key}: resumed cannot change")
+        self.flags.update(dict.fromkeys(keys, resumed))

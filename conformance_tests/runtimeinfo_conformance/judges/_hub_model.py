@@ -1,21 +1,33 @@
-"""The model that a hub is compared with."""
+"""The model that a hub is compared with, and what is the same between the two."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from runtimeinfo import MessageHub
+from runtimeinfo_conformance.judges._judge import Finding, broken, ok
+from runtimeinfo_conformance.judges._same import is_same
 from runtimeinfo_conformance.plans import is_resumed
+
+Entry = tuple[float, int]
+"""A value and its count."""
+
+_MOST_SHOWN = 12  # entries of a history in a finding
+
+_EXACT = (bool, int, float, str, bytes, type(None), list, tuple, dict)
 
 
 @dataclass
 class HubModel:
-    """What a hub has to hold: two dictionaries, and nothing clever."""
+    """The contents that a hub must have: two plain dictionaries."""
 
     infos: dict[str, Any] = field(default_factory=dict[str, Any])
-    scalars: dict[str, list[tuple[float, int]]] = field(default_factory=dict[str, list[tuple[float, int]]])
+    scalars: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]])
 
     def append(self, key: str, value: float, count: int) -> None:
         """Append to a scalar."""
@@ -25,10 +37,94 @@ class HubModel:
         """Return what a reload brings back."""
         return HubModel(
             {key: value for key, value in self.infos.items() if is_resumed(key)},
-            {key: list(values) for key, values in self.scalars.items() if is_resumed(key)},
+            {key: list(entries) for key, entries in self.scalars.items() if is_resumed(key)},
         )
 
-    def window(self, key: str, size: int | None) -> tuple[Any, Any]:
-        """Return the last values of a scalar, and their counts."""
-        entries = self.scalars[key] if size is None else self.scalars[key][-size:]
-        return np.array([value for value, _ in entries], float), np.array([count for _, count in entries])
+    def updated_by(self, loaded: HubModel) -> HubModel:
+        """Return what a hub with this content holds after it has loaded another content."""
+        return HubModel(self.infos | loaded.infos, self.scalars | loaded.scalars)
+
+
+def contents(hub: MessageHub) -> HubModel:
+    """Read everything that a hub holds."""
+    scalars = {key: entries_of(history.data) for key, history in hub.log_scalars.items()}
+    return HubModel(dict(hub.runtime_info), scalars)
+
+
+def entries_of(data: tuple[Sequence[Any], Sequence[Any]]) -> list[Entry]:
+    """Return the values and counts of a history as a list."""
+    values, counts = data
+    return list(zip(_numbers(values), _numbers(counts), strict=True))
+
+
+def is_same_info(published: Any, found: Any) -> bool:
+    """Tell whether an info is what was published: of the same type too, since 1, 1.0 and True print differently."""
+    kind = cast("type[Any]", type(published))
+    if isinstance(published, _EXACT) and type(found) is not kind:
+        return False
+    if kind is float:
+        return is_same(published, found) and (published != 0 or math.copysign(1, published) == math.copysign(1, found))
+    if kind in (list, tuple):
+        return len(published) == len(found) and all(map(is_same_info, published, found))
+    if kind is dict:
+        return published.keys() == found.keys() and all(is_same_info(published[key], found[key]) for key in published)
+    if hasattr(published, "dtype"):
+        return getattr(found, "dtype", None) == published.dtype and is_same(published, found)
+    return published is found or bool(published == found)
+
+
+def compared_infos(at: int, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
+    """Return the finding on infos, with those that differ."""
+    wrong = [key for key, value in expected.items() if key not in found or not is_same_info(value, found[key])]
+    more = sorted(found.keys() - expected.keys())
+    if not wrong and not more:
+        return ok(at)
+    return broken(
+        at,
+        {key: expected[key] for key in wrong},
+        {key: found[key] for key in (*wrong, *more) if key in found},
+    )
+
+
+def compared_entries(at: int, key: str, expected: list[Entry], found: Any) -> Finding:
+    """Return the finding on a history, shortened to the first entry that differs where it is long."""
+    if expected == found or (isinstance(found, list) and is_same(expected, found)):
+        return ok(at)
+    if not isinstance(found, list):
+        return broken(at, {key: _shown(expected, 0)}, {key: found})
+    entries = cast("list[Entry]", found)
+    pairs = zip(expected, entries, strict=False)
+    first = next((index for index, (one, other) in enumerate(pairs) if not is_same(one, other)), None)
+    place = min(len(expected), len(entries)) if first is None else first
+    return broken(at, {key: _shown(expected, place)}, {key: _shown(entries, place)})
+
+
+def compared_contents(at: int, expected: HubModel, found: HubModel) -> Finding:
+    """Return the finding on all that a hub holds, with the first part that differs."""
+    infos = compared_infos(at, expected.infos, found.infos)
+    if not infos.holds:
+        return infos
+    if expected.scalars.keys() != found.scalars.keys():
+        return broken(at, {"scalars": sorted(expected.scalars)}, {"scalars": sorted(found.scalars)})
+    findings = (compared_entries(at, key, entries, found.scalars[key]) for key, entries in expected.scalars.items())
+    return next((finding for finding in findings if not finding.holds), ok(at))
+
+
+def answer(ask: Callable[[], Any]) -> Any:
+    """Return the hub's answer; that it raises is an answer, too."""
+    try:
+        return ask()
+    except Exception as error:  # noqa: BLE001  # it is the finding
+        return f"raises {error!r}"
+
+
+def _shown(entries: list[Entry], place: int) -> Any:
+    if len(entries) <= _MOST_SHOWN:
+        return entries
+    return {"length": len(entries), f"entries {place} to {place + 2}": entries[place : place + 3]}
+
+
+def _numbers(part: Any) -> list[float]:
+    if isinstance(part, np.ndarray):
+        return part.astype(float).tolist()
+    return [float(each) for each in part]

@@ -3,21 +3,77 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from typing import Any
+import math
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
 from runtimeinfo import MessageHub
 from runtimeinfo.authoring import scalar_value
 from runtimeinfo_conformance._subject import HubSubject
-from runtimeinfo_conformance.judges._hub_model import HubModel
-from runtimeinfo_conformance.judges._judge import Finding, RuleFinding
-from runtimeinfo_conformance.plans import HubOp, HubPlan, is_resumed, make_value
+from runtimeinfo_conformance.judges._hub_elsewhere import ElsewhereError, load_elsewhere, publish_in_threads
+from runtimeinfo_conformance.judges._hub_model import (
+    Entry,
+    HubModel,
+    answer,
+    compared_contents,
+    compared_entries,
+    compared_infos,
+    contents,
+    entries_of,
+)
+from runtimeinfo_conformance.judges._judge import Finding, RuleFinding, broken, ok
+from runtimeinfo_conformance.judges._same import is_same
+from runtimeinfo_conformance.plans import HubOp, HubPlan, is_resumed, make_object, make_value
 
 _NOTHING = "nothing published"
-_ABSENT = "nobody published this"
+_ABSENT = "no such info"
+_NO_KEY = "no such key"
 _WINDOWS = (None, 1, 2, 100)
+_LONG = 100  # entries; a longer history is read through windows around its length and a usual block, too
+
+
+@dataclass
+class _Slot:
+    """A saved state, and what it held when it was saved."""
+
+    state: Any
+    held: HubModel
+
+
+@dataclass
+class _Kept:
+    """A history that was asked for earlier, and how many entries it had then."""
+
+    key: str
+    history: Any
+    entries: list[Entry]
+    length: int
+
+
+@dataclass
+class _Bench:
+    """A hub under test, the model beside it, and what earlier operations left."""
+
+    subject: HubSubject
+    hub: MessageHub
+    model: HubModel = field(default_factory=HubModel)
+    slots: dict[int, _Slot] = field(default_factory=dict[int, _Slot])
+    kept: list[_Kept] = field(default_factory=list[_Kept])
+
+    def forget(self, key: str) -> None:
+        """Forget the histories of a key that were kept: the spec does not say what becomes of them."""
+        self.kept = [each for each in self.kept if each.key != key]
+
+    def loaded(self, state: Any) -> MessageHub:
+        """Return a new hub that has loaded a state."""
+        fresh = self.subject.make("conformance-reloaded")
+        fresh.load_state_dict(state)
+        return fresh
 
 
 def judge_hub(subject: HubSubject, plan: HubPlan) -> Iterator[RuleFinding]:
@@ -25,217 +81,482 @@ def judge_hub(subject: HubSubject, plan: HubPlan) -> Iterator[RuleFinding]:
 
     Stops where an operation fails that must not.
     """
-    hub, model = subject.make("conformance"), HubModel()
-    yield from _compare(hub, model, 0)
+    bench = _Bench(subject, subject.make("conformance"))
+    yield from _compare(bench, 0)
     for at, op in enumerate(plan.ops):
-        findings = list(_APPLY[op.name](subject, hub, model, op, at))
+        findings = list(_APPLY[op.name](bench, op, at))
         yield from findings
         if any(not finding.holds for _, finding in findings):
             return
-        if op.name == "reload":
-            hub, model = _reloaded(subject, hub), model.without_unresumed()
-        yield from _compare(hub, model, at)
+        yield from _compare(bench, at)
 
 
-# -- the operations: each yields what its own requirement says of it
+# -- infos. Each operation yields what its own requirement says of it.
 
 
-def _update_info(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    yield _succeeds("HUB-01", at, lambda: hub.update_info(op.key, op.value, is_resumed(op.key)))
-    model.infos[op.key] = op.value
+def _update_info(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    yield from _published("HUB-01", bench, op.key, op.value, at)
 
 
-def _update_info_dict(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
+def _update_object(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    # No state has to hold any object, so it is published with resumed=False.
+    yield from _published("HUB-01", bench, "here/object", make_object(op.value), at)
+
+
+def _published(requirement: str, bench: _Bench, key: str, value: Any, at: int) -> Iterator[RuleFinding]:
+    yield _succeeds(requirement, at, lambda: bench.hub.update_info(key, value, **_flag(key)))
+    bench.model.infos[key] = value
+
+
+def _update_info_dict(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     infos = {op.key: op.value, f"{op.key}/too": op.value}
-    yield _succeeds("HUB-09", at, lambda: hub.update_info_dict(infos, is_resumed(op.key)))
-    model.infos.update(infos)
-    for key, value in infos.items():
-        yield RuleFinding("HUB-09", Finding(at, value, _listed_info(hub, key)))
+    given = dict(infos)
+    yield _succeeds("HUB-09", at, lambda: bench.hub.update_info_dict(given, is_resumed(op.key)))
+    bench.model.infos.update(infos)
+    given["not published"] = given[op.key] = "changed by the caller"
+    listed = answer(lambda: dict(bench.hub.runtime_info))
+    found = {key: listed[key] for key in infos if key in listed} if isinstance(listed, dict) else {op.key: listed}
+    yield RuleFinding("HUB-09", compared_infos(at, infos, found))
 
 
-def _pop_info(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    expected = model.infos.pop(op.key, _NOTHING)
-    yield RuleFinding("HUB-03", Finding(at, expected, _answer(lambda: hub.pop_info(op.key, _NOTHING))))
-    yield RuleFinding("HUB-03", Finding(at, _NOTHING, _answer(lambda: hub.pop_info(op.key, _NOTHING))))
+def _pop_info(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    expected = bench.model.infos.pop(op.key, _NOTHING)
+    yield RuleFinding("HUB-03", Finding(at, expected, answer(lambda: bench.hub.pop_info(op.key, _NOTHING))))
+    yield RuleFinding("HUB-03", Finding(at, _NOTHING, answer(lambda: bench.hub.pop_info(op.key, _NOTHING))))
 
 
-def _update_scalar(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
+# -- scalars
+
+
+def _update_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    options = _flag(op.key) if op.count == 1 else {"count": op.count, **_flag(op.key)}
+    for turn in range(op.turn, op.turn + op.times):
+        value = make_value(op.value, turn)
+        finding = _succeeds("SCALAR-01", at, lambda: bench.hub.update_scalar(op.key, value, **options))  # noqa: B023  # called here
+        if turn == op.turn or not finding.finding.holds:
+            yield finding
+            if not finding.finding.holds:
+                return
+        bench.model.append(op.key, float(scalar_value(value)), op.count)
+
+
+def _update_scalars(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     value = make_value(op.value, op.turn)
-    yield _succeeds("SCALAR-01", at, lambda: hub.update_scalar(op.key, value, op.count, is_resumed(op.key)))
-    model.append(op.key, scalar_value(value), op.count)
+    entry: dict[str, Any] = {"value": value, "count": op.count}
+    keys = (op.key, f"{op.key}/too")
+    given: dict[str, Any] = dict(zip(keys, (entry, value), strict=True))
+    yield _succeeds("HUB-15", at, lambda: bench.hub.update_scalars(given, is_resumed(op.key)))
+    for key, count in zip(keys, (op.count, 1), strict=True):
+        bench.model.append(key, float(scalar_value(value)), count)
+    entry["value"] = given["not published"] = -1.0  # the caller's own dicts
+    for key in keys:
+        yield RuleFinding("HUB-15", compared_entries(at, key, bench.model.scalars[key], _read(bench.hub, key)))
 
 
-def _update_scalars(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    value = make_value(op.value, op.turn)
-    entries = {op.key: {"value": value, "count": op.count}, f"{op.key}/too": value}
-    yield _succeeds("HUB-15", at, lambda: hub.update_scalars(entries, is_resumed(op.key)))
-    model.append(op.key, scalar_value(value), op.count)
-    model.append(f"{op.key}/too", scalar_value(value), 1)
-    for key in entries:
-        yield RuleFinding("HUB-15", Finding(at, _both(model, key), _both_read(hub, key)))
+def _refuse_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    value, before = make_value(op.value, op.turn), contents(bench.hub)
+    # With the other flag, if the key has none yet: what is refused does not set it.
+    is_new = op.key not in bench.model.scalars and op.key not in bench.model.infos
+    resumed = is_resumed(op.key) is not is_new
+    yield _fails("SCALAR-01", at, lambda: bench.hub.update_scalar(op.key, value, 1, resumed))
+    yield RuleFinding("SCALAR-01", compared_contents(at, before, contents(bench.hub)))
 
 
-def _refuse_scalar(_: HubSubject, hub: MessageHub, _model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    value = make_value(op.value, op.turn)
-    before = _snapshot(hub)
-    yield _fails("SCALAR-01", at, lambda: hub.update_scalar(op.key, value, 1, is_resumed(op.key)))
-    yield RuleFinding("SCALAR-01", Finding(at, before, _snapshot(hub)))
+def _refuse_entry(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Publish several values, of which the second is refused; and several infos, of which the second has a flag."""
+    value, before = make_value(op.value, op.turn), contents(bench.hub)
+    scalars = {f"{op.key}/first": 1.0, op.key: value, f"{op.key}/last": {"value": 2.0, "count": 2}}
+    yield _fails("HUB-19", at, lambda: bench.hub.update_scalars(scalars, is_resumed(op.key)))
+    yield RuleFinding("HUB-19", compared_contents(at, before, contents(bench.hub)))
+    for key in list(bench.model.infos)[:1]:
+        infos = {f"{key}/first": 1, key: "flipped", f"{key}/last": 2}
+        yield _fails("HUB-19", at, lambda: bench.hub.update_info_dict(infos, not is_resumed(key)))  # noqa: B023  # called here
+        yield RuleFinding("HUB-19", compared_contents(at, before, contents(bench.hub)))
 
 
-def _flip_resumed(_: HubSubject, hub: MessageHub, model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
+def _pop_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    hub: Any = bench.hub
+    for key in (op.key, _NO_KEY):
+        yield _succeeds("HUB-26", at, lambda: hub.pop_scalar(key))  # noqa: B023  # called here
+    bench.model.scalars.pop(op.key, None)
+    bench.forget(op.key)
+    listed = answer(lambda: sorted(hub.log_scalars))
+    yield RuleFinding("HUB-26", Finding(at, sorted(bench.model.scalars), listed))
+    yield _fails("HUB-26", at, lambda: hub.get_scalar(op.key), KeyError)
+
+
+def _drop_latest(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    hub: Any = bench.hub
+    yield _succeeds("HUB-27", at, lambda: hub.drop_latest(_NO_KEY))
+    entries = bench.model.scalars.get(op.key, [])
+    if len(entries) > 1:  # the spec does not say whether a key without a value is published
+        yield _succeeds("HUB-27", at, lambda: hub.drop_latest(op.key))
+        del entries[-1]
+        bench.forget(op.key)
+        yield RuleFinding("HUB-27", compared_entries(at, op.key, entries, _read(hub, op.key)))
+
+
+def _flip_resumed(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    hub, model = bench.hub, bench.model
     published = [*model.infos, *model.scalars]
     if not published:
         return
-    key = published[op.turn % len(published)]
-    before = _snapshot(hub)
+    key, before = published[op.turn % len(published)], contents(hub)
     if key in model.infos:
         yield _fails("HUB-08", at, lambda: hub.update_info(key, "flipped", not is_resumed(key)))
-    else:
+    if key in model.scalars:
         yield _fails("HUB-08", at, lambda: hub.update_scalar(key, 0.0, 1, not is_resumed(key)))
-    yield RuleFinding("HUB-08", Finding(at, before, _snapshot(hub)))
+    yield RuleFinding("HUB-08", compared_contents(at, before, contents(hub)))
 
 
-def _reload(subject: HubSubject, hub: MessageHub, model: HubModel, _op: HubOp, at: int) -> Iterator[RuleFinding]:
-    expected = model.without_unresumed()
-    try:
-        fresh = _reloaded(subject, hub)
-    except Exception as error:  # noqa: BLE001  # it is the finding
-        yield RuleFinding("HUB-11", Finding(at, "loads", f"raises {error!r}"))
+# -- what was returned earlier
+
+
+def _keep_history(bench: _Bench, op: HubOp, _at: int) -> Iterator[RuleFinding]:
+    """Keep a history, to read it after each later operation."""
+    entries = bench.model.scalars.get(op.key)
+    if entries:
+        bench.kept.append(_Kept(op.key, answer(lambda: bench.hub.get_scalar(op.key)), entries, len(entries)))
+    yield from ()
+
+
+def _write_data(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Publish to a history of which `data` was taken, then write into what was taken."""
+    hub, entries = bench.hub, bench.model.scalars.get(op.key)
+    if not entries:
         return
-    for key, value in expected.infos.items():
-        yield RuleFinding("HUB-11", Finding(at, {key: value}, {key: _listed_info(fresh, key)}))
-    for key in expected.scalars:
-        yield RuleFinding("HUB-11", Finding(at, _both(expected, key), _both_read(fresh, key)))
+    taken = answer(lambda: hub.get_scalar(op.key).data)
+    before = answer(lambda: entries_of(taken))
+    yield from _update_scalar(bench, HubOp("update_scalar", op.key, "float", op.turn), at)
+    yield RuleFinding("HUB-23", Finding(at, before, answer(lambda: entries_of(taken))))
+    again = answer(lambda: hub.get_scalar(op.key).data)
+    for part in again:
+        with suppress(TypeError, ValueError):  # it cannot be written to
+            part[0] = 99
+    yield RuleFinding("HUB-23", compared_entries(at, op.key, entries, _read(hub, op.key)))
+
+
+def _copy(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Pickle and deep-copy the hub, where it can be, and publish to both."""
+    for copied in (lambda: pickle.loads(pickle.dumps(bench.hub)), lambda: copy.deepcopy(bench.hub)):  # noqa: S301  # its own
+        before = contents(bench.hub)
+        try:
+            twin: MessageHub = copied()
+        except Exception:  # noqa: BLE001  # a hub need not allow it
+            yield RuleFinding("HUB-24", ok(at))
+            continue
+        yield RuleFinding("HUB-24", answered(at, lambda: compared_contents(at, before, contents(twin))))  # noqa: B023  # called here
+        twin.update_scalar(op.key, -1.0, **_flag(op.key))
+        twin.update_info(op.key, "of the copy", **_flag(op.key))
+        yield RuleFinding("HUB-24", compared_contents(at, before, contents(bench.hub)))
+        then = contents(twin)
+        yield from _update_scalar(bench, HubOp("update_scalar", op.key, "float", op.turn), at)
+        yield RuleFinding("HUB-24", compared_contents(at, then, contents(twin)))
+
+
+def _publish_in_threads(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    keys = [key for key in bench.model.scalars if key == op.key or key.startswith(f"{op.key}/")]
+    before = {key: len(bench.model.scalars[key]) for key in keys}
+    published = publish_in_threads(bench.hub, op.key, op.times)
+    yield RuleFinding("HUB-16", Finding(at, [], [repr(error) for error in published.errors]))
+    for key, of_threads in published.scalars.items():
+        found = _read(bench.hub, key)
+        new = cast("list[Entry]", found)[before.get(key, 0) :] if isinstance(found, list) else found
+        yield RuleFinding("HUB-16", _all_there(at, key, of_threads, new))
+        bench.model.scalars.setdefault(key, []).extend(new if isinstance(new, list) else [])
+    for key, last in published.infos.items():
+        value = answer(lambda: bench.hub.get_info(key, _NOTHING))  # noqa: B023  # called here
+        yield RuleFinding("HUB-16", ok(at) if value in last else broken(at, {key: last}, {key: value}))
+        bench.model.infos[key] = value
+
+
+def _all_there(at: int, key: str, of_threads: list[list[Entry]], found: Any) -> Finding:
+    """Return the finding that all that threads have published is there, once, and in the order of each thread."""
+    if not isinstance(found, list):
+        return broken(at, {key: "all values"}, {key: found})
+    entries = cast("list[Entry]", found)
+    wanted = sorted(entry for own in of_threads for entry in own)
+    if sorted(entries) != wanted:
+        lost, more = set(wanted) - set(entries), set(entries) - set(wanted)
+        observed = {"values": len(entries), "lost": len(lost), "not published": sorted(more)[:3]}
+        return broken(at, {key: {"values": len(wanted), "lost": 0, "not published": []}}, {key: observed})
+    places = {entry: place for place, entry in enumerate(entries)}
+    if any(places[one] > places[other] for own in of_threads for one, other in zip(own, own[1:], strict=False)):
+        return broken(at, {key: "the values of each thread in its order"}, {key: "in another order"})
+    return ok(at)
+
+
+# -- the state
+
+
+def _reload(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Go on with a new hub that has loaded the state of this one."""
+    model, expected = bench.model, bench.model.without_unresumed()
+    try:
+        fresh = bench.loaded(bench.hub.state_dict())
+    except Exception as error:  # noqa: BLE001  # it is the finding
+        yield RuleFinding("HUB-11", broken(at, "loads", f"raises {error!r}"))
+        return
+    found = {key: fresh.runtime_info[key] for key in expected.infos if key in fresh.runtime_info}
+    yield RuleFinding("HUB-11", compared_infos(at, expected.infos, found))
+    for key, entries in expected.scalars.items():
+        yield RuleFinding("HUB-11", compared_entries(at, key, entries, _read(fresh, key)))
     for key in (model.infos.keys() | model.scalars.keys()) - (expected.infos.keys() | expected.scalars.keys()):
         held = key in fresh.runtime_info or key in fresh.log_scalars
-        yield RuleFinding("HUB-12", Finding(at, f"no {key}", f"{key} is saved" if held else f"no {key}"))
+        yield RuleFinding("HUB-12", broken(at, {key: "not saved"}, {key: "saved"}) if held else ok(at))
+    bench.hub, bench.model, bench.kept = fresh, expected, []
 
 
-def _load_damaged(_: HubSubject, hub: MessageHub, _model: HubModel, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    state = copy.deepcopy(dict(hub.state_dict()))
+def _save(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Save a state into a slot. It must survive pickle."""
+    try:
+        state = bench.hub.state_dict()
+        held = contents(bench.loaded(state))
+    except Exception as error:  # noqa: BLE001  # it is the finding
+        yield RuleFinding("HUB-11", broken(at, "loads", f"raises {error!r}"))
+        return
+    # What it lacks, HUB-11 says: from here on it holds what a hub has that loads it now.
+    bench.slots[op.turn] = _Slot(state, held)
+    yield RuleFinding(
+        "HUB-17",
+        answered(at, lambda: compared_contents(at, held, contents(bench.loaded(pickle.loads(pickle.dumps(state)))))),  # noqa: S301  # its own
+    )
+
+
+def _load(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Load what was saved into the hub, whatever it holds by now."""
+    slot = bench.slots.get(op.turn)
+    if slot is None:
+        return
+    held = slot.held
+    yield RuleFinding("HUB-18", answered(at, lambda: compared_contents(at, held, contents(bench.loaded(slot.state)))))
+    yield _succeeds("HUB-20", at, lambda: bench.hub.load_state_dict(slot.state))
+    bench.model = bench.model.updated_by(
+        HubModel(dict(held.infos), {key: list(entries) for key, entries in held.scalars.items()})
+    )
+    for key in held.scalars:
+        bench.forget(key)
+    yield RuleFinding("HUB-20", answered(at, lambda: compared_contents(at, bench.model, contents(bench.hub))))
+
+
+def _load_elsewhere(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
+    state = bench.hub.state_dict()
+    held = contents(bench.loaded(state))
+    try:
+        found = load_elsewhere(bench.subject.make, pickle.dumps(state))
+    except (ElsewhereError, Exception) as error:  # noqa: BLE001  # it is the finding
+        yield RuleFinding("HUB-17", broken(at, "loads in another process", f"raises {error!r}"))
+        return
+    yield RuleFinding("HUB-17", compared_contents(at, held, found))
+
+
+def _load_damaged(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Load the state of another hub that lacks a field."""
+    state = dict(_filled(bench.subject, 1).state_dict())
     fields = sorted(state.keys() - {"version"})
     if not fields:
         return
     del state[fields[op.turn % len(fields)]]
-    before = _snapshot(hub)
-    yield _fails("HUB-13", at, lambda: hub.load_state_dict(state))
-    yield RuleFinding("HUB-13", Finding(at, before, _snapshot(hub)))
+    before = contents(bench.hub)
+    yield _fails("HUB-13", at, lambda: bench.hub.load_state_dict(state))
+    yield RuleFinding("HUB-13", compared_contents(at, before, contents(bench.hub)))
 
 
-_APPLY: dict[str, Callable[[HubSubject, MessageHub, HubModel, HubOp, int], Iterator[RuleFinding]]] = {
+def _load_broken(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
+    """Load another hub's state, with each of its parts broken in turn: it is refused as a whole, or not at all."""
+    state: Mapping[str, Any] = _filled(bench.subject, 1).state_dict()
+    hub = _filled(bench.subject, 2)
+    before = contents(hub)
+    for damaged in _broken_states(state):
+        try:
+            hub.load_state_dict(damaged)
+        except Exception:  # noqa: BLE001  # then nothing of it may be there
+            finding = answered(at, lambda: compared_contents(at, before, contents(hub)))  # noqa: B023  # called here
+            yield RuleFinding("HUB-21", finding)
+            if not finding.holds:
+                return
+        else:  # what a state must be like to be refused, the spec does not say
+            yield RuleFinding("HUB-21", ok(at))
+            hub = _filled(bench.subject, 2)
+
+
+def _filled(subject: HubSubject, number: int) -> MessageHub:
+    """Return a new hub with some infos and scalars; each number has others, and some of the same keys."""
+    hub = subject.make(f"conformance-{number}")
+    for key in ("epoch", f"info {number}", "loop_stage"):
+        hub.update_info(key, [number, key])
+    for key in ("train/loss", f"scalar {number}", "val/acc"):
+        hub.update_scalar(key, float(number))
+        hub.update_scalar(key, number + 0.5, count=3)
+    return hub
+
+
+class _Damage:
+    """Stands in a state where something else should be."""
+
+
+def _broken_states(part: Any, depth: int = 3) -> Iterator[Any]:
+    """Yield a state with one part at a time missing, or of a wrong type; containers are copied along the way."""
+    if isinstance(part, Mapping):
+        mapping = cast("Mapping[Any, Any]", part)
+        for key, value in mapping.items():
+            yield {other: mapping[other] for other in mapping if other != key}
+            for changed in _broken_parts(value, depth):
+                yield {**mapping, key: changed}
+    elif isinstance(part, list):
+        items = cast("list[Any]", part)
+        for index, item in enumerate(items):
+            for changed in _broken_parts(item, depth):
+                yield [*items[:index], changed, *items[index + 1 :]]
+
+
+def _broken_parts(part: Any, depth: int) -> Iterator[Any]:
+    yield _Damage()
+    yield "damaged"
+    if depth:
+        yield from _broken_states(part, depth - 1)
+
+
+_APPLY: dict[str, Callable[[_Bench, HubOp, int], Iterator[RuleFinding]]] = {
     "update_info": _update_info,
     "update_info_dict": _update_info_dict,
+    "update_object": _update_object,
     "pop_info": _pop_info,
     "update_scalar": _update_scalar,
     "update_scalars": _update_scalars,
+    "pop_scalar": _pop_scalar,
+    "drop_latest": _drop_latest,
     "refuse_scalar": _refuse_scalar,
+    "refuse_entry": _refuse_entry,
     "flip_resumed": _flip_resumed,
+    "keep_history": _keep_history,
+    "write_data": _write_data,
+    "copy": _copy,
+    "publish_in_threads": _publish_in_threads,
     "reload": _reload,
+    "save": _save,
+    "load": _load,
+    "load_elsewhere": _load_elsewhere,
     "load_damaged": _load_damaged,
+    "load_broken": _load_broken,
 }
 
 
-# -- the comparison
+# -- the comparison after each operation
 
 
-def _compare(hub: MessageHub, model: HubModel, at: int) -> Iterator[RuleFinding]:
+def _compare(bench: _Bench, at: int) -> Iterator[RuleFinding]:
+    hub, model = bench.hub, bench.model
+    found = {key: answer(lambda: hub.get_info(key, _NOTHING)) for key in model.infos}  # noqa: B023  # called here
     for key, value in model.infos.items():
-        yield RuleFinding("HUB-01", Finding(at, {key: value}, {key: _info_of(hub, key)}))
-    yield RuleFinding("HUB-02", Finding(at, _ABSENT, _answer(lambda: hub.get_info("no such key", _ABSENT))))
-    yield _fails("HUB-07", at, lambda: hub.get_scalar("no such key"), KeyError)
+        yield RuleFinding("HUB-01", compared_infos(at, {key: value}, {key: found[key]}))
+    yield RuleFinding("HUB-02", Finding(at, _ABSENT, answer(lambda: hub.get_info(_NO_KEY, _ABSENT))))
+    yield RuleFinding("HUB-02", Finding(at, None, answer(lambda: hub.get_info(_NO_KEY))))
+    yield _fails("HUB-07", at, lambda: hub.get_scalar(_NO_KEY), KeyError)
     for key in model.scalars:
         if key not in hub.log_scalars:
-            yield RuleFinding("HUB-14", Finding(at, f"{key} in log_scalars", "it is not"))
+            yield RuleFinding("HUB-14", broken(at, {key: "in log_scalars"}, {key: "not in log_scalars"}))
             continue
-        yield from _compare_history(hub, model, key, at)
-    yield RuleFinding("HUB-14", Finding(at, sorted(model.infos), sorted(hub.runtime_info)))
-    yield RuleFinding("HUB-14", Finding(at, sorted(model.scalars), sorted(hub.log_scalars)))
+        yield from _compare_history(hub, key, model.scalars[key], at)
+    yield RuleFinding("HUB-14", answered(at, lambda: compared_infos(at, model.infos, dict(hub.runtime_info))))
+    yield RuleFinding("HUB-14", Finding(at, sorted(model.scalars), answer(lambda: sorted(hub.log_scalars))))
+    for each in bench.kept:
+        yield RuleFinding("HUB-22", _compare_kept(each, at))
 
 
-def _compare_history(hub: MessageHub, model: HubModel, key: str, at: int) -> Iterator[RuleFinding]:
+def _compare_history(hub: MessageHub, key: str, entries: list[Entry], at: int) -> Iterator[RuleFinding]:
     def ask(statistic: str, *window: int | None) -> Any:
         with _with_infinities():
-            return _answer(lambda: float(getattr(hub.get_scalar(key), statistic)(*window)))
+            return answer(lambda: float(getattr(hub.get_scalar(key), statistic)(*window)))
 
-    for window in _WINDOWS:
-        values, counts = model.window(key, window)
+    def registered(statistic: str, *window: int | None) -> Any:
         with _with_infinities():
-            mean = float(values.sum() / counts.sum())
-        yield RuleFinding("HUB-05", Finding(at, {f"mean({window})": mean}, {f"mean({window})": ask("mean", window)}))
+            return answer(lambda: float(hub.get_scalar(key).statistics(statistic, *window)))
+
+    for window in _windows(len(entries)):
+        values, counts = _arrays(entries, window)
+        yield RuleFinding("HUB-05", _compared_mean(at, window, values, counts, ask("mean", window)))
         for name, extreme in (("min", float(values.min())), ("max", float(values.max()))):
             call = f"{name}({window})"
             yield RuleFinding("HUB-06", Finding(at, {call: extreme}, {call: ask(name, window)}))
-    yield RuleFinding("HUB-04", Finding(at, model.scalars[key][-1][0], ask("current")))
-    yield RuleFinding("HUB-10", Finding(at, _both(model, key), _both_of(hub, key)))
-    yield RuleFinding("HUB-10", Finding(at, _both(model, key), _both_read(hub, key)))
+    yield RuleFinding("HUB-04", Finding(at, entries[-1][0], ask("current")))
+    listed = answer(lambda: entries_of(hub.log_scalars[key].data))
+    yield RuleFinding("HUB-10", compared_entries(at, key, entries, listed))
+    yield RuleFinding("HUB-10", compared_entries(at, key, entries, _read(hub, key)))
+    for name, windows in (("mean", (2,)), ("min", (2,)), ("max", (2,)), ("current", ())):
+        yield RuleFinding("HUB-25", Finding(at, {name: ask(name, *windows)}, {name: registered(name, *windows)}))
+    yield _fails("HUB-25", at, lambda: hub.get_scalar(key).statistics("no such statistic"), KeyError)
+
+
+def _compare_kept(kept: _Kept, at: int) -> Finding:
+    found = answer(lambda: entries_of(kept.history.data))
+    read = len(cast("list[Entry]", found)) if isinstance(found, list) else 0
+    return compared_entries(at, kept.key, kept.entries[: max(read, kept.length)], found)
+
+
+def _compared_mean(at: int, window: int | None, values: Any, counts: Any, observed: Any) -> Finding:
+    """Return the finding on a mean; the order of additions may change its last bits."""
+    with _with_infinities():
+        mean = float(values.sum() / counts.sum())
+        magnitude = float(np.abs(values).sum() / counts.sum())
+    call = f"mean({window})"
+    if isinstance(observed, float) and math.isfinite(magnitude) and abs(mean - observed) <= 1e-12 * magnitude:
+        return ok(at)
+    return Finding(at, {call: mean}, {call: observed})
+
+
+def _windows(length: int) -> Iterable[int | None]:
+    if length <= _LONG:
+        return _WINDOWS
+    return (*_WINDOWS, *sorted({length - 1, length, length + 1, 4095, 4096, 4097}))
+
+
+def _arrays(entries: list[Entry], window: int | None) -> tuple[Any, Any]:
+    last = entries if window is None else entries[-window:]
+    return np.array([value for value, _ in last], float), np.array([count for _, count in last])
 
 
 def _with_infinities() -> np.errstate:
     """Let NumPy add infinities of both signs: where warnings are errors, neither the hub nor the model may raise."""
-    return np.errstate(invalid="ignore")
+    return np.errstate(invalid="ignore", over="ignore")
 
 
-# Each requirement is read in a way of its own where there are two, so that one fault is not found everywhere.
+# Each requirement reads in one way only where there are two, so that one fault is not found everywhere.
 
 
-def _both(model: HubModel, key: str) -> list[list[float]]:
-    values, counts = model.window(key, None)
-    return [values.tolist(), counts.tolist()]
+def _read(hub: MessageHub, key: str) -> Any:
+    return answer(lambda: entries_of(hub.get_scalar(key).data))
 
 
-def _both_of(hub: MessageHub, key: str) -> list[list[float]]:
-    return _as_lists(hub.log_scalars[key].data) if key in hub.log_scalars else [[], []]
+def _flag(key: str) -> dict[str, bool]:
+    """Return the keyword for a key that is not resumable; for any other the default has to do."""
+    return {} if is_resumed(key) else {"resumed": False}
 
 
-def _both_read(hub: MessageHub, key: str) -> Any:
-    return _answer(lambda: _as_lists(hub.get_scalar(key).data))
-
-
-def _as_lists(data: tuple[Any, Any]) -> list[list[float]]:
-    return [[float(each) for each in part] for part in data]
-
-
-def _snapshot(hub: MessageHub) -> dict[str, Any]:
-    return {**dict(hub.runtime_info), "scalars": {key: _both_of(hub, key) for key in hub.log_scalars}}
-
-
-def _listed_info(hub: MessageHub, key: str) -> Any:
-    return _answer(lambda: hub.runtime_info.get(key, _NOTHING))
-
-
-def _info_of(hub: MessageHub, key: str) -> Any:
-    return _answer(lambda: hub.get_info(key, _NOTHING))
-
-
-def _answer(ask: Callable[[], Any]) -> Any:
-    """Return the hub's answer; that it raises is an answer, too."""
+def answered(at: int, ask: Callable[[], Finding]) -> Finding:
+    """Return a finding; that the hub raises where it is asked is one, too."""
     try:
         return ask()
     except Exception as error:  # noqa: BLE001  # it is the finding
-        return f"raises {error!r}"
-
-
-def _reloaded(subject: HubSubject, hub: MessageHub) -> MessageHub:
-    fresh = subject.make("conformance-reloaded")
-    fresh.load_state_dict(hub.state_dict())
-    return fresh
+        return broken(at, "an answer", f"raises {error!r}")
 
 
 def _succeeds(requirement: str, at: int, operation: Callable[[], object]) -> RuleFinding:
     try:
         operation()
     except Exception as error:  # noqa: BLE001  # it is the finding
-        return RuleFinding(requirement, Finding(at, "accepted", f"raises {error!r}"))
-    return RuleFinding(requirement, Finding(at, "accepted", "accepted"))
+        return RuleFinding(requirement, broken(at, "accepted", f"raises {error!r}"))
+    return RuleFinding(requirement, ok(at))
 
 
 def _fails(
     requirement: str, at: int, operation: Callable[[], object], kind: type[Exception] = Exception
 ) -> RuleFinding:
+    expected = f"raises {kind.__name__}"
     try:
         operation()
     except kind:
-        return RuleFinding(requirement, Finding(at, f"raises {kind.__name__}", f"raises {kind.__name__}"))
+        return RuleFinding(requirement, ok(at))
     except Exception as error:  # noqa: BLE001  # it is the finding
-        return RuleFinding(requirement, Finding(at, f"raises {kind.__name__}", f"raises {error!r}"))
-    return RuleFinding(requirement, Finding(at, f"raises {kind.__name__}", "accepted"))
+        return RuleFinding(requirement, broken(at, expected, f"raises {error!r}"))
+    return RuleFinding(requirement, broken(at, expected, "accepted"))

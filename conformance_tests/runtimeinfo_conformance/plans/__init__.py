@@ -17,6 +17,7 @@ from runtimeinfo_conformance.plans._hub_plan import (
     LIKE_KEYS,
     SCALAR_KEYS,
     HubOp,
+    HubOpName,
     HubPlan,
     is_resumed,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "HubOp",
+    "HubOpName",
     "HubPlan",
     "Item",
     "Plan",

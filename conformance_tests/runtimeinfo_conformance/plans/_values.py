@@ -76,7 +76,9 @@ _OTHERS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
 _HUB_SCALARS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     {
         "negative": lambda number: -number,
-        "decimal": lambda number: number * 0.2,  # 0.1 is the first: not exact in any dtype, and another value in float32
+        "decimal": lambda number: (
+            number * 0.2
+        ),  # 0.1 is the first: not exact in any dtype, and another value in float32
         "minus_zero": lambda _: -0.0,
         "odd_int": lambda number: 2**53 + 1 + 2 * int(number),  # a float cannot hold it
         "int_of_63_bits": lambda number: 2**62 + int(number * 2),  # the sum of two of them is beyond 64 bits

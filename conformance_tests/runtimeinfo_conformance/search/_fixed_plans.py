@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
 from runtimeinfo_conformance.plans import CHANGING_KIND, Fault, HubPlan, Plan
-from runtimeinfo_conformance.search._hub_plans import fixed_reduce_plans
+from runtimeinfo_conformance.search._hub_plans import fixed_hub_plans, fixed_reduce_plans, is_slow, slow_hub_plans
 from runtimeinfo_conformance.search._killers import killers_of
 
 FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
@@ -16,7 +16,8 @@ FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
 def fixed_plans(subject: AnySubject) -> list[Any]:
     """Return the plans that are always tried on a subject."""
     if isinstance(subject, HubSubject):
-        return [HubPlan(), *killers_of(HubPlan)]
+        killers = [plan for plan in killers_of(HubPlan) if isinstance(plan, HubPlan) and not is_slow(plan)]
+        return [*fixed_hub_plans(), *killers]
     if isinstance(subject, ReduceSubject):
         return fixed_reduce_plans()
     return _runner_plans(subject.capabilities)
@@ -65,8 +66,10 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     return [*plans, *(replace(plan, fault=fault) for fault in faults)]
 
 
-def slow_plans(subject: AnySubject) -> list[Plan]:
+def slow_plans(subject: AnySubject) -> list[Any]:
     """Return the plans that are tried once in a check: each of them waits for another interpreter."""
+    if isinstance(subject, HubSubject):
+        return slow_hub_plans()
     if not isinstance(subject, Subject):
         return []
     plans = [Plan(company=company) for company in ("spawned", "served")]

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 
 from runtimeinfo_conformance.plans import (
+    HUB_SCALAR_KINDS,
     INFO_KEYS,
     INFO_VALUES,
+    LIKE_KEYS,
+    OBJECT_KINDS,
     OTHER_KINDS,
+    OTHER_TENSOR_KINDS,
     RANKS,
     REDUCE_KEYS,
     REDUCE_VALUES,
     SCALAR_KEYS,
-    SCALAR_KINDS,
     TENSOR_KINDS,
     HubOp,
+    HubOpName,
     HubPlan,
     Put,
     ReducePlan,
     Turn,
     is_available,
+)
+
+_PAIRS_OF_KINDS = (
+    ("negative", "minus_zero"),
+    ("decimal", "decimal"),
+    ("odd_int", "decimal"),
+    ("int_of_63_bits", "int_of_63_bits"),
+    ("huge_int", "int"),
 )
 
 
@@ -51,23 +64,101 @@ def fixed_reduce_plans() -> list[ReducePlan]:
     return [ReducePlan(turns) for turns in plans]
 
 
+def fixed_hub_plans() -> list[HubPlan]:
+    """Return plans for hubs, each of which shows something else. Those that show a fault best come after them."""
+    scalar, info = partial(HubOp, "update_scalar"), partial(HubOp, "update_info")
+    loss, acc, stage = "train/loss", "val/κ", "loop_stage"
+    reload, flip = HubOp("reload"), HubOp("flip_resumed")
+    some = (info(value=2), info("here/path", "/tmp"), scalar(loss, value="decimal", count=4), scalar(acc, value="int"))
+    plans = [
+        (),
+        # Values that are not what they look like, and keys that are alike.
+        tuple(HubOp("update_object", value=kind) for kind in OBJECT_KINDS),
+        tuple(info(value=value) for value in (1, True, 1.0, 2**53 + 1, 0.1, -0.0, 0, False, "", (1, 2), [1, 2])),
+        *((info(value=value), info(stage, value), reload) for value in (1, True, 1.0, 2**53 + 1, -0.0, (1, "a"))),
+        (*(info(key, index) for index, key in enumerate((*INFO_KEYS, *LIKE_KEYS))), reload),
+        (*(scalar(key, "float", index) for index, key in enumerate((*SCALAR_KEYS, *LIKE_KEYS))), reload),
+        *((scalar(loss, value=one), scalar(loss, value=other, turn=5), reload) for one, other in _PAIRS_OF_KINDS),
+        # An info and a scalar of one name.
+        (info(loss, "text"), scalar(loss, value="float"), HubOp("pop_info", loss), reload, flip),
+        (info(loss, "text"), scalar(loss, value="float"), HubOp("save"), HubOp("pop_scalar", loss), HubOp("load")),
+        # Past every block in which values may wait.
+        (HubOp("keep_history", loss), scalar(loss, value="float", times=5000), reload),
+        (scalar(loss, value="decimal", count=3, times=4200), HubOp("keep_history", loss), scalar(loss, value="int")),
+        (scalar(loss, value="float"), HubOp("keep_history", loss), scalar(loss, value="float", turn=1, times=4200)),
+        (scalar(loss, value="negative", times=150), HubOp("drop_latest", loss), HubOp("drop_latest", loss)),
+        # What is refused.
+        (*some, HubOp("refuse_entry", loss, "text"), HubOp("refuse_entry", "new", "none"), scalar("new", value="int")),
+        (HubOp("refuse_scalar", loss, "text"), scalar(loss, value="float"), flip),
+        (*some, flip, HubOp("flip_resumed", turn=1), HubOp("flip_resumed", turn=2), reload, flip),
+        # States: into a hub that holds other things, twice, and after updates of the hub that has loaded them.
+        (
+            *some,
+            HubOp("save"),
+            info(value=3),
+            info(stage, "val"),
+            scalar(loss, value="float"),
+            scalar("val/more", value="float"),
+            HubOp("load"),
+            scalar(loss, value="float", turn=7),
+            info(value=4),
+            HubOp("load"),
+        ),
+        (*some, HubOp("save"), HubOp("pop_info"), HubOp("save", turn=1), info(value=3), HubOp("load", turn=1)),
+        (*some, HubOp("save"), reload, scalar(loss, value="float"), HubOp("load"), flip, reload),
+        (*some, *(HubOp("load_damaged", turn=turn) for turn in range(4))),
+        (*some, HubOp("load_broken")),
+        # What was returned.
+        (*some, HubOp("copy", loss), HubOp("write_data", loss), HubOp("keep_history", loss), reload),
+        (HubOp("pop_scalar", loss), *some, HubOp("drop_latest", loss), HubOp("drop_latest", acc)),
+        # Threads, past a block of usual size too.
+        (HubOp("publish_in_threads", loss, times=60), scalar(loss, value="float"), reload),
+        (*some, HubOp("publish_in_threads", "here/time", times=60), reload),
+    ]
+    return [HubPlan(ops) for ops in plans]
+
+
+def slow_hub_plans() -> list[HubPlan]:
+    """Return the plans that are tried once in a check: each starts another interpreter."""
+    scalar = HubOp("update_scalar", "train/loss", "decimal", count=4)
+    return [HubPlan((HubOp("update_info", value=(1, "a")), scalar, HubOp("load_elsewhere")))]
+
+
+def is_slow(plan: HubPlan) -> bool:
+    """Tell whether a plan starts another interpreter."""
+    return any(op.name == "load_elsewhere" for op in plan.ops)
+
+
 def hub_plans() -> st.SearchStrategy[HubPlan]:
     """Draw a sequence of operations on a hub."""
     info, scalar = st.sampled_from(INFO_KEYS), st.sampled_from(SCALAR_KEYS)
-    turn, count = st.integers(0, 20), st.integers(1, 3)
-    info_value = st.sampled_from(INFO_VALUES)
-    kind = st.sampled_from(tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS))))
+    key = info | scalar
+    turn, count, slot = st.integers(0, 20), st.integers(1, 3), st.integers(0, 1)
+    kind = st.sampled_from(tuple(filter(is_available, (*HUB_SCALAR_KINDS, *TENSOR_KINDS))))
+    other = st.sampled_from(tuple(filter(is_available, (*OTHER_KINDS, *OTHER_TENSOR_KINDS))))
+    infos: dict[str, Any] = {"key": info | info | info | scalar, "value": st.sampled_from(INFO_VALUES)}
+    scalars: dict[str, Any] = {"key": scalar | scalar | scalar | info, "value": kind, "turn": turn, "count": count}
+    drawn: list[tuple[HubOpName, int, dict[str, Any]]] = [
+        ("update_info", 2, infos),
+        ("update_info_dict", 1, infos),
+        ("pop_info", 1, {"key": info}),
+        ("update_scalar", 3, scalars),
+        ("update_scalars", 1, scalars),
+        ("pop_scalar", 1, {"key": scalar}),
+        ("drop_latest", 1, {"key": scalar}),
+        ("refuse_scalar", 1, {"key": key, "value": other, "turn": turn}),
+        ("refuse_entry", 1, {"key": key, "value": other, "turn": turn}),
+        ("flip_resumed", 1, {"turn": turn}),
+        ("keep_history", 1, {"key": scalar}),
+        ("write_data", 1, {"key": scalar}),
+        ("copy", 1, {"key": scalar}),
+        ("reload", 1, {}),
+        ("save", 2, {"turn": slot}),
+        ("load", 2, {"turn": slot}),
+        ("load_damaged", 1, {"turn": turn}),
+    ]
     op = st.one_of(
-        st.builds(HubOp, name=st.just("update_info"), key=info, value=info_value),
-        st.builds(HubOp, name=st.just("update_info_dict"), key=info, value=info_value),
-        st.builds(HubOp, name=st.just("pop_info"), key=info),
-        st.builds(HubOp, name=st.just("update_scalar"), key=scalar, value=kind, turn=turn, count=count),
-        st.builds(HubOp, name=st.just("update_scalar"), key=scalar, value=kind, turn=turn, count=count),
-        st.builds(HubOp, name=st.just("update_scalars"), key=scalar, value=kind, turn=turn, count=count),
-        st.builds(HubOp, name=st.just("refuse_scalar"), key=scalar, value=st.sampled_from(OTHER_KINDS), turn=turn),
-        st.builds(HubOp, name=st.just("flip_resumed"), turn=turn),
-        st.builds(HubOp, name=st.just("reload")),
-        st.builds(HubOp, name=st.just("load_damaged"), turn=turn),
+        [st.builds(HubOp, name=st.just(name), **given) for name, often, given in drawn for _ in range(often)]
     )
     return st.lists(op, max_size=12).map(lambda ops: HubPlan(tuple(ops)))
 

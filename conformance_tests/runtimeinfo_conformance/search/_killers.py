@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 from runtimeinfo_conformance.plans import AnyPlan, HubPlan, Plan, is_available, parse_plan
 
+_TAKE_A_KIND = ("update_scalar", "update_scalars", "refuse_scalar", "refuse_entry")
+
 
 @cache
 def killers() -> Mapping[tuple[str, str], AnyPlan]:
@@ -35,4 +37,4 @@ def killers_of(kind: type[AnyPlan]) -> list[AnyPlan]:
 def _can_be_made(plan: AnyPlan) -> bool:
     if isinstance(plan, Plan):
         return all(is_available(kind) for _, kind in (*plan.outputs, *plan.metrics))
-    return not isinstance(plan, HubPlan) or all(is_available(op.value) for op in plan.ops if "scalar" in op.name)
+    return not isinstance(plan, HubPlan) or all(is_available(op.value) for op in plan.ops if op.name in _TAKE_A_KIND)

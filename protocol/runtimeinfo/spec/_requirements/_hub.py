@@ -1,8 +1,12 @@
-"""HUB: what a hub does with what is published."""
+"""HUB: reading, writing, saving and loading a hub."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from runtimeinfo.spec._requirements._rule import rule
+
+_rule = partial(rule, party="hub", since="0.3")
 
 HUB = (
     rule(
@@ -160,5 +164,123 @@ HUB = (
             "`hub.update_scalars({'loss': dict(value=8.0, count=4), 'lr': 0.1}); hub.get_scalar('loss').mean() == 2.0`."
         ),
         party="hub",
+    ),
+    _rule(
+        "HUB-16",
+        "MUST",
+        "What several threads publish at once MUST be in the hub, each value once and with its count, those of a "
+        "thread in its order.",
+        "A thread that loads data or evaluates may publish while another one trains.",
+        example=(
+            "Four threads call `hub.update_scalar('time', ...)` 100 times each: the history has 400 values. A hub that "
+            "reads a history, appends, and writes it back loses some."
+        ),
+    ),
+    _rule(
+        "HUB-17",
+        "MUST",
+        "If all resumable infos are plain data, what state_dict returned MUST survive pickle, and MUST load the same in "
+        "another process.",
+        "A checkpoint is read by another process than the one that wrote it.",
+        example=(
+            "`pickle.dumps(hub.state_dict())` is sent to a process that knows nothing of this hub; what it loads has "
+            "the same infos and histories. A state with a lock in it, or with the key of a table in this process, "
+            "breaks it."
+        ),
+    ),
+    _rule(
+        "HUB-18",
+        "MUST",
+        "What state_dict returned MUST NOT change with later updates, neither of the hub that returned it nor of one "
+        "that has loaded it.",
+        "A checkpoint is written in the background while the training goes on.",
+        example=(
+            "`state = hub.state_dict(); hub.update_scalar('loss', 0.5)`: the state has the values from before. "
+            "Returning the hub's own dictionaries breaks it."
+        ),
+    ),
+    _rule(
+        "HUB-19",
+        "MUST",
+        "update_info_dict and update_scalars with an entry that is refused MUST raise and publish none of the entries.",
+        "After an error the caller knows what the hub holds.",
+        example=("`hub.update_scalars({'loss': 0.5, 'acc': 'high'})` raises, and `'loss' not in hub.log_scalars`."),
+    ),
+    _rule(
+        "HUB-20",
+        "MUST",
+        "load_state_dict MUST replace the infos and histories that the state has, and leave all others as they are.",
+        "A resume into a hub that is in use loses nothing, and mixes no two histories.",
+        example=(
+            "The state has the history [1.0] of loss; the hub has [5.0] of loss and [0.1] of lr. Once it is loaded, "
+            "loss is [1.0] and lr is [0.1]; [5.0, 1.0] breaks it."
+        ),
+    ),
+    _rule(
+        "HUB-21",
+        "MUST",
+        "If load_state_dict raises, whatever is wrong with the state, the hub MUST be as it was.",
+        "No run goes on with half of a checkpoint.",
+        example=(
+            "The second of three histories in the state is a string: load_state_dict raises, and the hub has neither "
+            "the first one nor any info of that state."
+        ),
+    ),
+    _rule(
+        "HUB-22",
+        "MUST",
+        "A history that get_scalar returned MUST hold all values that had been published until then, in order, also "
+        "when more have been published since; it MAY hold those too.",
+        "A component asks once, and reads in each iteration.",
+        example=(
+            "`history = hub.get_scalar('loss')`, then 5,000 updates: `history.data` begins with what it had. A history "
+            "that keeps the last 4,096 breaks it."
+        ),
+    ),
+    _rule(
+        "HUB-23",
+        "MUST",
+        "What data returned MUST NOT change with later updates, and writing into it MUST NOT change the history.",
+        "A plot or a reduction works on numbers that stay as they are.",
+        example=(
+            "`values, counts = history.data; values[0] = 0.0`: `history.data[0][0]` is what was published. An array "
+            "that cannot be written to keeps the rule as well as a copy."
+        ),
+    ),
+    _rule(
+        "HUB-24",
+        "MUST",
+        "A hub that has been pickled and unpickled, or deep-copied, MUST hold the same, and later updates of one MUST "
+        "NOT show in the other; a hub MAY refuse both.",
+        "A worker or a test gets a hub to work with.",
+        example=("`twin = copy.deepcopy(hub); twin.update_info('epoch', 9)`: `hub.get_info('epoch')` is what it was."),
+    ),
+    _rule(
+        "HUB-25",
+        "MUST",
+        "statistics(name, ...) MUST return what the method mean, min, max or current of that name returns, and raise "
+        "KeyError for a name that is unknown.",
+        "A logger is configured with names.",
+        example="`history.statistics('mean', 10) == history.mean(10)`; `history.statistics('median')` raises KeyError.",
+    ),
+    _rule(
+        "HUB-26",
+        "MUST",
+        "pop_scalar MUST remove the history of a scalar, and do nothing where there is none.",
+        "A metric that is not a scalar any more leaves no stale history (SCALAR-08).",
+        example=(
+            "`hub.update_scalar('val/best', 0.9); hub.pop_scalar('val/best')`: `hub.get_scalar('val/best')` raises "
+            "KeyError."
+        ),
+    ),
+    _rule(
+        "HUB-27",
+        "MUST",
+        "drop_latest MUST take back the latest value of a scalar with its count, and do nothing where there is none.",
+        "An iteration that was aborted leaves no learning rate (SCALAR-11).",
+        example=(
+            "`hub.update_scalar('lr', 0.1); hub.update_scalar('lr', 0.2); hub.drop_latest('lr'); "
+            "hub.get_scalar('lr').current() == 0.1`."
+        ),
     ),
 )

@@ -1,0 +1,159 @@
+"""Threads that publish to a hub at once, and the way of its state into another interpreter."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtimeinfo import MessageHub
+from runtimeinfo_conformance.judges._hub_model import HubModel, contents
+from runtimeinfo_conformance.plans import is_resumed
+from runtimeinfo_conformance.ranks._rank import PickledFunction, RanksError
+
+THREADS = 4
+
+# Seconds between two switches of threads. With the usual 0.005 all updates of a thread may come in one go.
+_SWITCH_INTERVAL = 1e-6
+
+_TIMEOUT = 60.0  # seconds; another interpreter loads the hub's package first
+
+_CHILD = """
+import os, pickle, sys
+answers = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)  # what is printed while modules load must not get into the answer
+sys.path[:] = pickle.load(sys.stdin.buffer)
+from runtimeinfo_conformance.judges._hub_elsewhere import answer_elsewhere
+answers.write(answer_elsewhere(sys.stdin.buffer.read()))
+answers.close()
+"""
+
+
+# -- threads
+
+
+@dataclass
+class Published:
+    """The updates of several threads.
+
+    Attributes:
+        scalars: For each scalar, the values and counts of each thread, in its order.
+        infos: For each info, the last value of each thread that published it.
+        errors: The exceptions of the threads.
+    """
+
+    scalars: dict[str, list[list[tuple[float, int]]]] = field(default_factory=dict[str, Any])
+    infos: dict[str, list[Any]] = field(default_factory=dict[str, Any])
+    errors: list[BaseException] = field(default_factory=list[BaseException])
+
+
+def publish_in_threads(hub: MessageHub, key: str, times: int) -> Published:
+    """Publish from several threads at once: to one scalar, to one with counts, to new ones, and to infos.
+
+    The interpreter switches between the threads as often as it can meanwhile.
+    """
+    published, barrier, resumed = Published(), threading.Barrier(THREADS), is_resumed(key)
+    counted, new = f"{key}/counted", [f"{key}/new {index}" for index in range(min(times, 20))]
+
+    def publish(thread: int) -> None:
+        try:
+            barrier.wait()
+            for index in range(times):
+                number = thread * times + index
+                hub.update_scalar(key, float(number), resumed=resumed)
+                hub.update_scalar(counted, number, count=number + 1, resumed=resumed)
+                if index < len(new):
+                    hub.update_scalars({new[index]: number}, resumed)
+                hub.update_info(f"{key}/{thread}", index, resumed=resumed)
+                hub.update_info_dict({f"{key}/last": number}, resumed)
+        except BaseException as error:  # noqa: BLE001  # it is the finding
+            published.errors.append(error)
+
+    numbers = [range(thread * times, (thread + 1) * times) for thread in range(THREADS)]
+    published.scalars[key] = [[(float(number), 1) for number in own] for own in numbers]
+    published.scalars[counted] = [[(float(number), number + 1) for number in own] for own in numbers]
+    for index, name in enumerate(new):
+        published.scalars[name] = [[(float(own[index]), 1)] for own in numbers]
+    published.infos = {f"{key}/{thread}": [times - 1] for thread in range(THREADS)}
+    published.infos[f"{key}/last"] = [own[-1] for own in numbers]
+    threads = [threading.Thread(target=publish, args=(thread,)) for thread in range(THREADS)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    return published
+
+
+# -- another interpreter
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What another interpreter gets: the state, pickled, and what makes a hub, if it can be brought there."""
+
+    state: bytes
+    make: PickledFunction | None
+
+
+class ElsewhereError(Exception):
+    """Another interpreter could not load the state."""
+
+
+def load_elsewhere(make: Callable[[str], MessageHub], state: bytes) -> HubModel:
+    """Load a pickled state into a new hub in another interpreter; return what the hub then holds.
+
+    Where `make` cannot be brought there, because it is local to a function, the state alone goes there and back.
+
+    Raises:
+        ElsewhereError: With what went wrong there.
+    """
+    job = _Job(state, _pickled(make))
+    given = pickle.dumps(sys.path) + pickle.dumps(job)
+    try:
+        done = subprocess.run(  # noqa: S603  # this interpreter
+            [sys.executable, "-c", _CHILD], input=given, capture_output=True, timeout=_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ElsewhereError(f"no answer within {_TIMEOUT:.0f} s") from None
+    if done.returncode:
+        raise ElsewhereError(_last_line(done.stderr) or f"exit status {done.returncode}")
+    answer = pickle.loads(done.stdout)  # noqa: S301  # of a process that was started for it
+    if isinstance(answer, HubModel):
+        return answer
+    hub = make("conformance-elsewhere")
+    hub.load_state_dict(pickle.loads(answer))  # noqa: S301  # likewise
+    return contents(hub)
+
+
+def answer_elsewhere(given: bytes) -> bytes:
+    """Load the state of a job in this interpreter, and return what the hub then holds; or the state, pickled again."""
+    job: _Job = pickle.loads(given)  # noqa: S301  # this process was started for it
+    if job.make is None:
+        return pickle.dumps(pickle.dumps(pickle.loads(job.state)))  # noqa: S301  # likewise
+    make: Any = job.make.load()
+    hub = make("conformance-elsewhere")
+    hub.load_state_dict(pickle.loads(job.state))  # noqa: S301  # likewise
+    return pickle.dumps(contents(hub))
+
+
+def _pickled(make: Any) -> PickledFunction | None:
+    try:
+        pickled = PickledFunction.of(make)
+    except RanksError:
+        return None
+    # A script that runs as `__main__` would run a second time there.
+    return None if pickled.module == "__main__" else pickled
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""
