@@ -290,7 +290,8 @@ class ScalarHistory:
         Source: HUB-05.
         """
         values, counts = self.tail(window_size)
-        return float(values.sum() / counts.sum())
+        # As floats: the sum of integers may need more than 64 bits.
+        return float(values.sum(dtype=np.float64) / counts.sum())
 
     def min(self, window_size: int | None = None) -> float:
         """Return the smallest of the last values; arguments and errors as for `mean`.
