@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runtimeinfo import LoopError
 from runtimeinfo.authoring import EVALUATION_EVENTS, Emitter, length_of
@@ -363,9 +363,18 @@ class Epochs(Iterator[int]):
             training.begin_training(loader)
 
     def __next__(self) -> int:
-        training = self._training
         if self._is_over:
             raise StopIteration
+        try:
+            has_begun = self._begin_next()
+        except StopIteration as error:
+            raise _of_a_hook() from error
+        if not has_begun:
+            raise StopIteration
+        return self._training.emitter.epoch
+
+    def _begin_next(self) -> bool:
+        training = self._training
         if training.epochs is None or training.epochs() is not self:
             raise LoopError(
                 "this iteration over the epochs is over: its run has ended. Call epochs() again in the next run"
@@ -376,9 +385,9 @@ class Epochs(Iterator[int]):
         if training.has_to_end() or (self._max_epochs is not None and training.emitter.epoch >= self._max_epochs):
             self._is_over = True
             training.end()
-            raise StopIteration
+            return False
         training.begin_epoch(self._loader)
-        return training.emitter.epoch
+        return True
 
 
 class Batches(Iterator[B]):
@@ -407,9 +416,19 @@ class Batches(Iterator[B]):
         self._batches = iter(loader) if self._position is None else iter(())
 
     def __next__(self) -> B:
-        training = self._training
         if self._is_over:
             raise StopIteration
+        try:
+            batch = self._begin_next()
+        except StopIteration as error:
+            raise _of_a_hook() from error
+        if self._is_over:
+            raise StopIteration
+        return batch
+
+    def _begin_next(self) -> Any:
+        """Begin the next iteration, and return its batch; or end the pass."""
+        training = self._training
         if training.batches is None or training.batches() is not self:
             raise LoopError(
                 "this pass over the loader is over: its epoch has ended, or another train() has begun. Call "
@@ -420,12 +439,12 @@ class Batches(Iterator[B]):
         if training.has_to_end():
             if self.has_begun:
                 training.cut_pass(self._loader)
-            self._end()
+            return self._end()
         try:
             batch = next(self._batches) if self.has_begun else self._draw_first()
         except StopIteration:
             training.check_length()
-            self._end(is_complete=True)
+            return self._end(is_complete=True)
         training.emitter.emit("before_train_iter", batch_idx=training.batches_done, data_batch=batch)
         return batch
 
@@ -441,10 +460,17 @@ class Batches(Iterator[B]):
             self._training.tell_length(length)
         return batch
 
-    def _end(self, *, is_complete: bool = False) -> NoReturn:
+    def _end(self, *, is_complete: bool = False) -> None:
         self._is_over = True
         self._training.end_pass(is_complete=is_complete)
-        raise StopIteration
+
+
+def _of_a_hook() -> RuntimeError:
+    """Return what is raised in place of a StopIteration of a hook: a ``for`` statement would take that for the end.
+
+    Python does the same where one leaves a generator (PEP 479).
+    """
+    return RuntimeError("a hook raised StopIteration")
 
 
 class TrainPass(Generic[B]):

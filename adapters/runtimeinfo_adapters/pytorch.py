@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, RuntimeInfoHook, StateError, use_hub
+from runtimeinfo._emitter import closes_generator
 from runtimeinfo._scopes import is_entered
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
@@ -231,8 +232,9 @@ class Loop(FrameworkRunner, Generic[B]):
                 with use_hub(self.message_hub), self.emitter.scope("run"):
                     try:
                         yield self
-                    except GeneratorExit:  # of a generator around this run
-                        self._training.end()
+                    except GeneratorExit as error:
+                        if closes_generator(error):  # around this run
+                            self._training.end()
                         raise
                     self._training.end()
             except BaseException as error:

@@ -340,8 +340,7 @@ class ScopeGuard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # A generator around the block that is closed before its end: that is a way of returning.
-        if error is not None and not isinstance(error, GeneratorExit):
+        if error is not None and not closes_generator(error):  # which is a way of returning
             self._emitter.abort(error, keep=self._outside)
         elif self._scope is not None:
             self._emit(f"after_{self._scope}")
@@ -352,6 +351,24 @@ class ScopeGuard:
         except BaseException as error:
             self._emitter.abort(error, keep=self._outside)
             raise
+
+
+# The flags of code that can be suspended: of generators, coroutines and asynchronous generators. `inspect` names them,
+# and takes long to import.
+_SUSPENDABLE = 0x20 | 0x80 | 0x200
+
+
+def closes_generator(error: BaseException) -> bool:
+    """Tell whether a generator is closed before its end, rather than left by a GeneratorExit that some code has raised.
+
+    Python throws it in where the generator waits, so that nothing was called from there.
+    """
+    if not isinstance(error, GeneratorExit):
+        return False
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is None or bool(traceback.tb_frame.f_code.co_flags & _SUSPENDABLE)
 
 
 def _check_mapping(event: str, value: Any) -> None:
