@@ -70,7 +70,7 @@ def other_outputs(case: Case) -> Iterator[Finding]:
     """An output that is not a scalar does nothing."""
     rates = {name for record in case.records for name in record.rates}
     names = {name for name, _ in case.plan.outputs} - case.plan.scalar_outputs(0).keys() - rates
-    survived = case.leg.raised is None or case.leg.raised is case.leg.planned
+    survived = case.leg.raised is None or case.leg.is_planned(case.leg.raised)
     for at, record, model in case.each():
         for name in names:
             if f"train/{name}" in record.scalars:

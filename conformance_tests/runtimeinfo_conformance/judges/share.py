@@ -28,7 +28,7 @@ def finds_the_run(case: Case) -> Iterator[Finding]:
     is_inside = False
     for at, record, _ in case.each():
         is_inside = (is_inside or record.event == "before_run") and record.event != "after_run"
-        if is_inside:
+        if is_inside and not record.is_cut:  # the hook that shares may be one of those that have not heard
             held = {key: record.info[key] for key in layout.SLOTS if key in record.info}
             if record.shared is None:
                 yield Finding(at, held, "no run")
@@ -48,7 +48,7 @@ def epoch_of_the_batch(case: Case) -> Iterator[Finding]:
 def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
     """Another process reads scalars and infos as the hub holds them."""
     for at, record, model in case.each():
-        if record.shared is None or record.shared.held is None:
+        if record.shared is None or record.shared.held is None or record.is_cut:
             continue
         # Where neither the stage nor the epoch was published as it should be, it is STAGE's or COUNT's.
         before: Mapping[str, Any] = case.before(at).info if at else {}
@@ -75,7 +75,8 @@ def is_the_users_own(case: Case) -> Iterator[Finding]:
 @judge("SHARE-06")
 def ends_with_the_run(case: Case) -> Iterator[Finding]:
     """Once the run has ended, its board is gone."""
-    if any(record.shared is not None for record in case.records):
+    is_cut = bool(case.records) and case.records[-1].is_cut  # the hook that shares may not have heard of the end
+    if any(record.shared is not None for record in case.records) and not is_cut:
         yield Finding(None, {"boards left": []}, {"boards left": case.leg.left_behind})
 
 

@@ -206,13 +206,12 @@ class Leg:
     def is_planned(self, error: BaseException | None) -> bool:
         """Tell whether an exception is the one of the plan's fault.
 
-        A StopIteration that leaves a generator is turned by Python into a RuntimeError with that cause (PEP 479): a
-        runner that is made of generators has no way to let it through.
+        A StopIteration that leaves a generator is turned by Python into a RuntimeError with that cause (PEP 479), and
+        one that leaves an iterator has to be: a runner that is made of them has no way to let it through.
         """
         if error is None or self.planned is None:
             return False
         is_turned = isinstance(self.planned, StopIteration) and isinstance(error, RuntimeError)
-        is_turned = is_turned and str(error).endswith("raised StopIteration")
         return error is self.planned or (is_turned and error.__cause__ is self.planned)
 
     @property
