@@ -47,15 +47,16 @@ class Originals:
     def __init__(self) -> None:
         # Not at the top: the judges import the module that runs subjects, which imports this package.
         from runtimeinfo_conformance import judges
-        from runtimeinfo_conformance.observation import _model, _observation, _recorder
+        from runtimeinfo_conformance.observation import _model, _observation, _recorder, _user_hooks
 
         modules = [
             importlib.import_module(f"{judges.__name__}.{each.name}") for each in pkgutil.iter_modules(judges.__path__)
         ]
         classes = [*_CLASSES, _model.RunModel, _recorder.Recorder, _recorder.Probe, judges.Case, judges.Finding]
+        classes += _user_hooks.hook_classes()
         owners = dict.fromkeys(base for each in classes for base in each.__mro__ if base not in {object, tuple})
         self._places: list[_Attributes | _Items] = [_Attributes(owner) for owner in owners]
-        self._places += [_Attributes(module) for module in (_model, _observation, _recorder, *modules)]
+        self._places += [_Attributes(module) for module in (_model, _observation, _recorder, _user_hooks, *modules)]
         self._places.append(_Items("runtimeinfo_conformance.judges.JUDGES", judges.JUDGES))
 
     def after_run(self) -> SubjectMisbehaved | None:

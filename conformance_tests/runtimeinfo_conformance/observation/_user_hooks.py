@@ -33,7 +33,7 @@ def make_hook(hear: Hear, priority: str) -> Any:
         hear: Hears of each event.
         priority: Its priority.
     """
-    hook = _random.choice(_classes())()
+    hook = _random.choice(hook_classes())()
     hook.priority = priority
     setattr(hook, _ATTRIBUTE, hear)
     return hook
@@ -45,7 +45,8 @@ def observer_of(hook: object) -> object:
 
 
 @cache
-def _classes() -> tuple[type[Any], ...]:
+def hook_classes() -> tuple[type[Any], ...]:
+    """Return the classes of the hooks of this process."""
     names = _random.sample([f"{first}{last}" for first in _FIRST_WORDS for last in _LAST_WORDS], _CLASSES)
     return tuple(_make_class(name, _random.choice(MODULES)) for name in names)
 

@@ -19,7 +19,7 @@ import runtimeinfo_adapters
 from runtimeinfo_conformance import judges
 from runtimeinfo_conformance.guards import Guard, Watch
 from runtimeinfo_conformance.judges import count
-from runtimeinfo_conformance.observation import _recorder
+from runtimeinfo_conformance.observation import _model, _recorder, _user_hooks
 
 HUB: Any = runtimeinfo_adapters.MessageHub
 HOOK: Any = runtimeinfo.RuntimeInfoHook
@@ -96,9 +96,14 @@ PATCHES: list[tuple[Callable[[], object], str, Callable[[], object]]] = [
         lambda: _recorder.Recorder.note,
     ),
     (
-        lambda: setattr(_recorder.Probe, "before_train_iter", nothing),
-        "replaced runtimeinfo_conformance.Probe.before_train_iter ",
-        lambda: _recorder.Probe.before_train_iter,
+        lambda: setattr(_recorder.Probe, "note", nothing),
+        "replaced runtimeinfo_conformance.Probe.note ",
+        lambda: _recorder.Probe.note,
+    ),
+    (
+        lambda: setattr(_model, "correct", nothing),
+        "replaced runtimeinfo_conformance.observation._model.correct ",
+        lambda: vars(_model)["correct"],
     ),
     (
         lambda: setattr(judges.Finding, "holds", True),
@@ -146,6 +151,14 @@ def test_a_patch_is_noted_and_undone(
     assert f"it {name}" in str(watch.problem)
     assert "All is put back" in str(watch.problem)
     assert watched(guard, lambda: None).problem is None
+
+
+def test_a_patch_of_a_hook_is_noted_and_undone(guard: Guard) -> None:
+    kind: Any = _user_hooks.hook_classes()[0]  # with another name in each process
+    before = kind.after_run
+    message = str(watched(guard, lambda: setattr(kind, "after_run", nothing)).problem)
+    assert f"{kind.__name__}.after_run " in message
+    assert kind.after_run is before
 
 
 def test_the_first_of_many_patches_are_named(guard: Guard) -> None:
