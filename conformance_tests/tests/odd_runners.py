@@ -41,6 +41,8 @@ class SavesAllTheTime(Trainer):
 
 
 class ValidatesInsideTheIteration(Trainer):
+    lacks = "batch_begin"
+
     def after_iter(self, index: int) -> None:
         if self.plan.schedule:
             self.optim_wrapper.halve()
@@ -57,12 +59,9 @@ class ValidatesInsideTheIteration(Trainer):
 class ValidatesInsideTheEpoch(Trainer):
     """Has its validation after an epoch inside of that epoch, as Lightning and Keras do."""
 
-    def train_epoch(self) -> None:
-        def body() -> None:
-            self.train_batches()
-            super(ValidatesInsideTheEpoch, self).validate(self.plan.validates_after_epoch)
-
-        self.scope("train_epoch", body)
+    def train_batches(self) -> None:
+        super().train_batches()
+        super().validate(self.plan.validates_after_epoch)
 
     def validate(self, is_due: bool) -> None:
         # Called after the epoch, too.
@@ -100,6 +99,10 @@ class FinishesItsEpoch(Trainer):
                 self.iter += 1
                 self.after_iter(index)
                 self.has_stopped = self.has_stopped or batch.stop
+                if self.iter == self.plan.iterations:
+                    self.has_stopped = True
+                    self.is_cut_short = index + 1 < self.plan.batches
+                    break
         self.batches_to_skip = 0
 
 
@@ -176,7 +179,10 @@ class ReadsAhead(Trainer):
 class AsyncTrainer(Trainer):
     """Trains in coroutines, whose scopes are asynchronous context managers."""
 
-    lacks = "val_before val_inside val_after val_loaders early_stop resume resume_mid_epoch"
+    lacks = (
+        "val_before val_inside val_after val_loaders early_stop resume resume_mid_epoch iterations changing_length "
+        "batch_begin nested"
+    )
 
     def fit(self) -> None:
         with use_hub(self.message_hub):

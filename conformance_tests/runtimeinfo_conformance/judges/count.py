@@ -170,7 +170,8 @@ def counters_of_components(case: Case) -> Iterator[Finding]:
         return
     for look in looks:
         # It may look before the event. What the event tells is judged elsewhere.
-        begin = next((each for each in case.records[look.at :][:2] if each.event == "before_train_iter"), None)
+        nearest = [*_events_from(case, look.at, -1), *_events_from(case, look.at + 1, 1)]
+        begin = next((each for each in nearest if each.event == "before_train_iter"), None)
         if begin is None:
             continue
         if look.epoch is None and look.iter is None:  # whether current_hub() answers at all is LIFE-15's
@@ -178,6 +179,12 @@ def counters_of_components(case: Case) -> Iterator[Finding]:
             continue
         wanted = {"epoch": begin.info.get("epoch"), "iter": begin.info.get("iter")}
         yield Finding(look.at, {look.where: wanted}, {look.where: {"epoch": look.epoch, "iter": look.iter}})
+
+
+def _events_from(case: Case, at: int, step: int) -> list[Record]:
+    """Return the first event of the grammar from an index on, forwards or backwards, if there is one."""
+    records = case.records[at:] if step > 0 else case.records[at::-1]
+    return [record for record in records if record.event not in FREE_EVENTS][:1]
 
 
 def contract(case: Case, requirement: str, event: str) -> Iterator[Finding]:

@@ -76,8 +76,13 @@ def batch_index_goes_on(case: Case) -> Iterator[Finding]:
     previous, plan = case.leg.previous, case.plan
     if previous is None or not 0 < plan.start_batch < plan.batches:
         return
-    first = next((record for record in previous.records if record.event == "before_train_iter"), None)
+    # The number that the first batch of this epoch had. Some count from 1, or number the batches of all epochs.
+    firsts = [
+        record.arguments.get("batch_idx")
+        for record, model in zip(previous.records, previous.expectations(), strict=True)
+        if record.event == "before_train_iter" and model.iter == plan.iteration_of(plan.start_epoch)
+    ]
     for at, record, _ in list(case.each("before_train_iter"))[:1]:
-        if first is not None and isinstance(first.arguments.get("batch_idx"), Integral):
-            index = int(first.arguments["batch_idx"]) + plan.start_batch  # some count from 1
+        if firsts and isinstance(firsts[0], Integral):
+            index = int(firsts[0]) + plan.start_batch
             yield Finding(at, {"batch_idx": index}, {"batch_idx": record.arguments.get("batch_idx")})

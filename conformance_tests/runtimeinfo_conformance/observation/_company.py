@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from numbers import Integral
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -34,7 +35,8 @@ class Companion(Protocol):
 
 
 def run_named(name: Any, seed: Any) -> str:
-    """Name a run by what it publishes of itself."""
+    """Name a run by what it publishes of itself. A worker is told of any integer as an int."""
+    seed = int(seed) if isinstance(seed, Integral) else seed
     return _NOTHING if name is None and seed is None else f"the run {name!r} with seed {seed!r}"
 
 

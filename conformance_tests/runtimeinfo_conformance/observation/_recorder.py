@@ -24,9 +24,6 @@ _EVERYTHING = frozenset(
     )
 )
 
-# Of a training that may be made again. One of the two may be lost.
-_BEGINS, _ENDS = ("before_run", "before_train"), ("after_train", "after_run")
-
 
 class Recorder:
     """Notes every event and moment, as the last hook of all, and raises the plan's fault.
@@ -78,7 +75,7 @@ class Recorder:
         return last is not None and last.is_cut and last.event == event
 
     def _note(self, event: str, runner: Any, arguments: Mapping[str, Any], *, is_cut: bool = False) -> None:
-        if event in _BEGINS and self.leg.plan.again and self._has_trained():
+        if self.leg.plan.again and self._begins_again(event):
             self._begin_again()
         self.leg.place = _here()
         self.leg.hub = hub = runner.message_hub
@@ -135,8 +132,15 @@ class Recorder:
         found = reader.get_info("epoch"), reader.get_info("iter")
         self.leg.looks.append(Look(len(self.leg.records) - 1, where, *found))
 
-    def _has_trained(self) -> bool:
-        return any(record.event in _ENDS for record in self.leg.records)
+    def _begins_again(self, event: str) -> bool:
+        """Tell whether an event begins the second run, also if an event between the two was lost.
+
+        A before_train alone does not: a run may hold several trainings.
+        """
+        past = {record.event for record in self.leg.records}
+        if event == "before_run":
+            return not past.isdisjoint({"after_train", "after_run"})
+        return event == "before_train" and "after_run" in past
 
     def _begin_again(self) -> None:
         first = self.leg
