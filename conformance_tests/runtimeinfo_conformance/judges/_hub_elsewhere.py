@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 from runtimeinfo import MessageHub
@@ -17,8 +20,9 @@ from runtimeinfo_conformance.ranks._rank import PickledFunction, RanksError
 
 THREADS = 4
 
-# Seconds between two switches of threads. With the usual 0.005 all updates of a thread may come in one go.
-_SWITCH_INTERVAL = 1e-6
+# One instruction in so many lets the other threads run. Without that, each thread may publish all in one go: the
+# interpreter switches every 5 ms, and not between any two instructions.
+_SWITCH_EVERY = 24
 
 _TIMEOUT = 60.0  # seconds; another interpreter loads the hub's package first
 
@@ -54,7 +58,7 @@ class Published:
 def publish_in_threads(hub: MessageHub, key: str, times: int) -> Published:
     """Publish from several threads at once: to one scalar, to one with counts, to new ones, and to infos.
 
-    The interpreter switches between the threads as often as it can meanwhile.
+    Switches between the threads in the midst of the hub's code, between any two instructions.
     """
     published, barrier, resumed = Published(), threading.Barrier(THREADS), is_resumed(key)
     counted, new = f"{key}/counted", [f"{key}/new {index}" for index in range(min(times, 20))]
@@ -62,6 +66,7 @@ def publish_in_threads(hub: MessageHub, key: str, times: int) -> Published:
     def publish(thread: int) -> None:
         try:
             barrier.wait()
+            sys.settrace(_Switching(thread))
             for index in range(times):
                 number = thread * times + index
                 hub.update_scalar(key, float(number), resumed=resumed)
@@ -72,6 +77,8 @@ def publish_in_threads(hub: MessageHub, key: str, times: int) -> Published:
                 hub.update_info_dict({f"{key}/last": number}, resumed)
         except BaseException as error:  # noqa: BLE001  # it is the finding
             published.errors.append(error)
+        finally:
+            sys.settrace(None)
 
     numbers = [range(thread * times, (thread + 1) * times) for thread in range(THREADS)]
     published.scalars[key] = [[(float(number), 1) for number in own] for own in numbers]
@@ -81,16 +88,31 @@ def publish_in_threads(hub: MessageHub, key: str, times: int) -> Published:
     published.infos = {f"{key}/{thread}": [times - 1] for thread in range(THREADS)}
     published.infos[f"{key}/last"] = [own[-1] for own in numbers]
     threads = [threading.Thread(target=publish, args=(thread,)) for thread in range(THREADS)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
     return published
+
+
+class _Switching:
+    """A trace function that lets other threads run at pseudo-random instructions; each thread has its own.
+
+    Args:
+        seed: The seed of the pseudo-random numbers.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311  # no secret
+        self._left = 1
+
+    def __call__(self, frame: FrameType, _event: str, _argument: object) -> _Switching:
+        frame.f_trace_opcodes = True
+        self._left -= 1
+        if not self._left:
+            self._left = self._random.randint(1, 2 * _SWITCH_EVERY)
+            time.sleep(1e-6)
+        return self
 
 
 # -- another interpreter

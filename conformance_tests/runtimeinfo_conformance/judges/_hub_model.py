@@ -42,7 +42,8 @@ class HubModel:
 
     def updated_by(self, loaded: HubModel) -> HubModel:
         """Return what a hub with this content holds after it has loaded another content."""
-        return HubModel(self.infos | loaded.infos, self.scalars | loaded.scalars)
+        scalars = {key: list(entries) for key, entries in loaded.scalars.items()}
+        return HubModel(self.infos | loaded.infos, self.scalars | scalars)
 
 
 def contents(hub: MessageHub) -> HubModel:

@@ -1,12 +1,15 @@
-"""Broken hubs: the reference hub with a fault each, which the kit has to notice under the right requirement.
+"""Faults for hubs, which the kit must notice under the right requirement.
 
-They are of no use as canaries, as the runners' faults are: they cannot be put into somebody else's hub.
+Nearly all of them are relays: they stand between the kit and any hub, and so can be put into a user's hub, too.
 """
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -16,6 +19,7 @@ from runtimeinfo import __version__
 from runtimeinfo.authoring import is_scalar
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 from runtimeinfo_conformance._subject import HubSubject
+from runtimeinfo_conformance.plans import is_resumed
 
 
 @dataclass(frozen=True)
@@ -23,67 +27,152 @@ class HubMutant:
     """A hub with a fault.
 
     Attributes:
-        name: What the fault is.
+        name: What is wrong.
         requirement: The requirement that it breaks.
-        make: Makes the hub, from its name.
+        around: Puts the fault into a hub: called with it, returns what stands in its place.
+        is_canary: Whether it shows in any hub that keeps the requirement, so that it has to be noticed.
     """
 
     name: str
     requirement: str
-    make: Callable[[str], MessageHub]
+    around: Callable[[Any], Any]
+    is_canary: bool = True
 
     def subject(self) -> HubSubject:
-        """Return the hub as a subject."""
-        return HubSubject(f"reference hub ({self.name})", __version__, make=self.make)
+        """Return the reference hub with the fault in it."""
+        return self.applied_to(HubSubject("reference hub", __version__, make=MessageHub))
+
+    def applied_to(self, subject: HubSubject) -> HubSubject:
+        """Return the subject with the fault in it."""
+        make = _FaultyHub(subject.make, self.around)
+        return HubSubject(f"{subject.name} ({self.name})", subject.version, make=make, spec=subject.spec)
+
+
+@dataclass(frozen=True)
+class _FaultyHub:
+    """Makes hubs with a fault; a class, because another process must be able to find it."""
+
+    make: Callable[[str], Any]
+    around: Callable[[Any], Any]
+
+    def __call__(self, name: str) -> Any:
+        return self.around(self.make(name))
+
+
+class Relay:
+    """Passes everything on to a hub."""
+
+    def __init__(self, hub: Any) -> None:
+        self._hub = hub
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # a relay that is being copied has no hub yet
+            raise AttributeError(name)
+        return getattr(self._hub, name)
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return self._hub.get_info(key, default)
+
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        self._hub.update_info(key, value, resumed)
+
+    def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        self._hub.update_info_dict(info_dict, resumed)
+
+    def pop_info(self, key: str, default: Any = None) -> Any:
+        return self._hub.pop_info(key, default)
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        self._hub.update_scalar(key, value, count, resumed)
+
+    def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        self._hub.update_scalars(log_dict, resumed)
+
+    def get_scalar(self, key: str) -> Any:
+        return self._hub.get_scalar(key)
+
+    def pop_scalar(self, key: str) -> None:
+        self._hub.pop_scalar(key)
+
+    def drop_latest(self, key: str) -> None:
+        self._hub.drop_latest(key)
+
+    @property
+    def runtime_info(self) -> Mapping[str, Any]:
+        infos: Mapping[str, Any] = self._hub.runtime_info
+        return infos
+
+    @property
+    def log_scalars(self) -> Mapping[str, Any]:
+        histories: Mapping[str, Any] = self._hub.log_scalars
+        return histories
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = self._hub.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        self._hub.load_state_dict(state_dict)
 
 
 # -- infos
 
 
-class _FirstWriteWins(MessageHub):
+class _FirstWriteWins(Relay):
     def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
-        super().update_info(key, self._runtime_info.get(key, value), resumed)
+        super().update_info(key, self.get_info(key, value), resumed)
 
 
-class _FalsyIsNothing(MessageHub):
+class _FalsyIsNothing(Relay):
     def get_info(self, key: str, default: Any = None) -> Any:
         return super().get_info(key) or default
 
 
-class _DefaultIgnored(MessageHub):
+class _TrueIsOne(Relay):
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        super().update_info(key, int(value) if isinstance(value, bool) else value, resumed)
+
+
+class _InfosThroughFloats(Relay):
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        super().update_info(key, int(float(value)) if type(value) is int else value, resumed)
+
+
+class _DefaultIgnored(Relay):
     def get_info(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
         return super().get_info(key)
 
 
-class _MissingInfoRaises(MessageHub):
+class _MissingInfoRaises(Relay):
     def get_info(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
-        return self._runtime_info[key]
+        return self.runtime_info[key]
 
 
-class _PopDoesNotRemove(MessageHub):
+class _PopDoesNotRemove(Relay):
     def pop_info(self, key: str, default: Any = None) -> Any:
         return self.get_info(key, default)
 
 
-class _PopReturnsNothing(MessageHub):
+class _PopReturnsNothing(Relay):
     def pop_info(self, key: str, default: Any = None) -> Any:
         super().pop_info(key)
         return default
 
 
-class _PopOfMissingRaises(MessageHub):
-    def pop_info(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
-        return self._runtime_info.pop(key)
+class _PopOfMissingRaises(Relay):
+    def pop_info(self, key: str, default: Any = None) -> Any:
+        self.runtime_info[key]
+        return super().pop_info(key, default)
 
 
-class _DictLosesItsLast(MessageHub):
+class _DictLosesItsLast(Relay):
     def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
-        super().update_info_dict(dict(list(info_dict.items())[:-1]), resumed)
+        super().update_info_dict(_without_last(info_dict), resumed)
 
 
-class _PoppedIsListed(MessageHub):
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+class _PoppedIsListed(Relay):
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
         self._popped: dict[str, Any] = {}
 
     def pop_info(self, key: str, default: Any = None) -> Any:
@@ -95,130 +184,249 @@ class _PoppedIsListed(MessageHub):
         return {**self._popped, **super().runtime_info}
 
 
+class _KeysInLowerCase(Relay):
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        super().update_info(key.lower(), value, resumed)
+
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return super().get_info(key.lower(), default)
+
+
 # -- histories
 
 
-class _History(ScalarHistory):
-    """A copy of a history, for one of its methods to be wrong."""
+class HistoryRelay:
+    """Passes everything on to a history."""
 
-    __slots__ = ()
+    def __init__(self, history: Any) -> None:
+        self._history = history
 
-    @classmethod
-    def of(cls, history: ScalarHistory) -> ScalarHistory:
-        """Copy a history."""
-        return cls(*history.data)
+    @property
+    def data(self) -> tuple[Any, Any]:
+        values, counts = self._history.data
+        return np.asarray(values), np.asarray(counts)
+
+    def current(self) -> Any:
+        return self._history.current()
+
+    def mean(self, window_size: int | None = None) -> Any:
+        return self._history.mean(window_size)
+
+    def min(self, window_size: int | None = None) -> Any:
+        return self._history.min(window_size)
+
+    def max(self, window_size: int | None = None) -> Any:
+        return self._history.max(window_size)
+
+    def statistics(self, method_name: str, *args: Any) -> Any:
+        own = method_name in ("current", "mean", "min", "max")
+        return getattr(self, method_name)(*args) if own else self._history.statistics(method_name, *args)
 
 
-class _CurrentIsFirst(_History):
-    __slots__ = ()
-
+class _CurrentIsFirst(HistoryRelay):
     def current(self) -> Any:
         return self.data[0][0]
 
 
-class _UnweightedMean(_History):
-    __slots__ = ()
-
+class _UnweightedMean(HistoryRelay):
     def mean(self, window_size: int | None = None) -> Any:
         return self.data[0][-(window_size or 0) :].mean()
 
 
-class _MeanOfAll(_History):
-    __slots__ = ()
-
+class _MeanOfAll(HistoryRelay):
     def mean(self, window_size: int | None = None) -> Any:  # noqa: ARG002
         return super().mean()
 
 
-class _MinOfAll(_History):
-    __slots__ = ()
-
+class _MinOfAll(HistoryRelay):
     def min(self, window_size: int | None = None) -> Any:  # noqa: ARG002
         return super().min()
 
 
-class _WindowMissesTheLast(_History):
-    __slots__ = ()
+class _Swapped(HistoryRelay):
+    def min(self, window_size: int | None = None) -> Any:
+        return super().max(window_size)
 
+    def max(self, window_size: int | None = None) -> Any:
+        return super().min(window_size)
+
+
+class _MaxFromZero(HistoryRelay):
+    def max(self, window_size: int | None = None) -> Any:
+        return np.maximum(0.0, super().max(window_size))
+
+
+class _WindowMissesTheLast(HistoryRelay):
     def max(self, window_size: int | None = None) -> Any:
         before_last = self.data[0][:-1][-(window_size or 0) :]
         return before_last.max() if len(before_last) else super().max()
 
 
-class _Reversed(_History):
-    __slots__ = ()
+class _InSinglePrecision(HistoryRelay):
+    def current(self) -> Any:
+        return np.float32(super().current())
 
+
+class _Reversed(HistoryRelay):
     @property
     def data(self) -> tuple[Any, Any]:
         values, counts = super().data
         return values[::-1], counts[::-1]
 
 
-class _CountsForgotten(_History):
-    __slots__ = ()
-
+class _CountsForgotten(HistoryRelay):
     @property
     def data(self) -> tuple[Any, Any]:
         values, counts = super().data
         return values, np.ones_like(counts)
 
 
-class _OnlyTheLatest(_History):
-    __slots__ = ()
-
+class _OnlyTheLatest(HistoryRelay):
     @property
     def data(self) -> tuple[Any, Any]:
         values, counts = super().data
         return values[-1:], counts[-1:]
 
 
-def _reading(kind: type[_History]) -> Callable[[str], MessageHub]:
-    """Make a hub whose histories read wrong where statistics are asked of them."""
-
-    class Hub(MessageHub):
-        def get_scalar(self, key: str) -> ScalarHistory:
-            return kind.of(super().get_scalar(key))
-
-    return Hub
+class _BlockIsLost(HistoryRelay):
+    @property
+    def data(self) -> tuple[Any, Any]:
+        values, counts = super().data
+        return values[-4096:], counts[-4096:]
 
 
-def _listing(kind: type[_History]) -> Callable[[str], MessageHub]:
-    """Make a hub whose histories read wrong where all of them are listed."""
+class _KeptIsAWindow(HistoryRelay):
+    def __init__(self, history: Any) -> None:
+        super().__init__(history)
+        self._length = len(super().data[0])
 
-    class Hub(MessageHub):
-        @property
-        def log_scalars(self) -> Mapping[str, ScalarHistory]:
-            return {key: kind.of(history) for key, history in super().log_scalars.items()}
-
-    return Hub
-
-
-class _EmptyForMissing(MessageHub):
-    def get_scalar(self, key: str) -> ScalarHistory:
-        return super().get_scalar(key) if key in self._log_scalars else ScalarHistory()
+    @property
+    def data(self) -> tuple[Any, Any]:
+        values, counts = super().data
+        return values[-self._length :], counts[-self._length :]
 
 
-class _OtherErrorForMissing(MessageHub):
-    def get_scalar(self, key: str) -> ScalarHistory:
-        if key not in self._log_scalars:
+class _NamesAreMixedUp(HistoryRelay):
+    def statistics(self, method_name: str, *args: Any) -> Any:
+        return super().statistics("max" if method_name == "min" else method_name, *args)
+
+
+class _AnyNameIsCurrent(HistoryRelay):
+    def statistics(self, method_name: str, *args: Any) -> Any:
+        return self.current() if not hasattr(self, method_name) else super().statistics(method_name, *args)
+
+
+class _Reading(Relay):
+    """A hub whose histories read wrong where statistics are asked of them."""
+
+    def __init__(self, kind: type[HistoryRelay], hub: Any) -> None:
+        super().__init__(hub)
+        self._kind = kind
+
+    def get_scalar(self, key: str) -> Any:
+        return self._kind(super().get_scalar(key))
+
+
+class _Listing(Relay):
+    """A hub whose histories read wrong where all of them are listed."""
+
+    def __init__(self, kind: type[HistoryRelay], hub: Any) -> None:
+        super().__init__(hub)
+        self._kind = kind
+
+    @property
+    def log_scalars(self) -> Mapping[str, Any]:
+        return {key: self._kind(history) for key, history in super().log_scalars.items()}
+
+
+def _reading(kind: type[HistoryRelay]) -> Callable[[Any], Any]:
+    return partial(_Reading, kind)
+
+
+def _listing(kind: type[HistoryRelay]) -> Callable[[Any], Any]:
+    return partial(_Listing, kind)
+
+
+class _SharedData(HistoryRelay):
+    def __init__(self, history: Any, key: str, shared: dict[str, Any]) -> None:
+        super().__init__(history)
+        self._key, self._shared = key, shared
+
+    @property
+    def data(self) -> tuple[Any, Any]:
+        values, counts = super().data
+        data: tuple[Any, Any] = self._shared.setdefault(self._key, (np.array(values), np.array(counts)))
+        return data
+
+
+class _DataIsShared(Relay):
+    """Hands out the same arrays until there is another value."""
+
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._shared: dict[str, Any] = {}
+
+    def get_scalar(self, key: str) -> Any:
+        return _SharedData(super().get_scalar(key), key, self._shared)
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        super().update_scalar(key, value, count, resumed)
+        self._shared.clear()
+
+    def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        super().update_scalars(log_dict, resumed)
+        self._shared.clear()
+
+    def pop_scalar(self, key: str) -> None:
+        super().pop_scalar(key)
+        self._shared.clear()
+
+    def drop_latest(self, key: str) -> None:
+        super().drop_latest(key)
+        self._shared.clear()
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(state_dict)
+        self._shared.clear()
+
+
+class _EmptyForMissing(Relay):
+    def get_scalar(self, key: str) -> Any:
+        return super().get_scalar(key) if key in self.log_scalars else ScalarHistory()
+
+
+class _OtherErrorForMissing(Relay):
+    def get_scalar(self, key: str) -> Any:
+        if key not in self.log_scalars:
             raise ValueError(key)
         return super().get_scalar(key)
 
 
-class _UnresumedIsNotListed(MessageHub):
+class _UnresumedIsNotListed(Relay):
     @property
-    def log_scalars(self) -> Mapping[str, ScalarHistory]:
-        return MappingProxyType({key: each for key, each in super().log_scalars.items() if self._resumed_keys[key]})
+    def log_scalars(self) -> Mapping[str, Any]:
+        return MappingProxyType({key: each for key, each in super().log_scalars.items() if is_resumed(key)})
 
 
-class _UpdateReplaces(MessageHub):
+class _UpdateReplaces(Relay):
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
-        if is_scalar(value) and self._resumed_keys.get(key, resumed) == resumed:
-            self.pop_scalar(key)
+        super().update_scalar(key, value, count, resumed)
+        self.pop_scalar(key)
         super().update_scalar(key, value, count, resumed)
 
 
-class _CountIgnored(MessageHub):
+class _EverySecondIsLost(Relay):
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._updates: dict[str, int] = {}
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        self._updates[key] = self._updates.get(key, 0) + 1
+        if self._updates[key] % 2 or not is_scalar(value):
+            super().update_scalar(key, value, count, resumed)
+
+
+class _CountIgnored(Relay):
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
         super().update_scalars({key: _without_count(each) for key, each in log_dict.items()}, resumed)
 
@@ -227,63 +435,164 @@ def _without_count(entry: Any) -> Any:
     return cast("dict[str, Any]", entry)["value"] if isinstance(entry, dict) else entry
 
 
-class _ScalarsLoseTheirLast(MessageHub):
+def _without_last(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(list(entries.items())[:-1] or entries)
+
+
+class _ScalarsLoseTheirLast(Relay):
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
-        super().update_scalars(dict(list(log_dict.items())[:-1]), resumed)
+        super().update_scalars(_without_last(log_dict), resumed)
 
 
-class _TextIsZero(MessageHub):
+class _TextIsZero(Relay):
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
         super().update_scalar(key, 0.0 if isinstance(value, str) else value, count, resumed)
 
 
-class _FirstOfVector(MessageHub):
+class _FirstOfVector(Relay):
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
         is_vector = isinstance(value, list) or getattr(value, "ndim", 0) == 1
-        super().update_scalar(key, value[0] if is_vector else value, count, resumed)
+        super().update_scalar(key, value[0] if is_vector and len(value) else value, count, resumed)
 
 
-class _OnlyPythonNumbers(MessageHub):
+class _OnlyPythonNumbers(Relay):
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
         if not isinstance(value, int | float):
-            raise TypeError(f"{value!r} is no number")
+            raise TypeError(f"{value!r} is not a number")
         super().update_scalar(key, value, count, resumed)
 
 
-class _RefusedLeavesTrace(MessageHub):
+class _RefusedLeavesTrace(Relay):
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
-        if not is_scalar(value):
-            self._log_scalars.setdefault(key, ScalarHistory())
+        try:
+            super().update_scalar(key, value, count, resumed)
+        except Exception:
+            if not is_scalar(value):
+                super().update_scalar(key, 0.0, count, is_resumed(key))
+            raise
+
+
+class _RefusedSetsFlag(Relay):
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._flags: dict[str, bool] = {}
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        if self._flags.setdefault(key, resumed) != resumed:
+            raise ValueError(f"the flag of {key} cannot change")
         super().update_scalar(key, value, count, resumed)
+
+
+class _PopScalarDoesNothing(Relay):
+    def pop_scalar(self, key: str) -> None:
+        """Forget nothing."""
+
+
+class _PopScalarOfMissingRaises(Relay):
+    def pop_scalar(self, key: str) -> None:
+        self.get_scalar(key)
+        super().pop_scalar(key)
+
+
+class _DropLatestDoesNothing(Relay):
+    def drop_latest(self, key: str) -> None:
+        """Take nothing back."""
+
+
+class _DropLatestDropsAll(Relay):
+    def drop_latest(self, key: str) -> None:
+        self.pop_scalar(key)
+
+
+class _DictIsPublishedOneByOne(Relay):
+    def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        for key, value in info_dict.items():
+            self.update_info(key, value, resumed)
+
+
+class _ScalarsArePublishedOneByOne(Relay):
+    def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        for key, entry in log_dict.items():
+            super().update_scalars({key: entry}, resumed)
+
+
+# -- threads
+
+
+class _UpdatesCollide(Relay):
+    """Loses an update that comes while another one is made."""
+
+    _is_busy = False
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        if not self._is_busy:
+            self._is_busy = True
+            try:
+                super().update_scalar(key, value, count, resumed)
+            finally:
+                self._is_busy = False
+
+
+class _CountsCollide(Relay):
+    """Appends a value with the count of an update that came in between."""
+
+    _count = 1
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        self._count = count
+        super().update_scalar(key, value, self._count, resumed)
 
 
 # -- the state
 
 
-class _FlipAccepted(MessageHub):
-    def _check_resumed(self, key: str, resumed: bool) -> None:
-        """Refuse nothing."""
+class _FlipAccepted(Relay):
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._flags: dict[str, bool] = {}
 
-
-class _FlipRefusedTooLate(MessageHub):
     def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
-        self._runtime_info[key] = value
-        super().update_info(key, value, resumed)
+        flag = self._flags.get(key, resumed)
+        super().update_info(key, value, flag)
+        self._flags[key] = flag
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        flag = self._flags.get(key, resumed)
+        super().update_scalar(key, value, count, flag)
+        self._flags[key] = flag
 
 
-class _HistoryLost(MessageHub):
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        for key in list(state["log_scalars"])[:1]:
-            del state["log_scalars"][key], state["resumed_keys"][key]
-        return state
+class _FlipRefusedTooLate(Relay):
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        try:
+            super().update_info(key, value, resumed)
+        except Exception:
+            super().update_info(key, value, not resumed)
+            raise
 
 
-class _InfosNotLoaded(MessageHub):
+class _ScalarsNotSaved(Relay):
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:  # noqa: ARG002
+        super().update_scalar(key, value, count, False)
+
+
+class _InfosNotLoaded(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
-        before = self._runtime_info.copy()
+        before = dict(self.runtime_info)
         super().load_state_dict(state_dict)
-        self._runtime_info = before
+        for key in list(self.runtime_info):
+            if key in before:
+                self.update_info(key, before[key], is_resumed(key))
+            else:
+                self.pop_info(key)
+
+
+class _IntsAreLoadedAsFloats(Relay):
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(state_dict)
+        for key, value in dict(self.runtime_info).items():
+            if type(value) is int:
+                self.update_info(key, float(value), is_resumed(key))
 
 
 class _CountsNotSaved(MessageHub):
@@ -304,56 +613,179 @@ class _UnresumedIsSaved(MessageHub):
             self._resumed_keys = flags
 
 
-class _DamagedWipes(MessageHub):
+def _of_its_own(kind: type[MessageHub]) -> Callable[[Any], Any]:
+    """Make a fault of a class that stands in place of the reference hub, not before it."""
+    return partial(_replacing, kind)
+
+
+def _replacing(kind: type[MessageHub], hub: Any) -> MessageHub:
+    return kind(hub.instance_name)
+
+
+class _FieldsMayLack(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
-        for mine in (self._log_scalars, self._runtime_info, self._resumed_keys):
-            cast("dict[str, Any]", mine).clear()
+        try:
+            super().load_state_dict(state_dict)
+        except Exception:
+            if state_dict.keys() >= self.state_dict().keys():
+                raise
+
+
+class _DamagedWipes(Relay):
+    def load_state_dict(self, state_dict: Any) -> None:
+        try:
+            super().load_state_dict(state_dict)
+        except Exception:
+            for key in list(self.runtime_info):
+                self.pop_info(key)
+            for key in list(self.log_scalars):
+                self.pop_scalar(key)
+            raise
+
+
+class _DamagedIsLoadedByHalf(Relay):
+    def load_state_dict(self, state_dict: Any) -> None:
+        try:
+            super().load_state_dict(state_dict)
+        except Exception:
+            if state_dict.keys() >= self.state_dict().keys():
+                self.update_info("loop_stage", "of the state")
+            raise
+
+
+class _LockInState(Relay):
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "lock": threading.Lock()}
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        state = dict(state_dict)
+        del state["lock"]
+        super().load_state_dict(state)
+
+
+_states: dict[int, Any] = {}
+_tokens = itertools.count()
+
+
+class _StateIsAToken(Relay):
+    """Saves the key of a table in this process."""
+
+    def state_dict(self) -> dict[str, Any]:
+        token = next(_tokens)
+        _states[token] = super().state_dict()
+        return {"token": token}
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(_states[state_dict["token"]])
+
+
+class _LiveState(Relay):
+    """Returns states that show what is published later."""
+
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._given: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        self._given.append(dict(super().state_dict()))
+        return self._given[-1]
+
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        super().update_info(key, value, resumed)
+        for state in self._given:
+            state.update(super().state_dict())
+
+
+class _OwnInfosWin(Relay):
+    def load_state_dict(self, state_dict: Any) -> None:
+        before = dict(self.runtime_info)
         super().load_state_dict(state_dict)
+        for key, value in before.items():
+            self.update_info(key, value, is_resumed(key))
 
 
-class _DamagedAccepted(MessageHub):
+class _LoadedIsAppended(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
-        nothing: dict[str, Any] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
-        state = {**nothing, **state_dict}
-        published = state["log_scalars"].keys() | state["runtime_info"].keys()
-        super().load_state_dict({**state, "resumed_keys": dict.fromkeys(published, True)})
+        before = {key: self.get_scalar(key).data for key in self.log_scalars}
+        super().load_state_dict(state_dict)
+        for key, data in before.items():
+            loaded = self.get_scalar(key).data
+            if not np.array_equal(loaded[0], data[0], equal_nan=True):
+                self.pop_scalar(key)
+                for values, counts in (data, loaded):
+                    for value, count in zip(values, counts, strict=True):
+                        self.update_scalar(key, float(value), int(count), is_resumed(key))
+
+
+class _CopyIsTheSame(Relay):
+    def __deepcopy__(self, memo: Any) -> Any:
+        return type(self)(self._hub)
 
 
 HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("text is taken as 0.0", "SCALAR-01", _TextIsZero),
     HubMutant("of a vector the first element is taken", "SCALAR-01", _FirstOfVector),
     HubMutant("only Python's own numbers are taken", "SCALAR-01", _OnlyPythonNumbers),
-    HubMutant("a refused value leaves an empty history", "SCALAR-01", _RefusedLeavesTrace),
+    HubMutant("a refused value leaves a zero", "SCALAR-01", _RefusedLeavesTrace),
+    HubMutant("a refused value sets the flag of its key", "SCALAR-01", _RefusedSetsFlag),
     HubMutant("the first write wins", "HUB-01", _FirstWriteWins),
     HubMutant("a false value counts as nothing", "HUB-01", _FalsyIsNothing),
+    HubMutant("True becomes 1", "HUB-01", _TrueIsOne),
+    HubMutant("ints go through floats", "HUB-01", _InfosThroughFloats),
     HubMutant("the default is ignored", "HUB-02", _DefaultIgnored),
     HubMutant("get_info of a missing key raises", "HUB-02", _MissingInfoRaises),
     HubMutant("pop does not remove", "HUB-03", _PopDoesNotRemove),
     HubMutant("pop returns the default at all times", "HUB-03", _PopReturnsNothing),
     HubMutant("pop of a missing key raises", "HUB-03", _PopOfMissingRaises),
     HubMutant("current is the first value", "HUB-04", _reading(_CurrentIsFirst)),
+    HubMutant("current is in single precision", "HUB-04", _reading(_InSinglePrecision)),
     HubMutant("the mean is not weighted", "HUB-05", _reading(_UnweightedMean)),
     HubMutant("the mean ignores the window", "HUB-05", _reading(_MeanOfAll)),
     HubMutant("the minimum ignores the window", "HUB-06", _reading(_MinOfAll)),
     HubMutant("the window of the maximum ends too early", "HUB-06", _reading(_WindowMissesTheLast)),
+    HubMutant("minimum and maximum are swapped", "HUB-06", _reading(_Swapped)),
+    HubMutant("the maximum is never below zero", "HUB-06", _reading(_MaxFromZero)),
     HubMutant("a missing scalar is an empty history", "HUB-07", _EmptyForMissing),
     HubMutant("a missing scalar raises something else", "HUB-07", _OtherErrorForMissing),
     HubMutant("a changed flag is accepted", "HUB-08", _FlipAccepted),
     HubMutant("a changed flag is refused after the write", "HUB-08", _FlipRefusedTooLate),
     HubMutant("the last entry of a dict is lost", "HUB-09", _DictLosesItsLast),
     HubMutant("an update replaces", "HUB-10", _UpdateReplaces),
+    HubMutant("every second update is lost", "HUB-10", _EverySecondIsLost),
     HubMutant("data is reversed", "HUB-10", _listing(_Reversed)),
     HubMutant("data has no counts", "HUB-10", _listing(_CountsForgotten)),
     HubMutant("data is the latest value only", "HUB-10", _listing(_OnlyTheLatest)),
-    HubMutant("a history is not saved", "HUB-11", _HistoryLost),
+    HubMutant("data is the last 4,096 values", "HUB-10", _listing(_BlockIsLost)),
+    HubMutant("histories are not saved", "HUB-11", _ScalarsNotSaved),
     HubMutant("infos are not loaded", "HUB-11", _InfosNotLoaded),
-    HubMutant("counts are not saved", "HUB-11", _CountsNotSaved),
-    HubMutant("what is not resumable is saved", "HUB-12", _UnresumedIsSaved),
+    HubMutant("ints are loaded as floats", "HUB-11", _IntsAreLoadedAsFloats),
+    HubMutant("counts are not saved", "HUB-11", _of_its_own(_CountsNotSaved), is_canary=False),
+    HubMutant("what is not resumable is saved", "HUB-12", _of_its_own(_UnresumedIsSaved), is_canary=False),
     HubMutant("a damaged state wipes the hub", "HUB-13", _DamagedWipes),
-    HubMutant("a damaged state is accepted", "HUB-13", _DamagedAccepted),
+    HubMutant("a damaged state is accepted", "HUB-13", _FieldsMayLack),
     HubMutant("a popped key is listed", "HUB-14", _PoppedIsListed),
     HubMutant("an unresumable history is not listed", "HUB-14", _UnresumedIsNotListed),
+    HubMutant("keys are listed in lower case", "HUB-14", _KeysInLowerCase),
     HubMutant("update_scalars ignores the count", "HUB-15", _CountIgnored),
     HubMutant("update_scalars loses its last entry", "HUB-15", _ScalarsLoseTheirLast),
+    HubMutant("updates at once are lost", "HUB-16", _UpdatesCollide),
+    HubMutant("updates at once exchange their counts", "HUB-16", _CountsCollide),
+    HubMutant("a state holds a lock", "HUB-17", _LockInState),
+    HubMutant("a state is the key of a table in its process", "HUB-17", _StateIsAToken, is_canary=False),
+    HubMutant("a state shows what is published later", "HUB-18", _LiveState),
+    HubMutant("a dict is published up to what is refused", "HUB-19", _DictIsPublishedOneByOne),
+    HubMutant("scalars are published up to what is refused", "HUB-19", _ScalarsArePublishedOneByOne),
+    HubMutant("a hub that loads keeps its own infos", "HUB-20", _OwnInfosWin),
+    HubMutant("what is loaded is appended", "HUB-20", _LoadedIsAppended),
+    HubMutant("a broken state is loaded by half", "HUB-21", _DamagedIsLoadedByHalf),
+    HubMutant("a history that was kept is a window", "HUB-22", _reading(_KeptIsAWindow)),
+    HubMutant("data is the arrays of the hub", "HUB-23", _DataIsShared),
+    HubMutant("a copy shares all with the hub", "HUB-24", _CopyIsTheSame),
+    HubMutant("names of statistics are mixed up", "HUB-25", _reading(_NamesAreMixedUp)),
+    HubMutant("an unknown statistic is the current value", "HUB-25", _reading(_AnyNameIsCurrent)),
+    HubMutant("pop_scalar does nothing", "HUB-26", _PopScalarDoesNothing),
+    HubMutant("pop_scalar of a missing key raises", "HUB-26", _PopScalarOfMissingRaises),
+    HubMutant("drop_latest does nothing", "HUB-27", _DropLatestDoesNothing),
+    HubMutant("drop_latest drops all", "HUB-27", _DropLatestDropsAll),
 )
 """The faults, each with the requirement that it breaks."""

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from fractions import Fraction
 from functools import partial
 from types import MappingProxyType
@@ -116,7 +116,7 @@ def make_value(kind: str, turn: int, salt: int = 0) -> Any:
     return _KINDS[kind](number)
 
 
-class _Phase(str, Enum):
+class _Phase(StrEnum):
     WARM_UP = "warm up"
 
 

@@ -69,7 +69,7 @@ def fixed_hub_plans() -> list[HubPlan]:
     scalar, info = partial(HubOp, "update_scalar"), partial(HubOp, "update_info")
     loss, acc, stage = "train/loss", "val/κ", "loop_stage"
     reload, flip = HubOp("reload"), HubOp("flip_resumed")
-    some = (info(value=2), info("here/path", "/tmp"), scalar(loss, value="decimal", count=4), scalar(acc, value="int"))
+    some = (info(value=2), info("here/path", "here"), scalar(loss, value="decimal", count=4), scalar(acc, value="int"))
     plans = [
         (),
         # Values that are not what they look like, and keys that are alike.
@@ -111,9 +111,9 @@ def fixed_hub_plans() -> list[HubPlan]:
         # What was returned.
         (*some, HubOp("copy", loss), HubOp("write_data", loss), HubOp("keep_history", loss), reload),
         (HubOp("pop_scalar", loss), *some, HubOp("drop_latest", loss), HubOp("drop_latest", acc)),
-        # Threads, past a block of usual size too.
-        (HubOp("publish_in_threads", loss, times=60), scalar(loss, value="float"), reload),
-        (*some, HubOp("publish_in_threads", "here/time", times=60), reload),
+        # Threads that publish at once.
+        (HubOp("publish_in_threads", loss, times=15), scalar(loss, value="float"), reload),
+        (*some, HubOp("publish_in_threads", "here/time", times=15), reload),
     ]
     return [HubPlan(ops) for ops in plans]
 

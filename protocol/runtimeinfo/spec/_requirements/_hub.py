@@ -179,7 +179,7 @@ HUB = (
     _rule(
         "HUB-17",
         "MUST",
-        "If all resumable infos are plain data, what state_dict returned MUST survive pickle, and MUST load the same in "
+        "If all resumable infos are plain data, what state_dict returned MUST survive pickle and load the same in "
         "another process.",
         "A checkpoint is read by another process than the one that wrote it.",
         example=(
