@@ -215,7 +215,7 @@ class Emitter:
 
         Source: FAIL-01 to FAIL-05.
         """
-        steps = self.lifecycle.abort(keep, announce=self._announced is not exception)
+        steps = self.lifecycle.abort(keep, announce=not self._was_announced(exception))
         if steps:  # an exception that ends no scope yet is announced by the abort that does
             self._announced = exception
         interrupts: list[BaseException] = []
@@ -230,6 +230,13 @@ class Emitter:
             self._announced = None  # do not keep the traceback's frames alive
         if interrupts:
             raise interrupts[0]
+
+    def _was_announced(self, exception: BaseException) -> bool:
+        """Tell whether an exception was announced, be it before Python made a RuntimeError of it (PEP 479)."""
+        announced = self._announced
+        if announced is exception:
+            return True
+        return isinstance(announced, StopIteration) and exception.__cause__ is announced
 
     def forget_handled(self) -> None:
         """Let go of an announced exception that was handled.
