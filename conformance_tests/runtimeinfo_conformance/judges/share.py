@@ -27,8 +27,9 @@ def finds_the_run(case: Case) -> Iterator[Finding]:
         return
     is_inside = False
     for at, record, _ in case.each():
-        is_inside = (is_inside or record.event == "before_run") and record.event != "after_run"
-        if is_inside and not record.is_cut:  # the hook that shares may be one of those that have not heard
+        # The hook that shares may be one of those that have not heard of an event.
+        is_inside = (is_inside or (record.event == "before_run" and not record.is_cut)) and record.event != "after_run"
+        if is_inside and not record.is_cut:
             held = {key: record.info[key] for key in layout.SLOTS if key in record.info}
             if record.shared is None:
                 yield Finding(at, held, "no run")

@@ -51,7 +51,7 @@ class PlannedDataset:
 
     def __init__(self, plan: Plan, stage: Stage, lengths: tuple[int, ...]) -> None:
         self._plan = plan
-        self._stage: Stage = stage
+        self.stage: Stage = stage
         self._lengths = lengths
         # Which epoch an item is drawn for: it begins anew where the index does not grow.
         self._epoch = plan.start_epoch
@@ -73,9 +73,9 @@ class PlannedDataset:
         if not 0 <= index < self._length_in(epoch):
             raise IndexError(index)
         self._epoch, self._last = epoch, index
-        tell_of_read(self._plan.experiment_name, Item(self._stage, self._epoch, index), self._process)
-        if self._stage != "train":
-            return Batch(self._stage, index, {})
+        tell_of_read(self._plan.experiment_name, Item(self.stage, self._epoch, index), self._process)
+        if self.stage != "train":
+            return Batch(self.stage, index, {})
         turn = self._plan.iteration_of(self._epoch, index)
         stop = turn + 1 == self._plan.stop_after
         return Batch("train", index, self._plan.outputs_of(turn), stop, self._plan.experiment_name)

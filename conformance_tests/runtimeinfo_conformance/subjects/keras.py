@@ -36,10 +36,16 @@ else:
 
 
 class _Sized(Dataset[Any]):
-    """The indices of a planned dataset, as tensors: Keras takes nothing else."""
+    """The indices of a planned dataset, as tensors: Keras takes nothing else.
 
-    def __init__(self, dataset: PlannedDataset) -> None:
+    Args:
+        dataset: The dataset.
+        is_read: Whether its items are read here; the model reads those that it trains on in its step.
+    """
+
+    def __init__(self, dataset: PlannedDataset, *, is_read: bool = False) -> None:
         self._length = len(dataset)
+        self._dataset = dataset if is_read else None
         if hasattr(dataset, "metainfo"):
             self.metainfo = dataset.metainfo
 
@@ -47,6 +53,8 @@ class _Sized(Dataset[Any]):
         return self._length
 
     def __getitem__(self, index: int) -> Any:
+        if self._dataset is not None:
+            self._dataset[index]
         return torch.tensor([float(index)])
 
 
@@ -215,7 +223,8 @@ def subject() -> Subject:
 
 
 def _loader(dataset: PlannedDataset, *, sized: bool = True) -> DataLoader[Any]:
-    return DataLoader(_Sized(dataset) if sized else _Unsized(dataset), batch_size=None)
+    is_read = dataset.stage != "train"
+    return DataLoader(_Sized(dataset, is_read=is_read) if sized else _Unsized(dataset), batch_size=None)
 
 
 def _optimizer(plan: Plan, index: int) -> Any:
