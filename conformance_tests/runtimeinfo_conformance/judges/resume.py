@@ -54,10 +54,14 @@ def next_batch(case: Case) -> Iterator[Finding]:
     if case.leg.previous is None or not plan.start_batch:
         return
     iterations = [(at, record) for at, record, _ in case.each("before_train_iter")]
-    for at, record in iterations[:1]:
+    place = plan.start_batch
+    for at, record, _ in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
+        if record.event == "before_train_epoch" and place > plan.start_batch:
+            break  # of the epochs after this one LIFE-09 speaks
         batch = find_batch(record.arguments.get("data_batch"))
         if batch is not None:
-            yield Finding(at, {"batch": plan.start_batch % plan.batches}, {"batch": batch.index})
+            yield Finding(at, {"batch": place % plan.batches}, {"batch": batch.index})
+        place += record.event == "after_train_iter"
     if case.leg.ended_well and case.leg.start_epoch > plan.start_epoch:
         total = plan.max_iters - plan.start_iteration
         yield Finding(None, {"batches in all": total}, {"batches in all": len(iterations)})
