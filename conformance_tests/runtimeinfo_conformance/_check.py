@@ -12,6 +12,7 @@ from typing import Any
 from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
+from runtimeinfo_conformance._leaks import blame
 from runtimeinfo_conformance._profile import Profile, Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
@@ -75,16 +76,19 @@ def _check(
     progress("plans", tally.plans, len(tried))
     waivers = WaiverJudgement({}, ()) if tally.stopped else _judge_waivers(subject, guard)
     waived: Mapping[str, WaivedFailure] = {} if tally.is_idle(subject) else waivers.waived
+    blamed: list[str] = []
     if not tally.is_idle(subject) and not tally.stopped:
-        _shrink_failures(subject, tally, waived, guard, progress)
+        first = _red(subject, tally, waived)
+        _shrink_failures(subject, tally, first, guard, progress)
+        blamed = blame(subject, tally, first, tried, guard, progress, target=target)
     results = tally.results(subject, waived)
     is_green = tally.crash is None and not any(result.verdict is Verdict.FAIL for result in results)
     unnoticed: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings = tuple(blamed)
     if isinstance(subject, Subject) and is_green and not tally.is_idle(subject):
         passed = {result.requirement.id for result in results if result.verdict is Verdict.PASS}
         unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], passed, progress, hang_seconds))
-        warnings = tuple(_warnings(subject, guard))
+        warnings = (*blamed, *_warnings(subject, guard))
     return Report(
         subject,
         profile.name,
@@ -100,15 +104,20 @@ def _check(
     )
 
 
+def _red(subject: AnySubject, tally: Tally, waived: Collection[str]) -> dict[str, Failure]:
+    """Return the failures that count, by the ids of their requirements."""
+    failures = {id: tally.counts[id].failure for id in testable(subject)}
+    return {
+        id: failure
+        for id, failure in failures.items()
+        if failure is not None and id not in waived and not is_upcoming(subject, REQUIREMENTS[id])
+    }
+
+
 def _shrink_failures(
-    subject: AnySubject, tally: Tally, waived: Collection[str], guard: Guard, progress: Progress
+    subject: AnySubject, tally: Tally, broken: Collection[str], guard: Guard, progress: Progress
 ) -> None:
     """Replace the failures of broken requirements by failures on smaller plans."""
-    broken = [
-        id
-        for id in testable(subject)
-        if tally.counts[id].failure is not None and id not in waived and not is_upcoming(subject, REQUIREMENTS[id])
-    ]
     run: dict[str, Tally] = {}
 
     def rerun(plan: Any) -> Tally:

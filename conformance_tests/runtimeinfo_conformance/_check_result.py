@@ -16,7 +16,7 @@ from runtimeinfo_conformance.plans import AnyPlan
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance._verdict import Failure, Report
-    from runtimeinfo_conformance.reports import ReportData
+    from runtimeinfo_conformance.reports import ReportData, RequirementData
 
 VerdictName = Literal["pass", "fail", "warn", "waived", "upcoming", "not applicable", "not executed", "untestable"]
 """The verdict on a requirement, as reports have it."""
@@ -32,12 +32,13 @@ class CheckFailure:
     """The way in which a requirement is broken.
 
     Attributes:
-        plan: The smallest plan found on which it is broken. Its `repr` is what ``runtimeinfo replay`` takes.
+        plan: The smallest plan found on which it is broken. Its `repr` is a text that ``runtimeinfo replay`` takes.
         expected: What the requirement demands.
         observed: What was observed.
         replay: The command that runs this plan again, for a POSIX shell. It has ``<file>`` where the check was not
             told the target.
         text: All of this and the run, as the command prints it.
+        after: The plans that were run before it in the same process, where the plan alone does not show it.
     """
 
     plan: AnyPlan
@@ -45,6 +46,7 @@ class CheckFailure:
     observed: str
     replay: str
     text: str
+    after: tuple[AnyPlan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def _result(report: Report, data: ReportData) -> CheckResult:
             verdict=cast("VerdictName", entry["verdict"]),
             occurrences=entry["occurrences"],
             reason=entry["reason"],
-            failure=_failure(entry["id"], failures[entry["id"]], report.target),
+            failure=_failure(entry, failures[entry["id"]]),
         )
         for entry in data["requirements"]
     }
@@ -197,18 +199,17 @@ def _result(report: Report, data: ReportData) -> CheckResult:
     )
 
 
-def _failure(id: str, failure: Failure | None, target: str | None) -> CheckFailure | None:
-    from runtimeinfo_conformance._replay import replay_line
-    from runtimeinfo_conformance._text import shown_beside
-    from runtimeinfo_conformance._timeline import describe_failure
+def _failure(entry: RequirementData, failure: Failure | None) -> CheckFailure | None:
+    from runtimeinfo_conformance.reports._text import TOO_LONG, failure_lines
 
-    if failure is None:
+    data = entry["failure"]
+    if failure is None or data is None:
         return None
-    expected, observed = shown_beside(failure.finding.expected, failure.finding.observed)
     return CheckFailure(
         plan=failure.plan,
-        expected=expected,
-        observed=observed,
-        replay=replay_line(id, failure.plan, target),
-        text="\n".join(describe_failure(failure)),
+        expected=data["expected"],
+        observed=data["observed"],
+        replay=data["replay"] or TOO_LONG,
+        text="\n".join(failure_lines(data, entry["hint"])),
+        after=failure.after,
     )

@@ -67,7 +67,7 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
     else:
         for requirement, finding in findings:
             tally.add(requirement, finding, plan)
-        crash = crash or _judge_legs(subject, plan, legs, tally)
+        crash = crash or judge_legs(subject, plan, legs, tally)
     if crash is not None and tally.crash is None:
         tally.crash = Crash(plan, crash, "".join(watch.printed for watch in watches))
     return legs
@@ -98,7 +98,8 @@ def _compare(judged: Iterator[RuleFinding], watching: Watching) -> tuple[list[Ru
     return findings, None
 
 
-def _judge_legs(subject: AnySubject, plan: AnyPlan, legs: list[Leg], tally: Tally) -> BaseException | None:
+def judge_legs(subject: AnySubject, plan: AnyPlan, legs: Iterable[Leg], tally: Tally) -> BaseException | None:
+    """Let every judge look at some runs of a plan; return the first exception that was not planned."""
     crash: BaseException | None = None
     ids = [id for id in testable(subject) if id in JUDGES]
     for leg in legs:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from runtimeinfo_conformance._fresh import LEAK_RULE, FreshProcess, FreshProcessError, find_difference
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._lookup import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._subject import AnySubject, missing_capabilities, party_of
 from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Tally
 from runtimeinfo_conformance.guards import Guard
-from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan
+from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, plan_text
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Replay:
         plan: The plan.
         failure: How it was broken; None if it was not.
         occurrences: How often it mattered.
-        crash: An exception that nobody had planned, if there was one.
+        crash: An exception that was not planned, if there was one.
     """
 
     requirement: str
@@ -45,18 +46,28 @@ class ReplayError(Exception):
     """A requirement cannot be replayed: there is none of that name, or none for this subject or this plan."""
 
 
-def replay(subject: AnySubject, requirement: str, plan: AnyPlan, *, guard: Guard | None = None) -> Replay:
+def replay(
+    subject: AnySubject,
+    requirement: str,
+    plan: AnyPlan,
+    *,
+    after: tuple[AnyPlan, ...] = (),
+    target: str | None = None,
+    guard: Guard | None = None,
+) -> Replay:
     """Run one plan on a subject, and tell whether a requirement is broken on it.
 
     Args:
         subject: The subject.
         requirement: The id of a requirement.
         plan: The plan, of the party that the subject is of.
+        after: The plans that are run before it. For LIFE-10 the plan is then compared with itself without them.
+        target: The name of the subject on a command line, by which such a plan finds a fresh process.
         guard: What watches the subject: see `judge_plan`.
 
     Raises:
-        ReplayError: If there is no such requirement, if it cannot be judged on this subject, or if the plan is for
-            another party.
+        ReplayError: If there is no such requirement, if it cannot be judged on this subject, if a plan is for another
+            party, or if there is no fresh process where one is needed.
 
     Example:
         >>> from runtimeinfo_conformance.plans import HubPlan
@@ -64,30 +75,52 @@ def replay(subject: AnySubject, requirement: str, plan: AnyPlan, *, guard: Guard
         >>> replay(subject(), "HUB-02", HubPlan()).failure is None
         True
     """
-    reason = _unfit(subject, requirement, plan)
-    if reason is not None:
-        raise ReplayError(reason)
+    for each in (*after, plan):
+        reason = _unfit(subject, requirement, each)
+        if reason is not None:
+            raise ReplayError(reason)
+    if after and requirement == LEAK_RULE:
+        return _replay_leak(subject, plan, after, target)
+    for each in after:
+        judge_plan(subject, each, Tally(), guard)
     tally = Tally()
     judge_plan(subject, plan, tally, guard)
     count = tally.counts[requirement]
-    return Replay(requirement, plan, count.failure, count.occurrences, tally.crash)
+    failure = count.failure if count.failure is None else replace(count.failure, after=after)
+    return Replay(requirement, plan, failure, count.occurrences, tally.crash)
 
 
-def replay_line(requirement: str, plan: AnyPlan, target: str | None) -> str:
-    """Return the command that replays a plan, quoted for a POSIX shell.
+def _replay_leak(subject: AnySubject, plan: AnyPlan, after: tuple[AnyPlan, ...], target: str | None) -> Replay:
+    if target is None:
+        raise ReplayError("a leak shows in a fresh process only, which needs the target of the subject; give it")
+    try:
+        with FreshProcess(target, subject) as fresh:
+            alone, spoiled = fresh.judge(plan), fresh.judge(*after, plan)
+    except FreshProcessError as error:
+        raise ReplayError(
+            f"a leak shows in a fresh process only, and there is none: {error}; give a target that can be loaded alone"
+        ) from None
+    found = find_difference(alone, spoiled)
+    return Replay(LEAK_RULE, plan, None if found is None else Failure(plan, *found, after), 1, None)
+
+
+def replay_line(requirement: str, plan: AnyPlan, target: str | None, *, after: tuple[AnyPlan, ...] = ()) -> str:
+    r"""Return the command that replays a plan, quoted for a POSIX shell.
 
     Args:
         requirement: The id of a requirement.
         plan: The plan.
         target: What names the subject; None where it is not known, and is left to be filled in.
+        after: The plans that are run before it.
 
     Example:
-        >>> from runtimeinfo_conformance import Plan
-        >>> replay_line("STAGE-03", Plan(val_batches=1), "tests/test_conformance.py")
-        "runtimeinfo replay STAGE-03 'Plan(val_batches=1)' tests/test_conformance.py"
+        >>> from runtimeinfo_conformance import Fault, Plan
+        >>> replay_line("FAIL-04", Plan(fault=Fault("before_train_iter")), "tests/test_conformance.py")
+        'runtimeinfo replay FAIL-04 \'Plan(fault=Fault(event="before_train_iter"))\' tests/test_conformance.py'
     """
     place = "<file>" if target is None else shlex.quote(target)
-    return f"runtimeinfo replay {requirement} {shlex.quote(repr(plan))} {place}"
+    plans = " ".join(shlex.quote(plan_text(each)) for each in (*after, plan))
+    return f"runtimeinfo replay {requirement} {plans} {place}"
 
 
 def _unfit(subject: AnySubject, requirement: str, plan: AnyPlan) -> str | None:

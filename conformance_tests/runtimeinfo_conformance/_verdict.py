@@ -76,11 +76,13 @@ class Failure:
         plan: The plan, as small as was found.
         finding: What was expected, and what was observed.
         leg: The run that it was observed in; None where there is no runner.
+        after: The plans that have to be run before it in the same process, in this order, because it holds without.
     """
 
     plan: AnyPlan
     finding: Finding
     leg: Leg | None = None
+    after: tuple[AnyPlan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,10 @@ class Tally:
     events: int = 0
     crash: Crash | None = None
     stopped: bool = False
-    """Whether the subject did what makes it pointless to go on: it hung, say."""
+    """Whether the subject did what makes it pointless to go on, for example hung."""
+
+    leaks: bool = False
+    """Whether some requirements were judged on first runs only, because a run leaks into the next one."""
 
     @property
     def broken(self) -> frozenset[str]:
@@ -266,13 +271,18 @@ class Tally:
             verdict = Verdict.FAIL if rule.level == "MUST" else Verdict.WARN
             return Result(rule, verdict, count.occurrences, count.failure)
         if not count.occurrences:
-            return Result(rule, Verdict.NOT_EXERCISED, reason=self._broke or "no plan made it matter")
+            return Result(rule, Verdict.NOT_EXERCISED, reason=self._obstacle or "no plan made it matter")
         return Result(rule, Verdict.PASS, count.occurrences)
+
+    @property
+    def _obstacle(self) -> str | None:
+        """The reason why a requirement was never exercised, where it is another one's fault."""
+        return "a run leaks into the next one (LIFE-10): fix that first" if self.leaks else self._broke
 
     @property
     def _broke(self) -> str | None:
         """What a requirement that was never exercised has to say where the subject broke: nothing of its own."""
-        return None if self.crash is None else f"the subject broke ({type(self.crash.error).__name__}): mend that first"
+        return None if self.crash is None else f"the subject broke ({type(self.crash.error).__name__}): fix that first"
 
 
 def _upcoming_reason(rule: Requirement, count: _Count) -> str:

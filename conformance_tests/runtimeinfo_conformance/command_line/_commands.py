@@ -150,10 +150,12 @@ def check(
 @app.command()
 def replay(
     requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE-02.", autocompletion=_ids)],
-    plan: Annotated[str, typer.Argument(help="The plan, as a failure shows it.")],
+    plans: Annotated[
+        list[str], typer.Argument(metavar="PLAN...", help="The plan, as a failure shows it; first those before it.")
+    ],
     target: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE[:SUBJECT]", help="What to run it on.")],
 ) -> None:
-    """Run one plan again, and say whether it breaks a requirement.
+    """Run one plan again, after others if they are given, and say whether it breaks a requirement.
 
     Exit codes: 0 it holds, 1 it is broken, 3 it did not matter on this plan, 4 the subject itself broke or cannot be
     found; 64 there is no such plan or requirement.
@@ -162,7 +164,7 @@ def replay(
     """
     from runtimeinfo_conformance.command_line._replay_command import replay_command
 
-    _leave(replay_command(target, requirement, plan))
+    _leave(replay_command(target, requirement, *plans))
 
 
 @app.command()

@@ -7,32 +7,34 @@ import traceback
 import typer
 
 from runtimeinfo.spec import Requirement
+from runtimeinfo_conformance._hints import HINTS
 from runtimeinfo_conformance._lookup import UnknownRequirementError, find_requirement
 from runtimeinfo_conformance._replay import Replay, ReplayError, replay
 from runtimeinfo_conformance._subject import AnySubject, is_upcoming
-from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import EX_USAGE, ExitCode
 from runtimeinfo_conformance.command_line._target import TargetError, find_subjects
-from runtimeinfo_conformance.plans import PlanTextError, parse_plan
+from runtimeinfo_conformance.plans import PlanTextError, parse_plan, plan_text
+from runtimeinfo_conformance.reports._data import failure_data
+from runtimeinfo_conformance.reports._text import failure_lines
 
 
-def replay_command(target: str, requirement: str, plan_text: str) -> int:
+def replay_command(target: str, requirement: str, *plan_texts: str) -> int:
     """Replay a plan, and print what it says of a requirement.
 
     Args:
         target: What names one subject: see `find_subjects`.
         requirement: The id of a requirement.
-        plan_text: The plan, as in a report.
+        plan_texts: The plan, as in a report; before it the plans that are run first.
 
     Returns:
         The exit code: 0 the requirement holds, 1 it is broken, 3 it did not matter on this plan, 4 the subject itself
         broke or cannot be found, 64 something else that was asked for cannot be.
     """
     try:
-        plan = parse_plan(plan_text)
+        *after, plan = map(parse_plan, plan_texts)
         rule = find_requirement(requirement.upper())
         subject = _find_subject(target)
-        replayed = replay(subject, rule.id, plan)
+        replayed = replay(subject, rule.id, plan, after=tuple(after), target=target)
     except TargetError as error:
         if error.__cause__ is not None:
             typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
@@ -58,10 +60,10 @@ def _print_replay(subject: AnySubject, rule: Requirement, replayed: Replay) -> N
     if is_upcoming(subject, rule):
         typer.echo(f"  upcoming: demanded from spec {rule.since} on, and {subject.name} claims {subject.spec}")
     if replayed.failure is not None:
-        for line in describe_failure(replayed.failure):
+        for line in failure_lines(failure_data(rule.id, replayed.failure, None), HINTS.get(rule.id, "")):
             typer.echo(f"  {line}".rstrip())
     else:
-        typer.echo(f"  plan:     {replayed.plan!r}")
+        typer.echo(f"  plan:     {plan_text(replayed.plan)}")
     if replayed.crash is not None:
         typer.echo("".join(traceback.format_exception(replayed.crash.error)), err=True)
         if replayed.crash.printed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,27 +14,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from rich.text import Text
 
-from runtimeinfo.spec import SPEC_VERSION
 from runtimeinfo_conformance._profile import Progress as TellProgress
-from runtimeinfo_conformance._replay import replay_line
-from runtimeinfo_conformance._subject import party_of
-from runtimeinfo_conformance._text import fit
-from runtimeinfo_conformance._timeline import describe_failure
-from runtimeinfo_conformance._verdict import SUMMARIES, ExitCode, Report, Result, Verdict
+from runtimeinfo_conformance._verdict import Report
+from runtimeinfo_conformance.reports import ReportData, RequirementData, report_data
+from runtimeinfo_conformance.reports._data import SUMMARIES_BY_NAME
+from runtimeinfo_conformance.reports._text import TOO_LONG, counts_line, failure_lines, fit
 
 _STYLES = {
-    Verdict.PASS: "green",
-    Verdict.FAIL: "bold red",
-    Verdict.WARN: "yellow",
-    Verdict.WAIVED: "magenta",
-    Verdict.UPCOMING: "cyan",
-    Verdict.NOT_EXERCISED: "bold magenta",
-    Verdict.NOT_APPLICABLE: "dim",
-    Verdict.UNTESTABLE: "dim",
+    "pass": "green",
+    "fail": "bold red",
+    "warn": "yellow",
+    "waived": "magenta",
+    "upcoming": "cyan",
+    "not applicable": "dim",
+    "not executed": "bold magenta",
+    "untestable": "dim",
 }
 
 # What is told of a requirement by name, where there is no line for each.
-_LISTED = (Verdict.FAIL, Verdict.WARN, Verdict.WAIVED, Verdict.NOT_EXERCISED)
+_LISTED = ("fail", "warn", "waived", "not executed")
 
 # More than so many with the same reason get one line together: a runner that calls no hook never exercises anything.
 _MOST_LISTED = 8
@@ -115,121 +112,138 @@ def print_report(console: Console, report: Report, verbose: bool = False) -> Non
         verbose: Whether to print a line for each requirement; else there is one for each group, and one for each
             requirement that is not green.
     """
+    data = report_data(report)
     dot = ", " if console.options.ascii_only else " · "
-    console.print(f"\n{dot.join(_facts(report))}", soft_wrap=True)
+    console.print(f"\n{dot.join(_facts(data))}", soft_wrap=True)
     # Of the other parties' requirements there is nothing to say.
-    party = party_of(report.subject)
-    results = [result for result in report.results if result.requirement.party == party]
+    requirements = [each for each in data["requirements"] if each["party"] == data["subject"]["party"]]
     if verbose:
-        _print_rows(console, results)
+        _print_rows(console, requirements)
     else:
-        _print_groups(console, results)
-        _print_rows(console, _listed(results))
-        _print_upcoming(console, _of(results, Verdict.UPCOMING))
-    for result in _of(results, Verdict.FAIL, Verdict.WARN):
-        _print_failure(console, result, report.target)
-    if report.crash is not None:
-        where = _plain(repr(report.crash.plan))
-        advice = "mend this first, the rest may follow from it"
-        console.print(f"\n[bold red]The subject broke[/] on {where}: {advice}", soft_wrap=True)
-        console.print(_plain("".join(traceback.format_exception(report.crash.error))), soft_wrap=True)
-        if report.crash.printed:
-            console.print(f"It had printed:\n{_plain(report.crash.printed)}", soft_wrap=True)
-    _print_sentences(console, "A fault put in on purpose was not noticed", "bold magenta", report.survivors)
-    _print_sentences(console, "waiver", "bold red", report.troubles)
-    _print_sentences(console, "warning", "yellow", report.warnings)
-    console.print(f"\n{dot.join(_conclusion(report))}", soft_wrap=True)
+        _print_groups(console, requirements)
+        _print_rows(console, _listed(requirements))
+        _print_upcoming(console, _of(requirements, "upcoming"))
+    _print_failures(console, data)
+    _print_crash(console, data)
+    _print_sentences(console, "A fault put in on purpose was not noticed", "bold magenta", data["survivors"])
+    _print_sentences(console, "waiver", "bold red", data["troubles"])
+    _print_sentences(console, "warning", "yellow", data["warnings"])
+    console.print(f"\n{dot.join(_conclusion(data))}", soft_wrap=True)
 
 
-def _facts(report: Report) -> Iterator[str]:
-    subject = report.subject
-    yield f"[bold]{_plain(subject.name)}[/] {_plain(subject.version)}"
-    newest = "" if report.spec == SPEC_VERSION else f" (the newest is {SPEC_VERSION})"
-    yield f"spec {report.spec}{newest}"
-    yield f"profile {_plain(report.profile)}"
-    if report.seed is not None:
-        yield f"seed {report.seed}"
+def _facts(report: ReportData) -> Iterator[str]:
+    subject = report["subject"]
+    yield f"[bold]{_plain(subject['name'])}[/] {_plain(subject['version'])}"
+    newest = "" if report["spec"] == report["newest_spec"] else f" (the newest is {report['newest_spec']})"
+    yield f"spec {report['spec']}{newest}"
+    yield f"profile {_plain(report['profile'])}"
+    if report["seed"] is not None:
+        yield f"seed {report['seed']}"
 
 
-def _print_groups(console: Console, results: Iterable[Result]) -> None:
-    groups: dict[str, list[Verdict]] = {}
-    for result in results:
-        groups.setdefault(result.requirement.id.partition("-")[0], []).append(result.verdict)
+def _print_groups(console: Console, requirements: Iterable[RequirementData]) -> None:
+    groups: dict[str, list[str]] = {}
+    for each in requirements:
+        groups.setdefault(each["id"].partition("-")[0], []).append(each["verdict"])
     width = max((len(group) for group in groups), default=0)
     for group, verdicts in groups.items():
         console.print(f"{group:<{width}}  {_counts(verdicts)}", soft_wrap=True)
 
 
-def _counts(verdicts: Sequence[Verdict]) -> str:
+def _counts(verdicts: Sequence[str]) -> str:
     return ", ".join(
-        f"[{_STYLES[verdict]}]{verdicts.count(verdict)} {verdict.value}[/]"
-        for verdict in Verdict
-        if verdict in verdicts
+        f"[{style}]{verdicts.count(verdict)} {verdict}[/]" for verdict, style in _STYLES.items() if verdict in verdicts
     )
 
 
-def _of(results: Sequence[Result], *verdicts: Verdict) -> list[Result]:
-    return [result for result in results if result.verdict in verdicts]
+def _of(requirements: Iterable[RequirementData], verdict: str) -> list[RequirementData]:
+    return [each for each in requirements if each["verdict"] == verdict]
 
 
-def _listed(results: Sequence[Result]) -> Iterator[Result | list[Result]]:
-    """Yield the results that are told by name; those for which one line is enough together."""
+def _listed(requirements: Sequence[RequirementData]) -> Iterator[RequirementData | list[RequirementData]]:
+    """Yield the requirements that are told by name; those for which one line is enough together."""
     for verdict in _LISTED:
-        of_verdict = _of(results, verdict)
-        if verdict is Verdict.NOT_EXERCISED and len(of_verdict) > _MOST_LISTED:
-            reasons = dict.fromkeys(result.reason for result in of_verdict)
-            yield from ([result for result in of_verdict if result.reason == reason] for reason in reasons)
+        of_verdict = _of(requirements, verdict)
+        if verdict == "not executed" and len(of_verdict) > _MOST_LISTED:
+            reasons = dict.fromkeys(each["reason"] for each in of_verdict)
+            yield from ([each for each in of_verdict if each["reason"] == reason] for reason in reasons)
         else:
             yield from of_verdict
 
 
-def _print_rows(console: Console, rows: Iterable[Result | list[Result]]) -> None:
+def _print_rows(console: Console, rows: Iterable[RequirementData | list[RequirementData]]) -> None:
     for row in rows:
         if isinstance(row, list):
-            ids = ", ".join(result.requirement.id for result in row)
-            console.print(f"[{_STYLES[Verdict.NOT_EXERCISED]}]never exercised:[/] {ids}: {_plain(row[0].reason)}")
+            ids = ", ".join(each["id"] for each in row)
+            console.print(f"[{_STYLES['not executed']}]never exercised:[/] {ids}: {_plain(row[0]['reason'])}")
             continue
-        rule = row.requirement
-        times = f"{row.occurrences:,}x" if row.occurrences else ""
-        line = Text(f"{rule.id:<10} {rule.level:<6} ")
-        line.append(f"{row.verdict.value:<14}", style=_STYLES[row.verdict])
+        times = f"{row['occurrences']:,}x" if row["occurrences"] else ""
+        line = Text(f"{row['id']:<10} {row['level']:<6} ")
+        line.append(f"{row['verdict']:<14}", style=_STYLES[row["verdict"]])
         line.append(f" {times:>8}  {' '.join(fit(_told(row)).split())}")
         if console.is_interactive:
             line.truncate(console.width, overflow="crop" if console.options.ascii_only else "ellipsis")
         console.print(line, soft_wrap=True)
 
 
-def _told(result: Result) -> str:
-    waiver = result.waiver
+def _told(requirement: RequirementData) -> str:
+    waiver, text, reason = requirement["waiver"], requirement["text"], requirement["reason"]
     if waiver is not None:
-        return f"until {waiver.expires}: {waiver.reason} ({waiver.issue})"
-    if result.verdict in {Verdict.PASS, Verdict.FAIL, Verdict.WARN}:
-        return result.requirement.text
-    return f"({result.reason}) {result.requirement.text}" if result.reason else result.requirement.text
+        return f"until {waiver['expires']}: {waiver['reason']} ({waiver['issue']})"
+    return f"({reason}) {text}" if reason else text
 
 
-def _print_upcoming(console: Console, results: Sequence[Result]) -> None:
+def _print_upcoming(console: Console, requirements: Sequence[RequirementData]) -> None:
     """Print in a line what a later spec demands, and by name what would be broken."""
-    if not results:
+    if not requirements:
         return
-    broken = [result.requirement.id for result in results if result.failure is not None]
-    unknown = [result.requirement.id for result in results if result.failure is None and not result.occurrences]
-    holding = len(results) - len(broken) - len(unknown)
+    broken = [each["id"] for each in requirements if each["failure"] is not None]
+    unknown = [each["id"] for each in requirements if each["failure"] is None and not each["occurrences"]]
+    holding = len(requirements) - len(broken) - len(unknown)
     parts = [f"{holding} hold already"] if holding else []
     parts += [f"not yet: {', '.join(broken)}"] if broken else []
     parts += [f"not exercised: {', '.join(unknown)}"] if unknown else []
-    versions = ", ".join(sorted({result.requirement.since for result in results}))
-    console.print(f"[{_STYLES[Verdict.UPCOMING]}]upcoming[/] in spec {versions}: {'; '.join(parts)}", soft_wrap=True)
+    versions = ", ".join(sorted({each["since"] for each in requirements}))
+    console.print(f"[{_STYLES['upcoming']}]upcoming[/] in spec {versions}: {'; '.join(parts)}", soft_wrap=True)
 
 
-def _print_failure(console: Console, result: Result, target: str | None) -> None:
-    rule, failure = result.requirement, result.failure
-    console.print(f"\n[{_STYLES[result.verdict]}]{rule.id}[/] ({rule.level}) {escape(rule.text)}", soft_wrap=True)
-    if failure is not None:
-        for line in describe_failure(failure):
-            console.print(escape(f"  {line}".rstrip()), soft_wrap=True)
-        console.print(f"  replay:   {escape(replay_line(rule.id, failure.plan, target))}", soft_wrap=True)
-    console.print(f"  more:     runtimeinfo explain {rule.id}", soft_wrap=True)
+def _print_failures(console: Console, report: ReportData) -> None:
+    """Print what is broken by its cause: the first of each group in full, the others in short."""
+    known = {each["id"]: each for each in report["requirements"]}
+    for group in report["groups"]:
+        first = known[group["first"]]
+        _print_title(console, first)
+        if first["failure"] is not None:
+            for line in failure_lines(first["failure"], first["hint"]):
+                console.print(escape(f"  {line}".rstrip()), soft_wrap=True)
+            console.print(f"  replay:   {escape(first['failure']['replay'] or TOO_LONG)}", soft_wrap=True)
+        console.print(f"  more:     runtimeinfo explain {first['id']}", soft_wrap=True)
+        if group["others"]:
+            console.print("  Broken with it, probably by the same mistake:", soft_wrap=True)
+        for other in (known[id] for id in group["others"]):
+            _print_title(console, other, indent="    ")
+            if other["failure"] is not None:
+                expected, observed = other["failure"]["expected"], other["failure"]["observed"]
+                console.print(f"      expected: {escape(expected)}", soft_wrap=True)
+                console.print(f"      observed: {escape(observed)}", soft_wrap=True)
+
+
+def _print_title(console: Console, requirement: RequirementData, indent: str = "") -> None:
+    style = _STYLES[requirement["verdict"]]
+    before = indent or "\n"
+    title = f"[{style}]{requirement['id']}[/] ({requirement['level']}) {escape(requirement['text'])}"
+    console.print(f"{before}{title}", soft_wrap=True)
+
+
+def _print_crash(console: Console, report: ReportData) -> None:
+    crash = report["crash"]
+    if crash is None:
+        return
+    advice = "fix this first, the rest may follow from it"
+    console.print(f"\n[bold red]The subject broke[/] on {_plain(crash['plan'])}: {advice}", soft_wrap=True)
+    console.print(_plain(crash["traceback"]), soft_wrap=True)
+    if crash["printed"]:
+        console.print(f"It had printed:\n{_plain(crash['printed'])}", soft_wrap=True)
 
 
 def _print_sentences(console: Console, title: str, style: str, sentences: Iterable[str]) -> None:
@@ -237,18 +251,16 @@ def _print_sentences(console: Console, title: str, style: str, sentences: Iterab
         console.print(f"[{style}]{title}:[/] {_plain(sentence)}", soft_wrap=True)
 
 
-def _conclusion(report: Report) -> Iterator[str]:
-    style = "bold green" if report.exit_code is ExitCode.CONFORMANT else "bold red"
-    summary = SUMMARIES[report.exit_code]
-    yield f"[{style}]{_plain(report.subject.name)}: {summary[0].lower()}{summary[1:]}[/]"
-    shown = (Verdict.PASS, Verdict.FAIL, Verdict.WARN, Verdict.WAIVED, Verdict.NOT_EXERCISED)
-    counts = ((verdict, len(report.of(verdict))) for verdict in shown)
-    told = ", ".join(f"{count} {verdict.value}" for verdict, count in counts if count)
-    if told:
-        yield told
-    yield f"{report.plans} plans in {report.seconds:.1f} s"
+def _conclusion(report: ReportData) -> Iterator[str]:
+    style = "bold green" if report["verdict"] == "conformant" else "bold red"
+    summary = SUMMARIES_BY_NAME[report["verdict"]]
+    yield f"[{style}]{_plain(report['subject']['name'])}: {summary[0].lower()}{summary[1:]}[/]"
+    counts = counts_line(report)
+    if counts:
+        yield counts
+    yield f"{report['plans']} plans in {report['seconds']:.1f} s"
 
 
 def _plain(text: str) -> str:
-    """Return somebody else's text as markup that says just that, with no code in it that a terminal obeys."""
+    """Return a text of other code as markup that shows just that, with no code in it that a terminal obeys."""
     return escape(fit(text, _MOST_CHARACTERS))

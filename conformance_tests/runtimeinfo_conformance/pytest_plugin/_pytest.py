@@ -8,21 +8,19 @@ import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._replay import replay_line
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject, SubjectError, testable
-from runtimeinfo_conformance._text import fit
-from runtimeinfo_conformance._timeline import describe_failure
-from runtimeinfo_conformance._verdict import SUMMARIES, Crash, ExitCode, Report, Result, Verdict
+from runtimeinfo_conformance._verdict import Crash, Report, Verdict
 from runtimeinfo_conformance.guards import is_of_kit
+from runtimeinfo_conformance.plans import plan_text
 from runtimeinfo_conformance.pytest_plugin._outcomes import OUTCOMES, ItemData, Outcome, OutcomeData, Outcomes
-
-if TYPE_CHECKING:
-    from runtimeinfo_conformance.reports import ReportData
+from runtimeinfo_conformance.reports import ReportData, RequirementData, report_data
+from runtimeinfo_conformance.reports._data import SUMMARIES_BY_NAME, same_mistake
+from runtimeinfo_conformance.reports._text import counts_line, failure_lines, fit
 
 WHOLE = "verdict"
 """The name of the item for the subject as a whole."""
@@ -146,15 +144,16 @@ def outcome_of(report: Report, *, with_report: bool) -> Outcome:
         report: The report of the check.
         with_report: Whether the report will be written.
     """
-    results = {result.requirement.id: result for result in report.results}
-    items = {id: _item(results[id], report.target) for id in testable(report.subject)}
-    data: OutcomeData = {
+    data = report_data(report)
+    requirements = {each["id"]: each for each in data["requirements"]}
+    items = {id: _item(requirements[id], data) for id in testable(report.subject)}
+    outcome: OutcomeData = {
         "spec": report.spec,
-        "items": {**items, WHOLE: _whole(report)},
-        "summary": [fit(line) for line in _summary(report)],
-        "report": _report_data(report) if with_report else None,
+        "items": {**items, WHOLE: _whole(report, data)},
+        "summary": [fit(line) for line in _summary(data)],
+        "report": data if with_report else None,
     }
-    return Outcome(data, report.crash)
+    return Outcome(outcome, report.crash)
 
 
 def outcome_of_error(subject: AnySubject, error: Exception) -> Outcome:
@@ -175,51 +174,52 @@ def outside_of_kit(error: BaseException) -> TracebackType | None:
     return found
 
 
-def _item(result: Result, target: str | None) -> ItemData:
-    problem = _problem(result, target)
+def _item(requirement: RequirementData, report: ReportData) -> ItemData:
+    problem = _problem(requirement, report)
     return {
-        "level": result.requirement.level,
-        "verdict": result.verdict.value,
+        "level": requirement["level"],
+        "verdict": requirement["verdict"],
         "problem": None if problem is None else fit(problem, _MOST_CHARACTERS),
-        "reason": fit(_reason(result)),
+        "reason": fit(_reason(requirement)),
     }
 
 
-def _reason(result: Result) -> str:
-    waiver = result.waiver
+def _reason(requirement: RequirementData) -> str:
+    waiver = requirement["waiver"]
     if waiver is None:
-        return result.reason
-    return f"{waiver.reason} ({waiver.issue}, waived until {waiver.expires})"
+        return requirement["reason"]
+    return f"{waiver['reason']} ({waiver['issue']}, waived until {waiver['expires']})"
 
 
-def _problem(result: Result, target: str | None) -> str | None:
+def _problem(requirement: RequirementData, report: ReportData) -> str | None:
     """Return why an item fails; None if it does not."""
-    rule = result.requirement
-    if result.verdict is Verdict.FAIL and result.failure is not None:
-        lines = [f"{rule.id} ({rule.level}) {rule.text}", *describe_failure(result.failure)]
-        return "\n".join([*lines, "", replay_line(rule.id, result.failure.plan, target)])
-    if _is_vacuous(result):
-        return f"{rule.id} ({rule.level}) was never exercised: {rule.text}\n{result.reason}"
+    title, failure = f"{requirement['id']} ({requirement['level']})", requirement["failure"]
+    if requirement["verdict"] == Verdict.FAIL.value and failure is not None:
+        cause = same_mistake(report, requirement["id"])
+        lines = [f"{title} {requirement['text']}", *([cause] if cause else [])]
+        return "\n".join([*lines, *failure_lines(failure, requirement["hint"]), "", str(failure["replay"])])
+    if _is_vacuous(requirement):
+        return f"{title} was never exercised: {requirement['text']}\n{requirement['reason']}"
     return None
 
 
-def _is_vacuous(result: Result) -> bool:
-    return result.verdict is Verdict.NOT_EXERCISED and result.requirement.level == "MUST"
+def _is_vacuous(requirement: RequirementData) -> bool:
+    return requirement["verdict"] == Verdict.NOT_EXERCISED.value and requirement["level"] == "MUST"
 
 
-def _whole(report: Report) -> ItemData:
-    summary = SUMMARIES[report.exit_code]
+def _whole(report: Report, data: ReportData) -> ItemData:
+    summary = SUMMARIES_BY_NAME[data["verdict"]]
     problems: list[str] = []
     if report.crash is not None:
         problems.append(_describe_crash(report.crash))
-    problems += [f"waivers: {trouble}" for trouble in report.troubles]
-    problems += [f"a fault put in on purpose was not noticed: {survivor}" for survivor in report.survivors]
-    has_other_item = any(result.verdict is Verdict.FAIL or _is_vacuous(result) for result in report.results)
-    if report.exit_code is not ExitCode.CONFORMANT and not problems and not has_other_item:
+    problems += [f"waivers: {trouble}" for trouble in data["troubles"]]
+    problems += [f"a fault put in on purpose was not noticed: {survivor}" for survivor in data["survivors"]]
+    has_other_item = any(each["verdict"] == Verdict.FAIL.value or _is_vacuous(each) for each in data["requirements"])
+    if data["exit_code"] and not problems and not has_other_item:
         problems.append(summary)
     return {
         "level": "",
-        "verdict": report.exit_code.label,
+        "verdict": data["verdict"],
         "problem": fit("\n".join(problems), _MOST_CHARACTERS) if problems else None,
         "reason": summary,
     }
@@ -227,26 +227,21 @@ def _whole(report: Report) -> ItemData:
 
 def _describe_crash(crash: Crash) -> str:
     shown = traceback.TracebackException(type(crash.error), crash.error, outside_of_kit(crash.error))
-    return f"the subject broke on {crash.plan!r}\n\n{''.join(shown.format())}"
+    return f"the subject broke on {plan_text(crash.plan)}\n\n{''.join(shown.format())}"
 
 
-def _summary(report: Report) -> Iterator[str]:
-    subject = report.subject
-    counts = ", ".join(f"{len(report.of(verdict))} {verdict.value}" for verdict in Verdict if report.of(verdict))
-    yield f"{subject.name} {subject.version}: {SUMMARIES[report.exit_code]}"
+def _summary(report: ReportData) -> Iterator[str]:
+    subject, counts = report["subject"], counts_line(report)
+    seed = "" if report["seed"] is None else f", seed {report['seed']}"
+    yield f"{subject['name']} {subject['version']}: {SUMMARIES_BY_NAME[report['verdict']]}"
     yield (
-        f"  {counts}; spec {report.spec}, profile {report.profile}, {report.plans} plans in {report.seconds:.1f} s"
-        f"{'' if report.seed is None else f', seed {report.seed}'}"
+        f"  {f'{counts}; ' if counts else ''}spec {report['spec']}, profile {report['profile']}, "
+        f"{report['plans']} plans in {report['seconds']:.1f} s{seed}"
     )
-    for result in report.of(Verdict.WARN):
-        yield f"  does not hold: {result.requirement.id} ({result.requirement.level}) {result.requirement.text}"
-    for warning in report.warnings:
+    for each in report["requirements"]:
+        if each["verdict"] == Verdict.WARN.value:
+            yield f"  does not hold: {each['id']} ({each['level']}) {each['text']}"
+    for warning in report["warnings"]:
         yield f"  warning: {warning}"
-    for trouble in report.troubles:
+    for trouble in report["troubles"]:
         yield f"  waivers: {trouble}"
-
-
-def _report_data(report: Report) -> ReportData:
-    from runtimeinfo_conformance.reports import report_data  # with Jinja, which only a report needs
-
-    return report_data(report)

@@ -6,13 +6,22 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup, escape
-
-from runtimeinfo_conformance.reports._data import SUMMARIES_BY_NAME, ReportData, RequirementData
+from runtimeinfo_conformance.reports._data import (
+    SUMMARIES_BY_NAME,
+    ReportData,
+    RequirementData,
+    by_cause,
+    same_mistake,
+)
 from runtimeinfo_conformance.reports._picture import HEADS, Picture, draw
+from runtimeinfo_conformance.reports._text import arguments_text, counted
+
+if TYPE_CHECKING:
+    # Only a page needs them, and they are in an extra.
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 SYMBOLS = {
     "pass": "✓",
@@ -31,7 +40,7 @@ _OFF = "not applicable"
 
 def report_page(report: ReportData) -> str:
     """Return the page of a report."""
-    cards = list(_cards(report["requirements"]))
+    cards = list(_cards(report))
     shown = [each for _, _, several in cards for each in several]
     groups = _groups(report["requirements"])
     template = _environment().get_template("report.html.jinja")
@@ -47,6 +56,7 @@ def report_page(report: ReportData) -> str:
             ("survivors", "Faults put in on purpose that were not noticed", report["survivors"]),
         ],
         pictures=dict(_pictures(shown)),
+        causes={each["id"]: same_mistake(report, each["id"]) for each in shown},
         summary=SUMMARIES_BY_NAME[report["verdict"]],
     )
 
@@ -68,6 +78,8 @@ def index_page(reports: Sequence[tuple[str, ReportData]]) -> str:
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
     environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,
@@ -78,12 +90,14 @@ def _environment() -> Environment:
     )
     # For the macros, which see nothing of what a page is given.
     cast("dict[str, Any]", environment.globals).update(symbols=SYMBOLS, heads=HEADS)
-    cast("dict[str, Any]", environment.filters).update(ticks=_with_code)
+    cast("dict[str, Any]", environment.filters).update(ticks=_with_code, counted=counted, arguments=arguments_text)
     return environment
 
 
 def _with_code(text: str) -> Markup:
     """Return a text of the spec, in which what stands between backticks is code."""
+    from markupsafe import Markup, escape
+
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  # it is escaped
 
 
@@ -99,13 +113,13 @@ def _groups(requirements: Iterable[RequirementData]) -> dict[str, list[Requireme
     return groups
 
 
-def _cards(requirements: Sequence[RequirementData]) -> Iterator[tuple[str, str, list[RequirementData]]]:
+def _cards(report: ReportData) -> Iterator[tuple[str, str, list[RequirementData]]]:
     """Yield what is told at length, in sections with an id and a title."""
 
-    def of(*verdicts: str) -> list[RequirementData]:
-        return [each for each in requirements if each["verdict"] in verdicts]
+    def of(verdict: str) -> list[RequirementData]:
+        return [each for each in report["requirements"] if each["verdict"] == verdict]
 
-    yield "broken", "What is broken", of("fail", "warn")
+    yield "broken", "What is broken", by_cause(report)
     yield "waived", "What is waived", of("waived")
     yield "upcoming", "What a later spec demands", of("upcoming")
 

@@ -6,24 +6,16 @@ import html
 import re
 from collections.abc import Iterator
 
-from runtimeinfo_conformance._text import fit
-from runtimeinfo_conformance.reports._data import (
-    SUMMARIES_BY_NAME,
-    EventData,
-    FailureData,
-    ReportData,
-    RequirementData,
-    TimelineData,
-)
+from runtimeinfo_conformance.reports._data import SUMMARIES_BY_NAME, ReportData, RequirementData, by_cause, same_mistake
+from runtimeinfo_conformance.reports._text import counted, failure_lines, fit
 
 # What Markdown, or a site that shows it, could take for markup, a link or a mention. An underscore within a word
-# is none.
+# is not markup.
 _MARKUP = re.compile(r"[\\`*{}\[\]<>#+!|&~@:$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.")
 
 # A step summary may have one megabyte.
 _MOST_CHARACTERS = 600
 _MOST_FAILURES = 40
-_CONTEXT = 6  # events shown on either side of the marked one
 
 _SYMBOLS = {"pass": "✅", "fail": "❌", "warn": "⚠️", "waived": "📝", "not executed": "❓", "upcoming": "🔜"}
 _BROKEN = ("fail", "warn")
@@ -49,9 +41,9 @@ def _lines(report: ReportData) -> Iterator[str]:
     yield from _sentences("Warnings:", report["warnings"])
     yield from _listed([each for each in report["requirements"] if each["verdict"] in _LISTED])
     failed = [each for each in report["requirements"] if each["verdict"] in _SHOWN and each["failure"] is not None]
-    failed.sort(key=lambda each: _SHOWN.index(each["verdict"]))
+    failed = [*by_cause(report), *(each for each in failed if each["verdict"] not in _BROKEN)]
     for requirement in failed[:_MOST_FAILURES]:
-        yield from _failure(requirement)
+        yield from _failure(requirement, same_mistake(report, requirement["id"]))
     if len(failed) > _MOST_FAILURES:
         yield f"... and {len(failed) - _MOST_FAILURES} more: see the JSON or HTML report."
         yield ""
@@ -82,7 +74,9 @@ def _sentences(title: str, sentences: list[str]) -> Iterator[str]:
 
 
 def _counts(report: ReportData) -> Iterator[str]:
-    counts = report["counts"]
+    counts = counted(report)
+    if not counts:
+        return
     yield f"| {' | '.join(_text(verdict) for verdict in counts)} |"
     yield f"|{' ---: |' * len(counts)}"
     yield f"| {' | '.join(str(count) for count in counts.values())} |"
@@ -109,54 +103,16 @@ def _reason(requirement: RequirementData) -> str:
     return f"{waiver['reason']}; issue: {waiver['issue']}; expires: {waiver['expires']}"
 
 
-def _failure(requirement: RequirementData) -> Iterator[str]:
+def _failure(requirement: RequirementData, cause: str) -> Iterator[str]:
     failure = requirement["failure"]
     if failure is not None:
         title = f"{_SYMBOLS[requirement['verdict']]} {requirement['id']} ({requirement['level']})"
         reason = _reason(requirement)
-        lines = [*([f"{requirement['verdict']}: {reason}"] if reason else []), *_failure_lines(failure)]
-        if requirement["example"]:
-            lines.insert(0, f"example:  {requirement['example']}")
+        lines = [f"example:  {requirement['example']}"] if requirement["example"] else []
+        lines += [f"{requirement['verdict']}: {reason}"] if reason else []
+        lines += [cause] if cause else []
+        lines += failure_lines(failure, requirement["hint"])
         yield from _folded(f"{title} {requirement['text']}", lines, replay=failure["replay"])
-
-
-def _failure_lines(failure: FailureData) -> Iterator[str]:
-    yield f"plan:     {failure['plan']}"
-    yield f"expected: {failure['expected']}"
-    yield f"observed: {failure['observed']}"
-    if failure["timeline"] is not None:
-        yield ""
-        yield from _timeline(failure["timeline"])
-    for index, operation in enumerate(failure["operations"] or ()):
-        yield f"{'  -> ' if index == failure['at'] else '     '}{operation}"
-
-
-def _timeline(timeline: TimelineData) -> Iterator[str]:
-    at = timeline["offending"]
-    middle = timeline["total"] if at is None else at
-    shown = [event for event in timeline["events"] if abs(event["index"] - middle) <= _CONTEXT]
-    if shown and shown[0]["index"]:
-        yield f"     ... {shown[0]['index']} events before"
-    for event in shown:
-        mark = "  -> " if event["index"] == at else "     "
-        yield f"{mark}{_event(event)}"
-    after = timeline["total"] - 1 - shown[-1]["index"] if shown else timeline["total"]
-    if after:
-        yield f"     ... {after} events after"
-    if timeline["raised"] is not None:
-        yield f"     raised {timeline['raised']}"
-
-
-def _event(event: EventData) -> str:
-    stage = event["stage"] or "-"
-    runner = f"{_counter(event['runner_epoch'])}/{_counter(event['runner_iter'])}"
-    hub = f"{_counter(event['hub_epoch'])}/{_counter(event['hub_iter'])}"
-    name = "  " * (len(event["scopes"]) - 1) + event["event"]
-    return f"{name:<26} stage {stage:<6} epoch/iter: runner {runner}, hub {hub}"
-
-
-def _counter(value: object) -> str:
-    return "-" if value is None else str(value)
 
 
 def _folded(title: str, lines: list[str], replay: str | None = None) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from runtimeinfo.spec import CLOSES, OPENS
 from runtimeinfo_conformance.reports._data import Counter, EventData, TimelineData
+from runtimeinfo_conformance.reports._text import arguments_text, counter_text
 
 _CONTEXT = 9  # events shown on either side of the marked one
 
@@ -200,7 +201,7 @@ def _both(epoch: Counter, iteration: Counter) -> str:
 
 
 def _short(value: Counter) -> str:
-    text = "-" if value is None else " ".join(str(value).split())
+    text = " ".join(counter_text(value).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
@@ -212,7 +213,9 @@ def _note(event: EventData, timeline: TimelineData) -> str:
             if timeline["moment"] is None
             else f"the plan raises after it, in {timeline['moment']}"
         )
-    return "" if event["objection"] is None else f"illegal here: {event['objection']}"
+    if event["objection"] is not None:
+        return f"illegal here: {event['objection']}"
+    return arguments_text(event) if event["index"] == timeline["offending"] else ""
 
 
 def _description(timeline: TimelineData, at: int | None) -> str:

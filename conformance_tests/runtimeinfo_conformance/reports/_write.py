@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from runtimeinfo_conformance._verdict import Report
 from runtimeinfo_conformance.reports._badge import badge_data, badge_svg
-from runtimeinfo_conformance.reports._html import index_page, report_page
 from runtimeinfo_conformance.reports._data import ReportData, report_data
+from runtimeinfo_conformance.reports._html import index_page, report_page
 from runtimeinfo_conformance.reports._markdown import markdown
 
 _LONGEST_NAME = 60

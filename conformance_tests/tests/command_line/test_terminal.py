@@ -138,9 +138,9 @@ def test_a_crash_is_shown_with_its_traceback(capsys: pytest.CaptureFixture[str])
 
     text = printed(check(Subject("my[fw]", "1[0]", run=run), QUICK), capsys)
     assert "ZeroDivisionError: in [bold] brackets" in text
-    assert re.search(r"^The subject broke on Plan\(.*\): mend this first, ", text, flags=re.MULTILINE)
+    assert re.search(r"^The subject broke on Plan\(.*\): fix this first, ", text, flags=re.MULTILINE)
     assert "no hook was ever called" not in text
-    assert "the subject broke (ZeroDivisionError): mend that first" in text
+    assert "the subject broke (ZeroDivisionError): fix that first" in text
     assert "my[fw]: not decided: the subject itself broke" in text
     assert "my[fw] 1[0]" in text
 

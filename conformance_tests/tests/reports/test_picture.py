@@ -4,13 +4,13 @@ from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._verdict import Failure, Report
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.observation._observation import Leg, Record
-from runtimeinfo_conformance.reports._data import EventData, TimelineData, _failure, report_data
+from runtimeinfo_conformance.reports._data import EventData, TimelineData, failure_data, report_data
 from runtimeinfo_conformance.reports._picture import draw, scope_spans
 
 
 def timeline_of(events: str, at: int | None = None) -> TimelineData:
     records = [Record(event, {}, 0, 0, {}, {}, {}, {}, (), {}) for event in events.split()]
-    timeline = _failure(Failure(Plan(), Finding(at, 1, 2), Leg(Plan(), records=records)))["timeline"]
+    timeline = failure_data("LIFE-01", Failure(Plan(), Finding(at, 1, 2), Leg(Plan(), records=records)), None)["timeline"]
     assert timeline is not None
     return timeline
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtimeinfo_conformance._text import fit, shown, shown_beside
+from runtimeinfo_conformance.reports._text import fit, shown, shown_beside
 
 
 @pytest.mark.parametrize("text", ["", "plain", "κ 😀 é", "two\nlines\tand a tab", "x" * 4000])
@@ -34,6 +34,9 @@ def test_a_broken_repr_is_told() -> None:
         (1, "1", ("1", "'1'")),
         (1.0, 1, ("1.0", "1")),
         ({"lr": 0.5}, {}, ("{'lr': 0.5}", "{}")),
+        ({"lr": 0.5}, {"lr": 0.25}, ("lr 0.5", "lr 0.25")),
+        ({"epoch": 0, "stage": "val"}, {"epoch": 0, "stage": None}, ("epoch 0, stage 'val'", "epoch 0, stage None")),
+        ({"where": {"epoch": 1}}, {"where": {}}, ("where {'epoch': 1}", "where {}")),
     ],
 )
 def test_different_values_are_told_apart(expected: object, observed: object, texts: tuple[str, str]) -> None:

@@ -8,11 +8,16 @@ from simple_trainer import subject_of
 
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._timeline import describe_failure
 from runtimeinfo_conformance._verdict import Failure, Tally
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.observation._observation import Leg, Record
 from runtimeinfo_conformance.plans import Fault, HubPlan
+from runtimeinfo_conformance.reports._data import failure_data
+from runtimeinfo_conformance.reports._text import failure_lines
+
+
+def describe_failure(failure: Failure) -> list[str]:
+    return failure_lines(failure_data("LIFE-01", failure, None))
 
 
 class BrokenRepr:
