@@ -181,6 +181,29 @@ def counters_of_components(case: Case) -> Iterator[Finding]:
         yield Finding(look.at, {look.where: wanted}, {look.where: {"epoch": look.epoch, "iter": look.iter}})
 
 
+@judge("COUNT-15")
+def only_where_something_ends(case: Case) -> Iterator[Finding]:
+    """Both counters are right at the events that no other rule on them speaks of."""
+    plan = case.plan
+    last_epoch = max((at for at, _, _ in case.each("after_train_epoch")), default=-1)
+    for at, record in _from_before_train_on(case):
+        model = case.expectations[at]
+        is_resumed = record.event == "before_train" and case.leg.previous is not None  # RESUME-01
+        if model.aborting or model.objection is not None or is_resumed:  # FAIL-04, and LIFE-01
+            continue
+        if record.event not in _ITER_IS_JUDGED:
+            yield Finding(at, {"iter": model.iter}, {"iter": record.iter})
+        if record.event not in _EPOCH_IS_JUDGED:
+            # The last epoch of a training that is cut short may count, or not.
+            uncounted = plan.is_cut_short and at > last_epoch and is_same(record.epoch, model.epoch - 1)
+            yield Finding(at, {"epoch": model.epoch - uncounted}, {"epoch": record.epoch})
+
+
+# Where COUNT-01 to -04 and COUNT-10 to -12 speak of the counters.
+_ITER_IS_JUDGED = frozenset({"before_train_iter", "after_train_iter", "after_val", "after_train"})
+_EPOCH_IS_JUDGED = frozenset({"before_train_epoch", *_IN_AN_EPOCH, "after_val", "after_train"})
+
+
 def _events_from(case: Case, at: int, step: int) -> list[Record]:
     """Return the first event of the grammar from an index on, forwards or backwards, if there is one."""
     records = case.records[at:] if step > 0 else case.records[at::-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, cast
 
@@ -289,6 +290,53 @@ def _has_stopped(case: Case, record: Record, model: Expectation) -> bool:
     """Tell whether an epoch closes because the training was asked to stop."""
     plan = case.plan
     return record.event == "after_train_epoch" and plan.stop_after is not None and model.iter >= plan.stop_after
+
+
+@judge("LIFE-16")
+def due_validations(case: Case) -> Iterator[Finding]:
+    """The validations before, after and between the epochs are made. That they are made inside an epoch is LIFE-13's.
+
+    A validation after an epoch may stand at its end, after the last of its iterations has begun.
+    """
+    plan = case.plan
+    if plan.val_batches is None or not case.leg.ended_well:
+        return
+    parts = [_Part(None)]  # before the first epoch, and from each epoch to the next one
+    for at, record, model in case.each("before_train_epoch", "before_train_iter", "before_val"):
+        if record.event == "before_train_epoch":
+            parts.append(_Part(at))
+        elif record.event == "before_train_iter":
+            parts[-1].at_its_end = 0
+        else:
+            parts[-1].at_its_end += 1
+            parts[-1].outside += "train_epoch" not in model.outside
+    for place, part in enumerate(parts):
+        due = _due_validations(case, place, len(parts) - 1)
+        made = part.at_its_end if plan.validates_after_epoch else part.outside
+        yield ok(part.at) if made >= due else broken(part.at, {"validations due": due}, {"validations made": made})
+
+
+@dataclass
+class _Part:
+    """The validations of a part of a run: how many begin after its last iteration, and how many outside of an epoch."""
+
+    at: int | None
+    at_its_end: int = 0
+    outside: int = 0
+
+
+def _due_validations(case: Case, place: int, last: int) -> int:
+    """Return how many validations must be made before the first epoch, if the place is 0, or after another one."""
+    plan = case.plan
+    after_epoch = plan.validates_after_epoch and place > 0
+    is_last = place == last
+    if plan.stop_after is not None and is_last:
+        return 0
+    if plan.iterations is not None and (is_last or last != plan.epochs - case.leg.start_epoch):
+        after_epoch = False  # the whole training may be one epoch
+    if plan.is_resumed_at_end_of_epoch and place <= 1:
+        after_epoch = False
+    return (plan.val_before and place == 0) + after_epoch + (plan.val_after and is_last)
 
 
 @judge("LIFE-15")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from runtimeinfo.authoring import is_scalar, scalar_value
 from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
@@ -63,6 +63,7 @@ def outputs(case: Case) -> Iterator[Finding]:
         elif not case.lost_its_step(at):  # that it goes on is FAIL-01's
             for name, value in case.plan.scalar_outputs(model.iter).items():
                 yield _history(case, at, f"train/{name}", (scalar_value(value),))
+                yield from _not_handed_on(at, record, "outputs", name, value)
 
 
 @judge("SCALAR-05")
@@ -128,6 +129,19 @@ def rate_of_what_failed(case: Case) -> Iterator[Finding]:
         yield Finding(len(case.records) - 1, {key: list(kept)}, {key: list(case.records[-1].scalars.get(key, ()))})
 
 
+@judge("SCALAR-12")
+def rates_of_all_groups(case: Case) -> Iterator[Finding]:
+    """Each optimizer has its entry, with the rate of each of its groups."""
+    for at, record, model in case.each("before_train_iter"):
+        for optimizer, wanted in _planned_rates(case.plan, model).items():
+            entries = _entries(record, optimizer)
+            held = [*entries.values(), tuple(rates[0] for rates in entries.values() if len(rates) == 1)]
+            if any(_are_rates(rates, wanted, is_scheduled=case.plan.schedule) for rates in held):
+                yield ok(at)
+            else:
+                yield broken(at, {optimizer or "the optimizer": wanted}, dict(record.rates))
+
+
 def _settled(case: Case) -> Iterator[tuple[int, Record, Expectation]]:
     """Iterate over the events from which on nothing but the run itself changes a history.
 
@@ -178,7 +192,7 @@ def _history(
 def _scalar_metrics(case: Case, stage: str) -> Iterator[Finding]:
     keys = [f"{stage}/{name}" for name, _ in case.plan.metrics]
     turns = {at: turn for at, _, turn in _evaluations(case, stage)}
-    for at, _, _ in _settled(case):
+    for at, record, _ in _settled(case):
         if at not in turns:
             yield from _changes(case, at, keys)
             continue
@@ -188,6 +202,16 @@ def _scalar_metrics(case: Case, stage: str) -> Iterator[Finding]:
                 # Where the metric was an info until now, its history begins.
                 begins = key in case.before(at).info
                 yield _history(case, at, key, (scalar_value(value),), begins=begins)
+                yield from _not_handed_on(at, record, "metrics", name, value)
+
+
+def _not_handed_on(at: int, record: Record, argument: str, name: str, value: Any) -> Iterator[Finding]:
+    """Find that an event carries another value than the one that is published."""
+    given = record.arguments.get(argument)
+    found = cast("Mapping[str, Any]", given).get(name) if isinstance(given, Mapping) else given
+    wanted = scalar_value(value)
+    if not is_scalar(found) or not is_same(scalar_value(found), wanted):
+        yield broken(at, {argument: {name: wanted}}, {argument: {name: found}})
 
 
 def _other_metrics(case: Case, stage: str) -> Iterator[Finding]:

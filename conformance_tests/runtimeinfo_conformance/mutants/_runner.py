@@ -21,6 +21,7 @@ from runtimeinfo_conformance.mutants._board import (
     no_entries,
     not_current,
 )
+from runtimeinfo_conformance.mutants._counters_and_rates import COUNTER_AND_RATE_MUTANTS
 from runtimeinfo_conformance.mutants._current import (
     BehindInIterations,
     EnteredForHooksOnly,
@@ -611,5 +612,6 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("histories start anew after a resume", "RESUME-02", show(forget_histories, "before_train")),
     Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),
     Mutant("batch_idx begins anew after a resume in mid-epoch", "RESUME-04", _numbered_anew),
+    *COUNTER_AND_RATE_MUTANTS,
 )
 """The faults, each with the requirement that it breaks."""

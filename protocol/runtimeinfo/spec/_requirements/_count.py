@@ -152,4 +152,18 @@ COUNT = (
         needs="batch_begin",
         since="0.2",
     ),
+    rule(
+        "COUNT-15",
+        "MUST",
+        "From before_train on, at each event of the grammar, iter MUST be the number of training iterations completed "
+        "so far, and epoch that of training epochs: an iteration is completed when its after_train_iter is over, an "
+        "epoch when its after_train_epoch is. The last epoch of a training that was stopped early, or asked for "
+        "iterations, may count or not.",
+        "A hook can read the counters at any event.",
+        example=(
+            "2 epochs of 3 batches, and a validation after each: at the first before_val_iter iter is 3, and epoch is "
+            "1. A counter of epochs that is raised after the validation shows 0."
+        ),
+        since="0.3",
+    ),
 )

@@ -169,4 +169,19 @@ LIFE = (
         ),
         since="0.2",
     ),
+    rule(
+        "LIFE-16",
+        "MUST",
+        "Every validation that is due MUST be made: before and after the training and after each epoch, as was asked "
+        "for. Not all of the last epoch need be: if it was stopped early, what is due from that iteration on may be "
+        "left out; if iterations were asked for, the validation after it. So may that of an epoch whose last batch "
+        "was the last one before a resume.",
+        "A hook that keeps the best model sees every candidate.",
+        example=(
+            "3 epochs, and a validation after each: before_val comes 3 times, also if the validation loader is empty. "
+            "A framework that leaves out the last one because the training is over breaks it."
+        ),
+        needs="val",
+        since="0.3",
+    ),
 )

@@ -124,4 +124,18 @@ SCALAR = (
         ),
         since="0.2",
     ),
+    rule(
+        "SCALAR-12",
+        "MUST",
+        "At each before_train_iter get_lr() MUST hold the learning rate of every param group of every optimizer: those "
+        "of an optimizer in the order of its groups, in one entry or in an entry each. The name of an entry MUST hold "
+        "the name of its optimizer, if that has one.",
+        "A rate is found under the name of what it drives.",
+        example=(
+            "The optimizers 'generator', of two param groups, and 'critic': get_lr() returns {'generator.lr': [0.1, "
+            "0.01], 'critic.lr': [0.2]}. It breaks the rule to leave out the 0.01, or to exchange the two names."
+        ),
+        needs="optimizers",
+        since="0.3",
+    ),
 )
