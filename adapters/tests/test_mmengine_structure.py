@@ -20,6 +20,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.*is deprecated:Deprec
 
 WHAT_AN_ADAPTER_ADDS = {"framework_name", "framework_version"}
 
+# Its log_scalars is the hub's own dictionary, from which our hook takes back what it has to.
+WHAT_ITS_HUB_LACKS = {"drop_latest", "pop_scalar"}
+
 
 def members(protocol: type) -> set[str]:
     """Return the names of the properties that a protocol and its bases ask for."""
@@ -52,11 +55,11 @@ def runner(tmp_path: Path) -> Any:
     )
 
 
-def test_its_hub_is_a_hub() -> None:
+def test_its_hub_is_a_hub_that_takes_nothing_back() -> None:
     from mmengine.logging import MessageHub
 
     hub = MessageHub("structure")
-    assert isinstance(hub, runtimeinfo.MessageHub)
+    assert {name for name in members(runtimeinfo.MessageHub) if not hasattr(hub, name)} == WHAT_ITS_HUB_LACKS
     assert isinstance(hub, runtimeinfo.InfoReader)
     assert not isinstance(hub, runtimeinfo.authoring.SupportsPopScalar)
     hub.update_scalar("train/loss", 1.0)
@@ -68,7 +71,9 @@ def test_its_runner_has_all_but_the_frameworks_name_and_version(runner: Any) -> 
     assert {name for name in members(runtimeinfo.TrainRunner) if not hasattr(runner, name)} == WHAT_AN_ADAPTER_ADDS
     assert isinstance(runner, runtimeinfo.authoring.TrainState)
     assert isinstance(runner.cfg, runtimeinfo.authoring.Config)
-    assert isinstance(runner.message_hub, runtimeinfo.MessageHub)
+    assert {name for name in members(runtimeinfo.MessageHub) if not hasattr(runner.message_hub, name)} == (
+        WHAT_ITS_HUB_LACKS
+    )
     assert isinstance(runner.optim_wrapper, runtimeinfo.authoring.HasLearningRates)
     assert isinstance(runner.train_dataloader, runtimeinfo.authoring.TrainDataLoader)
 

@@ -59,6 +59,14 @@ class _CurrentHub(StandIn):
         """Every info by its key; empty outside of any run."""
         return getattr(resolve_hub(), "runtime_info", {})
 
+    def pop_scalar(self, key: str) -> None:
+        """Remove the history of a scalar of the run, if there is one; where no run is, as `update_info`."""
+        _publish("pop_scalar", key)
+
+    def drop_latest(self, key: str) -> None:
+        """Take back the latest value of a scalar of the run, if there is one; as `pop_scalar`."""
+        _publish("drop_latest", key)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the run's hub; raise `HubError` outside of any run."""
         state: dict[str, Any] = _member("state_dict")()

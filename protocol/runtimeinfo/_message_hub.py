@@ -85,7 +85,7 @@ class MessageHub(InfoReader, Protocol):
     ``resumed`` tells whether a key goes into `state_dict`. It cannot change for a key. This is an interface, which
     cannot be instantiated; `runtimeinfo_adapters.MessageHub` implements it.
 
-    Source: HUB-01 to HUB-15.
+    Source: HUB-01 to HUB-27.
     """
 
     if not TYPE_CHECKING:
@@ -129,6 +129,14 @@ class MessageHub(InfoReader, Protocol):
         """Every info by its key."""
         ...
 
+    def pop_scalar(self, key: str) -> None:
+        """Remove the history of a scalar, if there is one."""
+        ...
+
+    def drop_latest(self, key: str) -> None:
+        """Take back the latest value of a scalar, if there is one."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return the resumable infos and histories, in a form that `load_state_dict` accepts."""
         ...
@@ -140,7 +148,10 @@ class MessageHub(InfoReader, Protocol):
 
 @runtime_checkable
 class SupportsPopScalar(Protocol):
-    """A hub that can forget a scalar. Optional: mmengine's hub cannot."""
+    """A hub that can forget a scalar: every `MessageHub`, but not mmengine's hub.
+
+    Source: HUB-26.
+    """
 
     def pop_scalar(self, key: str) -> None:
         """Remove the history of a scalar, if there is one."""
@@ -149,7 +160,10 @@ class SupportsPopScalar(Protocol):
 
 @runtime_checkable
 class SupportsDropLatest(Protocol):
-    """A hub that can take back the latest value of a scalar. Optional: mmengine's hub cannot."""
+    """A hub that can take back the latest value of a scalar: every `MessageHub`, but not mmengine's hub.
+
+    Source: HUB-27.
+    """
 
     def drop_latest(self, key: str) -> None:
         """Remove the latest value of a scalar, if there is one."""

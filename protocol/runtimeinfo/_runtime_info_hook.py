@@ -281,6 +281,8 @@ def _drop_latest(hub: MessageHub, key: str) -> None:
         history: Any = histories[key]
         values, counts = history.data
         histories[key] = type(history)(values[:-1], counts[:-1], history.max_length)
+    elif key in histories:
+        _warn_that_it_stays(hub, f"the learning rate of the aborted iteration stays in {key!r}", "drop_latest", "27")
 
 
 def _pop_scalar(hub: MessageHub, key: str) -> None:
@@ -289,6 +291,14 @@ def _pop_scalar(hub: MessageHub, key: str) -> None:
         hub.pop_scalar(key)
     elif isinstance(hub.log_scalars, MutableMapping):
         hub.log_scalars.pop(key, None)
+    elif key in hub.log_scalars:
+        _warn_that_it_stays(
+            hub, f"the history {key!r} stays, though its metric is not a scalar now", "pop_scalar", "26"
+        )
+
+
+def _warn_that_it_stays(hub: MessageHub, what: str, method: str, rule: str) -> None:
+    warnings.warn(f"{what}: {type(hub).__name__} has no {method}(key). Add it to the hub [HUB-{rule}]", stacklevel=4)
 
 
 _REQUIREMENTS = {"after_train_iter": "SCALAR-04", "after_val_epoch": "SCALAR-06", "after_test_epoch": "SCALAR-09"}

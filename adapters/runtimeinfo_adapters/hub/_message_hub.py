@@ -72,7 +72,7 @@ class MessageHub(NamedInstances):
         >>> hub.get_info("epoch"), hub.get_scalar("train/loss").current()
         (2, 0.5)
 
-    Source: HUB-01 to HUB-15.
+    Source: HUB-01 to HUB-27.
     """
 
     def __init__(
@@ -304,7 +304,7 @@ class MessageHub(NamedInstances):
     def pop_scalar(self, key: str) -> None:
         """Remove the history of a scalar, if there is one.
 
-        Source: SCALAR-08.
+        Source: HUB-26, SCALAR-08.
         """
         with self._lock:
             self._ready.pop(key, None)
@@ -313,7 +313,7 @@ class MessageHub(NamedInstances):
     def drop_latest(self, key: str) -> None:
         """Take back the latest value of a scalar, if there is one: of an iteration that was aborted, for example.
 
-        Source: SCALAR-02.
+        Source: HUB-27, SCALAR-11.
         """
         history = self._log_scalars.get(key)
         if history is not None:

@@ -22,7 +22,10 @@ THREADS = 4
 
 # One instruction in so many lets the other threads run. Without that, each thread may publish all in one go: the
 # interpreter switches every 5 ms, and not between any two instructions.
-_SWITCH_EVERY = 24
+_SWITCH_EVERY = 8
+
+# How often a thread lets the others run while it publishes in one way; each time takes a tenth of a millisecond.
+_SWITCHES = 50
 
 _TIMEOUT = 60.0  # seconds; another interpreter loads the hub's package first
 
@@ -56,37 +59,41 @@ class Published:
 
 
 def publish_in_threads(hub: MessageHub, key: str, times: int) -> Published:
-    """Publish from several threads at once: to one scalar, to one with counts, to new ones, and to infos.
+    """Publish from several threads at once: to one scalar, to one with counts, to new scalars, to infos.
 
     Switches between the threads in the midst of the hub's code, between any two instructions.
     """
     published, barrier, resumed = Published(), threading.Barrier(THREADS), is_resumed(key)
-    counted, new = f"{key}/counted", [f"{key}/new {index}" for index in range(min(times, 20))]
+    counted, new, last = f"{key}/counted", [f"{key}/new {index}" for index in range(times)], f"{key}/last"
+    numbers = [range(thread * times, (thread + 1) * times) for thread in range(THREADS)]
 
     def publish(thread: int) -> None:
+        own = numbers[thread]
+        phases: list[Callable[[int], object]] = [
+            lambda number: hub.update_scalar(counted, number, count=number + 1, resumed=resumed),
+            lambda number: hub.update_scalar(key, float(number), resumed=resumed),
+            lambda number: hub.update_scalars({new[number % times]: number}, resumed),
+            lambda number: hub.update_info(f"{key}/{number}", number, resumed=resumed),
+            lambda number: hub.update_info_dict({last: number}, resumed),
+        ]
         try:
-            barrier.wait()
-            sys.settrace(_Switching(thread))
-            for index in range(times):
-                number = thread * times + index
-                hub.update_scalar(key, float(number), resumed=resumed)
-                hub.update_scalar(counted, number, count=number + 1, resumed=resumed)
-                if index < len(new):
-                    hub.update_scalars({new[index]: number}, resumed)
-                hub.update_info(f"{key}/{thread}", index, resumed=resumed)
-                hub.update_info_dict({f"{key}/last": number}, resumed)
+            for phase in phases:
+                barrier.wait()
+                sys.settrace(_Switching(thread))
+                for number in own:
+                    phase(number)
+                sys.settrace(None)
         except BaseException as error:  # noqa: BLE001  # it is the finding
-            published.errors.append(error)
-        finally:
             sys.settrace(None)
+            published.errors.append(error)
+            barrier.abort()
 
-    numbers = [range(thread * times, (thread + 1) * times) for thread in range(THREADS)]
     published.scalars[key] = [[(float(number), 1) for number in own] for own in numbers]
     published.scalars[counted] = [[(float(number), number + 1) for number in own] for own in numbers]
     for index, name in enumerate(new):
         published.scalars[name] = [[(float(own[index]), 1)] for own in numbers]
-    published.infos = {f"{key}/{thread}": [times - 1] for thread in range(THREADS)}
-    published.infos[f"{key}/last"] = [own[-1] for own in numbers]
+    published.infos = {f"{key}/{number}": [number] for own in numbers for number in own}
+    published.infos[last] = [own[-1] for own in numbers]
     threads = [threading.Thread(target=publish, args=(thread,)) for thread in range(THREADS)]
     for each in threads:
         each.start()
@@ -105,12 +112,17 @@ class _Switching:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  # no secret
         self._left = 1
+        self._switches = _SWITCHES
 
-    def __call__(self, frame: FrameType, _event: str, _argument: object) -> _Switching:
+    def __call__(self, frame: FrameType, _event: str, _argument: object) -> _Switching | None:
+        if not self._switches:
+            sys.settrace(None)
+            return None
         frame.f_trace_opcodes = True
         self._left -= 1
         if not self._left:
             self._left = self._random.randint(1, 2 * _SWITCH_EVERY)
+            self._switches -= 1
             time.sleep(1e-6)
         return self
 

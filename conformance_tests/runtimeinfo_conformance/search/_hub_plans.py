@@ -86,7 +86,7 @@ def fixed_hub_plans() -> list[HubPlan]:
         (HubOp("keep_history", loss), scalar(loss, value="float", times=5000), reload),
         (scalar(loss, value="decimal", count=3, times=4200), HubOp("keep_history", loss), scalar(loss, value="int")),
         (scalar(loss, value="float"), HubOp("keep_history", loss), scalar(loss, value="float", turn=1, times=4200)),
-        (scalar(loss, value="negative", times=150), HubOp("drop_latest", loss), HubOp("drop_latest", loss)),
+        (scalar(loss, value="negative", times=60), HubOp("drop_latest", loss), HubOp("drop_latest", loss)),
         # What is refused.
         (*some, HubOp("refuse_entry", loss, "text"), HubOp("refuse_entry", "new", "none"), scalar("new", value="int")),
         (HubOp("refuse_scalar", loss, "text"), scalar(loss, value="float"), flip),
@@ -112,8 +112,8 @@ def fixed_hub_plans() -> list[HubPlan]:
         (*some, HubOp("copy", loss), HubOp("write_data", loss), HubOp("keep_history", loss), reload),
         (HubOp("pop_scalar", loss), *some, HubOp("drop_latest", loss), HubOp("drop_latest", acc)),
         # Threads that publish at once.
-        (HubOp("publish_in_threads", loss, times=15), scalar(loss, value="float"), reload),
-        (*some, HubOp("publish_in_threads", "here/time", times=15), reload),
+        (HubOp("publish_in_threads", loss, times=6), scalar(loss, value="float"), reload),
+        (*some, HubOp("publish_in_threads", "here/time", times=6), reload),
     ]
     return [HubPlan(ops) for ops in plans]
 

@@ -83,6 +83,10 @@ class PlainHub(PlainReader):
 
     def update_scalars(self, log_dict: dict[str, Any], resumed: bool = True) -> None: ...
 
+    def pop_scalar(self, key: str) -> None: ...
+
+    def drop_latest(self, key: str) -> None: ...
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 

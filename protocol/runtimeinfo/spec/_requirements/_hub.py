@@ -230,7 +230,7 @@ HUB = (
         "HUB-22",
         "MUST",
         "A history that get_scalar returned MUST hold all values that had been published until then, in order, also "
-        "when more have been published since; it MAY hold those too.",
+        "when more have been published since; whether it shows those too is open.",
         "A component asks once, and reads in each iteration.",
         example=(
             "`history = hub.get_scalar('loss')`, then 5,000 updates: `history.data` begins with what it had. A history "
@@ -250,8 +250,8 @@ HUB = (
     _rule(
         "HUB-24",
         "MUST",
-        "A hub that has been pickled and unpickled, or deep-copied, MUST hold the same, and later updates of one MUST "
-        "NOT show in the other; a hub MAY refuse both.",
+        "A hub that was pickled and unpickled, or deep-copied, MUST hold the same, and later updates of one MUST NOT "
+        "show in the other; a hub that refuses both keeps this rule.",
         "A worker or a test gets a hub to work with.",
         example=("`twin = copy.deepcopy(hub); twin.update_info('epoch', 9)`: `hub.get_info('epoch')` is what it was."),
     ),
