@@ -183,9 +183,8 @@ HUB = (
         "another process.",
         "A checkpoint is read by another process than the one that wrote it.",
         example=(
-            "`pickle.dumps(hub.state_dict())` is sent to a process that knows nothing of this hub; what it loads has "
-            "the same infos and histories. A state with a lock in it, or with the key of a table in this process, "
-            "breaks it."
+            "A process that knows nothing of this hub loads the pickled state, and has the same infos and histories. A "
+            "lock in the state, or the key of a table in this process, breaks it."
         ),
     ),
     _rule(
