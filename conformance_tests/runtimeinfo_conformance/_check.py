@@ -14,7 +14,7 @@ from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._leaks import blame
 from runtimeinfo_conformance._profile import Profile, Progress, silent
-from runtimeinfo_conformance._subject import AnySubject, Subject, is_upcoming, testable
+from runtimeinfo_conformance._subject import AnySubject, ReduceSubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
 from runtimeinfo_conformance._verdict import Failure, Report, Tally, Verdict, WaivedFailure
 from runtimeinfo_conformance._waivers import WaiverJudgement, Waivers, judge_waivers, load_waivers
@@ -85,10 +85,11 @@ def _check(
     is_green = tally.crash is None and not any(result.verdict is Verdict.FAIL for result in results)
     unnoticed: tuple[str, ...] = ()
     warnings = tuple(blamed)
-    if isinstance(subject, Subject) and is_green and not tally.is_idle(subject):
+    if not isinstance(subject, ReduceSubject) and is_green and not tally.is_idle(subject):
         passed = {result.requirement.id for result in results if result.verdict is Verdict.PASS}
         unnoticed = tuple(survivors(subject, tried[: profile.canary_plans], passed, progress, hang_seconds))
-        warnings = (*blamed, *_warnings(subject, guard))
+        if isinstance(subject, Subject):
+            warnings = (*blamed, *_warnings(subject, guard))
     return Report(
         subject,
         profile.name,
