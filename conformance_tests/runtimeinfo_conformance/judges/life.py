@@ -245,13 +245,16 @@ def stopped_early(case: Case) -> Iterator[Finding]:
     plan = case.plan
     if plan.stop_after is None or case.leg.planned is not None or case.was_refused:
         return
-    epochs = -(-plan.stop_after // plan.batches)
+    if plan.stop_after <= plan.start_iteration:
+        return  # it had been asked to stop before it was saved
+    last = -(-plan.stop_after // plan.batches)
+    epochs = last - case.leg.start_epoch
     events = Counter(record.event for record in case.records)
-    done = events["after_train_iter"]
-    if plan.stop_after <= done <= epochs * plan.batches:
+    done = plan.start_iteration + events["after_train_iter"]
+    if plan.stop_after <= done <= last * plan.batches:
         yield ok(None)
     else:
-        yield broken(None, f"{plan.stop_after} iterations, or those of {epochs} epochs", f"{done} iterations")
+        yield broken(None, f"{plan.stop_after} iterations, or those of {last} epochs", f"{done} iterations")
     trainings = max(events["before_train"], 1)  # a run may hold several
     for scope, times in (("train_epoch", epochs), ("train", trainings)):
         for event in (f"before_{scope}", f"after_{scope}"):

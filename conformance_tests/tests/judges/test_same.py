@@ -10,6 +10,15 @@ import torch
 from runtimeinfo_conformance.judges._same import differing, is_same
 
 
+class Written(int):
+    """An int that is always written in the same way."""
+
+    def __repr__(self) -> str:
+        return "a number"
+
+    __str__ = __repr__
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -17,6 +26,19 @@ from runtimeinfo_conformance.judges._same import differing, is_same
         (math.nan, None, False),
         (None, None, True),
         (1, 1.0, True),
+        (True, 1, False),
+        (np.bool_(True), True, True),
+        (np.int64(3), 3, True),
+        (np.float32(0.1), 0.1, False),
+        (np.float32(0.5), 0.5, True),
+        (2**53 + 1, float(2**53), False),
+        (np.float64("nan"), math.nan, True),
+        (Written(3), 3, True),
+        (Written(3), Written(4), False),
+        ((Written(3), "a"), (3, "a"), True),
+        ({"iter": Written(3)}, {"iter": 3}, True),
+        ((1, "a"), [1, "a"], True),
+        (("1", "a"), (1, "a"), False),
         (1, 2, False),
         ("a", "a", True),
         ("a", "b", False),
