@@ -238,6 +238,15 @@ def test_the_tables_of_profiles_verdicts_and_exit_codes_are_whole():
     assert [int(row[0]) for row in rows_below("| code |")] == [*ExitCode, EX_USAGE]
 
 
+def test_tables_of_the_json_have_its_fields():
+    from runtimeinfo_conformance.command_line._explain import registry
+
+    data = registry()
+    assert [name for row in rows_below("| field | what") for name in code_in(row[0])] == list(data)
+    told = [name for row in rows_below("| field of a requirement |") for name in code_in(row[0])]
+    assert sorted(told) == sorted(data["requirements"][0])
+
+
 def test_the_order_of_several_verdicts_is_as_said():
     from runtimeinfo_conformance.command_line._commands import _GRAVITY
 

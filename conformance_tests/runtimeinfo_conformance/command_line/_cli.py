@@ -87,7 +87,7 @@ def _run_without_extras(words: Sequence[str], *, missing: str) -> None:
     elif given.command == "spec":
         show_spec(given.version, as_json=given.json)
     else:
-        print(__version__)  # noqa: T201  # the terminal is what it is for
+        print(__version__)
 
 
 def show_explanation(names: Iterable[str]) -> None:

@@ -60,7 +60,7 @@ def test_the_example_of_a_hub_rule_holds(rule: Requirement, make: Callable[[str]
 @each_hub_rule
 def test_the_example_of_a_hub_rule_fails_where_the_rule_is_broken(rule: Requirement) -> None:
     broken = [mutant for mutant in HUB_MUTANTS if mutant.requirement == rule.id]
-    assert any(list(violations(rule, mutant.make)) for mutant in broken)
+    assert any(list(violations(rule, mutant.subject().make)) for mutant in broken)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_broken_one_shows_rule_run_and_replay(broken: Report) -> None:
     items = items_of(broken)
     lines = items["COUNT-03"]["problem"].splitlines()
     assert lines[0].startswith("COUNT-03 (MUST) At before_train_epoch")
-    assert lines[1] == "plan:     Plan()"
+    assert "plan:     Plan()" in lines
     assert any(line.startswith("  -> ") for line in lines)
     assert lines[-1] == "runtimeinfo replay COUNT-03 'Plan()' tests/test_it.py"
     # Its own item says it.

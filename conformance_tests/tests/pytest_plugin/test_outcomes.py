@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,26 @@ def test_each_is_made_once(folder: Path | None) -> None:
     assert outcomes.get("a[1]", lambda: outcome("0.1")).data["spec"] == "0.1"
     assert outcomes.get("a[2]", lambda: outcome("0.2")).data["spec"] == "0.2"
     assert outcomes.get("a[1]", never).data == outcome("0.1").data
+
+
+def test_each_is_made_once_where_several_threads_want_it(folder: Path | None) -> None:
+    outcomes = Outcomes(folder)
+    made: list[int] = []
+    both_are_there = threading.Barrier(2)
+
+    def make() -> Outcome:
+        made.append(threading.get_ident())
+        time.sleep(0.05)  # time for the other one, which waits
+        return outcome("0.1")
+
+    def want() -> None:
+        both_are_there.wait()
+        assert outcomes.get("key", make).data == outcome("0.1").data
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(want) for _ in range(2)]:
+            each.result()
+    assert len(made) == 1
 
 
 def test_all_are_in_the_order_of_their_keys(folder: Path | None) -> None:

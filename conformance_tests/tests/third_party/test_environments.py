@@ -18,9 +18,11 @@ import pytest
 from filelock import FileLock
 from packaging.requirements import Requirement
 
+from runtimeinfo import __version__
+
 PROJECT = Path(__file__).with_name("project")
 
-PLUGINS = ("pytest-asyncio", "pytest-cov", "pytest-randomly", "pytest-timeout", "pytest-xdist")
+PLUGINS = ("pytest-asyncio", "pytest-cov", "pytest-randomly", "pytest-run-parallel", "pytest-timeout", "pytest-xdist")
 
 # What pip says where it cannot reach an index at all.
 UNREACHABLE = ("Failed to establish a new connection", "NameResolutionError", "ConnectTimeoutError", "ProxyError")
@@ -75,6 +77,11 @@ def oldest(wheel: Path, bounds: list[str], shared: Path) -> Path:
     if sys.version_info >= (3, 13):
         pytest.skip("the oldest numpy that we take has no wheel for this Python")
     return make_environment(shared / "oldest", f"{wheel}[conformance]", *bounds)
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, shared: Path) -> Path:
+    return make_environment(shared / "bare", str(wheel))
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +167,34 @@ def assert_is_right(said: Verdicts) -> None:
     assert {"pass", "fail", "upcoming"} <= set(said["broken"].values())
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--version", __version__),
+        ("--help", "check        Put runners and hubs to the test"),
+        ("explain COUNT-01 order", "ORDER-02 (MUST, since spec 0.1)"),
+        ("spec", "LIFE-01    MUST"),
+        ("spec --json", '"id": "LIFE-01"'),
+    ],
+)
+def test_command_of_the_base_installation(bare: Path, in_process: Any, words: str, said: str) -> None:
+    command = in_process(str(bare.with_name("runtimeinfo")), *words.split(), python=str(bare))
+    assert (command.returncode, command.stderr) == (0, "")
+    assert said in command.stdout
+    module = in_process("-m", "runtimeinfo", *words.split(), python=str(bare))
+    assert (module.returncode, module.stdout) == (0, command.stdout)
+
+
+def test_check_in_the_base_installation_names_the_extra(bare: Path, in_process: Any) -> None:
+    ran = in_process("-m", "runtimeinfo", "check", "tests/test_conformance.py", python=str(bare))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "pip install 'runtimeinfo[conformance]'" in ran.stderr
+    ran = in_process(
+        "-c", "from runtimeinfo_conformance import Subject, check; check(Subject('x', '1', run=print))", python=str(bare)
+    )
+    assert ran.stderr.splitlines()[-1].endswith("pip install 'runtimeinfo[conformance]'")
+
+
 def test_it_installs_without_torch(oldest: Path, newest: Path, in_process: Any) -> None:
     for python in (oldest, newest):
         ran = in_process("-c", "import torch", python=str(python))
@@ -239,3 +274,39 @@ def test_a_whole_project_is_green(newest: Path, project: Path, in_process: Any) 
     assert ran.returncode == 0, ran.stdout
     assert "myfw 1.0: Conformant" in ran.stdout
     assert "skipped" not in ran.stdout
+
+
+THREADS = """
+import threading
+
+seen = []
+
+
+def test_of_the_project_runs_in_both_threads():
+    seen.append(threading.get_ident())
+
+
+def test_both_threads_were_seen():
+    assert len(set(seen)) == 2
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("-n", "2", "--dist=loadfile"), ("-p", "no:runtimeinfo")],
+    ids=["alone", "and in two processes", "without the plugin"],
+)
+def test_in_two_threads(newest: Path, in_process: Any, tmp_path: Path, tree: Path, arguments: tuple[str, ...]) -> None:
+    example = tree / "docs" / "examples" / "third_party"
+    shutil.copy(example / "myfw.py", tmp_path)
+    text = (example / "test_conformance.py").read_text(encoding="utf-8")
+    # Not by an option, which would not be there without the plugin.
+    (tmp_path / "test_conformance.py").write_text(f"{text.rstrip().removesuffix(')')}, profile='quick')\n")
+    (tmp_path / "test_threads.py").write_text(THREADS)
+    options = ("--parallel-threads=2", "-p", "no:randomly", "-W", "error", "--strict-markers", "-v", "--color=no")
+    ran = in_process("-m", "pytest", *options, *arguments, python=str(newest))
+    assert ran.returncode == 0, ran.stdout
+    assert "test_of_the_project_runs_in_both_threads" in ran.stdout
+    if "no:runtimeinfo" not in arguments:
+        assert "PASSED [thread-unsafe]: a check of runtimeinfo needs the process to itself" in ran.stdout
+        assert "myfw 1.0: Conformant" in ran.stdout
