@@ -187,12 +187,9 @@ class _Blame:
         return self._smaller(id, Leak(tuple(prefix[: len(prefix) - cut]), first))
 
     def _smaller(self, id: str, leak: Leak) -> Leak:
-        after, later = leak
-        smallest: Any = self._smallest(id)
-        if self._leaks(id, after, smallest):
-            later = smallest
-        else:
-            later = shrink(later, lambda plan: self._leaks(id, after, plan), _SHRINK_PLANS)
+        after, smallest = leak.after, self._smallest(id)
+        later: Any = smallest if self._leaks(id, after, smallest) else leak.later
+        later = shrink(later, lambda plan: self._leaks(id, after, plan), _SHRINK_PLANS)
         if len(after) == 1:
             after = (shrink(after[0], lambda plan: self._leaks(id, (plan,), later), _SHRINK_PLANS),)
         return Leak(after, later)

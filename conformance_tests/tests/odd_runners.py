@@ -176,6 +176,18 @@ class ReadsAhead(Trainer):
             return pool.submit(list, loader).result()
 
 
+class CleansUp(Trainer):
+    """Leaves an empty hub and no references behind, however its run ends."""
+
+    def fit(self) -> None:
+        try:
+            super().fit()
+        finally:
+            for key in list(self.message_hub.runtime_info):
+                self.message_hub.pop_info(key)
+            self.optim_wrapper = self.train_dataloader = None
+
+
 class AsyncTrainer(Trainer):
     """Trains in coroutines, whose scopes are asynchronous context managers."""
 
@@ -243,6 +255,7 @@ ODD: tuple[type[Trainer], ...] = (
     GivesNoneForNothing,
     TrainsInAThread,
     ReadsAhead,
+    CleansUp,
     AsyncTrainer,
 )
 """The runners; each deliberately odd, all of them legal."""

@@ -349,9 +349,33 @@ def lose(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
     return None if event in CLOSES else call(runner, given)
 
 
-def lose_stages(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Lose every close except that of the epoch, which leaves no stage."""
-    return None if event in CLOSES and event != "after_train_epoch" else call(runner, given)
+class LeftStage:
+    """Puts a stage into the hub as an exception leaves the run: its fault for one hook of a run, and around the run.
+
+    It comes after everything that the subject itself cleans up, which may well take away what a lost close has left.
+    """
+
+    def __init__(self) -> None:
+        self._hub: Any = None
+
+    def __call__(self, _plan: Plan, _hook: object) -> Fault:
+        """Make the fault."""
+
+        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            self._hub = runner.message_hub
+            return call(runner, given)
+
+        return fault
+
+    def around(self, run: Callable[[], object]) -> object:
+        """Put the stage there."""
+        self._hub = None
+        try:
+            return run()
+        except BaseException:
+            if self._hub is not None:
+                self._hub.update_info("loop_stage", "train")
+            raise
 
 
 def keep_rates(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:

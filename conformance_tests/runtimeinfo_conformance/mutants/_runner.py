@@ -31,6 +31,7 @@ from runtimeinfo_conformance.mutants._current import (
 )
 from runtimeinfo_conformance.mutants._faults import (
     LeftoverHistories,
+    LeftStage,
     announce_before,
     at,
     count_it,
@@ -54,7 +55,6 @@ from runtimeinfo_conformance.mutants._faults import (
     iter_of_steps,
     keep_rates,
     lose,
-    lose_stages,
     momentarily,
     once_aborting,
     publish,
@@ -316,6 +316,8 @@ _PUBLISHES_METADATA = ("before_run", "before_train")
 _IN_AN_ITERATION = ("before_train_iter", "after_train_iter")
 _IN_AN_EPOCH = ("before_train_epoch", *_IN_AN_ITERATION, "after_train_epoch")
 
+_LEFT_STAGE = LeftStage()
+
 RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("before_test_epoch does not come", "LIFE-01", drop("before_test_epoch"), needs="test", when=_goes_well),
     Mutant("before_train_epoch comes twice", "LIFE-01", double("before_train_epoch")),
@@ -392,10 +394,10 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("iter is one ahead", "COUNT-01", show(iter_ahead)),
     Mutant("iter starts anew in each epoch", "COUNT-01", show(iter_of_epoch)),
-    Mutant("iter is counted too early", "COUNT-02", momentarily(iter_ahead, "after_train_iter")),
+    Mutant("iter is counted too early", "COUNT-02", momentarily(iter_ahead, "after_train_iter"), when=_goes_well),
     Mutant("epoch is one ahead in an epoch", "COUNT-03", show(epoch_ahead, *_IN_AN_EPOCH), when=_is_plain),
     Mutant("epoch is one ahead", "COUNT-03", show(epoch_ahead)),
-    Mutant("epoch is counted too early", "COUNT-04", show(epoch_ahead, "after_train_epoch")),
+    Mutant("epoch is counted too early", "COUNT-04", show(epoch_ahead, "after_train_epoch"), when=_goes_well),
     Mutant("epoch is counted as an iteration ends", "COUNT-04", momentarily(epoch_ahead, "after_train_iter")),
     Mutant(
         "iter is stale after an epoch",
@@ -430,8 +432,13 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("there is no optim_wrapper", "COUNT-09", hide("optim_wrapper")),
     Mutant("iter counts optimizer steps", "COUNT-10", show(iter_of_steps, *_IN_AN_ITERATION), when=_is_plain),
     Mutant("all counters are of optimizer steps", "COUNT-10", show(iter_of_steps)),
-    Mutant("a validation counts", "COUNT-11", momentarily(iter_ahead, "after_val")),
-    Mutant("a training ends with an epoch too many", "COUNT-12", momentarily(epoch_ahead, "after_train")),
+    Mutant("a validation counts", "COUNT-11", momentarily(iter_ahead, "after_val"), when=_goes_well),
+    Mutant(
+        "a training ends with an epoch too many",
+        "COUNT-12",
+        momentarily(epoch_ahead, "after_train"),
+        when=_goes_well,
+    ),
     Mutant(
         "an epoch that was saved at its last batch counts twice",
         "COUNT-12",
@@ -581,7 +588,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         is_canary=False,
     ),
     Mutant("half a result is handed out", "FAIL-05", once_aborting(give_results)),
-    Mutant("the stage is left behind", "FAIL-06", once_aborting(lose_stages, only=RuntimeInfoHook)),
+    Mutant("the stage is left behind", "FAIL-06", _LEFT_STAGE, around=_LEFT_STAGE.around),
     Mutant("all hooks but one have the same priority", "ORDER-01", _with_priority(Probe, "NORMAL")),
     Mutant("information comes late", "ORDER-02", _with_priority(RuntimeInfoHook, "LOW")),
     Mutant("information comes last", "ORDER-02", _with_priority(RuntimeInfoHook, "VERY_LOW")),
