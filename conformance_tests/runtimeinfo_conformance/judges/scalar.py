@@ -100,7 +100,9 @@ def changing_metrics(case: Case) -> Iterator[Finding]:
     turns = {at: turn for at, _, turn in _evaluations(case, "val")}
     expected: dict[str, str] = {}
     for at, record, _ in _settled(case):
-        if at in turns:
+        if record.event == "before_run":
+            expected = {}
+        elif at in turns:
             values = case.plan.metrics_of(turns[at])
             expected = {name: "a scalar" if is_scalar(values[name]) else "an info" for name in changing}
         for name, place in expected.items():
@@ -145,7 +147,8 @@ def rates_of_all_groups(case: Case) -> Iterator[Finding]:
 def _settled(case: Case) -> Iterator[tuple[int, Record, Expectation]]:
     """Iterate over the events from which on nothing but the run itself changes a history.
 
-    Before, a checkpoint may have been loaded (RESUME-02), or something be left over from another run (LIFE-10).
+    Before, a checkpoint may have been loaded (RESUME-02), or something be left over from another run (LIFE-10). What
+    is done before and after a training can be a run by itself, with another hub.
     """
     is_settled = case.leg.previous is None
     for at, record, model in case.each():
@@ -155,6 +158,8 @@ def _settled(case: Case) -> Iterator[tuple[int, Record, Expectation]]:
 
 
 def _has_changed(case: Case, at: int, key: str) -> bool:
+    if case.records[at].event == "before_run":
+        return False
     then, now = case.before(at).scalars.get(key, ()), case.records[at].scalars.get(key, ())
     return then != now and not is_same(then, now)
 
@@ -218,7 +223,9 @@ def _other_metrics(case: Case, stage: str) -> Iterator[Finding]:
     turns = {at: turn for at, _, turn in _evaluations(case, stage)}
     held: dict[str, Any] = {}
     for at, record, _ in _settled(case):
-        if at in turns:
+        if record.event == "before_run":
+            held = {}
+        elif at in turns:
             values = case.plan.metrics_of(turns[at])
             held = {f"{stage}/{name}": value for name, value in values.items() if not is_scalar(value)}
         for key, value in held.items():

@@ -79,7 +79,8 @@ class _PlannedModel(_Model):
         self.built = True
         self.plan = plan
         self.planned = plan.train_dataset()
-        self.optimizers = [_optimizer(plan, index) for index, _ in enumerate(plan.optimizers or ("",))]
+        self.named = _optimizers(plan)
+        self.optimizers = list(self.named.values())
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Train on a batch."""
@@ -110,7 +111,7 @@ class _Script(_Callback):
         model.compile(optimizer=model.optimizers[0])  # type: ignore[attr-defined]
         self.publishing = attach(
             model,
-            optimizers=dict(zip(plan.optimizers, model.optimizers, strict=True)) if plan.optimizers else None,
+            optimizers=model.named if plan.optimizers or plan.groups > 1 else None,
             cfg={"batches": plan.batches},
             seed=plan.seed,
             experiment_name=plan.experiment_name,
@@ -227,6 +228,11 @@ def _loader(dataset: PlannedDataset, *, sized: bool = True) -> DataLoader[Any]:
     return DataLoader(_Sized(dataset, is_read=is_read) if sized else _Unsized(dataset), batch_size=None)
 
 
-def _optimizer(plan: Plan, index: int) -> Any:
+def _optimizers(plan: Plan) -> dict[str, Any]:
+    """Return the optimizers by name. Those of Keras have one rate each: a param group is an optimizer of its own."""
     steps = plan.accumulation if plan.accumulation > 1 else None
-    return keras.optimizers.SGD(plan.lr_of(0, optimizer=index), gradient_accumulation_steps=steps)
+    return {
+        f"{name}/{group}": keras.optimizers.SGD(plan.lr_of(0, group, index), gradient_accumulation_steps=steps)
+        for index, name in enumerate(plan.optimizers or ("group",))
+        for group in range(plan.groups)
+    }
