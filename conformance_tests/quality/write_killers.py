@@ -11,7 +11,7 @@ from runtimeinfo_conformance import search
 from runtimeinfo_conformance._judging import find_killer
 from runtimeinfo_conformance._subject import AnySubject
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
-from runtimeinfo_conformance.search import draw_plans, shrink
+from runtimeinfo_conformance.search import draw_plans, shrink, slow_plans
 from runtimeinfo_conformance.subjects import pytorch, reference_hub
 
 FILE = Path(search.__file__).parent / "killers.txt"
@@ -32,7 +32,7 @@ def main() -> None:
 def entries() -> Iterator[str]:
     """Yield a line for each fault."""
     runner, hub = pytorch.subject(), reference_hub.subject()
-    runner_plans, hub_plans = draw_plans(runner, SEARCH), draw_plans(hub, SEARCH)
+    runner_plans, hub_plans = draw_plans(runner, SEARCH), [*draw_plans(hub, SEARCH), *slow_plans(hub)]
     for mutant in RUNNER_MUTANTS:
         plan = smallest(mutant.applied_to(runner), mutant.requirement, runner_plans)
         yield f"{mutant.requirement}\t{mutant.name}\t{plan!r}"

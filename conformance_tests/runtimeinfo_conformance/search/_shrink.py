@@ -24,7 +24,7 @@ from runtimeinfo_conformance.plans import (
     Turn,
 )
 
-_PLAIN_VALUES = {"update_scalar": "float", "update_scalars": "float", "refuse_scalar": "text"}
+_PLAIN_VALUES = {"update_scalar": "float", "update_scalars": "float", "refuse_scalar": "text", "refuse_entry": "text"}
 
 _PLAIN_KINDS = ("float", "text")
 
@@ -110,6 +110,7 @@ def _of_plainer_ops(ops: tuple[HubOp, ...]) -> Iterator[tuple[HubOp, ...]]:
     for index, op in enumerate(ops):
         plainer = [replace(op, turn=turn) for turn in _plainer(op.turn, 0)]
         plainer += [replace(op, count=count) for count in _plainer(op.count, 1)]
+        plainer += [replace(op, times=times) for times in (1, op.times // 2, op.times - 1) if 0 < times < op.times]
         plain = _PLAIN_VALUES.get(op.name)
         if plain is not None and op.value != plain:
             plainer.append(replace(op, value=plain))
