@@ -68,6 +68,7 @@ from runtimeinfo_conformance.mutants._faults import (
     swap,
     total_of_first_epoch,
 )
+from runtimeinfo_conformance.mutants._later_events import LATER_MUTANTS
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
 from runtimeinfo_conformance.mutants._scope import (
     HubOfLatest,
@@ -620,5 +621,6 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),
     Mutant("batch_idx begins anew after a resume in mid-epoch", "RESUME-04", _numbered_anew),
     *COUNTER_AND_RATE_MUTANTS,
+    *LATER_MUTANTS,
 )
 """The faults, each with the requirement that it breaks."""

@@ -1,0 +1,318 @@
+"""The faults of runners that show at later events only: in identity, stage, batches, and the order of hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from runtimeinfo import RuntimeInfoHook
+from runtimeinfo.spec import ABORT
+from runtimeinfo_conformance.judges.life import find_batch
+from runtimeinfo_conformance.mutants._faults import (
+    Shown,
+    ShownRunner,
+    at,
+    drop_if,
+    iter_ahead,
+    momentarily,
+    once_aborting,
+    publish,
+    show,
+)
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
+from runtimeinfo_conformance.observation import Probe, observer_of
+from runtimeinfo_conformance.plans import Plan, _planned_data
+
+_IN_TRAINING = ("before_train_epoch", "before_train_iter", "after_train_iter", "after_train_epoch", "train_data")
+
+
+def _always(infos: dict[str, Any]) -> Shown:
+    return lambda _plan, _runner: infos
+
+
+def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
+    return {f"{runner.framework_name}_version": "another"}
+
+
+def _saved_name(plan: Plan, _runner: Any) -> dict[str, Any]:
+    return {"experiment_name": plan.experiment_name.removesuffix("-resumed")}
+
+
+def _leave_stage(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    result = call(runner, given)
+    runner.message_hub.pop_info("loop_stage")
+    return result
+
+
+def _count_epoch(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+    """Count the epoch once it has closed, as a loop does that counts in a `finally`."""
+    counts = event in {"after_train", "after_run"}
+    return call(ShownRunner(runner, epoch=runner.epoch + 1) if counts else runner, given)
+
+
+def _forget_validations(_plan: Plan, runner: Any) -> dict[str, Any]:
+    hub = runner.message_hub
+    for key in [key for key in hub.log_scalars if key.startswith("val/")]:
+        (getattr(hub, "pop_scalar", None) or hub.log_scalars.pop)(key)
+    return {}
+
+
+def _later(is_held: Callable[[object], bool], *events: str) -> MakeFault:
+    """Let one of the kit's hooks hear of some events after the last of its probes has."""
+    held: list[Callable[[], object]] = []
+
+    def make(_plan: Plan, hook: object) -> Fault:
+        observer = observer_of(hook)
+        is_last = isinstance(observer, Probe) and observer.name == "last"
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if event in events and is_held(hook):
+                held.append(lambda: call(runner, given))
+                return None
+            result = call(runner, given)
+            while is_last and held:
+                held.pop()()
+            return result
+
+        return fault
+
+    return make
+
+
+def _is_first_probe(hook: object) -> bool:
+    observer = observer_of(hook)
+    return isinstance(observer, Probe) and observer.name == "first"
+
+
+def _is_hook(hook: object) -> bool:
+    return isinstance(hook, RuntimeInfoHook)
+
+
+def _hand_on(event_changed: str, argument: str) -> MakeFault:
+    """Give all hooks but the one that publishes other numbers."""
+
+    def make(_plan: Plan, hook: object) -> Fault:
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            values = given.get(argument)
+            if event == event_changed and isinstance(values, Mapping) and not _is_hook(hook):
+                numbers = cast("Mapping[str, Any]", values)
+                other = {name: each + 1 if isinstance(each, float) else each for name, each in numbers.items()}
+                given = {**given, argument: other}
+            return call(runner, given)
+
+        return fault
+
+    return make
+
+
+class _NumberedOn:
+    """Numbers the batches of a run from where no other run has begun."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+
+    def __call__(self, _plan: Plan, hook: object) -> Fault:
+        """Make the fault for one hook of a run."""
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            self._runs += event == "before_run" and _is_hook(hook)
+            if "batch_idx" in given:
+                given = {**given, "batch_idx": given["batch_idx"] + self._runs}
+            return call(runner, given)
+
+        return fault
+
+
+def _read_nothing(run: Callable[[], object]) -> object:
+    """Let the kit hear of no read, as if the run made its batches out of nothing."""
+    before = _planned_data.tell_of_read
+    _planned_data.tell_of_read = lambda run, item, process: None  # noqa: ARG005
+    try:
+        return run()
+    finally:
+        _planned_data.tell_of_read = before
+
+
+def _first_once_more(plan: Plan, _hook: object) -> Fault:
+    """Show the first batch in all iterations of the epoch that goes on but its first one."""
+    begun = ended = 0
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        nonlocal begun, ended
+        begun += event == "before_train_iter"
+        ended += event == "after_train_epoch"
+        batch = find_batch(given.get("data_batch"))
+        if begun > 1 and not ended and batch is not None and batch.stage == "train":
+            given = {**given, "data_batch": replace(batch, index=plan.start_batch)}
+        return call(runner, given)
+
+    return fault
+
+
+def _last_batch_of(stage: str) -> MakeFault:
+    def make(plan: Plan, hook: Any) -> Fault:
+        begun = 0
+
+        def is_lost(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
+            nonlocal begun
+            begun = 0 if event == f"before_{stage}_epoch" else begun + (event == f"before_{stage}_iter")
+            batches = plan.val_batches if stage == "val" else plan.test_batches
+            return event in {f"before_{stage}_iter", f"after_{stage}_iter"} and begun == batches
+
+        return drop_if(is_lost)(plan, hook)
+
+    return make
+
+
+# -- on which plans, so that nothing else shows
+
+
+def _goes_well(plan: Plan) -> bool:
+    return plan.fault is None
+
+
+def _is_fresh(plan: Plan) -> bool:
+    return plan.resume_from is None and plan.checkpoint is None and plan.company is None
+
+
+def _is_resumed(plan: Plan) -> bool:
+    return plan.resume_from is not None
+
+
+def _goes_on_in_its_epoch(plan: Plan) -> bool:
+    return 0 < plan.start_batch < plan.batches
+
+
+def _fails_in(*places: str) -> Callable[[Plan], bool]:
+    return lambda plan: plan.fault is not None and plan.fault.event in places
+
+
+def _only_trains(plan: Plan) -> bool:
+    return plan.fault is None and plan.val_batches is None and plan.test_batches is None
+
+
+def _fails_after(stage: str) -> Callable[[Plan], bool]:
+    """Return what tells whether a run fails where evaluations of a stage are over, over one loader each."""
+    return lambda plan: (
+        plan.fault is not None and plan.val_loaders == 1 and plan.fault.event in {f"after_{stage}", "after_run"}
+    )
+
+
+LATER_MUTANTS: tuple[Mutant, ...] = (
+    # Not in a runner whose data is read by spawned workers.
+    Mutant("the data is not read", "LIFE-03", around=_read_nothing, when=_only_trains, is_canary=False),
+    Mutant(
+        "a validation lacks its last batch in a run that fails later",
+        "LIFE-06",
+        _last_batch_of("val"),
+        when=_fails_after("val"),
+    ),
+    Mutant(
+        "a test lacks its last batch in a run that fails later",
+        "LIFE-07",
+        _last_batch_of("test"),
+        when=_fails_after("test"),
+    ),
+    Mutant("the batches of a second run are numbered on", "LIFE-10", _NumberedOn(), when=_is_fresh),
+    Mutant(
+        "the stage is left as the training fails", "STAGE-01", at(_leave_stage, ABORT), when=_fails_in(*_IN_TRAINING)
+    ),
+    Mutant(
+        "the stage is left as a validation fails",
+        "STAGE-02",
+        at(_leave_stage, ABORT),
+        when=_fails_in("before_val_iter", "after_val_iter", "val_data"),
+        needs="val",
+    ),
+    Mutant(
+        "the stage is left as a test fails",
+        "STAGE-04",
+        at(_leave_stage, ABORT),
+        when=_fails_in("before_test_iter", "after_test_iter", "test_data"),
+        needs="test",
+    ),
+    Mutant("cfg changes during the training", "META-01", publish(_always({"cfg": "another"}), "before_train_epoch")),
+    Mutant(
+        "the seed changes during the training",
+        "META-02",
+        publish(lambda plan, _: {"seed": plan.seed + 7}, "before_train_epoch"),
+        when=_is_fresh,
+    ),
+    Mutant(
+        "the name changes during the training",
+        "META-03",
+        publish(_always({"experiment_name": "another"}), "before_train_epoch"),
+        when=_is_fresh,
+    ),
+    Mutant(
+        "the framework's version changes during the training",
+        "META-04",
+        publish(_another_version, "before_train_epoch"),
+    ),
+    Mutant(
+        "the hook's version changes after the training",
+        "META-05",
+        publish(_always({"runtimeinfo_version": "0"}), "after_train"),
+    ),
+    Mutant(
+        "the metainfo is lost during the training",
+        "META-07",
+        publish(_always({"dataset_meta": {}}), "before_train_epoch"),
+        when=lambda plan: plan.metainfo is not None,
+    ),
+    Mutant(
+        "a resumed run takes the name of the saved one during the training",
+        "META-08",
+        publish(_saved_name, "before_train_epoch"),
+        when=_is_resumed,
+    ),
+    Mutant(
+        "hooks are handed other outputs than are published",
+        "SCALAR-04",
+        _hand_on("after_train_iter", "outputs"),
+    ),
+    Mutant(
+        "hooks are handed other metrics than are published",
+        "SCALAR-06",
+        _hand_on("after_val_epoch", "metrics"),
+    ),
+    Mutant(
+        "hooks are handed other metrics of a test than are published",
+        "SCALAR-09",
+        _hand_on("after_test_epoch", "metrics"),
+    ),
+    Mutant("an epoch that failed is counted as it closes", "FAIL-04", once_aborting(_count_epoch)),
+    Mutant("an iteration that failed is counted for a moment", "FAIL-04", momentarily(iter_ahead, ABORT)),
+    Mutant(
+        "hooks change places in a validation",
+        "ORDER-01",
+        _later(_is_first_probe, "before_val", "after_val_iter"),
+        when=_goes_well,
+        needs="val",
+    ),
+    Mutant(
+        "information comes late in a validation",
+        "ORDER-02",
+        _later(_is_hook, "before_val"),
+        when=_goes_well,
+        needs="val",
+    ),
+    Mutant(
+        "histories of validations start anew after a resume",
+        "RESUME-02",
+        show(_forget_validations, "before_train"),
+        needs="val metrics",
+        when=_is_resumed,
+    ),
+    # Not in a runner that shows no batch.
+    Mutant(
+        "an epoch that goes on shows its first batch only",
+        "RESUME-03",
+        _first_once_more,
+        when=_goes_on_in_its_epoch,
+        needs="resume_mid_epoch",
+        is_canary=False,
+    ),
+)
+"""The faults, each with the requirement that it breaks."""
