@@ -81,8 +81,9 @@ adapters: $(STAMP)                     ## put every adapter to the test; writes 
 lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims, each in an environment of its own
 	$(BIN)/python adapters/tests/lowest_versions.py
 
-killers: $(STAMP)                      ## write the smallest plan that shows each mutant into killers.txt, after one was added (1 min)
+killers: $(STAMP)                      ## write the smallest plan that shows each mutant, and the plans that cover all values (2 min)
 	$(BIN)/python conformance_tests/quality/write_killers.py
+	$(BIN)/python conformance_tests/quality/write_covering.py
 
 kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md (20 min)
 	$(BIN)/python conformance_tests/quality/run.py --write

@@ -62,11 +62,12 @@ _BASES: Mapping[FaultKind, type[BaseException]] = MappingProxyType({"custom": Ex
 BASE_KINDS = frozenset(kind for kind in FAULT_KINDS if not issubclass({**_CLASSES, **_BASES}[kind], Exception))
 """The kinds that are not an Exception: an `except Exception` does not see them."""
 
-# In Python each of these says that there is nothing more, or nothing at all: no runner can tell one from the other.
+# Each of these says that there is nothing more, or nothing at all: no runner can tell one from the other. A step that
+# raises StopIteration is the end of the data, too, where the framework draws and steps in one.
 _MEANT_OTHERWISE: Mapping[str, tuple[FaultKind, ...]] = MappingProxyType(
     {
         **dict.fromkeys(("train_data", "val_data", "test_data"), ("stop_iteration", "index_error")),
-        "train_step": ("attribute_error",),
+        "train_step": ("stop_iteration", "attribute_error"),
     }
 )
 
@@ -90,7 +91,7 @@ class Fault(ShortRepr):
             may not hear of the event.
 
     Raises:
-        PlanError: If Python itself takes such an exception for something else there.
+        PlanError: If such an exception says something else there.
     """
 
     event: str
@@ -101,8 +102,8 @@ class Fault(ShortRepr):
     def __post_init__(self) -> None:
         if self.kind in _MEANT_OTHERWISE.get(self.event, ()):
             raise PlanError(
-                f"kind={self.kind!r} does not go with {self.event!r}, where Python takes it for the end of the data or "
-                "for a missing attribute: give another kind"
+                f"kind={self.kind!r} does not go with {self.event!r}, where it says that the data is at its end, or "
+                "that an attribute is missing: give another kind"
             )
         if self.hook == "first" and self.event in MOMENTS:
             raise PlanError(f"hook goes with an event, and {self.event!r} is between two: leave it out")

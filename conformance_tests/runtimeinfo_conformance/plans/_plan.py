@@ -167,7 +167,9 @@ class Plan(ShortRepr):
                 f"again goes with a training alone: leave out {', '.join(_NOT_AGAIN)}, resume_after and test_batches, "
                 "and give epochs and batches"
             )
-        if self.company is not None and any(getattr(self, name) not in {None, False} for name in _NOT_IN_COMPANY):
+        if self.company is not None and any(
+            getattr(self, name) is not None and getattr(self, name) is not False for name in _NOT_IN_COMPANY
+        ):
             raise PlanError(f"company goes with a training in one go: leave out {', '.join(_NOT_IN_COMPANY)}")
         if self.company == "in_turn" and self.fault is not None and self.fault.kind == "stop_iteration":
             raise PlanError(

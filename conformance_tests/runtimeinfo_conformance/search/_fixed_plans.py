@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
-from runtimeinfo_conformance.plans import CHANGING_KIND, Fault, HubPlan, Plan
+from runtimeinfo_conformance.plans import CHANGING_KIND, FAULT_KINDS, Fault, FaultKind, HubPlan, Plan, can_raise
 from runtimeinfo_conformance.search._hub_plans import fixed_hub_plans, fixed_reduce_plans, is_slow, slow_hub_plans
 from runtimeinfo_conformance.search._killers import killers_of
-
-FAULT_KINDS: tuple[Literal["error", "interrupt"], ...] = ("error", "interrupt")
+from runtimeinfo_conformance.search._occurrences import places_of
 
 
 def fixed_plans(subject: AnySubject) -> list[Any]:
@@ -62,8 +63,13 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     # One may need two capabilities: to resume in mid-epoch is also to resume.
     plans = [plan, replace(plan, repeat=True), *(each for each in varied if each.needs <= capabilities)]
     plans += [killer for killer in killers_of(Plan) if isinstance(killer, Plan) and killer.needs <= capabilities]
-    faults = [Fault(event, kind=kind) for event in places_of(plan) for kind in FAULT_KINDS]
+    kinds = itertools.cycle(FAULT_KINDS)
+    faults = [Fault(place, kind=_next_for(place, kinds)) for place in places_of(plan)]
     return [*plans, *(replace(plan, fault=fault) for fault in faults)]
+
+
+def _next_for(place: str, kinds: Iterator[FaultKind]) -> FaultKind:
+    return next(kind for kind in kinds if can_raise(place, kind))
 
 
 def slow_plans(subject: AnySubject) -> list[Any]:
@@ -74,22 +80,3 @@ def slow_plans(subject: AnySubject) -> list[Any]:
         return []
     plans = [Plan(company=company) for company in ("spawned", "served")]
     return [plan for plan in plans if plan.needs <= subject.capabilities]
-
-
-def places_of(plan: Plan) -> list[str]:
-    """Return where a plan can go wrong: the events which it brings about, and the moments between them."""
-    epochs = {"train": plan.epochs, "val": plan.validations, "test": plan.test_batches is not None}
-    iterations = {
-        "train": plan.max_iters,
-        "val": sum(plan.val_length(loader) for loader in range(plan.val_loaders)),
-        "test": plan.test_batches,
-    }
-    scopes = ["run", "train"]
-    for stage, count in iterations.items():
-        if epochs[stage]:
-            scopes += [f"{stage}_epoch"] if stage == "train" else [stage, f"{stage}_epoch"]
-            scopes += [f"{stage}_iter"] if count else []
-    moments = [f"{stage}_data" for stage, count in iterations.items() if epochs[stage] and count]
-    if plan.max_iters and plan.outputs:
-        moments.append("train_step")
-    return [*(f"{when}_{scope}" for scope in scopes for when in ("before", "after")), *moments]

@@ -8,7 +8,8 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 
 from runtimeinfo_conformance._profile import Progress, silent
-from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject
+from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
+from runtimeinfo_conformance.search._covering import covering_plans
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
 from runtimeinfo_conformance.search._hub_plans import hub_plans, reduce_plans
 from runtimeinfo_conformance.search._strategies import plans
@@ -39,6 +40,10 @@ def draw_plans(
         progress: Told now and then how many there are.
     """
     drawn: list[Any] = _Counted(fixed_plans(subject) if fixed else [], most, progress)
+    if isinstance(subject, Subject) and seed is None and fixed:
+        drawn.extend(covering_plans(subject.capabilities, list(drawn), max(most - len(drawn), 0)))
+        if len(drawn) >= most:
+            return list(drawn)
     if isinstance(subject, ReduceSubject):
         return [*drawn, *_for_ranks(min(most - len(drawn), _MOST_FOR_RANKS), seed)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
@@ -14,20 +15,28 @@ from hypothesis import strategies as st
 from runtimeinfo_conformance.observation import HOOK_ORDERS
 from runtimeinfo_conformance.plans import (
     CHANGING_KIND,
+    FAULT_KINDS,
+    MOMENTS,
     OTHER_KINDS,
     SCALAR_KINDS,
     TENSOR_KINDS,
     Company,
     Fault,
     Plan,
+    PlanError,
     Values,
+    can_raise,
     is_available,
 )
-from runtimeinfo_conformance.search._fixed_plans import FAULT_KINDS, places_of
+from runtimeinfo_conformance.search._occurrences import times_of
 
 # To build a strategy costs more than to draw from it: what depends on no plan is built once.
 
 _LENGTH = st.integers(1, 3)
+
+_HOOK = st.sampled_from(("last", "last", "first"))
+
+_SELDOM = st.sampled_from((False, False, False, True))
 
 _OUTPUT_NAMES = ("loss", "acc", "aux/κ", "top 5/🐈 %", "text")
 
@@ -73,7 +82,13 @@ def _plans(capabilities: frozenset[str], kinds: tuple[str, ...]) -> st.SearchStr
             chosen = {name: value for name, value in chosen.items() if not name.startswith("val_")}
         plan = Plan(**chosen)  # type: ignore[arg-type]  # each strategy draws what its field takes
         course = draw(_one_of(_courses(plan, capabilities)), label="course")
-        return _COURSES[course](draw, plan)
+        plan = _COURSES[course](draw, plan)
+        for turn in (_stopped_early, _wrong, _twice):
+            if draw(_SELDOM, label=f"and {turn.__name__}"):
+                with suppress(PlanError):  # not each goes with each
+                    changed = turn(draw, plan)
+                    plan = changed if changed.needs <= capabilities else plan
+        return plan
 
     return draw_plan()
 
@@ -116,6 +131,7 @@ def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
         "stopped early and resumed": {"early_stop", "resume", "resume_mid_epoch"} <= capabilities
         and plan.max_epochs > 0
         and plan.batches > 1,
+        "resumed twice": {"resume", "resume_mid_epoch"} <= capabilities and plan.max_epochs > 0 and plan.batches > 2,
         "resumed by iterations": {"iterations", "resume", "resume_mid_epoch"} <= capabilities
         and _can_be_bound(plan)
         and plan.sized
@@ -134,8 +150,12 @@ def _smooth(_draw: st.DrawFn, plan: Plan) -> Plan:
 
 
 def _wrong(draw: st.DrawFn, plan: Plan) -> Plan:
-    faults = tuple(itertools.product(places_of(plan), (0, 0, 1), FAULT_KINDS))
-    return replace(plan, fault=Fault(*draw(_one_of(faults), label="fault")))
+    times = times_of(plan)
+    place = draw(_one_of(tuple(place for place, count in times.items() if count)), label="place")
+    occurrence = draw(_one_of(tuple(range(times[place]))), label="occurrence")
+    kind = draw(_one_of(tuple(kind for kind in FAULT_KINDS if can_raise(place, kind))), label="kind")
+    hook = draw(_HOOK, label="hook") if place not in MOMENTS else "last"
+    return replace(plan, fault=Fault(place, occurrence, kind, hook))
 
 
 def _twice(_draw: st.DrawFn, plan: Plan) -> Plan:
@@ -166,6 +186,8 @@ def _asked_for_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
 
 
 def _stopped_early(draw: st.DrawFn, plan: Plan) -> Plan:
+    if not plan.max_iters:
+        raise PlanError("there is no iteration to stop after: leave it out")
     return replace(plan, stop_after=draw(_one_of(tuple(range(1, plan.max_iters + 1))), label="stop_after"))
 
 
@@ -178,6 +200,13 @@ def _resumed_in_mid_epoch(draw: st.DrawFn, plan: Plan) -> Plan:
     epoch, batch = draw(_one_of(moments), label="resume_after, resume_batch")
     outputs = plan.outputs if batch < plan.batches else ()
     return replace(plan, resume_after=epoch, resume_batch=batch, outputs=outputs)
+
+
+def _resumed_twice(draw: st.DrawFn, plan: Plan) -> Plan:
+    moments = [(epoch, batch) for epoch in range(plan.max_epochs) for batch in range(plan.batches)][1:]
+    pairs = tuple(itertools.combinations(moments, 2))
+    (epoch, batch), later = draw(_one_of(pairs), label="resume_after, resume_batch, later_resumes")
+    return replace(plan, resume_after=epoch, resume_batch=batch, later_resumes=(later,))
 
 
 def _stopped_early_and_resumed(draw: st.DrawFn, plan: Plan) -> Plan:
@@ -208,6 +237,7 @@ _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(
         "stopped early": _stopped_early,
         "resumed": _resumed,
         "resumed in mid-epoch": _resumed_in_mid_epoch,
+        "resumed twice": _resumed_twice,
         "stopped early and resumed": _stopped_early_and_resumed,
         "resumed by iterations": _resumed_by_iterations,
     }
