@@ -105,7 +105,17 @@ _TEST = EVALUATION_EVENTS["test"]
 
 
 class _Emitter(Emitter):
-    """Counts the batches that Lightning has processed: one that its loader did not have is begun, and is none."""
+    """Counts the batches that Lightning has processed: one that its loader did not have is begun, and is none.
+
+    Lightning takes a StopIteration for the end of the data. One of a hook comes out as the RuntimeError that Python
+    would make of it in a generator (PEP 479).
+    """
+
+    def emit(self, event: Any, **given: Any) -> None:
+        try:
+            super().emit(event, **given)
+        except StopIteration as error:
+            raise RuntimeError("a hook raised StopIteration") from error
 
     def count(self, event: str) -> None:
         if event == "after_train_iter":

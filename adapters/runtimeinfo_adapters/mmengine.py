@@ -386,7 +386,8 @@ class RuntimeInfoHook(_Listener):
         outside = 0 if view is None or not view.is_of(runner) else len(view.emitter.lifecycle.open_scopes)
         try:
             return original(*args, **kwargs)
-        except BaseException as error:
+        except BaseException as caught:
+            error = _raised_by_hook(caught)
             view = self._view  # the run may have begun inside
             if view is not None and view.is_of(runner):
                 # With the run alone around it, this is the outermost loop, and the run ends too.
@@ -394,7 +395,9 @@ class RuntimeInfoHook(_Listener):
                     view.emitter.abort(error, keep=outside if outside > 1 else 0)
                 finally:
                     self._leave_ended_run()
-            raise
+            if error is caught:
+                raise
+        raise error  # outside of the handler: what mmengine has made of it did not lead to it
 
     def _is_nested(self, runner: Any) -> bool:
         """Tell whether user code has called ``val()``, for example, inside the runner's ``train()``."""
@@ -529,3 +532,15 @@ def _is_by_length(loop: Any) -> bool:
     # A subclass may count by something else, by several loaders for example: what it says is taken as it is.
     by_length = loop.max_epochs * (length_of(loop.dataloader) or 0)
     return type(loop) is by_epochs or loop.max_iters == by_length
+
+
+def _raised_by_hook(error: BaseException) -> BaseException:
+    """Return what a hook has raised: `Runner.call_hook` raises another TypeError in the place of a TypeError.
+
+    Source: FAIL-01.
+    """
+    original = error.__context__
+    is_hidden = type(error) is TypeError and error.__cause__ is None and error.__suppress_context__
+    if is_hidden and isinstance(original, TypeError) and str(error).startswith(f"{original} in "):
+        return original
+    return error
