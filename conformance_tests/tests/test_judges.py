@@ -173,18 +173,78 @@ def test_metrics_of_each_kind_hold_in_a_correct_runner(kind: str) -> None:
         assert broken(requirement, plan) == []
 
 
-def test_a_metric_left_in_its_old_place_is_noticed() -> None:
+def appending_after_the_validation_of(epoch: int) -> type[Trainer]:
     class Stale(Trainer):
         def emit(self, event: str, **given: Any) -> None:
             super().emit(event, **given)
-            if event == "after_val_epoch" and self.epoch == 1:
+            if event == "after_val_epoch" and self.epoch == epoch:
                 self.message_hub.update_scalar("val/changing", 1.0)
 
+    return Stale
+
+
+def test_a_metric_left_in_its_old_place_is_noticed() -> None:
     plan = Plan(max_epochs=3, val_batches=1, metrics=(("changing", "changing"),))
-    assert findings("SCALAR-08", plan) != []
-    # The stale scalar comes after the event: it shows when the metric is a scalar the next time.
-    assert broken("SCALAR-06", plan, Stale) == []
     assert {finding.observed for finding in findings("SCALAR-08", plan)} == {"an info", "a scalar"}
+    # After the first validation the metric is a scalar, after the second one an info.
+    assert [each.observed for each in broken("SCALAR-06", plan, appending_after_the_validation_of(1))] == [
+        {"val/changing": [1.0]}
+    ]
+    assert broken("SCALAR-08", plan, appending_after_the_validation_of(1)) == []
+    stale = appending_after_the_validation_of(2)
+    assert {each.observed for each in broken("SCALAR-08", plan, stale)} == {"a scalar and an info"}
+    # The history that begins with the next validation has a value already.
+    assert [len(each.observed["val/changing"]) for each in broken("SCALAR-06", plan, stale)] == [2]
+
+
+def publishing_again(event_changed: str, *keys: str) -> type[Trainer]:
+    """Return a runner that publishes the latest values of some scalars, and of infos, once more at an event."""
+
+    class PublishesAgain(Trainer):
+        def emit(self, event: str, **given: Any) -> None:
+            if event == event_changed:
+                for key in keys:
+                    if key in self.message_hub.log_scalars:
+                        self.message_hub.update_scalar(key, self.message_hub.get_scalar(key).current())
+                    elif key in self.message_hub.runtime_info:
+                        self.message_hub.update_info(key, "another")
+            super().emit(event, **given)
+
+    return PublishesAgain
+
+
+@pytest.mark.parametrize(
+    ("event", "key", "requirement"),
+    [
+        ("before_train_epoch", "train/lr", "SCALAR-02"),
+        ("after_train_iter", "train/lr", "SCALAR-02"),
+        ("after_run", "train/lr", "SCALAR-02"),
+        ("before_train_iter", "train/loss", "SCALAR-04"),
+        ("after_train", "train/loss", "SCALAR-04"),
+        ("before_val", "val/acc", "SCALAR-06"),
+        ("after_train_epoch", "val/acc", "SCALAR-06"),
+        ("before_train_iter", "val/matrix", "SCALAR-07"),
+        ("after_run", "test/acc", "SCALAR-09"),
+        ("after_run", "test/matrix", "SCALAR-09"),
+    ],
+)
+def test_a_value_that_is_published_at_another_event_is_noticed(event: str, key: str, requirement: str) -> None:
+    metrics = (("acc", "float"), ("matrix", "vector"))
+    plan = Plan(max_epochs=2, val_batches=1, test_batches=1, outputs=(("loss", "float"),), metrics=metrics)
+    assert broken_by_any(plan) == set()
+    assert broken_by_any(plan, publishing_again(event, key)) == {requirement}
+
+
+def test_a_history_that_loses_its_beginning_is_noticed() -> None:
+    class Forgets(Trainer):
+        def emit(self, event: str, **given: Any) -> None:
+            if event == "before_val":
+                for history in self.message_hub.log_scalars.values():
+                    del history.entries[:2]  # a value and its count
+            super().emit(event, **given)
+
+    plan = Plan(batches=2, val_batches=1, outputs=(("loss", "float"),))
+    assert broken_by_any(plan, Forgets) >= {"SCALAR-02", "SCALAR-04"}
 
 
 # -- hubs
