@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from simple_hub import SimpleHub
 from simple_trainer import correct
 
 from runtimeinfo.spec import ABORT, CAPABILITIES, CLOSES, OPENS
-from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _subject
+from runtimeinfo_conformance import Fault, Plan, Subject, _subject
 from runtimeinfo_conformance.judges import JUDGES, Case
 from runtimeinfo_conformance.observation._execution import execute
-from runtimeinfo_conformance.plans import MOMENTS, HubPlan
+from runtimeinfo_conformance.plans import MOMENTS
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans, places_of
 from runtimeinfo_conformance.search._killers import killers
 from runtimeinfo_conformance.subjects import mmengine, pytorch
@@ -59,12 +58,6 @@ def test_the_killers_come_before_what_fails_everywhere() -> None:
     runner_killers = {repr(plan) for plan in killers().values() if isinstance(plan, Plan)}
     assert runner_killers <= {repr(plan) for plan in plans}
     assert plans[-1].fault is not None
-
-
-def test_a_hub_is_tried_empty_and_with_each_killer() -> None:
-    plans = fixed_plans(HubSubject("hub", "1", make=SimpleHub))
-    assert plans[0] == HubPlan()
-    assert {repr(plan) for plan in killers().values() if isinstance(plan, HubPlan)} <= {repr(plan) for plan in plans}
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simple_hub import SimpleHub
 
 from runtimeinfo.spec import CAPABILITIES, CLOSES, OPENS
-from runtimeinfo_conformance import HubSubject, Plan, Subject
-from runtimeinfo_conformance.plans import INFO_KEYS, MOMENTS, OTHER_KINDS, SCALAR_KEYS, SCALAR_KINDS, TENSOR_KINDS
+from runtimeinfo_conformance import Plan, Subject
+from runtimeinfo_conformance.plans import MOMENTS, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
-from runtimeinfo_conformance.search._hub_plans import hub_plans
 from runtimeinfo_conformance.search._search import draw_plans
 from runtimeinfo_conformance.search._strategies import plans
 
@@ -109,18 +107,3 @@ def test_no_tensors_for_whom_has_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     kinds = {kind for plan in draw({"outputs"}, 600) for _, kind in plan.outputs}
     assert kinds == {*SCALAR_KINDS, *OTHER_KINDS}
-
-
-@given(hub_plans())
-def test_the_operations_on_a_hub_are_known(plan: Any) -> None:
-    for op in plan.ops:
-        assert op.name == "refuse_scalar" or op.value not in OTHER_KINDS or "scalar" not in op.name
-        assert op.key in (*INFO_KEYS, *SCALAR_KEYS)
-
-
-def test_each_operation_on_a_hub_occurs() -> None:
-    hub = HubSubject("simple", "1", make=SimpleHub)
-    assert {op.name for plan in draw_plans(hub, 300) for op in plan.ops} == {
-        "update_info", "update_info_dict", "pop_info", "update_scalar", "update_scalars", "refuse_scalar",
-        "flip_resumed", "reload", "load_damaged",
-    }  # fmt: skip
