@@ -111,3 +111,15 @@ def test_a_shell_gives_the_plan_back(plan: Any) -> None:
     command, verb, requirement, text, place = shlex.split(replay_line("FAIL-05", plan, target))
     assert (command, verb, requirement, place) == ("runtimeinfo", "replay", "FAIL-05", target)
     assert parse_plan(text) == plan
+
+
+def test_a_line_is_readable_in_a_shell() -> None:
+    line = replay_line("FAIL-05", HALF, "tests/test_it.py", after=(Plan(outputs=(("loss", "float"),)),))
+    assert line == (
+        """runtimeinfo replay FAIL-05 'Plan(outputs=(("loss", "float"),))' """
+        """'Plan(val_batches=1, metrics=(("acc", "float"),), fault=Fault(event="before_val_iter"))' tests/test_it.py"""
+    )
+
+
+def test_a_line_of_an_older_report_is_read_as_well() -> None:
+    assert parse_plan(repr(HALF)) == HALF

@@ -226,6 +226,7 @@ def _print_failures(console: Console, report: ReportData) -> None:
                 expected, observed = other["failure"]["expected"], other["failure"]["observed"]
                 console.print(f"      expected: {escape(expected)}", soft_wrap=True)
                 console.print(f"      observed: {escape(observed)}", soft_wrap=True)
+                console.print(f"      replay:   {escape(other['failure']['replay'] or TOO_LONG)}", soft_wrap=True)
 
 
 def _print_title(console: Console, requirement: RequirementData, indent: str = "") -> None:

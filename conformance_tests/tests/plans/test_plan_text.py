@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import fields
 from functools import cache
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtimeinfo_conformance import Fault, Plan
 from runtimeinfo_conformance.plans._hub_plan import INFO_VALUES, HubOp, HubPlan
-from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan
+from runtimeinfo_conformance.plans._plan_text import PlanTextError, parse_plan, plan_text
 from runtimeinfo_conformance.search import draw_plans
 from runtimeinfo_conformance.subjects import pytorch, reference_hub
 
@@ -252,3 +253,12 @@ def test_reading_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         parse_plan("Plan(metainfo={'a': __import__('this')})")
     assert "this" not in set(sys.modules) - modules
     assert capsys.readouterr().out == ""
+
+
+@given(st.text())
+def test_a_plan_is_written_without_single_quotes_and_read_back(text: str) -> None:
+    plan = Plan(experiment_name=text, metainfo={text: [text]}, outputs=((text, "float"),))
+    written = plan_text(plan)
+    assert "'" not in written
+    assert parse_plan(written) == plan
+    assert shlex.split(shlex.quote(written)) == [written]

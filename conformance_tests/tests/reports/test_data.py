@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import html
 import json
 import math
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -11,13 +13,23 @@ from jsonschema.exceptions import ValidationError
 
 from runtimeinfo.spec import EVENTS, REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan
-from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Verdict
+from runtimeinfo_conformance._hints import HINTS
+from runtimeinfo_conformance._verdict import ExitCode, Failure, Report, Result, Verdict
 from runtimeinfo_conformance.judges import Finding
 from runtimeinfo_conformance.observation._observation import Leg, Record
+from runtimeinfo_conformance.plans import plan_text
 from runtimeinfo_conformance.reports import report_data, schema
+from runtimeinfo_conformance.reports._data import (
+    SCHEMA_VERSION,
+    SUMMARIES_BY_NAME,
+    TimelineData,
+    by_cause,
+    failure_data,
+    same_mistake,
+)
 from runtimeinfo_conformance.reports._html import report_page
-from runtimeinfo_conformance.reports._data import SCHEMA_VERSION, SUMMARIES_BY_NAME, TimelineData
 from runtimeinfo_conformance.reports._picture import draw
+from runtimeinfo_conformance.reports._text import failure_lines
 
 
 def validate(data: object) -> None:
@@ -239,3 +251,87 @@ def test_a_counter_that_is_none_is_told_as_text(failing: Report, value: object, 
     (event,) = timeline["events"]
     assert event["runner_epoch"] == event["hub_epoch"] == written
     assert event["event"] in EVENTS
+
+
+def broken(id: str, plan: Plan, at: int | None, verdict: Verdict = Verdict.FAIL, **given: Any) -> Result:
+    records = [Record(event, {}, 0, 0, {}, {}, {}, {}, (), {}) for event in ("before_run", "before_train", "after_run")]
+    return Result(REQUIREMENTS[id], verdict, 1, Failure(plan, Finding(at, 1, 2), Leg(plan, records=records), **given))
+
+
+LONG = Plan(max_epochs=3, val_batches=2)
+
+
+@pytest.mark.parametrize(
+    ("results", "groups"),
+    [
+        # One event is one cause; the one whose matter comes first in the run is the first of a kind.
+        ([broken("LIFE-10", LONG, 1), broken("COUNT-05", LONG, 1)], [("LIFE-10", ["COUNT-05"])]),
+        ([broken("COUNT-01", LONG, 2), broken("COUNT-12", LONG, 1)], [("COUNT-12", ["COUNT-01"])]),
+        ([broken("LIFE-01", LONG, 2), broken("LIFE-03", LONG, None)], [("LIFE-01", ["LIFE-03"])]),
+        # Another event and another kind, another plan, or what ran before it: another cause.
+        ([broken("META-01", LONG, 0), broken("COUNT-01", LONG, 1)], [("META-01", []), ("COUNT-01", [])]),
+        ([broken("COUNT-01", LONG, 1), broken("COUNT-02", Plan(), 1)], [("COUNT-02", []), ("COUNT-01", [])]),
+        (
+            [broken("COUNT-01", Plan(), 1, after=(LONG,)), broken("COUNT-02", Plan(), 1)],
+            [("COUNT-02", []), ("COUNT-01", [])],
+        ),
+        # The smallest plan comes first; what is no MUST comes last.
+        (
+            [broken("LIFE-09", Plan(), 1, Verdict.WARN), broken("COUNT-01", LONG, 2)],
+            [("COUNT-01", []), ("LIFE-09", [])],
+        ),
+    ],
+)
+def test_what_is_broken_is_grouped_by_its_cause(
+    conformant: Report, results: list[Result], groups: list[tuple[str, list[str]]]
+) -> None:
+    data = report_data(replace(conformant, results=tuple(results)))
+    validate(data)
+    assert [(group["first"], group["others"]) for group in data["groups"]] == groups
+    ids = [id for first, others in groups for id in (first, *others)]
+    assert [each["id"] for each in by_cause(data)] == ids
+    for first, others in groups:
+        assert all(first in same_mistake(data, other) for other in others)
+        assert all(other in same_mistake(data, first) for other in others)
+        assert bool(same_mistake(data, first)) is bool(others)
+
+
+def test_an_event_has_the_arguments_that_are_judged() -> None:
+    given = [
+        {"batch_idx": 0, "data_batch": object()},
+        {"batch_idx": 0, "outputs": None},
+        {"outputs": {"loss": "x" * 99}},
+    ]
+    records = [Record("after_train_iter", each, 0, 0, {}, {}, {}, {}, (), {}) for each in given]
+    for at, shown in (
+        (0, [{"batch_idx": "0"}, {"batch_idx": "0"}]),
+        (1, [{"batch_idx": "0"}, {"batch_idx": "0", "outputs": "None"}]),
+    ):
+        data = failure_data("LIFE-08", Failure(Plan(), Finding(at, 1, 2), Leg(Plan(), records=records)), None)
+        assert data["timeline"] is not None
+        *first, last = (event["arguments"] for event in data["timeline"]["events"])
+        assert first == shown
+        assert last["outputs"].startswith("{'loss': 'xxx")
+        assert last["outputs"].endswith(" characters more)")
+        assert f"batch_idx=0{', outputs=None' if at else ''}" in failure_lines(data)[4 + at]
+
+
+def test_a_hint_comes_with_each_failure(failing: Report) -> None:
+    page = html.unescape(report_page(report_data(failing)))
+    for each in report_data(failing)["requirements"]:
+        assert each["hint"] == HINTS.get(each["id"], "")
+        if each["failure"] is not None:
+            assert f"hint:     {each['hint']}" in failure_lines(each["failure"], each["hint"])
+            assert f"The usual mistake: {each['hint']}." in page
+
+
+def test_a_leak_names_the_plans_before_it(failing: Report) -> None:
+    leak = broken("LIFE-10", Plan(), 0, after=(LONG,))
+    data = report_data(replace(failing, results=(leak,), target="tests/x.py"))
+    validate(data)
+    failure = data["requirements"][0]["failure"]
+    assert failure is not None
+    assert failure["after"] == [plan_text(LONG)]
+    assert failure_lines(failure)[0] == f"after:    {plan_text(LONG)}  (before it, in the same process)"
+    assert failure["replay"] == f"runtimeinfo replay LIFE-10 '{plan_text(LONG)}' 'Plan()' tests/x.py"
+    assert plan_text(LONG) in html.unescape(report_page(data))

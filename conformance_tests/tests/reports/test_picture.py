@@ -10,7 +10,9 @@ from runtimeinfo_conformance.reports._picture import draw, scope_spans
 
 def timeline_of(events: str, at: int | None = None) -> TimelineData:
     records = [Record(event, {}, 0, 0, {}, {}, {}, {}, (), {}) for event in events.split()]
-    timeline = failure_data("LIFE-01", Failure(Plan(), Finding(at, 1, 2), Leg(Plan(), records=records)), None)["timeline"]
+    timeline = failure_data("LIFE-01", Failure(Plan(), Finding(at, 1, 2), Leg(Plan(), records=records)), None)[
+        "timeline"
+    ]
     assert timeline is not None
     return timeline
 
