@@ -1,8 +1,9 @@
-"""A hub as a third party may write it: lists in dictionaries."""
+"""A hub as a third party could write it: arrays in dictionaries."""
 
 from __future__ import annotations
 
 import copy
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,16 +14,24 @@ from runtimeinfo.authoring import is_scalar, scalar_value
 
 class SimpleHistory:
     def __init__(self) -> None:
-        self.entries: list[tuple[float, int]] = []
+        # Values and counts by turns. A list would cost more: the kit reads all of a history at each event.
+        self.entries = array("d")
 
     @property
     def data(self) -> tuple[Any, Any]:
-        return np.array([value for value, _ in self.entries], float), np.array([count for _, count in self.entries])
+        entries = np.array(self.entries)
+        return entries[::2], entries[1::2].astype(int)
+
+    def append(self, value: float, count: int) -> None:
+        self.entries.extend((value, count))
+
+    def drop_latest(self) -> None:
+        del self.entries[-2:]
 
     def current(self) -> float:
         if not self.entries:
             raise ValueError("no value")
-        return self.entries[-1][0]
+        return self.entries[-2]
 
     def mean(self, window_size: int | None = None) -> float:
         values, counts = self._last(window_size)
@@ -76,7 +85,7 @@ class SimpleHub:
         self._set_flags(entries, resumed)
         for key, entry in entries.items():
             history = self.log_scalars.setdefault(key, SimpleHistory())
-            history.entries.append((scalar_value(entry["value"]), entry.get("count", 1)))
+            history.append(scalar_value(entry["value"]), entry.get("count", 1))
 
     def get_scalar(self, key: str) -> SimpleHistory:
         return self.log_scalars[key]
@@ -86,7 +95,7 @@ class SimpleHub:
 
     def drop_latest(self, key: str) -> None:
         if key in self.log_scalars:
-            del self.log_scalars[key].entries[-1:]
+            self.log_scalars[key].drop_latest()
 
     def state_dict(self) -> dict[str, Any]:
         def kept(values: dict[str, Any]) -> dict[str, Any]:
