@@ -86,7 +86,8 @@ class Trainer:
             self.evaluate("test", [self.plan.test_dataloader()])
 
     def train_in_steps(self) -> Iterator[None]:
-        while self.epoch < self.plan.epochs:
+        while self.epoch < self.plan.epochs and not self.has_stopped:
+            self.expect_epoch()
             yield from self.stepped("train_epoch", self.train_batches_in_steps())
             self.epoch += 1
             self.validate(self.plan.validates_after_epoch)
@@ -97,6 +98,9 @@ class Trainer:
             self.iter += 1
             self.after_iter(index)
             yield
+            self.has_stopped = batch.stop or self.iter == self.plan.iterations
+            if self.has_stopped:
+                return
 
     def stepped(self, name: str, steps: Iterator[None]) -> Iterator[None]:
         try:
@@ -126,9 +130,12 @@ class Trainer:
             self.validate(self.plan.validates_after_epoch)
             self.save_checkpoint(self.plan.checkpoint_epochs and not self.is_cut_short)
 
-    def train_epoch(self) -> None:
+    def expect_epoch(self) -> None:
         if self.plan.lengths:
             self.max_iters = self.iter + len(self.train_dataloader) * ((self.max_epochs or 0) - self.epoch)
+
+    def train_epoch(self) -> None:
+        self.expect_epoch()
         self.scope("train_epoch", self.train_batches)
 
     def train_batches(self) -> None:

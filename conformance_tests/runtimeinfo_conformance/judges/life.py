@@ -81,7 +81,7 @@ def training_epochs(case: Case) -> Iterator[Finding]:
     if case.plan.stop_after is not None:
         return
     plan = case.plan
-    if plan.is_resumed_at_end_of_epoch and plan.start_iteration == plan.max_iters and not _times(case, "before_train"):
+    if plan.is_resumed_at_end_of_epoch and plan.start_iteration == plan.max_iters:
         return  # nothing is left to do, and a framework need not begin
     epochs = plan.epochs - case.leg.start_epoch
     if plan.iterations is not None and _times(case, "before_train_epoch") == 1:
@@ -247,11 +247,11 @@ def stopped_early(case: Case) -> Iterator[Finding]:
         return
     if plan.stop_after <= plan.start_iteration:
         return  # it had been asked to stop before it was saved
-    last = -(-plan.stop_after // plan.batches)
+    last = next(epoch for epoch in range(plan.epochs + 1) if plan.iteration_of(epoch) >= plan.stop_after)
     epochs = last - case.leg.start_epoch
     events = Counter(record.event for record in case.records)
     done = plan.start_iteration + events["after_train_iter"]
-    if plan.stop_after <= done <= last * plan.batches:
+    if plan.stop_after <= done <= plan.iteration_of(last):
         yield ok(None)
     else:
         yield broken(None, f"{plan.stop_after} iterations, or those of {last} epochs", f"{done} iterations")

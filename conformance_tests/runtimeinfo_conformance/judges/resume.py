@@ -29,13 +29,18 @@ def histories(case: Case) -> Iterator[Finding]:
     # The iteration that was interrupted as it began has a learning rate already, which is not saved.
     end = len(previous.records) if previous.fault_at is None else previous.fault_at
     completed = [at for at in range(end) if previous.records[at].event == "after_train_iter"]
-    # A validation after the last iteration may come before the training is saved, or after it.
-    snapshots = [record.scalars for record in previous.records[(completed or [0])[-1] : end]]
+    # A validation in or after the last iteration may come before the training is saved, or after it.
+    begun = [at for at in range((completed or [0])[-1]) if previous.records[at].event == "before_train_iter"]
+    snapshots = [record.scalars for record in previous.records[(begun or [0])[-1] : end]]
     keys = dict.fromkeys(key for held in snapshots for key in held if key.startswith(("train/", "val/")))
     for at, record in _begin(case):
         for key in keys:
             found = record.scalars.get(key, ())
             saved = [snapshots[-1].get(key, ())] if key.startswith("train/") else [h.get(key, ()) for h in snapshots]
+            if case.plan.val_before and key.startswith("val/"):  # it may have validated before this event
+                found = found[
+                    : max((len(values) for values in saved if is_same(values, found[: len(values)])), default=None)
+                ]
             expected = next((values for values in saved if is_same(values, found)), saved[-1])
             yield Finding(at, {key: list(expected)}, {key: list(found)})
 
@@ -53,6 +58,7 @@ def next_batch(case: Case) -> Iterator[Finding]:
     plan = case.plan
     if case.leg.previous is None or not plan.start_batch:
         return
+    is_known = case.leg.ended_well and plan.stop_after is None  # stopped early it is LIFE-12's how many there are
     iterations = [(at, record) for at, record, _ in case.each("before_train_iter")]
     place = plan.start_batch
     for at, record, _ in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
@@ -62,10 +68,10 @@ def next_batch(case: Case) -> Iterator[Finding]:
         if batch is not None:
             yield Finding(at, {"batch": place % plan.batches}, {"batch": batch.index})
         place += record.event == "after_train_iter"
-    if case.leg.ended_well and case.leg.start_epoch > plan.start_epoch:
+    if is_known and case.leg.start_epoch > plan.start_epoch:
         total = plan.max_iters - plan.start_iteration
         yield Finding(None, {"batches in all": total}, {"batches in all": len(iterations)})
-    elif case.leg.ended_well:
+    elif is_known:
         end = next((at for at, _, _ in case.each("after_train_epoch")), len(case.records))
         left = sum(at < end for at, _ in iterations)
         total = plan.max_iters - plan.start_iteration

@@ -134,7 +134,7 @@ def _to_save(plan: Plan, moment: tuple[int, int], checkpoint: Path) -> Plan:
         resume_batch=0,
         later_resumes=(),
         fault=_interrupt(plan, moment) if plan.stopped_by == "interrupt" else None,
-        stop_after=done if plan.stopped_by == "stop" else plan.stop_after,
+        stop_after=done if plan.stopped_by == "stop" else None,
         iterations=done if plan.stopped_by == "iterations" else plan.iterations,
         test_batches=None,
     )

@@ -209,6 +209,11 @@ class Plan(ShortRepr):
                 f"stop_after must come after the {self.iteration_of(*done)} iterations that are saved, but is "
                 f"{self.stop_after}: give more"
             )
+        if self.stopped_by == "stop" and not all(batch for _, batch in self.resumes):
+            raise PlanError(
+                "stopped_by='stop' ends an epoch, with its last batch at the latest: give resume_batch, which may be "
+                "that of all batches"
+            )
         if self.stopped_by == "iterations" and (self.iterations is None or not self.sized):
             raise PlanError(
                 "stopped_by='iterations' goes with iterations, and with a loader whose length tells where an epoch "
