@@ -53,6 +53,7 @@ def test_the_worst_of_several_problems_is_reported(impatient: Guard) -> None:
     assert MessageHub.update_info is before
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_patch_is_worse_than_a_thread(guard: Guard) -> None:
     stop = threading.Event()
 

@@ -252,6 +252,7 @@ def used(guard: Guard) -> Guard:
     return guard
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_thread_that_is_left_alive_is_a_problem(used: Guard, stop: Stop) -> None:
     watch = watched(used, lambda: stop.begin_thread(name="poller"))
     assert watch.problem is not None
@@ -262,6 +263,7 @@ def test_a_thread_that_is_left_alive_is_a_problem(used: Guard, stop: Stop) -> No
     assert watched(used, lambda: None).problem is None  # the next run has nothing to do with it
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_thread_that_has_ended_is_not_left_over(used: Guard, stop: Stop) -> None:
     thread = None
 
@@ -276,6 +278,7 @@ def test_a_thread_that_has_ended_is_not_left_over(used: Guard, stop: Stop) -> No
     assert used.leftover_threads() == []
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_threads_of_the_first_runs_are_legal(guard: Guard, stop: Stop) -> None:
     for _ in range(2):
         assert watched(guard, lambda: stop.begin_thread(name="built once")).problem is None
@@ -289,6 +292,7 @@ def test_a_daemon_thread_is_remembered_and_not_a_problem(used: Guard, stop: Stop
     assert used.leftover_threads() == []
 
 
+@pytest.mark.usefixtures("long_grace")
 def test_a_thread_that_is_about_to_end_is_awaited(used: Guard) -> None:
     def run() -> None:
         threading.Thread(target=time.sleep, args=(0.2,)).start()
@@ -297,6 +301,7 @@ def test_a_thread_that_is_about_to_end_is_awaited(used: Guard) -> None:
     assert used.leftover_threads() == []
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_timer_is_named_by_its_function(used: Guard) -> None:
     timer = threading.Timer(1000, wait_for_stop)
     watch = watched(used, timer.start)
@@ -305,6 +310,7 @@ def test_a_timer_is_named_by_its_function(used: Guard) -> None:
     assert f"{__name__}.wait_for_stop" in str(watch.problem)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_thread_of_a_custom_class_is_named_by_its_class(used: Guard, stop: Stop) -> None:
     class Poller(threading.Thread):
         def run(self) -> None:
@@ -320,6 +326,7 @@ def test_a_pool_from_before_the_run_can_grow(used: Guard, stop: Stop) -> None:
         stop.set()
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_pool_that_is_not_shut_down_is_a_problem(used: Guard) -> None:
     kept: list[ThreadPoolExecutor] = []
 
@@ -333,6 +340,7 @@ def test_a_pool_that_is_not_shut_down_is_a_problem(used: Guard) -> None:
     assert "'saver_0' of an executor that was not shut down" in str(watch.problem)
 
 
+@pytest.mark.usefixtures("long_grace")
 def test_a_pool_that_is_collected_with_its_runner_is_legal(used: Guard) -> None:
     class Runner:
         def __init__(self) -> None:

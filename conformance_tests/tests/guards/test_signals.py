@@ -144,6 +144,7 @@ def test_a_hang_that_becomes_another_error_is_noted(impatient: Guard) -> None:
     problem_of(watch, "hang")
 
 
+@pytest.mark.usefixtures("often")
 def test_the_alarm_rings_again(impatient: Guard) -> None:
     def run() -> None:
         try:
@@ -157,6 +158,7 @@ def test_the_alarm_rings_again(impatient: Guard) -> None:
     assert "except BaseException" not in message  # the first place is reported
 
 
+@pytest.mark.usefixtures("often")
 def test_a_loop_that_swallows_everything_ends(impatient: Guard) -> None:
     swallowed: list[BaseException] = []
 
@@ -172,6 +174,7 @@ def test_a_loop_that_swallows_everything_ends(impatient: Guard) -> None:
     assert {type(error) for error in swallowed} == {Hung}
 
 
+@pytest.mark.usefixtures("often")
 def test_another_tracer_is_restored(impatient: Guard) -> None:
     def tracer(frame: object, event: str, argument: object) -> None:
         return None
@@ -198,7 +201,7 @@ def test_another_timer_is_left_alone(impatient: Guard) -> None:
         raise TheirsError
 
     before = signal.signal(signal.SIGALRM, theirs)
-    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
         with pytest.raises(TheirsError), impatient.watching() as watch:
             time.sleep(1000)
