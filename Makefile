@@ -75,8 +75,9 @@ docs: $(STAMP)                         ## write docs/spec.md and all else that i
 	$(BIN)/python docs/generate.py
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
-adapters: $(STAMP)                     ## put every adapter to the test; writes docs/adapters.md and its badge (1 to 2 min)
+adapters: $(STAMP)                     ## put every adapter and hub to the test; writes docs/adapters.md, its badge and the end of docs/differences.md (2 min)
 	$(BIN)/python docs/adapters_matrix.py
+	$(BIN)/python docs/hub_rules.py
 
 lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims, each in an environment of its own
 	$(BIN)/python adapters/tests/lowest_versions.py
