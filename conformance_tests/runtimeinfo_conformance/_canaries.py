@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from runtimeinfo_conformance._judging import find_killer
 from runtimeinfo_conformance._profile import Progress
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, Subject
-from runtimeinfo_conformance.guards import HANG_SECONDS
+from runtimeinfo_conformance.guards import HANG_SECONDS, Guard
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
 from runtimeinfo_conformance.plans import AnyPlan
 from runtimeinfo_conformance.search import killers
@@ -30,13 +30,15 @@ def survivors(
         progress: Told how far it is.
         hang_seconds: How long one run may take.
     """
+    guard = Guard(hang_seconds)
     fitting = [canary for canary in _canaries(subject) if canary.requirement in passed]
     found: list[AnyPlan] = []
     for done, canary in enumerate(fitting):
         progress(f"faults put in on purpose: {canary.requirement}", done, len(fitting))
         # Where the best plan was not tried: the faults of a requirement show on the same ones, and stand together.
-        best = [plan for plan in tried if plan == killers().get((canary.requirement, canary.name))] or found
-        failure = find_killer(canary.subject, canary.requirement, [*best, *tried], hang_seconds)
+        killer = killers().get((canary.requirement, canary.name))
+        best = found if killer is None or killer not in tried else [killer]
+        failure = find_killer(canary.subject, canary.requirement, [*best, *tried], guard)
         if failure is None:
             yield f"{canary.requirement}: {canary.name}"
         elif failure.plan not in best:

@@ -15,7 +15,7 @@ from runtimeinfo_conformance._subject import (
     testable,
 )
 from runtimeinfo_conformance._verdict import Crash, Failure, Tally
-from runtimeinfo_conformance.guards import HANG_SECONDS, Exited, Guard, Hung, Watch
+from runtimeinfo_conformance.guards import Exited, Guard, Hung, Watch
 from runtimeinfo_conformance.judges import JUDGES, Case, RuleFinding
 from runtimeinfo_conformance.judges.hub import judge_hub
 from runtimeinfo_conformance.judges.reduce import judge_reduce
@@ -23,7 +23,9 @@ from runtimeinfo_conformance.observation import Leg, Watching, execute
 from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, HubPlan, Plan, ReducePlan
 
 
-def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | None = None) -> list[Leg]:
+def judge_plan(
+    subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | None = None, *, only: str | None = None
+) -> list[Leg]:
     """Run one plan, and let every judge look at the same observation.
 
     Args:
@@ -31,6 +33,7 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
         plan: The plan.
         tally: Where the findings go. It is stopped if the subject did what no subject may.
         guard: What watches the subject; by default one that waits as long as they do.
+        only: The requirement on runners that matters, if the others do not; by default all of them do.
 
     Returns:
         What was observed of a runner; nothing for another party.
@@ -67,20 +70,20 @@ def judge_plan(subject: AnySubject, plan: AnyPlan, tally: Tally, guard: Guard | 
     else:
         for requirement, finding in findings:
             tally.add(requirement, finding, plan)
-        crash = crash or judge_legs(subject, plan, legs, tally)
+        crash = crash or judge_legs(subject, plan, legs, tally, only=only)
     if crash is not None and tally.crash is None:
         tally.crash = Crash(plan, crash, "".join(watch.printed for watch in watches))
     return legs
 
 
 def find_killer(
-    subject: AnySubject, requirement: str, tried: Iterable[AnyPlan], hang_seconds: float = HANG_SECONDS
+    subject: AnySubject, requirement: str, tried: Iterable[AnyPlan], guard: Guard | None = None
 ) -> Failure | None:
     """Return how a requirement is broken on the first of some plans that breaks it, or None."""
-    guard = Guard(hang_seconds)
+    guard = guard or Guard()
     for plan in tried:
         tally = Tally()
-        judge_plan(subject, plan, tally, guard)
+        judge_plan(subject, plan, tally, guard, only=requirement)
         failure = tally.counts[requirement].failure
         if failure is not None:
             return failure
@@ -98,13 +101,23 @@ def _compare(judged: Iterator[RuleFinding], watching: Watching) -> tuple[list[Ru
     return findings, None
 
 
-def judge_legs(subject: AnySubject, plan: AnyPlan, legs: Iterable[Leg], tally: Tally) -> BaseException | None:
-    """Let every judge look at some runs of a plan; return the first exception that was not planned."""
+def judge_legs(
+    subject: AnySubject, plan: AnyPlan, legs: Iterable[Leg], tally: Tally, *, only: str | None = None
+) -> BaseException | None:
+    """Let every judge look at some runs of a plan; return the first exception that was not planned.
+
+    Args:
+        subject: The subject.
+        plan: The plan.
+        legs: The runs.
+        tally: Takes the findings.
+        only: The requirement that matters, if the others do not; by default all of them do.
+    """
     crash: BaseException | None = None
-    ids = [id for id in testable(subject) if id in JUDGES]
+    ids = [id for id in testable(subject) if id in JUDGES and only in (None, id)]
     for leg in legs:
         case = Case(leg)
-        broken = {id for id in ids for finding in JUDGES[id](case) if not tally.add(id, finding, plan, leg)}
+        broken = {id for id in ids if not tally.add_all(id, JUDGES[id](case), plan, leg)}
         # A run that raises because it breaks a rule is red already; an upcoming rule makes nothing red yet.
         explained = any(not is_upcoming(subject, REQUIREMENTS[id]) for id in broken)
         if leg.raised is not None and not leg.is_planned(leg.raised) and not explained:

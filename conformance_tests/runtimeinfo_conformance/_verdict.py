@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum, IntEnum
@@ -241,6 +241,18 @@ class Tally:
         if count.failure is None:
             count.failure = Failure(plan, finding, leg)
         return False
+
+    def add_all(self, requirement: str, findings: Iterable[Finding], plan: AnyPlan, leg: Leg | None = None) -> bool:
+        """Count findings; return whether the requirement holds in all of them."""
+        count = self.counts[requirement]
+        broken: list[Finding] = []
+        for finding in findings:
+            count.occurrences += 1
+            if not finding.holds:
+                broken.append(finding)
+        if broken and count.failure is None:
+            count.failure = Failure(plan, broken[0], leg)
+        return not broken
 
     def is_idle(self, subject: AnySubject) -> bool:
         """Tell whether a runner was run and never called a hook: then nothing was put to the test."""

@@ -17,10 +17,13 @@ def is_same(one: Any, other: Any) -> bool:
     NaN equals NaN, and an array equals its elements. A number equals another one of the same value, whatever their
     types are and however they are written; a bool is not a number.
     """
-    kind = cast("type[Any]", type(one))
+    kind: type[Any] = type(one)  # pyright: ignore[reportUnknownVariableType]
     # Nearly all are plain, and to make arrays of them takes ten times as long.
-    if kind is type(other) and kind in _PLAIN:
-        return bool(one == other or (kind is float and one != one and other != other))
+    if kind is type(other):
+        if kind in _PLAIN:
+            return bool(one == other or (kind is float and one != one and other != other))
+        if kind is dict:
+            return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         these, those = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
         return len(these) == len(those) and all(map(is_same, these, those))

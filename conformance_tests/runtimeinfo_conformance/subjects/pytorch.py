@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -72,9 +73,17 @@ def subject() -> Subject:
     return Subject("pytorch", str(torch.__version__), run=run, capabilities=CAPABILITIES)
 
 
+# PyTorch wraps these to keep its compiler away from them, and loads the compiler when they are first called: that takes
+# as long as a hundred plans.
+_WRAPPED = ("step", "add_param_group", "state_dict", "load_state_dict")
+
+_SGD: Any = type("SGD", (torch.optim.SGD,), {name: inspect.unwrap(getattr(torch.optim.SGD, name)) for name in _WRAPPED})
+
+
 def _optimizer(plan: Plan, index: int) -> torch.optim.Optimizer:
     groups = [
         {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": plan.lr_of(0, group, index)}
         for group in range(plan.groups)
     ]
-    return torch.optim.SGD(groups, lr=1.0)
+    optimizer: torch.optim.Optimizer = _SGD(groups, lr=1.0)
+    return optimizer
