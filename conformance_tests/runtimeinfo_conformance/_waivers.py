@@ -74,13 +74,13 @@ def load_waivers(path: Path) -> Waivers:
     except OSError as error:
         return Waivers(
             troubles=(
-                f"{path}: the waivers cannot be read: {error.strerror or error}: mend waivers=... of the subject",
+                f"{path}: the waivers cannot be read: {error.strerror or error}: correct waivers=... of the subject",
             )
         )
     except UnicodeDecodeError as error:
-        return Waivers(troubles=(f"{path}: this is no TOML: byte {error.start + 1} is not UTF-8; save it as such",))
+        return Waivers(troubles=(f"{path}: this is not TOML: byte {error.start + 1} is not UTF-8; save it as such",))
     except (ValueError, RecursionError) as error:  # a number may be too long, an array nested too deep
-        return Waivers(troubles=(f"{path}: this is no TOML: {error}",))
+        return Waivers(troubles=(f"{path}: this is not TOML: {error}",))
     reader = _Reader(str(path))
     entries = tuple(reader.read(content))
     return Waivers(entries, tuple(reader.troubles))
@@ -172,7 +172,7 @@ def _read_witness(name: str, value: Any) -> AnyPlan:
     try:
         return parse_plan(_read_text(name, value))
     except PlanTextError as error:
-        raise _FieldError(f"the {name} is no plan: {error}") from None
+        raise _FieldError(f"the {name} is not a plan: {error}") from None
 
 
 _READ: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType(
@@ -245,7 +245,7 @@ def judge_waivers(subject: AnySubject, waivers: Waivers, today: date, *, guard: 
         if waiver.expires < today:
             troubles.append(
                 f"the waiver of {waiver.requirement} expired on {waiver.expires}: repair the requirement, or decide "
-                f"anew, with a later date ({waiver.issue})"
+                f"again, with a later date ({waiver.issue})"
             )
     return WaiverJudgement(waived, tuple(troubles))
 
@@ -263,7 +263,7 @@ def _judge(subject: AnySubject, waiver: Waiver, guard: Guard | None) -> tuple[Fa
         return None, f"the waiver of {id} cannot be replayed: {error}"
     if replayed.crash is not None:
         broke = f"{subject.name} broke on the witness of {id}: {replayed.crash.error!r}"
-        return replayed.failure, f"{broke}: mend that, or give another witness"
+        return replayed.failure, f"{broke}: fix that, or give another witness"
     if replayed.failure is not None:
         return replayed.failure, None
     if not replayed.occurrences:

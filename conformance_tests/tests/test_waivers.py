@@ -118,7 +118,7 @@ HAS_ALL = "a waiver has all of requirement, reason, issue, expires, witness"
         ({"expires": "2027"}, "waiver 1 (FAIL-05): expires must be a date, as in expires = 2027-03-31, but is 2027"),
         (
             {"witness": '"Plan(epochs=1)"'},
-            "waiver 1 (FAIL-05): the witness is no plan: column 6: Plan has no 'epochs'; did you mean 'max_epochs'?",
+            "waiver 1 (FAIL-05): the witness is not a plan: column 6: Plan has no 'epochs'; did you mean 'max_epochs'?",
         ),
         ({"witness": "1"}, "waiver 1 (FAIL-05): witness must be a string, but is 1: put it in quotes"),
     ],
@@ -173,11 +173,11 @@ def test_a_wrong_table_is_a_trouble(load: Any, text: str, trouble: str) -> None:
 @pytest.mark.parametrize(
     ("text", "trouble"),
     [
-        ("[[waiver]]\nreason = oops\n", "this is no TOML: Invalid value (at line 2, column 10)"),
-        ("[[waiver]]\nexpires = 2027-13-31\n", "this is no TOML: "),
-        (b"reason = '\xff'", "this is no TOML: byte 11 is not UTF-8"),
-        ("seed = " + "9" * 5_000, "this is no TOML: Exceeds the limit"),
-        ("waiver = " + "[" * 50_000, "this is no TOML: "),
+        ("[[waiver]]\nreason = oops\n", "this is not TOML: Invalid value (at line 2, column 10)"),
+        ("[[waiver]]\nexpires = 2027-13-31\n", "this is not TOML: "),
+        (b"reason = '\xff'", "this is not TOML: byte 11 is not UTF-8"),
+        ("seed = " + "9" * 5_000, "this is not TOML: Exceeds the limit"),
+        ("waiver = " + "[" * 50_000, "this is not TOML: "),
     ],
     ids=["value", "date", "bytes", "number", "depth"],
 )
@@ -189,9 +189,9 @@ def test_what_is_no_toml_is_a_trouble(load: Any, text: str | bytes, trouble: str
 
 
 def test_a_file_that_cannot_be_read_is_a_trouble(tmp_path: Path) -> None:
-    path, mend = tmp_path / "nowhere.toml", "mend waivers=... of the subject"
-    assert load_waivers(path).troubles == (f"{path}: the waivers cannot be read: No such file or directory: {mend}",)
-    assert load_waivers(tmp_path).troubles == (f"{tmp_path}: the waivers cannot be read: Is a directory: {mend}",)
+    path, advice = tmp_path / "nowhere.toml", "correct waivers=... of the subject"
+    assert load_waivers(path).troubles == (f"{path}: the waivers cannot be read: No such file or directory: {advice}",)
+    assert load_waivers(tmp_path).troubles == (f"{tmp_path}: the waivers cannot be read: Is a directory: {advice}",)
 
 
 SCALARS = st.sampled_from(
@@ -240,7 +240,7 @@ def test_a_waiver_that_has_expired_counts_and_is_a_trouble() -> None:
     assert judgement.waived.keys() == {"FAIL-05"}
     (trouble,) = judgement.troubles
     assert trouble == (
-        "the waiver of FAIL-05 expired on 2027-03-31: repair the requirement, or decide anew, with a later date "
+        "the waiver of FAIL-05 expired on 2027-03-31: repair the requirement, or decide again, with a later date "
         "(https://example.org/myfw/issues/12)"
     )
 
@@ -336,7 +336,7 @@ def test_a_subject_that_breaks_the_requirement_and_crashes_too() -> None:
     judgement = judged(subject, waiver("COUNT-03", Plan(max_epochs=2, resume_after=1)))
     assert judgement.waived.keys() == {"COUNT-03"}
     broke = "both broke on the witness of COUNT-03: ZeroDivisionError()"
-    assert judgement.troubles == (f"{broke}: mend that, or give another witness",)
+    assert judgement.troubles == (f"{broke}: fix that, or give another witness",)
 
 
 def test_a_hub_has_waivers_too() -> None:

@@ -95,7 +95,7 @@ def _own_errors(place: str) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        advice = "mend that first"
+        advice = "fix that first"
         if isinstance(error, ModuleNotFoundError):
             advice = "install it, or put its folder on PYTHONPATH; for a file, only the one it is in is there already"
         raise TargetError(f"{place} cannot be loaded: {type(error).__name__}: {error}; {advice}") from error

@@ -18,11 +18,13 @@ from simple_trainer import correct, subject_of
 from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance import Plan, Subject
 from runtimeinfo_conformance._check import check
+from runtimeinfo_conformance._hints import HINTS
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import Report, Result, Verdict, Waiver
 from runtimeinfo_conformance.command_line import _terminal as terminal
 from runtimeinfo_conformance.command_line._terminal import make_console, print_report, showing_progress
 from runtimeinfo_conformance.mutants import HUB_MUTANTS
+from runtimeinfo_conformance.reports import report_data
 
 QUICK = PROFILES["quick"]
 ESCAPE = "\x1b"
@@ -76,15 +78,31 @@ def test_a_failure_is_shown_with_its_plan_and_the_event_marked(
 ) -> None:
     lines = printed(replace(broken, target="tests/x.py:subject"), capsys).splitlines()
     assert any(re.match("COUNT-03 +MUST +fail +[0-9]+x  At before_train_epoch", line) for line in lines)
-    at = next(index for index, line in enumerate(lines) if line.startswith("COUNT-03 (MUST) At before_train_epoch"))
+    first = report_data(broken)["groups"][0]["first"]
+    at = next(index for index, line in enumerate(lines) if line.startswith(f"{first} (MUST) "))
     shown = lines[at + 1 :]
     assert shown[:3] == ["  plan:     Plan()", "  expected: epoch 0", "  observed: epoch 1"]
-    end = shown.index("  more:     runtimeinfo explain COUNT-03")
-    assert shown[end - 1] == "  replay:   runtimeinfo replay COUNT-03 'Plan()' tests/x.py:subject"
+    assert shown[3] == f"  hint:     {HINTS[first]}"
+    end = shown.index(f"  more:     runtimeinfo explain {first}")
+    assert shown[end - 1] == f"  replay:   runtimeinfo replay {first} 'Plan()' tests/x.py:subject"
     (marked,) = [line for line in shown[:end] if "->" in line]
-    assert "before_train_epoch" in marked
     assert "runner 1/0, hub 1/0" in marked
+    assert any(line.endswith("  batch_idx=0, outputs={}") for line in shown[:end])
     assert "not conformant" in lines[-1]
+
+
+def test_what_the_same_mistake_breaks_follows_in_short(broken: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    (group, *_) = report_data(broken)["groups"]
+    lines = printed(replace(broken, target="tests/x.py:subject"), capsys).splitlines()
+    assert {"COUNT-03"} <= {group["first"], *group["others"]}
+    end = lines.index(f"  more:     runtimeinfo explain {group['first']}")
+    assert lines[end + 1] == "  Broken with it, probably by the same mistake:"
+    for place, id in enumerate(group["others"]):
+        title, expected, observed, replay = lines[end + 2 + 4 * place :][:4]
+        assert title == f"    {id} (MUST) {REQUIREMENTS[id].text}"
+        assert expected.startswith("      expected: ")
+        assert observed.startswith("      observed: ")
+        assert replay == f"      replay:   runtimeinfo replay {id} 'Plan()' tests/x.py:subject"
 
 
 def test_on_a_terminal_there_are_colours(broken: Report) -> None:
@@ -194,7 +212,7 @@ def test_what_is_upcoming_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) 
     lines = printed(report, capsys).splitlines()
     assert lines[1].startswith(f"StopsByAnException 3.2.1 · spec 0.1 (the newest is {SPEC_VERSION}) · ")
     (line,) = [line for line in lines if line.startswith("upcoming")]
-    broken = "LIFE-12, RESUME-03, RESUME-04, SHARE-07"  # a training that is stopped cannot be resumed either
+    broken = "LIFE-12, COUNT-15, RESUME-03, RESUME-04, SHARE-07"  # a training that is stopped cannot be resumed either
     assert re.fullmatch(rf"upcoming in spec 0\.2, 0\.3: \d+ hold already; not yet: {broken}", line)
     assert not any(line.startswith("LIFE-12") for line in lines)
 
