@@ -30,20 +30,21 @@ class ReduceModel:
 
     Attributes:
         pending: For each rank, what has not been reduced of each scalar that it has.
-        has_reduced: Whether something has been reduced.
+        reduced: The scalars that have been reduced.
         has_failed: Whether the turn before has not come to a result.
         idle: The scalars of which some rank has nothing new in this turn.
     """
 
     pending: list[dict[str, Entries]] = field(default_factory=lambda: [{} for _ in range(RANKS)])
-    has_reduced: bool = False
+    reduced: frozenset[str] = frozenset()
     has_failed: bool = False
     idle: frozenset[str] = frozenset()
 
     def begin(self, turn: Turn) -> Demand:
         """Take what is published in a turn, and return what that has to come to."""
         for put in turn.puts:
-            self.pending[put.rank % RANKS].setdefault(put.key, []).append((float(put.value), put.count))
+            entries = self.pending[put.rank % RANKS].setdefault(put.key, [])
+            entries += [(float(put.value), put.count)] * put.times
         keys = sorted({key for own in self.pending for key in own})
         self.idle = frozenset(key for key in keys if any(not own.get(key) for own in self.pending))
         lacking = {rank: tuple(key for key in keys if key not in own) for rank, own in enumerate(self.pending)}
@@ -57,7 +58,7 @@ class ReduceModel:
         """Let what was to be reduced be reduced."""
         self.has_failed = demand.scalars is None
         if demand.scalars is not None:
-            self.has_reduced |= bool(demand.scalars)
+            self.reduced |= demand.scalars.keys()
             for own in self.pending:
                 own.update({key: [] for key in own})
 
@@ -67,7 +68,7 @@ def statistics(entries: Entries) -> dict[str, float]:
     values, counts = [value for value, _ in entries], [count for _, count in entries]
     if any(math.isnan(value) for value in values):
         return {"sum": math.nan, "count": float(sum(counts)), "mean": math.nan, "min": math.nan, "max": math.nan}
-    total = sum(values)
+    total = sum(values) if any(map(math.isinf, values)) else math.fsum(values)
     return {
         "sum": total,
         "count": float(sum(counts)),

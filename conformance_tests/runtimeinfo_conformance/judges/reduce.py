@@ -87,7 +87,7 @@ def _judge_results(
 def _special(model: ReduceModel) -> str | None:
     if model.has_failed:
         return "DIST-08"
-    return "DIST-09" if model.has_reduced else None
+    return "DIST-09" if model.reduced else None
 
 
 def _judged_under(key: str, entries: Entries, model: ReduceModel) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -96,6 +96,8 @@ def _judged_under(key: str, entries: Entries, model: ReduceModel) -> Iterator[tu
         yield "DIST-10", ("sum", "mean", "min", "max")
         return
     special = "DIST-12" if key in model.idle else _special(model)
+    if special == "DIST-09" and key not in model.reduced:
+        special = None  # it is new, and nothing of it can come twice
     if special is not None:
         yield special, ("sum", "count") if special == "DIST-12" else ("sum",)
     else:

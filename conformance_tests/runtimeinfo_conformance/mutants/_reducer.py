@@ -129,6 +129,42 @@ def _count_the_idle(rows: Any) -> None:
     rows[rows[:, :, 4] == 0, 1] += 1
 
 
+def _in_single_precision(rows: Any) -> None:
+    rows[:] = rows.astype("<f4")
+
+
+def _sent_in_single_precision(hub: Any, group: Any) -> Scalars:
+    return _with_rows(hub, group, _in_single_precision)
+
+
+def _own_rank_first(hub: Any, group: Any) -> Scalars:
+    own = _rank(group)
+
+    def turn(rows: Any) -> None:
+        rows[:] = np.roll(rows, -own, axis=0)
+
+    return _with_rows(hub, group, turn)
+
+
+def _infinity_is_large(hub: Any, group: Any) -> Scalars:
+    return {
+        key: _changed(each, sum=float(np.nan_to_num(each.sum, nan=math.nan)))
+        for key, each in _reduce(hub, group).items()
+    }
+
+
+def _a_block_of_each_rank(hub: Any, group: Any) -> Scalars:
+    return {key: _changed(each, count=min(each.count, 3 * 4096)) for key, each in _reduce(hub, group).items()}
+
+
+_first_keys: MutableMapping[Any, set[str]] = WeakKeyDictionary()
+
+
+def _keys_of_the_first_call(hub: Any, group: Any) -> Scalars:
+    keys = _first_keys.setdefault(hub, set(hub.log_scalars))
+    return {key: each for key, each in _reduce(hub, group).items() if key in keys}
+
+
 def _last_rank_left_out(hub: Any, group: Any) -> Scalars:
     return _with_rows(hub, group, _lose_the_last_rank)
 
@@ -235,8 +271,13 @@ REDUCE_MUTANTS: tuple[ReduceMutant, ...] = (
     ReduceMutant("the count is that of the updates", "DIST-02", _counts_updates),
     ReduceMutant("the last rank is left out", "DIST-02", _last_rank_left_out),
     ReduceMutant("each rank gets its own values only", "DIST-02", _own_values_only),
+    ReduceMutant("values are sent in single precision", "DIST-02", _sent_in_single_precision),
+    ReduceMutant("infinity becomes the largest float", "DIST-02", _infinity_is_large),
+    ReduceMutant("4,096 values of each rank are counted", "DIST-02", _a_block_of_each_rank),
+    ReduceMutant("a scalar that comes later is left out", "DIST-02", _keys_of_the_first_call),
     ReduceMutant("minimum and maximum are exchanged", "DIST-03", _swapped),
     ReduceMutant("one rank gets another last bit", "DIST-04", _differs_in_a_bit),
+    ReduceMutant("each rank adds its own values first", "DIST-04", _own_rank_first),
     ReduceMutant("who lacks a scalar adds nothing to it, unasked", "DIST-05", _missing_is_empty),
     ReduceMutant("a scalar that a rank lacks is left out there", "DIST-05", _differing_are_dropped),
     ReduceMutant("the error names nobody", "DIST-05", _error_without_names),

@@ -269,8 +269,8 @@ class _Reader:
             raise self._error(node, str(error)) from None
         if isinstance(made, HubOp):
             self._check_op(node, made)
-        if isinstance(made, Put) and type(made.value) not in (int, float) and made.value not in ("nan", "inf"):
-            raise self._error(node, f"value must be a number, 'nan' or 'inf', but is {_clip(repr(made.value))}")
+        if isinstance(made, Put) and type(made.value) not in (int, float) and made.value not in ("nan", "inf", "-inf"):
+            raise self._error(node, f"value must be a number, 'nan', 'inf' or '-inf', but is {_clip(repr(made.value))}")
         return made
 
     def _arguments(self, node: ast.Call, known: Mapping[str, Field[Any]], name: str) -> Iterable[tuple[str, ast.expr]]:

@@ -1,4 +1,4 @@
-"""A plan for what reduces scalars over ranks, said in data."""
+"""Plans for reducers of scalars over ranks, as data."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ RANKS = 3
 
 REDUCE_KEYS = ("train/loss", "val/κ", "lr")
 
-REDUCE_VALUES = (0.0, 1.0, -2.5, 4, 0.1, 1e9, "nan", "inf")
-"""Values that plans have; the names stand for what no literal says."""
+REDUCE_VALUES = (0.0, 1.0, -2.5, 4, 0.1, 1e9, 1e16, -1e16, "nan", "inf", "-inf")
+"""Values that plans have; the names stand for what no literal says. The sum of the largest depends on their order."""
 
 
 @dataclass(frozen=True, repr=False)
 class Put(ShortRepr):
-    """One update on one rank.
+    """Updates on one rank.
 
     Attributes:
-        rank: On which rank.
-        key: Of which scalar.
-        value: A number, or "nan" or "inf".
+        rank: The rank.
+        key: The scalar.
+        value: A number, or "nan", "inf" or "-inf".
         count: Its count.
+        times: The number of updates with this value.
     """
 
     rank: int = 0
     key: str = REDUCE_KEYS[0]
     value: Any = 1.0
     count: int = 1
+    times: int = 1
 
 
 @dataclass(frozen=True, repr=False)

@@ -131,7 +131,8 @@ class _Rank:
     def turn(self, number: int, turn: Turn) -> Answer:
         for put in turn.puts:
             if put.rank % RANKS == self._rank:
-                self._hub.update_scalar(put.key, float(put.value), put.count)
+                for _ in range(put.times):
+                    self._hub.update_scalar(put.key, float(put.value), put.count)
         is_faulty = turn.fault is not None and turn.at % RANKS == self._rank
         if turn.fault == "absent":
             self._new_group(number, _TIMEOUT_OF_ABSENCE)

@@ -57,6 +57,12 @@ def fixed_reduce_plans() -> list[ReducePlan]:
         (Turn((*everywhere, *others)), Turn((Put(1, other, 4, 3),))),
         (Turn(everywhere, "unreadable", 1), Turn(once_more)),
         (usual, Turn(once_more, "absent", 1), empty),
+        # A sum that depends on the order of its terms, and infinities of both signs.
+        (Turn(tuple(Put(rank, key, value) for rank, value in enumerate((1e16, 1.0, -1e16)))),),
+        (Turn((*everywhere, Put(0, key, "inf"), Put(1, key, "-inf"))),),
+        # A scalar that comes later, and more values than a block of usual size.
+        (usual, Turn((*once_more, *(Put(rank, other, rank) for rank in range(RANKS))))),
+        (Turn(tuple(Put(rank, key, 0.1, times=5000 - rank) for rank in range(RANKS))),),
         # More than go along the first time, and as many on each rank, though others.
         (Turn(tuple(Put(rank, f"k{index}") for rank in range(RANKS) for index in range(40))),),
         (Turn(tuple(Put(rank, f"k{rank}") for rank in range(RANKS))),),
