@@ -10,7 +10,7 @@ from runtimeinfo import RunnerError
 from runtimeinfo.spec import FREE_EVENTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
 from runtimeinfo_conformance.judges._same import is_same
-from runtimeinfo_conformance.observation import Expectation, Record
+from runtimeinfo_conformance.observation import Record
 
 # Where the counter of epochs must be what it was as the epoch began.
 _IN_AN_EPOCH = ("before_train_iter", "after_train_iter", "after_train_epoch")
@@ -74,7 +74,7 @@ def max_epochs(case: Case) -> Iterator[Finding]:
     for training in _trainings(case):
         right: list[int | None] = [plan.max_epochs if plan.iterations is None else None]
         if plan.iterations is None:
-            right += [] if training.end is None else [training.end.epoch]
+            right += training.epochs
             # A framework that is never asked for anything but iterations was told their number.
             right += [None] if is_same(training.begin.info.get("max_iters"), plan.max_iters) else []
         for at, record in training.events:
@@ -88,7 +88,7 @@ def max_iters(case: Case) -> Iterator[Finding]:
     if plan.lengths:  # it is COUNT-13's
         return
     for training in _trainings(case):
-        right = [plan.max_iters] + ([] if training.end is None else [training.end.iter])
+        right = [plan.max_iters, *training.iters]
         # To be asked for iterations is to know them. Otherwise a loader may have a length that the runner never asks
         # for, and without one the total can be known all the same: from an epoch before. Once known it stays.
         may_be_open = plan.iterations is None
@@ -133,8 +133,9 @@ def at_the_end(case: Case) -> Iterator[Finding]:
             model = case.expectations[at]
             if record.event != "after_train" or model.aborting:
                 continue
-            # Another training of the run has the rest.
-            epoch, iteration = (plan.epochs, plan.max_iters) if training.end is None else (model.epoch, model.iter)
+            # Another training of the run has the rest, or would have had it.
+            is_all = training.is_last and case.leg.planned is None
+            epoch, iteration = (plan.epochs, plan.max_iters) if is_all else (model.epoch, model.iter)
             if plan.is_cut_short:
                 # The last epoch may count, or not; and to some, a training by iterations is one epoch.
                 epoch = model.epoch - is_same(record.epoch, model.epoch - 1)
@@ -150,7 +151,7 @@ def max_iters_of_changing_epochs(case: Case) -> Iterator[Finding]:
     if not plan.lengths:
         return
     for training in _trainings(case):
-        ends = [plan.max_epochs, *([] if training.end is None else [training.end.epoch])]
+        ends = [plan.max_epochs, *training.epochs]
         for at, record in training.events:
             model = case.expectations[at]
             if record.event == "before_train_iter" and not model.aborting and model.epoch < plan.max_epochs:
@@ -164,9 +165,14 @@ def max_iters_of_changing_epochs(case: Case) -> Iterator[Finding]:
 @judge("COUNT-14")
 def counters_of_components(case: Case) -> Iterator[Finding]:
     """A component finds the counters of the iteration that it is a part of."""
+    if case.plan.is_alone:  # with other runs open it is SCOPE's
+        yield from counters_in_iterations(case)
+
+
+def counters_in_iterations(case: Case) -> Iterator[Finding]:
+    """Compare the counters that components find in the iterations with those that the hub holds."""
     looks = case.leg.looks
-    # With other runs open it is SCOPE's whose counters they are.
-    if not any(look.where == "batch_begin" for look in looks) or not case.plan.is_alone:
+    if not any(look.where == "batch_begin" for look in looks):
         return
     for look in looks:
         # It may look before the event. What the event tells is judged elsewhere.
@@ -231,12 +237,16 @@ class _Training(NamedTuple):
     Attributes:
         begin: Its before_train.
         events: The events of the grammar from there on, until the next training, with their indices.
-        end: The model at the next training; None for the last training of the run.
+        is_last: Whether it is the last one of the run.
+        epochs: The numbers of epochs that it may have been asked for, if the run was to go on with another training.
+        iters: The same of iterations.
     """
 
     begin: Record
     events: list[tuple[int, Record]]
-    end: Expectation | None
+    is_last: bool
+    epochs: list[int]
+    iters: list[int]
 
 
 def _trainings(case: Case) -> Iterator[_Training]:
@@ -244,8 +254,25 @@ def _trainings(case: Case) -> Iterator[_Training]:
     events = list(_from_before_train_on(case))
     begins = [place for place, (_, record) in enumerate(events) if record.event == "before_train"]
     for begin, end in zip(begins, [*begins[1:], None], strict=False):  # none of a run that never trains
-        model = None if end is None else case.expectations[events[end][0]]
-        yield _Training(events[begin][1], events[begin:end], model)
+        at, record = events[begin]
+        if end is not None:
+            done = case.expectations[events[end][0]]
+            epochs, iters = [done.epoch], [done.iter]
+        elif case.leg.planned is not None or case.plan.stop_after is not None:
+            # Nothing tells whether another one was to follow.
+            model = case.expectations[at]
+            epochs = _told(record, "max_epochs", model.epoch, case.plan.max_epochs)
+            iters = _told(record, "max_iters", model.iter, case.plan.max_iters)
+        else:
+            epochs, iters = [], []
+        yield _Training(record, events[begin:end], end is None, epochs, iters)
+
+
+def _told(record: Record, total: str, least: int, most: int) -> list[int]:
+    """Return the total that a training begins with, if it is one that a part of what was planned can have."""
+    published = record.info.get(total)
+    is_count = isinstance(published, Integral) and not isinstance(published, bool)
+    return [int(published)] if is_count and least < int(published) <= most else []
 
 
 def _from_before_train_on(case: Case) -> Iterator[tuple[int, Record]]:

@@ -24,10 +24,12 @@ def same_exception(case: Case) -> Iterator[Finding]:
 def announced_once(case: Case) -> Iterator[Finding]:
     """on_exception comes once, with it."""
     if _ends_inside(case):
-        announced = [record.arguments.get("exception") for _, record, _ in case.each(ABORT)]
+        announced = [(at, record.arguments.get("exception")) for at, record, _ in case.each(ABORT)]
         yield Finding(case.leg.fault_at, {ABORT: 1}, {ABORT: len(announced)})
-        for exception in announced:
-            if case.leg.is_planned(exception):
+        for at, exception in announced:
+            if at <= (case.leg.fault_at or 0):
+                yield broken(at, "announced once it was raised", "announced before")
+            elif case.leg.is_planned(exception):
                 yield ok(case.leg.fault_at)
             else:
                 yield broken(case.leg.fault_at, "with that exception", exception)

@@ -20,7 +20,8 @@ def learning_rates(case: Case) -> Iterator[Finding]:
     """Each rate is appended once an iteration, and at no other event."""
     yield from refused(case, "SCALAR-02")
     outputs = {f"train/{name}" for name, _ in case.plan.outputs}
-    keys = {f"train/{name}" for record in case.records for name in record.rates} - outputs
+    records = [*case.records, *(case.leg.previous.records if case.leg.previous is not None else ())]
+    keys = {f"train/{name}" for record in records for name in record.rates} - outputs
     may_be_dropped = False  # the rate of an iteration that ended with an exception: SCALAR-11
     for at, record, model in _settled(case):
         may_be_dropped = may_be_dropped or model.aborting
@@ -56,7 +57,8 @@ def outputs(case: Case) -> Iterator[Finding]:
     """Each output that is a scalar is appended once, and at no other event."""
     yield from refused(case, "SCALAR-04")
     rates = {name for record in case.records for name in record.rates}
-    keys = [f"train/{name}" for name in case.plan.scalar_outputs(0) if name not in rates]
+    planned = case.plan.scalar_outputs(0).keys()
+    keys = [f"train/{name}" for name in planned if name not in rates]
     for at, record, model in _settled(case):
         if record.event != "after_train_iter" or model.aborting:
             yield from _changes(case, at, keys)
@@ -64,6 +66,11 @@ def outputs(case: Case) -> Iterator[Finding]:
             for name, value in case.plan.scalar_outputs(model.iter).items():
                 yield _history(case, at, f"train/{name}", (scalar_value(value),))
                 yield from _not_handed_on(at, record, "outputs", name, value)
+            given = record.arguments.get("outputs")
+            # What a framework adds is published, too.
+            for name, value in cast("Mapping[str, Any]", given).items() if isinstance(given, Mapping) else ():
+                if name not in planned and name not in rates and is_scalar(value):
+                    yield _history(case, at, f"train/{name}", (scalar_value(value),))
 
 
 @judge("SCALAR-05")

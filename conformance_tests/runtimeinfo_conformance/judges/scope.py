@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges.count import counters_in_iterations
 from runtimeinfo_conformance.judges.life import answers_of_the_run
 from runtimeinfo_conformance.observation import Situation
 
@@ -39,6 +40,7 @@ def whatever_is_open(case: Case) -> Iterator[Finding]:
     """Where other runs are open, the code of each is told what its own hub holds."""
     if case.plan.company in {"around", "beside", "nested"}:
         yield from answers_of_the_run(case)
+        yield from counters_in_iterations(case)
     yield from _in_situations(case, Situation.TRAINING, Situation.COPY)
 
 
@@ -47,6 +49,7 @@ def stepped_in_turn(case: Case) -> Iterator[Finding]:
     """Where trainings are stepped in turn, the code of each step is told what its own hub holds."""
     if case.plan.company == "in_turn":
         yield from answers_of_the_run(case)
+        yield from counters_in_iterations(case)
     yield from _in_situations(case, Situation.BETWEEN_STEPS)
 
 
