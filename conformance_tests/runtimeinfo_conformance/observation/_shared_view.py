@@ -1,6 +1,6 @@
-"""What another process finds of a run.
+"""The view that another process has of a run.
 
-It is read in this process: what is on a board is the same from everywhere.
+It is read in this process, because a board is the same from everywhere.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from runtimeinfo import BoardError
-from runtimeinfo.board import BoardFinder, board_files, layout, pid_in, read_board
+from runtimeinfo.board import BoardFinder, BoardReader, board_files, layout, pid_in, read_board
+
+_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class SharedView:
-    """What another process finds of a run at one moment.
+    """The view that another process has of a run at one moment.
 
     Attributes:
-        position: loop_stage, epoch, iter, max_epochs and max_iters, as far as they are there.
+        position: loop_stage, epoch, iter, max_epochs and max_iters, as far as they are published.
         held: The other infos, and the latest values of the scalars; None where they were not asked for.
         modes: The modes of the folder and of the board.
         fault: Why the board could not be read, where that is so; then nothing else is known.
@@ -34,36 +35,45 @@ class SharedView:
 
 
 class Onlooker:
-    """Looks at what this process shares, as another one would."""
+    """Looks at what this process shares, as another process would."""
 
     def __init__(self) -> None:
         self._finder = BoardFinder(os.getpid())
         self._there_before = _own_boards()
+        self._reader: BoardReader | None = None
+        self._paths = ("", "")
 
     def look(self, *, at_everything: bool = False) -> SharedView | None:
-        """Return what is seen, or None if nothing is."""
+        """Return the view, or None if no run is found."""
         try:
             reader = self._finder.reader()
         except BoardError as error:
-            return SharedView({}, None, (_mode(error.path.parent), _mode(error.path)), str(error))
+            return SharedView({}, None, _modes(_paths(error.path)), str(error))
         if reader is None:
             return None
+        # This is called at each event and for each item of data: the paths are made once for each board.
+        if reader is not self._reader:
+            self._reader, self._paths = reader, _paths(reader.path)
         try:
-            absent = object()
-            found = {key: reader.get_info(key, absent) for key in layout.SLOTS}
-            position = {key: value for key, value in found.items() if value is not absent}
-            held = None
-            if at_everything:
-                snapshot = read_board(reader.path)
-                infos = {key: value for key, value in snapshot.infos.items() if key not in layout.SLOTS}
-                held = {**infos, **{key: scalar.value for key, scalar in snapshot.scalars.items()}}
+            position: dict[str, Any] = {}
+            for key in layout.SLOTS:
+                value = reader.get_info(key, _ABSENT)
+                if value is not _ABSENT:
+                    position[key] = value
+            held = _held(reader) if at_everything else None
         except BoardError as error:
-            return SharedView({}, None, (_mode(reader.path.parent), _mode(reader.path)), str(error))
-        return SharedView(position, held, (_mode(reader.path.parent), _mode(reader.path)))
+            return SharedView({}, None, _modes(self._paths), str(error))
+        return SharedView(position, held, _modes(self._paths))
 
     def left_behind(self) -> list[str]:
         """Return the names of the boards of this process that were not there when this was made."""
         return sorted(_own_boards() - self._there_before)
+
+
+def _held(reader: BoardReader) -> dict[str, Any]:
+    snapshot = read_board(reader.path)
+    infos = {key: value for key, value in snapshot.infos.items() if key not in layout.SLOTS}
+    return {**infos, **{key: scalar.value for key, scalar in snapshot.scalars.items()}}
 
 
 def _own_boards() -> set[str]:
@@ -73,8 +83,19 @@ def _own_boards() -> set[str]:
         return set()
 
 
-def _mode(path: Path) -> int:
+def _paths(board: os.PathLike[str]) -> tuple[str, str]:
+    """Return the folder of a board, and the board."""
+    path = os.fspath(board)
+    return os.path.dirname(path), path  # noqa: PTH120  # pathlib takes longer than the look itself
+
+
+def _modes(paths: tuple[str, str]) -> tuple[int, int]:
+    folder, board = paths
+    return _mode(folder), _mode(board)
+
+
+def _mode(path: str) -> int:
     try:
-        return stat.S_IMODE(path.lstat().st_mode)
+        return stat.S_IMODE(os.lstat(path).st_mode)
     except OSError:  # it has gone meanwhile
         return 0
