@@ -218,6 +218,11 @@ class _Blame:
         self._tally.leaks = True
         if _CRASH in leaks:
             self._tally.crash = None
+        aside = {_CRASH, LEAK_RULE, *leaks, *unclear}
+        for id in self._first.keys() - aside:
+            # What the leak has done to the run in this process would only distract from it.
+            count = self._tally.counts[id]
+            count.failure = self._fresh.judge(self._smallest(id)).failures[id]
         self._judge_again([id for id in (*leaks, *unclear) if id not in {_CRASH, LEAK_RULE}])
 
     def _judge_again(self, ids: Sequence[str]) -> None:

@@ -203,12 +203,15 @@ def test_an_exception_that_a_leak_raises_is_a_leak(load: Any) -> None:
 
 def test_what_is_broken_without_a_leak_stays(load: Any) -> None:
     subject, target = load("both")
+    vars(sys.modules[subject.run.__module__])["done"] = 5
     tally, _ = blamed(subject, target, Plan(), Plan(max_epochs=2))
     assert tally.broken >= {LEAK_RULE, "COUNT-03"}
     assert "COUNT-01" not in tally.broken
     failure = tally.counts["COUNT-03"].failure
     assert failure is not None
     assert (failure.after, failure.plan) == ((), Plan())
+    assert failure.leg is not None
+    assert {record.iter for record in failure.leg.records} == {0, 1}  # as in a fresh process
 
 
 @pytest.mark.parametrize(("name", "id"), [("old", "COUNT-01"), ("hub", "HUB-14")])
