@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase
 
 from runtimeinfo_conformance._profile import Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
+from runtimeinfo_conformance.search._apart import apart
 from runtimeinfo_conformance.search._covering import covering_plans
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
 from runtimeinfo_conformance.search._hub_plans import hub_plans, reduce_plans
@@ -61,7 +62,8 @@ def draw_plans(
     def draw(plan: Any) -> None:
         drawn.append(plan)
 
-    (draw if seed is None else hypothesis.seed(seed)(draw))()
+    with apart():
+        (draw if seed is None else hypothesis.seed(seed)(draw))()
     return list(drawn)
 
 
@@ -94,5 +96,6 @@ def _for_ranks(most: int, seed: int | None) -> list[Any]:
     def draw(plan: Any) -> None:
         drawn.append(plan)
 
-    (draw if seed is None else hypothesis.seed(seed)(draw))()
+    with apart():
+        (draw if seed is None else hypothesis.seed(seed)(draw))()
     return drawn

@@ -188,8 +188,9 @@ def test_check_of_a_file(runtimeinfo: Any, subjects: list[str], code: int, said:
     assert "\x1b" not in ran.stdout + ran.stderr
 
 
-def test_the_command_as_it_is_installed(process: Any) -> None:
+def test_the_command_as_it_is_installed(process: Any, folder: Path) -> None:
     ran = check(process, "bad")
+    assert not (folder / ".hypothesis").exists()
     assert ran.returncode == 1, ran.stderr
     assert f"bad: plans 0/{PROFILES['quick'].plans}" in ran.stdout
     assert "bad: not conformant" in ran.stdout

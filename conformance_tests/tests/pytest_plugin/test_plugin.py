@@ -283,6 +283,12 @@ def test_nothing_to_report(run_pytest: Any, tmp_path: Path) -> None:
 # -- several processes
 
 
+@pytest.mark.parametrize("processes", ["alone", "in_two_processes"])
+def test_no_folder_of_hypothesis_is_left(request: pytest.FixtureRequest, processes: str) -> None:
+    ran: Session = request.getfixturevalue(processes)
+    assert not (ran.folder / ".hypothesis").exists()
+
+
 def test_one_check_alone(alone: Session, run_pytest: Any, tmp_path: Path) -> None:
     made = makers(alone.folder)
     assert len(set(made)) == 1
