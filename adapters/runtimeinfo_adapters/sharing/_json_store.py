@@ -23,6 +23,8 @@ class JsonStore:
     def __init__(self) -> None:
         self.is_changed: bool = False
         self._parts: dict[str, str] = {}
+        # The texts as they were put: most infos are texts that stay the same for a whole run.
+        self._texts: dict[str, str] = {}
         self._unshared: set[str] = set()
         self._names: list[str] | None = None
         self._newest = ""
@@ -33,6 +35,8 @@ class JsonStore:
 
     def put(self, key: str, value: Any) -> None:
         """Add or replace an info."""
+        if type(value) is str and self._texts.get(key) is value:
+            return
         try:
             part = f"[{_encoded_key(key)}, {encode(value, layout.MAX_INFO)}]"
         except Exception:  # noqa: BLE001  # mostly NotTextError; or another thread changes the value meanwhile
@@ -42,6 +46,8 @@ class JsonStore:
             self._forget(key)
             self._parts[key] = part
             self._newest = key
+        if type(value) is str:
+            self._texts[key] = value
 
     def leave_out(self, key: str) -> None:
         """Keep only the key of an info."""
@@ -81,6 +87,7 @@ class JsonStore:
     def _forget(self, key: str) -> None:
         self.is_changed = True
         self._parts.pop(key, None)
+        self._texts.pop(key, None)
         if key in self._unshared:
             self._names = None
             self._unshared.discard(key)
