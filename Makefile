@@ -86,14 +86,16 @@ killers: $(STAMP)                      ## write the smallest plan that shows eac
 	$(BIN)/python conformance_tests/quality/write_killers.py
 	$(BIN)/python conformance_tests/quality/write_covering.py
 
-kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md (20 min)
+kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md and docs/perturbations.md (20 min)
 	$(BIN)/python conformance_tests/quality/run.py --write
+	$(BIN)/python conformance_tests/quality/perturbations.py --write
 
 nightly: $(STAMP)                      ## the long searches: millions of reads, 100,000 broken boards, 10,000 plans, and each plan for each fault
 	RUNTIMEINFO_READS=10000000 RUNTIMEINFO_MUTATED_BOARDS=100000 RUNTIMEINFO_WRITES_TO_BOARDS=10000 $(BIN)/python -m pytest \
 	    adapters/tests/sharing/test_full_speed.py adapters/tests/sharing/test_hostile.py adapters/tests/sharing/test_writer_fuzz.py
 	RUNTIMEINFO_EVERY_PLAN=1 $(BIN)/python -m pytest conformance_tests/tests/test_mutants.py
 	$(BIN)/python conformance_tests/quality/run.py --good 10000
+	$(BIN)/python conformance_tests/quality/perturbations.py
 
 clean:                                 ## remove the environment and what tools leave behind
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

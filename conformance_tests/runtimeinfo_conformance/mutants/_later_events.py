@@ -126,12 +126,13 @@ class _NumberedOn:
 
 def _read_nothing(run: Callable[[], object]) -> object:
     """Let the kit hear of no read, as if the run made its batches out of nothing."""
-    before = _planned_data.tell_of_read
-    _planned_data.tell_of_read = lambda run, item, process: None  # noqa: ARG005
+    module: Any = _planned_data
+    before = module.tell_of_read
+    module.tell_of_read = lambda run, item, process: None  # noqa: ARG005
     try:
         return run()
     finally:
-        _planned_data.tell_of_read = before
+        module.tell_of_read = before
 
 
 def _first_once_more(plan: Plan, _hook: object) -> Fault:
