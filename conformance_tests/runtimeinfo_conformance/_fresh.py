@@ -15,8 +15,9 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import IO, Any, Self, cast
 
 from runtimeinfo_conformance._judging import judge_legs, judge_plan
@@ -337,12 +338,12 @@ def _portable(value: Any) -> Any:
         return value
     if isinstance(value, bool | int | float):  # of a subclass: as a number it is the same
         return next(kind(value) for kind in (int, float) if isinstance(value, kind))
-    if is_dataclass(value) and not isinstance(value, type):
-        return Shown(value)
-    if isinstance(value, Mapping):
+    if type(value) is dict or type(value) is MappingProxyType:
         return {_portable(key): _portable(each) for key, each in cast("Mapping[Any, Any]", value).items()}
-    if type(value) in {tuple, list}:
-        return type(value)(_portable(each) for each in value)
+    if type(value) is list:
+        return list(map(_portable, cast("list[Any]", value)))
+    if type(value) is tuple:
+        return tuple(map(_portable, cast("tuple[Any, ...]", value)))
     return Shown(value)
 
 

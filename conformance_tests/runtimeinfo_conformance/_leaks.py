@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance._fresh import LEAK_RULE, FreshProcess, FreshProcessError, find_difference
@@ -191,7 +191,8 @@ class _Blame:
         later: Any = smallest if self._leaks(id, after, smallest) else leak.later
         later = shrink(later, lambda plan: self._leaks(id, after, plan), _SHRINK_PLANS)
         if len(after) == 1:
-            after = (shrink(after[0], lambda plan: self._leaks(id, (plan,), later), _SHRINK_PLANS),)
+            earlier: Any = after[0]
+            after = (cast("AnyPlan", shrink(earlier, lambda plan: self._leaks(id, (plan,), later), _SHRINK_PLANS)),)
         return Leak(after, later)
 
     def _report(self, leaks: Mapping[str, Leak], unclear: Sequence[str]) -> None:

@@ -77,7 +77,10 @@ def shown_beside(expected: object, observed: object) -> tuple[str, str]:
 
 def _is_named(value: object) -> TypeGuard[dict[str, object]]:
     """Tell whether a value is a plain dict of named entries. A subclass may have a broken method in it."""
-    return type(value) is dict and bool(value) and all(type(key) is str for key in cast("dict[object, object]", value))
+    if type(value) is not dict:
+        return False
+    entries = cast("dict[object, object]", value)
+    return bool(entries) and all(type(key) is str for key in entries)
 
 
 def _entries(value: dict[str, object], keys: list[str]) -> str:

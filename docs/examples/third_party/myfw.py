@@ -85,7 +85,7 @@ class Trainer:
             self.dispatcher.dispatch(f"before_{name}", self, **given)
             yield results
         except BaseException as error:
-            if self.announced is not error:
+            if self.announced is None:  # once, also if Python makes another exception of it on its way
                 self.announced = error
                 self.dispatcher.dispatch("on_exception", self, exception=error)
             self.close(name, **given)
