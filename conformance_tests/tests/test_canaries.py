@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from odd_runners import CleansUp
 from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo.spec import REQUIREMENTS
@@ -90,3 +91,8 @@ def test_no_fault_is_no_finding(told: Told, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(_canaries, "RUNNER_MUTANTS", (Mutant("nothing at all", "LIFE-03"),))
     assert survived(correct(), [Plan()], told) == ["LIFE-03: nothing at all"]
     assert told == [("faults put in on purpose: LIFE-03", 0, 1), ("faults put in on purpose", 1, 1)]
+
+
+def test_what_a_runner_cleans_up_hides_no_fault(told: Told) -> None:
+    subject = subject_of(CleansUp)
+    assert survived(subject, fixed_plans(subject), told, passed={"FAIL-06", "SHARE-06", "SCOPE-07"}) == []
