@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from simple_trainer import SharesLast, Trainer, subject_of
@@ -241,7 +244,359 @@ class AsyncTrainer(Trainer):
         self.emit(f"after_{name}", **given, **results)
 
 
+class PrefetchingAsyncTrainer(AsyncTrainer):
+    """Has a task that reads the batches into a queue, while another one trains."""
+
+    async def train_batches_async(self) -> None:
+        loader, self.train_dataloader = self.train_dataloader, await self.read(self.train_dataloader)
+        try:
+            await super().train_batches_async()
+        finally:
+            self.train_dataloader = loader
+
+    async def read(self, loader: Any) -> list[Any]:
+        queue: asyncio.Queue[tuple[Any, BaseException | None]] = asyncio.Queue(maxsize=1)
+
+        async def produce() -> None:
+            try:
+                for batch in loader:
+                    await queue.put((batch, None))
+            except BaseException as error:
+                await queue.put((None, error))
+            else:
+                await queue.put((None, None))
+
+        task = asyncio.create_task(produce())
+        batches: list[Any] = []
+        while True:
+            batch, error = await queue.get()
+            if error is not None:
+                raise error
+            if batch is None:
+                await task
+                return batches
+            batches.append(batch)
+
+
+class IsAGenerator(Trainer):
+    """Trains as a generator that is stepped to its end, whoever steps it."""
+
+    lacks = "early_stop resume resume_mid_epoch iterations changing_length"
+
+    def fit(self) -> None:
+        for _ in self.steps():
+            pass
+
+
+class WarmsUpFirst(Trainer):
+    """Makes two trainings in one run: an epoch to warm up, then the rest. The totals are those of both."""
+
+    def run(self) -> None:
+        self.validate(self.plan.val_before)
+        for until in sorted({min(1, self.plan.epochs), self.plan.epochs}):
+            if not self.has_stopped and (self.epoch < until or until == self.plan.epochs):
+                self.begin(until)
+                self.scope("train", self.train)
+        self.validate(self.plan.val_after)
+        if self.plan.test_batches is not None:
+            self.evaluate("test", [self.plan.test_dataloader()])
+
+    def begin(self, until: int) -> None:
+        self.until = until
+
+    def train(self) -> None:
+        while not self.has_stopped and self.epoch < self.until:
+            self.train_epoch()
+            self.epoch += 1
+            self.validate(self.plan.validates_after_epoch)
+            self.save_checkpoint(self.plan.checkpoint_epochs and not self.is_cut_short)
+
+
+class ResizesProgressively(WarmsUpFirst):
+    """Makes two trainings in one run, each with totals of its own: how far the counters go in it."""
+
+    def begin(self, until: int) -> None:
+        self.until = until
+        if self.max_epochs is not None:
+            self.max_epochs = until
+            self.max_iters = self.count_iters()
+
+
+class StopsBeforeValidating(Trainer):
+    """Leaves out the validation that is due after the batch that stops the training."""
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        super().train_iter(index, batch)
+        self.is_stopping = batch.stop
+
+    def after_iter(self, index: int) -> None:
+        if self.plan.schedule:
+            self.optim_wrapper.halve()
+        self.save_checkpoint(self.plan.checkpoint_iterations, index + 1)
+        self.validate(self.plan.validates_after(index) and not self.is_stopping)
+
+
+class StopsForGood(StopsBeforeValidating):
+    """Validates no more once it is stopped."""
+
+    is_stopping = False
+
+    def validate(self, is_due: bool) -> None:
+        super().validate(is_due and not self.is_stopping)
+
+
+class ReadsOneBatchAhead(Trainer):
+    """Reads the next batch before it trains on one, to know which one is the last."""
+
+    def train_batches(self) -> None:
+        loader, self.train_dataloader = self.train_dataloader, self.ahead(self.train_dataloader)
+        try:
+            super().train_batches()
+        finally:
+            self.train_dataloader = loader
+
+    def ahead(self, loader: Any) -> Iterator[Any]:
+        held: list[Any] = []
+        for batch in loader:
+            yield from held
+            held = [batch]
+        yield from held
+
+
+class KeepsItsScopesInAList(Trainer):
+    """Has no scope on Python's stack: a list says what is open, and what each scope has to do yet."""
+
+    lacks = "early_stop resume resume_mid_epoch iterations changing_length in_turn"
+
+    def fit(self) -> None:
+        self.open: list[tuple[str, dict[str, Any], Iterator[Any]]] = []
+        with use_hub(self.message_hub):
+            try:
+                self.enter("run", self.parts(), {})
+                while self.open:
+                    child = next(self.open[-1][2], None)
+                    if child is None:
+                        self.leave()
+                    else:
+                        self.enter(*child)
+            except BaseException as error:
+                if self.open:
+                    self.announce(error)
+                while self.open:
+                    name, given, _ = self.open.pop()
+                    self.emit(f"after_{name}", **{**given, "outputs": None, "metrics": None})
+                raise
+
+    def enter(self, name: str, children: Iterator[Any], given: dict[str, Any]) -> None:
+        self.open.append((name, given, children))
+        self.emit(f"before_{name}", **given)
+
+    def leave(self) -> None:
+        name, given, _ = self.open[-1]
+        if name.endswith("_epoch") and name != "train_epoch":
+            given["metrics"] = self.metrics(name.removesuffix("_epoch"))
+        if name == "train_iter":
+            self.plan.on_batch_begin()
+            given["outputs"] = given["data_batch"].outputs
+        self.open.pop()
+        self.emit(f"after_{name}", **given)
+
+    def parts(self) -> Iterator[Any]:
+        yield from self.evaluations("val", self.plan.val_before)
+        yield "train", self.epochs(), {}
+        yield from self.evaluations("val", self.plan.val_after)
+        yield from self.evaluations("test", self.plan.test_batches is not None)
+
+    def epochs(self) -> Iterator[Any]:
+        while self.epoch < self.plan.epochs:
+            yield "train_epoch", self.batches(), {}
+            self.epoch += 1
+            yield from self.evaluations("val", self.plan.validates_after_epoch)
+
+    def batches(self) -> Iterator[Any]:
+        for index, batch in enumerate(self.train_dataloader):
+            yield "train_iter", iter(()), {"batch_idx": index, "data_batch": batch}
+            self.iter += 1
+            if self.plan.schedule:
+                self.optim_wrapper.halve()
+            yield from self.evaluations("val", self.plan.validates_after(index))
+
+    def evaluations(self, stage: str, is_due: bool) -> Iterator[Any]:
+        if is_due and (stage == "test" or self.plan.val_batches is not None):
+            loaders = [self.plan.test_dataloader()]
+            if stage == "val":
+                loaders = [self.plan.val_dataloader(index) for index in range(self.plan.val_loaders)]
+            yield stage, ((f"{stage}_epoch", self.evaluation(stage, each), {}) for each in loaders), {}
+
+    def evaluation(self, stage: str, loader: Any) -> Iterator[Any]:
+        for index, batch in enumerate(loader):
+            yield f"{stage}_iter", iter(()), {"batch_idx": index, "data_batch": batch}
+
+
+class UsesAnExitStack(Trainer):
+    """Opens each scope in an ExitStack, whose callbacks close it."""
+
+    def scope(self, name: str, body: Callable[[], dict[str, Any] | None], **given: Any) -> None:
+        results: dict[str, Any] = {}
+        with ExitStack() as stack:
+            stack.callback(lambda: self.emit(f"after_{name}", **given, **results))
+            stack.push(self.on_exit)
+            self.emit(f"before_{name}", **given)
+            results = body() or {}
+
+    def on_exit(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if error is not None:
+            self.announce(error)
+
+
+class QueuesItsEvents(Trainer):
+    """Puts its events into a queue, which is emptied after each."""
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, hooks)
+        self.queue: deque[tuple[str, dict[str, Any]]] = deque()
+
+    def emit(self, event: str, **given: Any) -> None:
+        self.queue.append((event, given))
+        while self.queue:
+            event, given = self.queue.popleft()
+            super().emit(event, **given)
+
+
+class CallsHooksInAThread(Trainer):
+    """Has a thread in which all hooks are called, and waits for it at each event."""
+
+    lacks = "in_turn batch_begin"
+
+    def fit(self) -> None:
+        with ThreadPoolExecutor(1) as self.pool:
+            super().fit()
+
+    def emit(self, event: str, **given: Any) -> None:
+        emit = partial(super().emit, event, **given)
+        self.pool.submit(copy_context().run, emit).result()
+
+
+class ValidatesInAThread(Trainer):
+    """Validates and tests in another thread, and waits for it."""
+
+    lacks = "in_turn"
+
+    def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(copy_context().run, partial(super().evaluate, stage, loaders)).result()
+
+
+class StepsInAThread(Trainer):
+    """Makes each training step in a thread, as a framework does that feeds an accelerator."""
+
+    lacks = "batch_begin"
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        def step() -> dict[str, Any]:
+            with ThreadPoolExecutor(1) as pool:
+                return {"outputs": pool.submit(copy_context().run, lambda: batch.outputs).result()}
+
+        self.scope("train_iter", step, batch_idx=index, data_batch=batch)
+
+
+class CallsHandlers(Trainer):
+    """Does all its work in handlers, which are registered under the moments of a loop, as Ignite does."""
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, hooks)
+        self.handlers: dict[str, list[Callable[[], None]]] = {
+            "starts": [lambda: self.validate(plan.val_before), lambda: self.scope("train", self.train)],
+            "ends": [lambda: self.validate(plan.val_after), self.test],
+        }
+
+    def run(self) -> None:
+        for moment in ("starts", "ends"):
+            for handler in self.handlers[moment]:
+                handler()
+
+    def test(self) -> None:
+        if self.plan.test_batches is not None:
+            self.evaluate("test", [self.plan.test_dataloader()])
+
+
+class IsRecursive(Trainer):
+    """Calls itself for each next epoch."""
+
+    def train(self) -> None:
+        if not self.has_stopped and self.epoch < self.plan.epochs:
+            self.train_epoch()
+            self.epoch += 1
+            self.validate(self.plan.validates_after_epoch)
+            self.save_checkpoint(self.plan.checkpoint_epochs and not self.is_cut_short)
+            self.train()
+
+
+class AnnouncesOutsideOfItsScopes(Trainer):
+    """Notes what is open, and lets an exception go to the outermost frame, where everything is closed."""
+
+    lacks = "in_turn"
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, hooks)
+        self.open: list[tuple[str, dict[str, Any]]] = []
+
+    def fit(self) -> None:
+        with use_hub(self.message_hub):
+            try:
+                self.scope("run", self.run)
+            except BaseException as error:
+                if self.open:
+                    self.announce(error)
+                while self.open:
+                    name, given = self.open.pop()
+                    self.emit(f"after_{name}", **given)
+                raise
+
+    def scope(self, name: str, body: Callable[[], dict[str, Any] | None], **given: Any) -> None:
+        self.open.append((name, given))
+        self.emit(f"before_{name}", **given)
+        results = body()
+        self.open.pop()
+        self.emit(f"after_{name}", **given, **(results or {}))
+
+
+class PublishesEachEventTwice(Trainer):
+    """Has a hook that reads what is published, and publishes it under keys of its own."""
+
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, [*hooks, Mirror()])
+        self.given = hooks
+
+
+class Mirror:
+    priority = "LOW"
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        runner.message_hub.update_info_dict({"mirror/iter": runner.message_hub.get_info("iter")}, resumed=False)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        runner.message_hub.update_scalar("mirror/iter", runner.iter, resumed=False)
+
+
 ODD: tuple[type[Trainer], ...] = (
+    PrefetchingAsyncTrainer,
+    IsAGenerator,
+    WarmsUpFirst,
+    ResizesProgressively,
+    StopsBeforeValidating,
+    StopsForGood,
+    ReadsOneBatchAhead,
+    KeepsItsScopesInAList,
+    UsesAnExitStack,
+    QueuesItsEvents,
+    CallsHooksInAThread,
+    ValidatesInAThread,
+    StepsInAThread,
+    CallsHandlers,
+    IsRecursive,
+    AnnouncesOutsideOfItsScopes,
+    PublishesEachEventTwice,
     CountsBatchesFromOne,
     ShowsNoBatch,
     SavesAllTheTime,
