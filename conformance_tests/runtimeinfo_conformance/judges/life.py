@@ -304,6 +304,8 @@ def due_validations(case: Case) -> Iterator[Finding]:
     plan = case.plan
     if plan.val_batches is None or not case.leg.ended_well:
         return
+    if plan.is_resumed_at_end_of_epoch and plan.start_iteration == plan.max_iters:
+        return  # nothing is left to do, and a framework need not begin
     parts = [_Part(None)]  # before the first epoch, and from each epoch to the next one
     for at, record, model in case.each("before_train_epoch", "before_train_iter", "before_val"):
         if record.event == "before_train_epoch":

@@ -146,6 +146,11 @@ class Plan(ShortRepr):
             raise PlanError(
                 f"stop_after must be one of the {self.max_iters} iterations, but is {self.stop_after}: give one"
             )
+        if self.iterations is not None and self.stop_after is not None:
+            raise PlanError(
+                "iterations is a bound already, and with a second one frameworks differ in what ends the last epoch: "
+                "leave out stop_after"
+            )
         if self.iterations is not None and (self.batches == 0 or self.accumulation > 1 or self.optimizers):
             raise PlanError(
                 "iterations goes with batches, each of which makes one optimizer step: leave out accumulation and "
@@ -171,6 +176,8 @@ class Plan(ShortRepr):
             getattr(self, name) is not None and getattr(self, name) is not False for name in _NOT_IN_COMPANY
         ):
             raise PlanError(f"company goes with a training in one go: leave out {', '.join(_NOT_IN_COMPANY)}")
+        if self.company == "beside" and self.fault is not None and self.fault.kind == "interrupt":
+            raise PlanError("company='beside' trains in another thread, to which no Ctrl-C comes: give another kind")
         if self.company == "in_turn" and self.fault is not None and self.fault.kind == "stop_iteration":
             raise PlanError(
                 "company='in_turn' is stepped as an iterator, which a StopIteration ends: give another kind"
@@ -224,7 +231,9 @@ class Plan(ShortRepr):
         moments = (first, *self.later_resumes)
         grows = all(before < after for before, after in itertools.pairwise(moments))
         # Whether the next leg opens an epoch once more whose batches are all done is open: nothing can be counted then.
-        is_inside = all(0 <= batch < max(self.batches, 1) for _, batch in moments)
+        is_inside = all(0 <= batch < self.batches for _, batch in moments)
+        # The bound of the leg before is in the checkpoint of some frameworks.
+        is_inside = is_inside and self.stopped_by != "iterations"
         if self.resume_after is None or not grows or not is_inside or moments[-1] >= (self.epochs, 0):
             raise PlanError(
                 f"later_resumes goes with resume_after, and has later moments of the {self.epochs} epochs, none of "

@@ -59,6 +59,10 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
         {"iterations": 5, "resume_after": 2, "stopped_by": "iterations"},
         *({"company": company} for company in ("strangers", "around", "beside", "nested", "in_turn", "forked")),
     ]
+    inside = {"val_interval": 25} if {"val", "val_inside"} <= capabilities else {}
+    large: list[dict[str, Any]] = [{"batches": 60, **inside}, {"max_epochs": 40, "batches": 1}]
+    # Many iterations, or many epochs; a rate that is halved as often would be 0.
+    variants += [{**fields, "schedule": False, "groups": 1} for fields in large]
     varied = [replace(plan, **fields) for fields in variants]
     # One may need two capabilities: to resume in mid-epoch is also to resume.
     plans = [plan, replace(plan, repeat=True), *(each for each in varied if each.needs <= capabilities)]

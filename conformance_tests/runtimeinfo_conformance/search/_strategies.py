@@ -18,6 +18,7 @@ from runtimeinfo_conformance.plans import (
     FAULT_KINDS,
     MOMENTS,
     OTHER_KINDS,
+    OTHER_TENSOR_KINDS,
     SCALAR_KINDS,
     TENSOR_KINDS,
     Company,
@@ -65,7 +66,9 @@ _FIELDS: Mapping[str, tuple[str | None, st.SearchStrategy[object]]] = MappingPro
 
 def plans(capabilities: frozenset[str]) -> st.SearchStrategy[Plan]:
     """Draw a plan which uses nothing but what a subject has declared."""
-    return _plans(capabilities, tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS))))
+    return _plans(
+        capabilities, tuple(filter(is_available, (*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS, *OTHER_TENSOR_KINDS)))
+    )
 
 
 @cache

@@ -119,6 +119,8 @@ class _Script:
         if plan.again:
             self.data = self.make_data()
             self.validated = 0
+            if plan.iterations is not None:
+                self.trainer.state.max_epochs = None  # which Ignite has derived, and takes for another bound
             self.train()
         if plan.test_batches is not None:
             _evaluate(self.tester, plan.test_dataloader())

@@ -11,7 +11,9 @@ from simple_trainer import Trainer, correct
 
 from runtimeinfo import SkippedOutputWarning
 from runtimeinfo_conformance import Fault, Plan, Subject
+from runtimeinfo_conformance.guards import Guard, Watch
 from runtimeinfo_conformance.judges import JUDGES, Case
+from runtimeinfo_conformance.observation import Probe, observer_of
 from runtimeinfo_conformance.observation._execution import HOOK_ORDERS, execute
 
 
@@ -82,7 +84,8 @@ def test_hooks_come_in_each_order_that_keeps_equals_in_place() -> None:
     orders: set[tuple[str, ...]] = set()
 
     def run(plan: Plan, hooks: Any) -> None:
-        orders.add(tuple(hook.name for hook in hooks if hasattr(hook, "name")))
+        probes = [observer_of(hook) for hook in hooks]
+        orders.add(tuple(probe.name for probe in probes if isinstance(probe, Probe)))
 
     for order in range(HOOK_ORDERS + 1):
         execute(subject_of(run), Plan(hook_order=order))
@@ -278,9 +281,70 @@ def test_a_first_run_that_crashes_is_noted_and_compared_with_nothing() -> None:
     assert list(JUDGES["LIFE-10"](Case(second))) == []
 
 
-def test_a_training_that_is_resumed_is_not_repeated() -> None:
+def test_a_training_that_is_resumed_is_repeated_leg_by_leg() -> None:
     legs = execute(correct(), Plan(max_epochs=2, resume_after=1, repeat=True))
-    assert [leg.first for leg in legs] == [None, None]
+    assert [leg.first for leg in legs] == [None, None, *legs[:2]]
+    assert [leg.previous for leg in legs] == [None, legs[0], None, legs[2]]
+
+
+def test_a_training_is_saved_and_goes_on_several_times() -> None:
+    plan = Plan(max_epochs=3, batches=3, resume_after=0, resume_batch=1, later_resumes=((1, 2), (2, 0)))
+    legs = execute(correct(), plan)
+    assert [leg.previous for leg in legs] == [None, *legs[:-1]]
+    assert [leg.plan.start_iteration for leg in legs] == [0, 1, 5, 6]
+    assert [leg.records[-1].iter for leg in legs] == [1, 5, 6, 9]
+    assert len({leg.plan.experiment_name for leg in legs}) == len({leg.plan.seed for leg in legs}) == 4
+    assert legs[-1].ended_well
+
+
+def test_a_training_fails_after_it_has_gone_on() -> None:
+    fault = Fault("before_train_iter", 1, "system_exit")
+    first, second = execute(correct(), Plan(max_epochs=3, resume_after=1, fault=fault))
+    assert isinstance(first.raised, KeyboardInterrupt)
+    assert isinstance(second.raised, SystemExit)
+    assert second.raised is second.planned
+    assert second.records[-1].iter == 2
+
+
+def test_a_training_is_stopped_after_it_has_gone_on() -> None:
+    first, second = execute(correct(), Plan(max_epochs=3, batches=2, resume_after=1, stop_after=5))
+    assert (count(first, "before_train_iter"), count(second, "before_train_iter")) == (2, 3)
+    assert second.ended_well
+
+
+def test_no_two_runs_on_a_plan_have_the_same_values_and_names() -> None:
+    plan = Plan(outputs=(("loss", "float"),))
+    legs = [leg for _ in range(10) for leg in execute(correct(), plan)]
+    assert len({leg.plan.experiment_name for leg in legs}) == 10
+    assert len({leg.records[-1].scalars["train/loss"] for leg in legs}) > 5
+
+
+@pytest.mark.parametrize("kind", ["system_exit", "generator_exit", "stop_iteration", "custom_base"])
+def test_what_the_plan_raises_is_not_laid_to_the_subject(kind: Any) -> None:
+    guard = Guard()
+    watches: list[Watch] = []
+
+    def watching() -> Watch:
+        watches.append(guard.watching())
+        return watches[-1]
+
+    (leg,) = execute(correct(), Plan(fault=Fault("before_train_iter", kind=kind)), watching)
+    assert leg.raised is leg.planned is not None
+    assert [watch.problem for watch in watches] == [None]
+
+
+def test_a_stop_iteration_comes_out_as_what_python_makes_of_it() -> None:
+    def run(plan: Plan, hooks: Any) -> None:
+        def train() -> Any:
+            yield Trainer(plan, hooks).fit()
+
+        next(train())
+
+    (leg,) = execute(subject_of(run), Plan(fault=Fault("before_train_iter", kind="stop_iteration")))
+    assert isinstance(leg.raised, RuntimeError)
+    assert leg.is_planned(leg.raised)
+    assert not leg.is_planned(RuntimeError("generator raised StopIteration"))
+    assert not leg.is_planned(None)
 
 
 # -- what stands around a run

@@ -7,9 +7,10 @@ import pytest
 from simple_hub import SimpleHub
 
 from runtimeinfo import use_hub
-from runtimeinfo_conformance import Fault, Plan, PlannedError
+from runtimeinfo_conformance import Fault, Plan
 from runtimeinfo_conformance.observation._observation import Leg
 from runtimeinfo_conformance.observation._recorder import Probe, Recorder
+from runtimeinfo_conformance.observation._user_hooks import make_hook
 
 
 def runner(**members: Any) -> Any:
@@ -23,11 +24,11 @@ def runner(**members: Any) -> Any:
 def test_a_recorder_notes_what_it_sees() -> None:
     leg = Leg(Plan())
     recorder = Recorder(leg)
-    probe = Probe("first", "HIGH", recorder.sightings)
+    probe, last = make_hook(Probe("first", recorder.sightings).note, "HIGH"), make_hook(recorder.note, "LOWEST")
     shown = runner()
     probe.before_train_iter(shown, batch_idx=0)
-    recorder.before_train_iter(shown, batch_idx=0, data_batch="batch")
-    recorder.after_train_iter(shown, 0, "batch", None)
+    last.before_train_iter(shown, batch_idx=0, data_batch="batch")
+    last.after_train_iter(shown, 0, "batch")
     first, second = leg.records
     assert (first.event, first.epoch, first.iter) == ("before_train_iter", 1, 5)
     assert first.arguments == {"batch_idx": 0, "data_batch": "batch"}
@@ -42,7 +43,8 @@ def test_a_recorder_notes_what_it_sees() -> None:
 def test_a_record_does_not_change_with_the_hub() -> None:
     leg = Leg(Plan())
     recorder, shown = Recorder(leg), runner()
-    recorder.before_train(
+    recorder.note(
+        "before_train",
         SimpleNamespace(
             **vars(shown),
             cfg=SimpleNamespace(pretty_text="a: 1"),
@@ -50,7 +52,8 @@ def test_a_record_does_not_change_with_the_hub() -> None:
             experiment_name="digits",
             framework_name="myfw",
             framework_version="2",
-        )
+        ),
+        {},
     )
     shown.message_hub.update_info("iter", 9)
     shown.message_hub.update_scalar("train/loss", 1.5)
@@ -73,10 +76,10 @@ def test_a_recorder_asks_the_current_hub_what_the_hub_holds() -> None:
     leg, shown = Leg(Plan()), runner()
     recorder, another = Recorder(leg), SimpleHub()
     another.update_info("iter", 9)
-    recorder.before_val(shown)
+    recorder.note("before_val", shown, {})
     for entered in (shown.message_hub, Wrapper(shown.message_hub), another):
         with use_hub(entered):
-            recorder.before_val(shown)
+            recorder.note("before_val", shown, {})
     assert [record.current for record in leg.records] == [
         {"iter": None, "train/loss": None},
         {"iter": 4, "train/loss": (0.5,)},
@@ -85,17 +88,32 @@ def test_a_recorder_asks_the_current_hub_what_the_hub_holds() -> None:
     ]
 
 
-@pytest.mark.parametrize(("kind", "raised"), [("error", PlannedError), ("interrupt", KeyboardInterrupt)])
+@pytest.mark.parametrize(("kind", "raised"), [("error", ValueError), ("interrupt", KeyboardInterrupt)])
 def test_a_recorder_raises_what_is_planned_once(kind: Any, raised: type[BaseException]) -> None:
     leg = Leg(Plan(fault=Fault("after_val", 1, kind)))
     recorder = Recorder(leg)
-    recorder.after_val(runner())
-    with pytest.raises(raised, match="planned at after_val, occurrence 1") as caught:
-        recorder.after_val(runner())
-    recorder.after_val(runner())
+    recorder.note("after_val", runner(), {})
+    with pytest.raises(raised) as caught:
+        recorder.note("after_val", runner(), {})
+    recorder.note("after_val", runner(), {})
     assert leg.planned is caught.value
     assert leg.fault_at == 1
     assert not leg.ended_well
+
+
+def test_an_event_at_which_the_first_hook_raises_is_noted_once() -> None:
+    leg, shown = Leg(Plan(fault=Fault("before_val", hook="first"))), runner()
+    recorder = Recorder(leg)
+    first = make_hook(Probe("first", recorder.sightings, recorder.note_first).note, "HIGH")
+    with pytest.raises(ValueError) as caught:  # it has the words that a user may write
+        first.before_val(shown)
+    recorder.note("before_val", shown, {})  # a runner may go on with the hooks that are left
+    recorder.note("after_val", shown, {})
+    assert leg.planned is caught.value
+    assert [(record.event, record.is_cut, len(record.seen)) for record in leg.records] == [
+        ("before_val", True, 1),
+        ("after_val", False, 0),
+    ]
 
 
 def test_nothing_to_finish_where_nothing_was_seen() -> None:

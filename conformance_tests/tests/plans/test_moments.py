@@ -39,11 +39,11 @@ def test_who_listens_last_is_told() -> None:
     outer, inner = Heard(), Heard()
     with hearing(RUN, outer):
         with hearing(RUN, inner):
-            tell_of_read(RUN, item)
+            tell_of_read(RUN, item, os.getpid())
             tell_of_step(RUN)
         tell_of_step(RUN)
         Plan().on_batch_begin()
-    tell_of_read(RUN, item)
+    tell_of_read(RUN, item, os.getpid())
     assert (outer.items, outer.steps, outer.begun) == ([], 1, 1)
     assert (inner.items, inner.steps, inner.begun) == ([item], 1, 0)
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from simple_trainer import correct
@@ -30,6 +32,9 @@ def test_totals_rates_and_metrics() -> None:
     assert plan.max_iters == 6
     assert [plan.lr_of(iteration) for iteration in range(3)] == [1.0, 0.5, 0.25]
     assert Plan().lr_of(5) == 1.0
+    rates = {plan.lr_of(iteration, *place) for iteration in range(9) for place in itertools.product(range(3), range(3))}
+    assert len(rates) == 81, "no rate of a group or an optimizer is that of another one, or becomes it"
+    assert all(rate == float(np.float32(rate)) for rate in rates)
     metrics: dict[str, Any] = plan.metrics_of(1)
     assert metrics["acc"] == 1.0
     assert metrics["matrix"].tolist() == [1.0, 0.0]
@@ -85,7 +90,6 @@ def test_which_outputs_are_scalars() -> None:
                 {"sized": False},
                 {"iterations": 1},
                 {"val_interval": 1},
-                {"stop_after": 1},
                 {"resume_after": 1},
             )
         ),
@@ -98,12 +102,30 @@ def test_which_outputs_are_scalars() -> None:
                 {"val_before": True},
                 {"val_after": True},
                 {"test_batches": 1},
-                {"repeat": True},
                 {"fault": Fault("before_run")},
                 {"resume_after": 1},
                 {"stop_after": 1},
             )
         ),
+        ({"iterations": 2, "batches": 2, "stop_after": 1}, "iterations is a bound already"),
+        (
+            {"max_epochs": 2, "batches": 2, "resume_after": 1, "stop_after": 2},
+            "stop_after must come after the 2 iterations that are saved, but is 2",
+        ),
+        ({"max_epochs": 2, "resume_after": 1, "stopped_by": "stop"}, "stopped_by='stop' ends an epoch, with its last"),
+        *(
+            ({"max_epochs": 2, "batches": 2, "resume_after": 0, "resume_batch": 1, **given}, "later_resumes goes with")
+            for given in (
+                {"later_resumes": ((0, 1),)},
+                {"later_resumes": ((1, 0), (0, 1))},
+                {"later_resumes": ((2, 0),)},
+                {"later_resumes": ((1, 2),)},
+                {"later_resumes": ((1, 0),), "iterations": 4, "stopped_by": "iterations"},
+            )
+        ),
+        ({"max_epochs": 2, "later_resumes": ((1, 0),)}, "later_resumes goes with"),
+        ({"company": "beside", "fault": Fault("before_run", kind="interrupt")}, "company='beside' trains in another"),
+        ({"company": "in_turn", "fault": Fault("before_run", kind="stop_iteration")}, "company='in_turn' is stepped"),
         ({"iterations": 1, "batches": 0}, "iterations goes with batches, each of which makes one optimizer step"),
         ({"iterations": 1, "accumulation": 2}, "iterations goes with batches, each of which makes one optimizer step"),
         ({"iterations": 1, "optimizers": ("a",)}, "iterations goes with batches, each of which makes one optimizer"),
@@ -184,7 +206,7 @@ def test_each_capability_is_needed_by_something() -> None:
     plan = Plan(
         max_epochs=2, batches=2, sized=False, val_batches=0, val_loaders=2, val_interval=1, val_before=True,
         val_after=True, test_batches=0, outputs=(("loss", "float"),), metrics=(("acc", "float"),), metainfo={},
-        schedule=True, optimizers=("a",), accumulation=2, stop_after=1, resume_after=0, resume_batch=1,
+        schedule=True, optimizers=("a",), accumulation=2, stop_after=2, resume_after=0, resume_batch=1,
     )  # fmt: skip
     # A run is shared, and a batch begins, whatever it does: no plan asks for that.
     others = [Plan(iterations=1), Plan(again=True), Plan(lengths=(1,))]

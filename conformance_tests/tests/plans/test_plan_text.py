@@ -72,7 +72,7 @@ def test_none_and_defaults_may_be_said() -> None:
     [
         # names
         ("Plan(max_epoch=2)", "column 6: Plan has no 'max_epoch'; did you mean 'max_epochs'?"),
-        ("Plan(fault=Fault('before_val', oc=1))", "column 32: Fault has no 'oc'; it has event, occurrence, kind"),
+        ("Plan(fault=Fault('before_val', oc=1))", "column 32: Fault has no 'oc'; it has event, occurrence, kind, hook"),
         ("Pln()", "column 1: there is no 'Pln' here; did you mean 'Plan'?"),
         ("eval('1')", "column 1: there is no 'eval' here; a plan is made of Plan, HubPlan, ReducePlan, Fault,"),
         ("Plan(metainfo={'κκ': x})", "column 22: a value of metainfo cannot be x; a plan is made of"),
@@ -109,7 +109,7 @@ def test_none_and_defaults_may_be_said() -> None:
         ("Plan(seed=9223372036854775808)", "column 11: seed is too large a number; the largest is 2**63 - 1"),
         ("Plan(metainfo={'a': -1e999})", "column 21: a value of metainfo is too large a number"),
         ("Plan(fault=Fault('befor_val'))", "column 18: event cannot be 'befor_val'; did you mean 'before_val'?"),
-        ("Plan(fault=Fault('before_val', 0, 'x'))", "column 35: kind cannot be 'x'; there are 'error', 'interrupt'"),
+        ("Plan(fault=Fault('before_val', 0, 'x'))", "column 35: kind cannot be 'x'; there are 'error', 'interrupt', "),
         ("Plan(outputs=(('a', 'flot'),))", "column 14: a kind of outputs cannot be 'flot'; did you mean 'float'?"),
         ("HubPlan((HubOp('pop_inf'),))", "column 16: name cannot be 'pop_inf'; did you mean 'pop_info'?"),
         ("HubPlan((HubOp('update_scalar', value='text'),))", "column 10: the value of update_scalar cannot be 'text'"),
@@ -126,7 +126,10 @@ def test_none_and_defaults_may_be_said() -> None:
         ("Plan(metainfo={'a': {**{}}})", "column 24: a value of metainfo cannot unpack; a plan is made of"),
         # arguments
         ("Plan(1)", "column 6: Plan needs names, as in Plan(max_epochs=...)"),
-        ("Plan(fault=Fault('before_val', 0, 'error', 1))", "column 44: Fault takes 3 values without a name at most"),
+        (
+            "Plan(fault=Fault('before_val', 0, 'error', 'last', 1))",
+            "column 52: Fault takes 4 values without a name at most",
+        ),
         ("Plan(fault=Fault())", "column 12: Fault needs its event"),
         ("Plan(fault=Fault('before_val', event='before_val'))", "column 38: event is given twice"),
         ("Plan(seed=1, seed=2)", "column 19: seed is given twice"),

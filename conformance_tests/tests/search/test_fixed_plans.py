@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,10 @@ from runtimeinfo.spec import ABORT, CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import Fault, Plan, Subject, _subject
 from runtimeinfo_conformance.judges import JUDGES, Case
 from runtimeinfo_conformance.observation._execution import execute
-from runtimeinfo_conformance.plans import MOMENTS
-from runtimeinfo_conformance.search._fixed_plans import fixed_plans, places_of
+from runtimeinfo_conformance.plans import BASE_KINDS, MOMENTS
+from runtimeinfo_conformance.search._fixed_plans import fixed_plans
 from runtimeinfo_conformance.search._killers import killers
+from runtimeinfo_conformance.search._occurrences import places_of, times_of
 from runtimeinfo_conformance.subjects import mmengine, pytorch
 
 EVENTS = {*OPENS, *CLOSES}
@@ -46,7 +48,9 @@ def test_something_fails_at_each_event_that_there_is(make: Any) -> None:
     plans = fixed_plans(subject)
     faults = {plan.fault for plan in plans if plan.fault is not None}
     places = set(places_of(plans[0]))
-    assert {Fault(place, kind=kind) for place in places for kind in ("error", "interrupt")} <= faults
+    assert {fault.event for fault in faults} == places
+    # With the plans that cover all values each place raises both sorts: `test_covering.py`.
+    assert {fault.kind in BASE_KINDS for fault in faults} == {True, False}
     everywhere = {*EVENTS, *MOMENTS}
     lacking = {each for each in everywhere if "val_" in each or "test_" in each or "_val" in each or "_test" in each}
     declared = subject.capabilities & {"val", "test"}
@@ -84,6 +88,42 @@ def test_a_plan_can_go_wrong_at_each_event_and_moment_that_it_brings_about(plan:
     reached = {record.event for record in leg.records} - {ABORT} | {f"{read.item.stage}_data" for read in leg.reads}
     assert set(places_of(plan)) == reached | ({"train_step"} if plan.outputs and plan.max_iters else set())
     assert len(places_of(plan)) == len(set(places_of(plan)))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(max_epochs=2, batches=3, val_batches=1, val_loaders=2, test_batches=2, outputs=(("loss", "float"),)),
+        Plan(max_epochs=2, batches=3, val_batches=2, val_interval=2, val_before=True, val_after=True),
+        Plan(max_epochs=3, lengths=(1, 3, 2), val_batches=1),
+        Plan(max_epochs=3, batches=2, val_batches=1, resume_after=1, test_batches=1),
+        Plan(max_epochs=3, batches=2, val_batches=1, val_interval=1, resume_after=0, resume_batch=1),
+        Plan(max_epochs=3, batches=2, resume_after=0, resume_batch=1, later_resumes=((1, 1),)),
+    ],
+    ids=repr,
+)
+def test_a_plan_comes_as_often_to_each_place_as_a_runner_does(plan: Plan) -> None:
+    leg = execute(correct(), plan)[-1]
+    events = Counter(record.event for record in leg.records)
+    times = times_of(plan)
+    assert {place: times[place] for place in events} == events
+    assert times["train_data"] == times["before_train_iter"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"stop_after": 3},
+        {"stop_after": 4, "lengths": (1, 3, 2)},
+        {"iterations": 3},
+        {"resume_after": 0, "resume_batch": 2},
+    ],
+    ids=repr,
+)
+def test_a_plan_that_is_cut_short_comes_no_less_often_than_is_said(given: Any) -> None:
+    plan = Plan(max_epochs=3, batches=2, val_batches=1, test_batches=1, **given)
+    events = Counter(record.event for record in execute(correct(), plan)[-1].records)
+    assert all(events[place] >= times for place, times in times_of(plan).items() if place in {*EVENTS})
 
 
 @pytest.mark.parametrize("place", MOMENTS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 
 from runtimeinfo.spec import CAPABILITIES, CLOSES, OPENS
 from runtimeinfo_conformance import Plan, Subject
-from runtimeinfo_conformance.plans import MOMENTS, OTHER_KINDS, SCALAR_KINDS, TENSOR_KINDS
+from runtimeinfo_conformance.plans import (
+    FAULT_KINDS,
+    MOMENTS,
+    OTHER_KINDS,
+    OTHER_TENSOR_KINDS,
+    SCALAR_KINDS,
+    TENSOR_KINDS,
+)
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans
 from runtimeinfo_conformance.search._search import draw_plans
 from runtimeinfo_conformance.search._strategies import plans
@@ -66,18 +74,18 @@ def test_a_training_goes_smoothly_twice_wrong_stopped_or_interrupted(everything:
         (plan.repeat, plan.fault is not None, plan.stop_after is not None, plan.resume_after is not None)
         for plan in everything
     }
-    assert courses == {
-        (False, False, False, False), (True, False, False, False), (False, True, False, False),
-        (True, True, False, False), (False, False, True, False), (False, False, False, True),
-    }  # fmt: skip
+    assert courses == set(itertools.product((False, True), repeat=4))
+    assert any(plan.later_resumes for plan in everything)
+    assert any(plan.company and plan.fault for plan in everything)
 
 
 def test_each_kind_and_each_fault_occurs(everything: list[Plan]) -> None:
     kinds = {kind for plan in everything for _, kind in (*plan.outputs, *plan.metrics)}
-    assert kinds == {*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS, "changing"}
+    assert kinds == {*SCALAR_KINDS, *TENSOR_KINDS, *OTHER_KINDS, *OTHER_TENSOR_KINDS, "changing"}
     faults = [plan.fault for plan in everything if plan.fault is not None]
-    assert {fault.kind for fault in faults} == {"error", "interrupt"}
-    assert {fault.occurrence for fault in faults} == {0, 1}
+    assert {fault.kind for fault in faults} == {*FAULT_KINDS}
+    assert {fault.occurrence for fault in faults} >= {0, 1, 2}
+    assert {fault.hook for fault in faults} == {"first", "last"}
     # In a short search not at each event: `test_fixed_plans.py`.
     assert {fault.event for fault in faults} <= {*OPENS, *CLOSES, *MOMENTS}
 
