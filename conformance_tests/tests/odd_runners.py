@@ -1,4 +1,4 @@
-"""Runners that are right, each in a way of its own: the kit has nothing to say against any of them."""
+"""Runners that are right, each built in another way than most: the kit must pass all of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from simple_trainer import SharesLast, Trainer, subject_of
+from simple_trainer import SharesLast, Trainer
 
 from runtimeinfo import use_hub
 from runtimeinfo.authoring import get_priority
 from runtimeinfo.spec import HOOK_POINTS
-from runtimeinfo_conformance import Plan, Subject
+from runtimeinfo_conformance import Plan
 
 
 class CountsBatchesFromOne(Trainer):
@@ -614,8 +614,3 @@ ODD: tuple[type[Trainer], ...] = (
     AsyncTrainer,
 )
 """The runners; each deliberately odd, all of them legal."""
-
-
-def odd_subjects() -> list[Subject]:
-    """Return them as subjects."""
-    return [subject_of(kind) for kind in ODD]

@@ -1,0 +1,78 @@
+"""No runner that is odd, but legal, comes out red."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from odd_numbers import (
+    ODD_NUMBERS,
+    CountsInItsOwnIntegers,
+    IsOnlyAskedForIterations,
+    LearnsItsLength,
+    MakesOneEpochOfIterations,
+    NamesItsRatesByModule,
+    NeverTellsItsLength,
+    NumbersItsBatchesOn,
+)
+from odd_runners import ODD, ResizesProgressively, StopsBeforeValidating, StopsForGood, WarmsUpFirst
+from simple_trainer import Trainer, subject_of
+
+from runtimeinfo_conformance import Plan
+from runtimeinfo_conformance._judging import judge_plan
+from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._verdict import Tally
+from runtimeinfo_conformance.search import draw_plans
+
+KINDS = [*ODD, *ODD_NUMBERS]
+
+PARTS = 6
+"""Each runner is tried on one of so many plans, each time on others."""
+
+EVERY_PLAN = "RUNTIMEINFO_EVERY_PLAN"
+"""Where it is set, as `make nightly` does, each is tried on all."""
+
+VAL = {"val_batches": 1, "outputs": (("loss", "float"),)}
+
+SHOWN_BY: list[tuple[type[Trainer], Plan]] = [
+    (CountsInItsOwnIntegers, Plan(max_epochs=2, batches=2, **VAL)),
+    (WarmsUpFirst, Plan(max_epochs=3, batches=2, **VAL)),
+    (WarmsUpFirst, Plan(max_epochs=3, batches=2, again=True)),
+    (WarmsUpFirst, Plan(max_epochs=3, batches=2, stop_after=5)),
+    (WarmsUpFirst, Plan(max_epochs=3, resume_after=2)),
+    (ResizesProgressively, Plan(max_epochs=3, batches=2, **VAL)),
+    (ResizesProgressively, Plan(max_epochs=3, lengths=(1, 2, 3))),
+    (IsOnlyAskedForIterations, Plan(max_epochs=2, batches=3)),
+    (IsOnlyAskedForIterations, Plan(max_epochs=2, batches=3, sized=False)),
+    (MakesOneEpochOfIterations, Plan(iterations=5, batches=2, max_epochs=3, **VAL)),
+    (NamesItsRatesByModule, Plan(batches=2, schedule=True)),
+    (NamesItsRatesByModule, Plan(batches=2, schedule=True, optimizers=("generator", "critic"), groups=2)),
+    (StopsBeforeValidating, Plan(batches=4, val_interval=2, stop_after=2, val_batches=1)),
+    (StopsForGood, Plan(max_epochs=2, batches=2, stop_after=2, val_after=True, val_batches=1)),
+    (NeverTellsItsLength, Plan(max_epochs=2, batches=2)),
+    (LearnsItsLength, Plan(max_epochs=2, batches=2)),
+    (NumbersItsBatchesOn, Plan(max_epochs=2, batches=2, resume_after=1, resume_batch=1)),
+]
+"""What came out red once, on plans that show what is odd."""
+
+
+def test_at_least_forty_are_tried() -> None:
+    assert len(set(KINDS)) == len(KINDS) >= 40
+
+
+@pytest.mark.parametrize(("kind", "plan"), SHOWN_BY, ids=lambda value: getattr(value, "__name__", None))
+def test_what_is_odd_breaks_nothing(kind: type[Trainer], plan: Plan) -> None:
+    tally = Tally()
+    judge_plan(subject_of(kind), plan, tally)
+    assert tally.crash is None
+    assert tally.broken == frozenset()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_odd_runner_breaks_nothing(kind: type[Trainer]) -> None:
+    subject, tally = subject_of(kind), Tally()
+    plans = draw_plans(subject, PROFILES["quick"].plans)
+    for plan in plans if EVERY_PLAN in os.environ else plans[KINDS.index(kind) % PARTS :: PARTS]:
+        judge_plan(subject, plan, tally)
+    assert tally.crash is None
+    assert tally.broken == frozenset()
