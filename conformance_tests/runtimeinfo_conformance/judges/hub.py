@@ -235,8 +235,8 @@ def _write_data(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     taken = answer(lambda: hub.get_scalar(op.key).data)
     before = answer(lambda: entries_of(taken))
     yield from _update_scalar(bench, HubOp("update_scalar", op.key, "float", op.turn), at)
-    yield RuleFinding("HUB-23", Finding(at, before, answer(lambda: entries_of(taken))))
     again = answer(lambda: hub.get_scalar(op.key).data)
+    yield RuleFinding("HUB-23", Finding(at, before, answer(lambda: entries_of(taken))))
     for part in again:
         with suppress(TypeError, ValueError):  # it cannot be written to
             part[0] = 99

@@ -295,17 +295,6 @@ class _BlockIsLost(HistoryRelay):
         return values[-4096:], counts[-4096:]
 
 
-class _KeptIsAWindow(HistoryRelay):
-    def __init__(self, history: Any) -> None:
-        super().__init__(history)
-        self._length = len(super().data[0])
-
-    @property
-    def data(self) -> tuple[Any, Any]:
-        values, counts = super().data
-        return values[-self._length :], counts[-self._length :]
-
-
 class _NamesAreMixedUp(HistoryRelay):
     def statistics(self, method_name: str, *args: Any) -> Any:
         return super().statistics("max" if method_name == "min" else method_name, *args)
@@ -345,6 +334,24 @@ def _reading(kind: type[HistoryRelay]) -> Callable[[Any], Any]:
 
 def _listing(kind: type[HistoryRelay]) -> Callable[[Any], Any]:
     return partial(_Listing, kind)
+
+
+class _Window(HistoryRelay):
+    def __init__(self, hub: Any, key: str) -> None:
+        super().__init__(hub.get_scalar(key))
+        self._hub, self._key, self._length = hub, key, len(super().data[0])
+
+    @property
+    def data(self) -> tuple[Any, Any]:
+        values, counts = self._hub.get_scalar(self._key).data
+        return values[-self._length :], counts[-self._length :]
+
+
+class _KeptIsAWindow(Relay):
+    """Returns histories that go on showing as many values as they had."""
+
+    def get_scalar(self, key: str) -> Any:
+        return _Window(self._hub, key)
 
 
 class _SharedData(HistoryRelay):
@@ -782,7 +789,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("a hub that loads keeps its own infos", "HUB-20", _OwnInfosWin),
     HubMutant("what is loaded is appended", "HUB-20", _LoadedIsAppended),
     HubMutant("a broken state is loaded by half", "HUB-21", _LastFieldIsCheckedLast),
-    HubMutant("a history that was kept is a window", "HUB-22", _reading(_KeptIsAWindow)),
+    HubMutant("a history that was kept is a window", "HUB-22", _KeptIsAWindow),
     HubMutant("data is the arrays of the hub", "HUB-23", _DataIsShared),
     HubMutant("a copy shares all with the hub", "HUB-24", _CopyIsTheSame),
     HubMutant("names of statistics are mixed up", "HUB-25", _reading(_NamesAreMixedUp)),
