@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -21,8 +22,9 @@ from broken_runners import (
     TellsItsTotalOnce,
     ValidatesInOneEpoch,
 )
+from odd_runners import ResizesProgressively
 from simple_hub import SimpleHub
-from simple_trainer import Trainer, correct, subject_of
+from simple_trainer import Optimizers, Trainer, correct, subject_of
 
 from runtimeinfo import use_hub
 from runtimeinfo.spec import REQUIREMENTS
@@ -903,3 +905,168 @@ def test_where_no_iteration_fails_each_rate_stays(place: str) -> None:
     plan = Plan(max_epochs=2, val_batches=1, fault=Fault(place, int(place in {"before_train_epoch", "train_data"})))
     assert findings("SCALAR-11", plan) == []
     assert findings("SCALAR-11", Plan(batches=2)) == []
+
+
+# -- validations that are due, counters at each event, and rates of all groups
+
+
+class ValidatesAtTheEndOnly(Trainer):
+    def validate(self, is_due: bool) -> None:
+        super().validate(is_due and (self.epoch == self.plan.epochs or self.plan.val_interval is not None))
+
+
+class SkipsTheLastValidation(Trainer):
+    def validate(self, is_due: bool) -> None:
+        super().validate(is_due and self.epoch < self.plan.epochs)
+
+
+class ValidatesBeforeItsEpoch(Trainer):
+    def train_batches(self) -> None:
+        super().validate(self.plan.validates_after_epoch)
+        super().train_batches()
+
+    def validate(self, is_due: bool) -> None:
+        super().validate(is_due and not self.plan.validates_after_epoch)
+
+
+@pytest.mark.parametrize("kind", [ValidatesAtTheEndOnly, SkipsTheLastValidation, ValidatesBeforeItsEpoch])
+def test_a_validation_that_is_due_is_made(kind: type[Trainer]) -> None:
+    plan = Plan(max_epochs=3, val_batches=0)
+    assert [finding.holds for finding in findings("LIFE-16", plan)] == [True] * 4
+    assert broken_by_any(plan, kind) == {"LIFE-16"}
+
+
+@pytest.mark.parametrize("where", ["val_before", "val_after"])
+def test_a_validation_around_the_training_is_made(where: str) -> None:
+    class OnlyInBetween(Trainer):
+        def validate(self, is_due: bool) -> None:
+            super().validate(is_due and self.is_training)
+
+        is_training = False
+
+        def train(self) -> None:
+            self.is_training = True
+            super().train()
+            self.is_training = False
+
+    for interval in (None, 1):
+        plan = Plan(val_batches=0, val_interval=interval, **{where: True})
+        assert broken_by_any(plan) == set()
+        assert broken_by_any(plan, OnlyInBetween) == {"LIFE-16"}
+
+
+def test_what_a_stop_cuts_off_need_not_be_validated() -> None:
+    plan = Plan(max_epochs=3, batches=2, val_batches=0, stop_after=3)
+    assert broken("LIFE-16", plan, SkipsTheLastValidation) == []
+    assert [finding.at for finding in broken("LIFE-16", plan, ValidatesAtTheEndOnly)] == [2]
+
+
+class CountsTheEpochAfterItsValidation(Trainer):
+    def train(self) -> None:
+        while not self.has_stopped and self.epoch < self.plan.epochs:
+            self.train_epoch()
+            self.validate(self.plan.validates_after_epoch)
+            self.epoch += 1
+
+
+def test_the_counters_are_right_at_each_event() -> None:
+    plan = Plan(max_epochs=2, batches=2, val_batches=1)
+    assert broken_by_any(plan) == set()
+    assert broken_by_any(plan, CountsTheEpochAfterItsValidation) == {"COUNT-15"}
+
+
+def with_rates(change: Callable[[dict[str, list[float]]], dict[str, list[float]]]) -> type[Trainer]:
+    class Changed(Optimizers):
+        def get_lr(self) -> dict[str, list[float]]:
+            return change(self.rates)
+
+    class ChangesItsRates(Trainer):
+        make_optimizers = Changed
+
+    return ChangesItsRates
+
+
+def exchanged(rates: dict[str, list[float]]) -> dict[str, list[float]]:
+    return dict(zip(rates, reversed(rates.values()), strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda rates: {name: each[:1] for name, each in rates.items()}, id="without the second group"),
+        pytest.param(lambda rates: dict(list(rates.items())[:1]), id="without the second optimizer"),
+        pytest.param(exchanged, id="with exchanged names"),
+        pytest.param(
+            lambda rates: {f"SGD{index}": each for index, each in enumerate(rates.values())}, id="without names"
+        ),
+    ],
+)
+def test_each_optimizer_has_the_rates_of_its_groups(change: Any) -> None:
+    plan = Plan(optimizers=("generator", "critic"), groups=2)
+    assert broken_by_any(plan) == set()
+    assert broken_by_any(plan, with_rates(change)) == {"SCALAR-12"}
+
+
+def test_exchanged_rates_are_noticed_under_a_schedule() -> None:
+    plan = Plan(batches=2, optimizers=("generator", "critic"), schedule=True)
+    assert broken_by_any(plan, with_rates(exchanged)) == {"SCALAR-03"}
+
+
+# -- several trainings in one run, and the same runner twice
+
+
+def test_a_training_of_several_has_no_other_totals_than_its_own() -> None:
+    class AnnouncesTooMany(ResizesProgressively):
+        def begin(self, until: int) -> None:
+            super().begin(until)
+            self.max_epochs = self.max_iters = self.plan.max_iters + 1
+
+    plan = Plan(max_epochs=3, batches=2)
+    assert broken_by_any(plan, ResizesProgressively) == set()
+    assert broken_by_any(plan, AnnouncesTooMany) == {"COUNT-07", "COUNT-08"}
+
+
+def test_a_training_that_was_asked_for_epochs_tells_their_number() -> None:
+    class TellsNothing(Trainer):
+        def __init__(self, plan: Plan, hooks: Any) -> None:
+            super().__init__(plan, hooks)
+            self.max_epochs = None
+
+    assert broken_by_any(Plan(max_epochs=2, sized=False), TellsNothing) == {"COUNT-07"}
+
+
+def test_a_total_that_was_known_stays_known() -> None:
+    class Forgets(Trainer):
+        def train_epoch(self) -> None:
+            super().train_epoch()
+            self.max_iters = None
+
+    assert broken_by_any(Plan(max_epochs=2), Forgets) == {"COUNT-08"}
+
+
+class TrainsTwice(Trainer):
+    """Trains twice with the same object, which forgets all of the first time but what it is told to keep."""
+
+    keeps: tuple[str, ...] = ()
+
+    def fit_as_often_as_planned(self) -> None:
+        self.fit()
+        kept = {name: getattr(self, name) for name in self.keeps}
+        type(self).__init__(self, self.plan, self.given)
+        vars(self).update(kept)
+        self.fit()
+
+
+@pytest.mark.parametrize(
+    "kept", [(), ("epoch",), ("iter",), ("message_hub",), ("validated",), ("max_iters", "max_epochs"), ("seed",)]
+)
+def test_a_runner_that_trains_twice_begins_with_nothing(kept: tuple[str, ...]) -> None:
+    class Keeps(TrainsTwice):
+        keeps = kept
+
+        def fit(self) -> None:
+            super().fit()
+            self.max_iters, self.max_epochs, self.seed = 99, 98, 97
+
+    plan = Plan(max_epochs=2, batches=2, val_batches=1, metrics=(("acc", "float"),), again=True)
+    assert ("LIFE-10" in broken_by_any(plan, Keeps)) == bool(kept)
