@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 from odd_runners import CleansUp
+from simple_hub import SimpleHistory, SimpleHub
 from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo.spec import REQUIREMENTS
-from runtimeinfo_conformance import Plan, Subject, _canaries
+from runtimeinfo_conformance import HubSubject, Plan, Subject, _canaries
 from runtimeinfo_conformance._canaries import survivors
-from runtimeinfo_conformance.mutants import RUNNER_MUTANTS, Mutant
+from runtimeinfo_conformance._check import check
+from runtimeinfo_conformance._profile import PROFILES, silent
+from runtimeinfo_conformance._verdict import ExitCode
+from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS, HubMutant, Mutant
+from runtimeinfo_conformance.mutants._hub import Relay
+from runtimeinfo_conformance.plans import HubOp, HubPlan
 from runtimeinfo_conformance.search import fixed_plans
 
 Told = list[tuple[str, int, int]]
@@ -26,6 +33,10 @@ def told() -> Told:
 
 def survived(subject: Subject, tried: list[Any], told: Told, passed: Any = ALL) -> list[str]:
     return list(survivors(subject, tried, passed, lambda *progress: told.append(progress)))
+
+
+def survived_in_hub(tried: list[Any], make: Any = SimpleHub, passed: Any = ALL) -> list[str]:
+    return list(survivors(HubSubject("simple", "1", make=make), tried, passed, silent))
 
 
 def requirements(names: list[str]) -> set[str]:
@@ -96,3 +107,45 @@ def test_no_fault_is_no_finding(told: Told, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_a_runner_cleans_up_hides_no_fault(told: Told) -> None:
     subject = subject_of(CleansUp)
     assert survived(subject, fixed_plans(subject), told, passed={"FAIL-06", "SHARE-06", "SCOPE-07"}) == []
+
+
+# -- hubs
+
+
+HUB_CANARIES = [mutant for mutant in HUB_MUTANTS if mutant.is_canary]
+
+
+def test_each_fault_of_a_hub_is_noticed_in_the_hub_of_a_third_party() -> None:
+    assert survived_in_hub(fixed_plans(HubSubject("simple", "1", make=SimpleHub))) == []
+    assert {mutant.requirement for mutant in HUB_MUTANTS} == {mutant.requirement for mutant in HUB_CANARIES}
+
+
+def test_faults_of_a_hub_that_no_plan_shows_survive() -> None:
+    assert len(survived_in_hub([])) == len(HUB_CANARIES)
+    left = requirements(survived_in_hub([HubPlan((HubOp("update_info", value=0),))]))
+    assert {"HUB-05", "HUB-16", "HUB-20"} <= left
+    assert not {"HUB-02", "HUB-07"} & left
+    assert survived_in_hub([], passed={"HUB-03"}) == [
+        f"HUB-03: {mutant.name}" for mutant in HUB_CANARIES if mutant.requirement == "HUB-03"
+    ]
+
+
+class ReturnsCopies(SimpleHub):
+    """Right, though what it returns does not go on, and though it cannot be copied."""
+
+    def get_scalar(self, key: str) -> SimpleHistory:
+        return copy.deepcopy(super().get_scalar(key))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("a hub is not copied")
+
+
+def test_a_right_hub_that_is_odd_hides_no_fault() -> None:
+    assert survived_in_hub(fixed_plans(HubSubject("simple", "1", make=SimpleHub)), ReturnsCopies) == []
+
+
+def test_a_green_hub_with_a_fault_that_is_not_noticed_is_not_conformant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_canaries, "HUB_MUTANTS", (HubMutant("nothing at all", "HUB-01", Relay),))
+    report = check(HubSubject("simple", "1", make=SimpleHub), PROFILES["quick"])
+    assert report.survivors == ("HUB-01: nothing at all",)
+    assert report.exit_code is ExitCode.VACUOUS

@@ -583,6 +583,11 @@ class _ScalarsNotSaved(Relay):
         super().update_scalar(key, value, count, False)
 
 
+class _ScalarsAreAllSaved(Relay):
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:  # noqa: ARG002
+        super().update_scalar(key, value, count, True)
+
+
 class _InfosNotLoaded(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
         before = dict(self.runtime_info)
@@ -772,6 +777,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("ints are loaded as floats", "HUB-11", _IntsAreLoadedAsFloats),
     HubMutant("counts are not saved", "HUB-11", _of_its_own(_CountsNotSaved), is_canary=False),
     HubMutant("what is not resumable is saved", "HUB-12", _of_its_own(_UnresumedIsSaved), is_canary=False),
+    HubMutant("a scalar is saved whatever its flag is", "HUB-12", _ScalarsAreAllSaved),
     HubMutant("a damaged state wipes the hub", "HUB-13", _DamagedWipes),
     HubMutant("a damaged state is accepted", "HUB-13", _FieldsMayLack),
     HubMutant("a popped key is listed", "HUB-14", _PoppedIsListed),
