@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from odd_numbers import (
@@ -32,7 +33,7 @@ PARTS = 6
 EVERY_PLAN = "RUNTIMEINFO_EVERY_PLAN"
 """Where it is set, as `make nightly` does, each is tried on all."""
 
-VAL = {"val_batches": 1, "outputs": (("loss", "float"),)}
+VAL: dict[str, Any] = {"val_batches": 1, "outputs": (("loss", "float"),)}
 
 SHOWN_BY: list[tuple[type[Trainer], Plan]] = [
     (CountsInItsOwnIntegers, Plan(max_epochs=2, batches=2, **VAL)),

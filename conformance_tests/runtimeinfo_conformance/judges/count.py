@@ -191,7 +191,10 @@ def counters_in_iterations(case: Case) -> Iterator[Finding]:
 def only_where_something_ends(case: Case) -> Iterator[Finding]:
     """Both counters are right at the events that no other rule on them speaks of."""
     plan = case.plan
-    last_epoch = max((at for at, _, _ in case.each("after_train_epoch")), default=-1)
+    closed = [at for at, _, _ in case.each("after_train_epoch")]
+    last_epoch = max(closed, default=-1)
+    # Epochs that are not announced are LIFE-04's.
+    is_announced = not case.leg.ended_well or plan.is_cut_short or len(closed) == plan.epochs - case.leg.start_epoch
     for at, record in _from_before_train_on(case):
         model = case.expectations[at]
         is_resumed = record.event == "before_train" and case.leg.previous is not None  # RESUME-01
@@ -199,7 +202,7 @@ def only_where_something_ends(case: Case) -> Iterator[Finding]:
             continue
         if record.event not in _ITER_IS_JUDGED:
             yield Finding(at, {"iter": model.iter}, {"iter": record.iter})
-        if record.event not in _EPOCH_IS_JUDGED:
+        if record.event not in _EPOCH_IS_JUDGED and is_announced:
             # The last epoch of a training that is cut short may count, or not.
             uncounted = plan.is_cut_short and at > last_epoch and is_same(record.epoch, model.epoch - 1)
             yield Finding(at, {"epoch": model.epoch - uncounted}, {"epoch": record.epoch})
@@ -270,9 +273,12 @@ def _trainings(case: Case) -> Iterator[_Training]:
 
 def _told(record: Record, total: str, least: int, most: int) -> list[int]:
     """Return the total that a training begins with, if it is one that a part of what was planned can have."""
-    published = record.info.get(total)
-    is_count = isinstance(published, Integral) and not isinstance(published, bool)
-    return [int(published)] if is_count and least < int(published) <= most else []
+    published = _count(record.info.get(total))
+    return [published] if published is not None and least < published <= most else []
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
 
 
 def _from_before_train_on(case: Case) -> Iterator[tuple[int, Record]]:
@@ -292,8 +298,8 @@ def _one_of(at: int, right: Iterable[int | None], published: Any) -> Finding:
 
 def _bounded(at: int, least: int, most: int, published: Any) -> Finding:
     """Find the total of a training that was asked to stop: how long it will be is open."""
-    is_count = isinstance(published, Integral) and not isinstance(published, bool)
-    if published is None or (is_count and least <= int(published) <= most):
+    total = _count(published)
+    if published is None or (total is not None and least <= total <= most):
         return ok(at)
     return broken(at, f"{least} to {most}, or None", published)
 
