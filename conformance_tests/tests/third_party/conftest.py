@@ -1,4 +1,4 @@
 from __future__ import annotations
 
-# It is copied out of the tree, and run there.
+# It is copied out of the tree, and runs there.
 collect_ignore = ["project"]

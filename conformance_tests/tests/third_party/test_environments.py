@@ -1,4 +1,4 @@
-"""A project of somebody else, in environments that hold nothing but what pip brings: the oldest and the newest."""
+"""A project of a third party, in environments that pip has installed: with the oldest and the newest packages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PROJECT = Path(__file__).with_name("project")
 
 PLUGINS = ("pytest-asyncio", "pytest-cov", "pytest-randomly", "pytest-run-parallel", "pytest-timeout", "pytest-xdist")
 
-# What pip says where it cannot reach an index at all.
+# Messages of pip where it cannot reach an index.
 UNREACHABLE = ("Failed to establish a new connection", "NameResolutionError", "ConnectTimeoutError", "ProxyError")
 
-# One release wants a scope to be named, and warns otherwise.
+# One release warns if the scope is not named.
 STRICT = ("-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function")
 AUTO = ("-o", "asyncio_mode=auto", *STRICT[2:])
 
@@ -46,7 +46,7 @@ def lower_bounds(tree: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that the processes of pytest-xdist have together: an environment is made once."""
+    """Return a folder that the processes of pytest-xdist share, so that each environment is made once."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -58,7 +58,7 @@ def make_environment(folder: Path, *packages: str) -> Path:
             return python
         venv.create(folder, with_pip=False, symlinks=True)
         pip = [sys.executable, "-m", "pip", "--python", str(python), "--retries", "1", "install", "--only-binary=:all:"]
-        # What is imported is compiled then: the smaller part of it all.
+        # Few of the modules are imported, and those are compiled then.
         ran = subprocess.run([*pip, "--no-compile", *packages], capture_output=True, text=True, check=False)
         if ran.returncode and any(each in ran.stdout + ran.stderr for each in UNREACHABLE):
             pytest.skip("pip cannot reach a package index from here")
@@ -100,7 +100,7 @@ def project(tmp_path: Path, tree: Path) -> Path:
 
 @pytest.fixture
 def run_pytest(project: Path, in_process: Any) -> Callable[..., tuple[Any, Verdicts]]:
-    """Run the tests of the project; return what each item said to JUnit, too."""
+    """Run the tests of the project, and return the verdict of each item by JUnit, too."""
 
     def run(python: Path, *arguments: str) -> tuple[Any, Verdicts]:
         options = (
@@ -135,7 +135,7 @@ def said_in_reports(folder: Path) -> Verdicts:
 
 
 def items_only(verdicts: Verdicts) -> Verdicts:
-    """Leave out what is no item of pytest's."""
+    """Return the verdicts that have an item of pytest."""
     silent = ("not applicable", "untestable")
     return {
         name: {id: verdict for id, verdict in each.items() if verdict not in silent} for name, each in verdicts.items()
@@ -152,7 +152,7 @@ def check_by_command(python: Path, project: Path, in_process: Any) -> Verdicts:
         "--report",
         "by_it",
     )
-    # The command itself does not look for the package beside the tests.
+    # The command does not search the package beside the tests.
     shutil.copy(project / "myfw.py", project / "tests")
     ran = in_process(str(python.with_name("runtimeinfo")), *arguments, cwd=project, python=str(python))
     assert ran.returncode == 1, ran.stdout + ran.stderr
@@ -190,7 +190,9 @@ def test_check_in_the_base_installation_names_the_extra(bare: Path, in_process: 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "pip install 'runtimeinfo[conformance]'" in ran.stderr
     ran = in_process(
-        "-c", "from runtimeinfo_conformance import Subject, check; check(Subject('x', '1', run=print))", python=str(bare)
+        "-c",
+        "from runtimeinfo_conformance import Subject, check; check(Subject('x', '1', run=print))",
+        python=str(bare),
     )
     assert ran.stderr.splitlines()[-1].endswith("pip install 'runtimeinfo[conformance]'")
 
@@ -222,7 +224,7 @@ def without(*plugins: str) -> list[str]:
     return [argument for plugin in plugins for argument in ("-p", f"no:{plugin}")]
 
 
-# The kit does not break them.
+# The tests of the project, which the kit must not break.
 OWN_TESTS = {
     ("test_its_own_search", "passed"),
     ("test_its_own_profile", "passed"),
@@ -232,12 +234,14 @@ OWN_TESTS = {
 
 
 def own_tests(file: Path) -> set[tuple[str | None, str]]:
-    """Return the tests of the project that are not the kit's, and what came out."""
+    """Return the tests of the project that are not of the kit, each with its outcome."""
     cases = [case for case in ET.parse(file).iter("testcase") if case.find("properties") is None]
     return {(case.get("name"), "passed" if len(case) == 0 else case[0].tag) for case in cases}
 
 
-EACH_PLUGIN = (*AUTO, "--timeout=2", "--cov=myfw", "--cov-report=term", "-p", "no:cacheprovider")
+EACH_PLUGIN = (*AUTO, "--timeout=2", "-p", "no:cacheprovider")
+# It takes as long as the tests themselves: once, in the processes of pytest-xdist and in the one that starts them.
+COVERAGE = ("--cov=myfw", "--cov-report=term")
 
 
 def assert_all_is_right(ran: Any, said: Verdicts, project: Path) -> None:
@@ -252,7 +256,7 @@ def assert_all_is_right(ran: Any, said: Verdicts, project: Path) -> None:
     "arguments",
     [
         EACH_PLUGIN,
-        (*EACH_PLUGIN, "-n", "2", "--dist=worksteal"),
+        (*EACH_PLUGIN, *COVERAGE, "-n", "2", "--dist=worksteal"),
         ("-n", "2", "--dist=loadscope", "--import-mode=importlib", *STRICT, "-o", "timeout=2"),
     ],
     ids=["plugins", "worksteal", "loadscope"],

@@ -1,4 +1,4 @@
-"""The habits of a project that knows nothing of the kit."""
+"""The habits of a project that does not know the kit."""
 
 from __future__ import annotations
 
