@@ -9,6 +9,7 @@ from typing import Any
 from runtimeinfo import RuntimeInfoHook
 from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
+from runtimeinfo_conformance.observation import Recorder, observer_of
 from runtimeinfo_conformance.plans import Plan
 
 Shown = Callable[[Plan, Any], dict[str, Any]]
@@ -58,14 +59,36 @@ def drop(*events: str, only: type | None = None, after: int = 0) -> MakeFault:
     return make
 
 
+class _Round:
+    """Calls that are made once all hooks have heard of an event, as if a second event came."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, list[Callable[[], object]]] = {}
+
+    def put(self, hook: object, runner: Any, call: Callable[[], object]) -> None:
+        """Keep the call of a hook; at the last hook make those of all."""
+        if isinstance(hook, RuntimeInfoHook):  # the first one
+            self._calls[id(runner)] = []
+        self._calls.setdefault(id(runner), []).append(call)
+        if isinstance(observer_of(hook), Recorder):  # the last one
+            for each in self._calls.pop(id(runner)):
+                each()
+
+
 def double(event_twice: str) -> MakeFault:
     """Deliver an event twice."""
+    second = _Round()
 
-    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-        call(runner, given)
-        return call(runner, given) if event == event_twice else None
+    def make(_plan: Plan, hook: object) -> Fault:
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            result = call(runner, given)
+            if event == event_twice:
+                second.put(hook, runner, lambda: call(runner, given))
+            return result
 
-    return lambda _plan, _hook: fault
+        return fault
+
+    return make
 
 
 def show(change: Shown, *events: str, only: type | None = None) -> MakeFault:
@@ -227,8 +250,9 @@ def drop_if(lost: Callable[[Plan, str, Any, dict[str, Any]], bool]) -> MakeFault
 
 def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
     """Deliver an event after the one that follows it; on request in an abnormal end only."""
+    late = _Round()
 
-    def make(_plan: Plan, _hook: object) -> Fault:
+    def make(_plan: Plan, hook: object) -> Fault:
         held: list[Callable[[], object]] = []
         aborting = False
 
@@ -239,8 +263,8 @@ def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
                 held.append(lambda: call(runner, given))
                 return None
             result = call(runner, given)
-            while held and event not in FREE_EVENTS:
-                held.pop()()
+            if held and event not in FREE_EVENTS:
+                late.put(hook, runner, held.pop())
             return result
 
         return fault
@@ -248,15 +272,17 @@ def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
     return make
 
 
-def announce_before(event_changed: str) -> MakeFault:
-    """Announce an exception that was not raised, before an event."""
+def announce_after(event_before: str) -> MakeFault:
+    """Announce an exception that was not raised, after an event."""
+    announced = _Round()
 
     def make(_plan: Plan, hook: Any) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            announce = getattr(hook, ABORT, None)
-            if event == event_changed and announce is not None:
-                announce(runner, exception=StopIteration("the training is stopped early"))
-            return call(runner, given)
+            result = call(runner, given)
+            if event == event_before:
+                error = StopIteration("the training is stopped early")
+                announced.put(hook, runner, lambda: getattr(hook, ABORT)(runner, exception=error))
+            return result
 
         return fault
 

@@ -32,7 +32,7 @@ from runtimeinfo_conformance.mutants._current import (
 from runtimeinfo_conformance.mutants._faults import (
     LeftoverHistories,
     LeftStage,
-    announce_before,
+    announce_after,
     at,
     count_it,
     counters_of_the_first,
@@ -253,8 +253,8 @@ def _runs_through(plan: Plan) -> bool:
     return plan.fault is None and plan.stop_after is None
 
 
-def _stops(plan: Plan) -> bool:
-    return plan.stop_after is not None
+def _stops_in_its_first_epoch(plan: Plan) -> bool:
+    return plan.stop_after is not None and plan.stop_after <= plan.batches and plan.val_batches is None
 
 
 def _has(company: str | None) -> Callable[[Plan], bool]:
@@ -359,7 +359,12 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         needs="again",
     ),
     Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_one_batch_in_all),
-    Mutant("to stop early is announced as an exception", "LIFE-12", announce_before("after_train"), when=_stops),
+    Mutant(
+        "to stop early is announced as an exception",
+        "LIFE-12",
+        announce_after("after_train_epoch"),
+        when=_stops_in_its_first_epoch,
+    ),
     Mutant(
         "an empty validation in mid-epoch is left out",
         "LIFE-13",
@@ -384,7 +389,12 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the stage is restored too late", "STAGE-03", momentarily(lambda _, __: {"loop_stage": "val"}, "after_val")),
     Mutant("the stage is not restored after a validation", "STAGE-03", drop("after_val", only=RuntimeInfoHook)),
     Mutant("the stage is not changed by a test", "STAGE-04", drop("before_test", only=RuntimeInfoHook)),
-    Mutant("the stage is not restored after a test", "STAGE-05", drop("after_test", only=RuntimeInfoHook)),
+    Mutant(
+        "the stage is not restored after a test",
+        "STAGE-05",
+        drop("after_test", only=RuntimeInfoHook),
+        when=_goes_well,
+    ),
     Mutant("the stage is left too late", "STAGE-06", momentarily(lambda _, __: {"loop_stage": "train"}, "after_train")),
     Mutant("the stage is not left", "STAGE-06", drop("after_train", only=RuntimeInfoHook)),
     Mutant(
@@ -448,7 +458,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         needs="resume resume_mid_epoch",
     ),
     Mutant("max_iters stays that of the first epoch", "COUNT-13", publish(total_of_first_epoch, "before_train_iter")),
-    Mutant("components are told the iteration before", "COUNT-14", BehindInIterations()),
+    Mutant("components are told the iteration before", "COUNT-14", BehindInIterations(), when=_has(None)),
     Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
     Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
     Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": plan.seed + 7})),
