@@ -419,7 +419,7 @@ class Batches(Iterator[B]):
         if self._is_over:
             raise StopIteration
         try:
-            batch = self._begin_next()
+            batch: B = self._begin_next()
         except StopIteration as error:
             raise _of_a_hook() from error
         if self._is_over:

@@ -146,10 +146,11 @@ class Plan(ShortRepr):
             raise PlanError(
                 f"stop_after must be one of the {self.max_iters} iterations, but is {self.stop_after}: give one"
             )
-        if self.iterations is not None and self.stop_after is not None:
+        is_stopped = self.stop_after is not None or (bool(self.resumes) and self.stopped_by == "stop")
+        if self.iterations is not None and is_stopped:
             raise PlanError(
                 "iterations is a bound already, and with a second one frameworks differ in what ends the last epoch: "
-                "leave out stop_after"
+                "leave out stop_after, and stopped_by='stop'"
             )
         if self.iterations is not None and (self.batches == 0 or self.accumulation > 1 or self.optimizers):
             raise PlanError(
@@ -232,12 +233,13 @@ class Plan(ShortRepr):
         grows = all(before < after for before, after in itertools.pairwise(moments))
         # Whether the next leg opens an epoch once more whose batches are all done is open: nothing can be counted then.
         is_inside = all(0 <= batch < self.batches for _, batch in moments)
-        # The bound of the leg before is in the checkpoint of some frameworks.
-        is_inside = is_inside and self.stopped_by != "iterations"
+        # The bound of the leg before is in the checkpoint of some frameworks, or how many optimizer steps it made.
+        is_inside = is_inside and self.stopped_by != "iterations" and self.accumulation == 1
         if self.resume_after is None or not grows or not is_inside or moments[-1] >= (self.epochs, 0):
             raise PlanError(
                 f"later_resumes goes with resume_after, and has later moments of the {self.epochs} epochs, none of "
-                f"them after the last batch of one, but is {self.later_resumes}: give others, or leave it out"
+                f"them after the last batch of one, but is {self.later_resumes}; nor does it go with accumulation or "
+                "stopped_by='iterations': give others, or leave it out"
             )
 
     # -- what a subject reads
@@ -292,7 +294,8 @@ class Plan(ShortRepr):
         """
         # Odd numbers over powers of two: exact in float32, and no halving makes one of them another.
         odd = 1 + 2 * (group + _MOST_GROUPS * optimizer)
-        return odd / 2 ** (odd.bit_length() - 1) * (0.5**iteration if self.schedule else 1.0)
+        rate: float = odd / 2 ** (odd.bit_length() - 1) * (0.5**iteration if self.schedule else 1.0)
+        return rate
 
     def validates_after(self, batch: int) -> bool:
         """Tell whether to validate after a batch of an epoch, by its index; the one of `val_interval`."""

@@ -170,22 +170,16 @@ class Filling:
         plan = _first_possible(choice, (turn, turn + 1, turn + 2, 0))
         plan = replace(plan, seed=turn * _STEP_PRIME % 100, hook_order=turn * _STEP_PRIME % HOOK_ORDERS)
         if choice.get("fault") is not None:
-            plan = replace(plan, fault=self._fault(plan, choice["fault"], turn))
+            plan = self._with_fault(plan, choice["fault"], turn)
             self.note(plan)
         return plan
 
-    def _fault(self, plan: Plan, part: str, turn: int) -> Fault:
-        """Return the fault that was least often tried."""
-        place, is_base = min(
-            ((place, is_base) for place in _places(plan, part) for is_base in (False, True)),
-            key=lambda each: (self._places[each], each),
-        )
-        kinds = [
-            kind
-            for kind in FAULT_KINDS
-            if (kind in BASE_KINDS) == is_base
-            and can_raise(place, kind)
-            and not (kind == "stop_iteration" and plan.company == "in_turn")
+    def _with_fault(self, plan: Plan, part: str, turn: int) -> Plan:
+        """Return a plan with the fault that was least often tried, out of those that go with it."""
+        places = [(place, is_base) for place in _places(plan, part) for is_base in (False, True)]
+        place, is_base = min(places, key=self._how_often)
+        kinds: list[FaultKind] = [
+            kind for kind in FAULT_KINDS if (kind in BASE_KINDS) == is_base and can_raise(place, kind)
         ]
         times = times_of(plan)[place]
         hook: Literal["last", "first"] = "last"
@@ -193,7 +187,14 @@ class Filling:
             hook = "first"
         # Mostly late, so that much has been seen before.
         occurrence = (times - 1, 0, times - 1, times // 2)[turn % 4]
-        return Fault(place, occurrence, min(kinds, key=lambda kind: self._kinds[kind]), hook)
+        for kind in sorted(kinds, key=self._kinds.__getitem__):
+            with suppress(PlanError):
+                return replace(plan, fault=Fault(place, occurrence, kind, hook))
+        return plan  # with the fault that it has
+
+    def _how_often(self, each: tuple[str, bool]) -> tuple[int, int, str]:
+        place, is_base = each
+        return self._places[place, True] + self._places[place, False], self._places[place, is_base], place
 
 
 def _first_possible(choice: Choice, turns: Iterable[int]) -> Plan:
@@ -251,7 +252,7 @@ def _resumed(plan: Plan, word: str, stopped_by: Any, turn: int) -> Plan:
     if len(fitting) < 1 + (word == "twice"):
         raise PlanError("there is no moment to resume at: leave it out")
     first = turn % (len(fitting) - (word == "twice"))
-    later = ()
+    later: tuple[tuple[int, int], ...] = ()
     if word == "twice":
         later = (fitting[first + 1 + turn % (len(fitting) - first - 1)],)
     epoch, batch = fitting[first]

@@ -11,7 +11,7 @@ from runtimeinfo_conformance._profile import Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, HubSubject, ReduceSubject, Subject
 from runtimeinfo_conformance.search._apart import apart
 from runtimeinfo_conformance.search._covering import covering_plans
-from runtimeinfo_conformance.search._fixed_plans import fixed_plans
+from runtimeinfo_conformance.search._fixed_plans import fault_plans, fixed_plans
 from runtimeinfo_conformance.search._hub_plans import hub_plans, reduce_plans
 from runtimeinfo_conformance.search._strategies import plans
 
@@ -41,6 +41,8 @@ def draw_plans(
         progress: Told now and then how many there are.
     """
     drawn: list[Any] = _Counted(fixed_plans(subject) if fixed else [], most, progress)
+    if fixed and seed is not None:
+        drawn.extend(fault_plans(subject))
     if isinstance(subject, Subject) and seed is None and fixed:
         drawn.extend(covering_plans(subject.capabilities, list(drawn), max(most - len(drawn), 0)))
         if len(drawn) >= most:
