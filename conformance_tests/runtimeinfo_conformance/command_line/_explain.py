@@ -72,9 +72,17 @@ def explain(*names: str) -> list[str]:
 def faults_of(rule: Requirement) -> list[str]:
     """Return the names of the faults that break a requirement, and that the kit must notice under it."""
     # Here, because only these few lines need numpy and the adapters, which take most of the time of `runtimeinfo spec`.
-    from runtimeinfo_conformance.mutants import HUB_MUTANTS, REDUCE_MUTANTS, RUNNER_MUTANTS
+    from runtimeinfo_conformance.mutants import (
+        HUB_MUTANTS,
+        REDUCE_MUTANTS,
+        RUNNER_MUTANTS,
+        HubMutant,
+        Mutant,
+        ReduceMutant,
+    )
 
-    return [mutant.name for mutant in (*RUNNER_MUTANTS, *HUB_MUTANTS, *REDUCE_MUTANTS) if mutant.requirement == rule.id]
+    mutants: list[Mutant | HubMutant | ReduceMutant] = [*RUNNER_MUTANTS, *HUB_MUTANTS, *REDUCE_MUTANTS]
+    return [mutant.name for mutant in mutants if mutant.requirement == rule.id]
 
 
 def spec(version: str | None = None) -> list[str]:

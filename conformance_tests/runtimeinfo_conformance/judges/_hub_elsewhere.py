@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from runtimeinfo import MessageHub
-from runtimeinfo_conformance.judges._hub_model import HubModel, contents
+from runtimeinfo_conformance.judges._hub_model import Entry, HubModel, contents
 from runtimeinfo_conformance.plans import is_resumed
 from runtimeinfo_conformance.ranks._rank import PickledFunction, RanksError
 
@@ -53,7 +53,7 @@ class Published:
         errors: The exceptions of the threads.
     """
 
-    scalars: dict[str, list[list[tuple[float, int]]]] = field(default_factory=dict[str, Any])
+    scalars: dict[str, list[list[Entry]]] = field(default_factory=dict[str, Any])
     infos: dict[str, list[Any]] = field(default_factory=dict[str, Any])
     errors: list[BaseException] = field(default_factory=list[BaseException])
 

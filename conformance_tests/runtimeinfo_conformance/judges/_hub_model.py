@@ -14,7 +14,7 @@ from runtimeinfo_conformance.judges._judge import Finding, broken, ok
 from runtimeinfo_conformance.judges._same import is_same
 from runtimeinfo_conformance.plans import is_resumed
 
-Entry = tuple[float, int]
+Entry = tuple[float, float]
 """A value and its count."""
 
 _MOST_SHOWN = 12  # entries of a history in a finding
@@ -60,8 +60,8 @@ def entries_of(data: tuple[Sequence[Any], Sequence[Any]]) -> list[Entry]:
 
 def is_same_info(published: Any, found: Any) -> bool:
     """Tell whether an info is what was published: of the same type too, since 1, 1.0 and True print differently."""
-    kind = cast("type[Any]", type(published))
-    if isinstance(published, _EXACT) and type(found) is not kind:
+    kind = _type_of(published)
+    if issubclass(kind, _EXACT) and _type_of(found) is not kind:
         return False
     if kind is float:
         return is_same(published, found) and (published != 0 or math.copysign(1, published) == math.copysign(1, found))
@@ -69,9 +69,14 @@ def is_same_info(published: Any, found: Any) -> bool:
         return len(published) == len(found) and all(map(is_same_info, published, found))
     if kind is dict:
         return published.keys() == found.keys() and all(is_same_info(published[key], found[key]) for key in published)
-    if hasattr(published, "dtype"):
-        return getattr(found, "dtype", None) == published.dtype and is_same(published, found)
+    dtype: Any = getattr(published, "dtype", None)
+    if dtype is not None:
+        return bool(getattr(found, "dtype", None) == dtype) and is_same(published, found)
     return published is found or bool(published == found)
+
+
+def _type_of(value: object) -> type[Any]:
+    return type(value)
 
 
 def compared_infos(at: int, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
@@ -127,5 +132,6 @@ def _shown(entries: list[Entry], place: int) -> Any:
 
 def _numbers(part: Any) -> list[float]:
     if isinstance(part, np.ndarray):
-        return part.astype(float).tolist()
+        numbers: list[float] = part.astype(float).tolist()
+        return numbers
     return [float(each) for each in part]

@@ -115,9 +115,11 @@ def _update_info_dict(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding
     yield _succeeds("HUB-09", at, lambda: bench.hub.update_info_dict(given, is_resumed(op.key)))
     bench.model.infos.update(infos)
     given["not published"] = given[op.key] = "changed by the caller"
-    listed = answer(lambda: dict(bench.hub.runtime_info))
-    found = {key: listed[key] for key in infos if key in listed} if isinstance(listed, dict) else {op.key: listed}
-    yield RuleFinding("HUB-09", compared_infos(at, infos, found))
+    yield RuleFinding("HUB-09", _answered(at, lambda: compared_infos(at, infos, _those(bench.hub.runtime_info, infos))))
+
+
+def _those(infos: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: infos[key] for key in keys if key in infos}
 
 
 def _pop_info(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
@@ -130,7 +132,7 @@ def _pop_info(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _update_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    options = _flag(op.key) if op.count == 1 else {"count": op.count, **_flag(op.key)}
+    options: dict[str, Any] = _flag(op.key) if op.count == 1 else {"count": op.count, **_flag(op.key)}
     for turn in range(op.turn, op.turn + op.times):
         value = make_value(op.value, turn)
         finding = _succeeds("SCALAR-01", at, lambda: bench.hub.update_scalar(op.key, value, **options))  # noqa: B023  # called here
@@ -158,7 +160,7 @@ def _refuse_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     value, before = make_value(op.value, op.turn), contents(bench.hub)
     # With the other flag, if the key has none yet: what is refused does not set it.
     is_new = op.key not in bench.model.scalars and op.key not in bench.model.infos
-    resumed = is_resumed(op.key) is not is_new
+    resumed = not is_resumed(op.key) if is_new else is_resumed(op.key)
     yield _fails("SCALAR-01", at, lambda: bench.hub.update_scalar(op.key, value, 1, resumed))
     yield RuleFinding("SCALAR-01", compared_contents(at, before, contents(bench.hub)))
 
@@ -268,20 +270,20 @@ def _publish_in_threads(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFindi
     yield RuleFinding("HUB-16", Finding(at, [], [repr(error) for error in published.errors]))
     for key, of_threads in published.scalars.items():
         found = _read(bench.hub, key)
-        new = cast("list[Entry]", found)[before.get(key, 0) :] if isinstance(found, list) else found
+        if not isinstance(found, list):
+            yield RuleFinding("HUB-16", broken(at, {key: "all values"}, {key: found}))
+            return
+        new = cast("list[Entry]", found)[before.get(key, 0) :]
         yield RuleFinding("HUB-16", _all_there(at, key, of_threads, new))
-        bench.model.scalars.setdefault(key, []).extend(new if isinstance(new, list) else [])
+        bench.model.scalars.setdefault(key, []).extend(new)
     for key, last in published.infos.items():
         value = _info(bench.hub, key)
         yield RuleFinding("HUB-16", ok(at) if value in last else broken(at, {key: last}, {key: value}))
         bench.model.infos[key] = value
 
 
-def _all_there(at: int, key: str, of_threads: list[list[Entry]], found: Any) -> Finding:
+def _all_there(at: int, key: str, of_threads: list[list[Entry]], entries: list[Entry]) -> Finding:
     """Return the finding that all that threads have published is there, once, and in the order of each thread."""
-    if not isinstance(found, list):
-        return broken(at, {key: "all values"}, {key: found})
-    entries = cast("list[Entry]", found)
     wanted = sorted(entry for own in of_threads for entry in own)
     if sorted(entries) != wanted:
         lost, more = set(wanted) - set(entries), set(entries) - set(wanted)
@@ -317,7 +319,9 @@ def _reload(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 def _compared_histories(at: int, key: str, hub: MessageHub, fresh: MessageHub) -> Finding:
     expected, found = _read(hub, key), _read(fresh, key)
-    return compared_entries(at, key, expected, found) if isinstance(expected, list) else Finding(at, expected, found)
+    if not isinstance(expected, list):
+        return Finding(at, expected, found)
+    return compared_entries(at, key, cast("list[Entry]", expected), found)
 
 
 def _save(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:

@@ -458,8 +458,12 @@ class _TextIsZero(Relay):
 
 class _FirstOfVector(Relay):
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
-        is_vector = isinstance(value, list) or getattr(value, "ndim", 0) == 1
-        super().update_scalar(key, value[0] if is_vector and len(value) else value, count, resumed)
+        super().update_scalar(key, _first(value), count, resumed)
+
+
+def _first(value: Any) -> Any:
+    is_vector = type(value) is list or getattr(value, "ndim", 0) == 1
+    return value[0] if is_vector and len(value) else value
 
 
 class _OnlyPythonNumbers(Relay):

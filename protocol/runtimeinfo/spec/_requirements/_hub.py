@@ -172,8 +172,8 @@ HUB = (
         "thread in its order.",
         "A thread that loads data or evaluates may publish while another one trains.",
         example=(
-            "Four threads call `hub.update_scalar('time', ...)` 100 times each: the history has 400 values. A hub that "
-            "reads a history, appends, and writes it back loses some."
+            "Four threads call update_scalar 100 times each: the history has 400 values. A hub that reads a history, "
+            "appends, and writes it back loses some."
         ),
     ),
     _rule(
@@ -183,8 +183,8 @@ HUB = (
         "another process.",
         "A checkpoint is read by another process than the one that wrote it.",
         example=(
-            "A process that knows nothing of this hub loads the pickled state, and has the same infos and histories. A "
-            "lock in the state, or the key of a table in this process, breaks it."
+            "`import pickle; other.load_state_dict(pickle.loads(pickle.dumps(hub.state_dict())))`, here or in another "
+            "process. A lock in the state breaks it."
         ),
     ),
     _rule(
@@ -194,8 +194,8 @@ HUB = (
         "that has loaded it.",
         "A checkpoint is written in the background while the training goes on.",
         example=(
-            "`state = hub.state_dict(); hub.update_scalar('loss', 0.5)`: the state has the values from before. "
-            "Returning the hub's own dictionaries breaks it."
+            "`state = hub.state_dict(); hub.update_info('epoch', 2); other.load_state_dict(state); "
+            "other.get_info('epoch') is None`: the state is older."
         ),
     ),
     _rule(
@@ -211,8 +211,8 @@ HUB = (
         "load_state_dict MUST replace the infos and histories that the state has, and leave all others as they are.",
         "A resume into a hub that is in use loses nothing, and mixes no two histories.",
         example=(
-            "The state has the history [1.0] of loss; the hub has [5.0] of loss and [0.1] of lr. Once it is loaded, "
-            "loss is [1.0] and lr is [0.1]; [5.0, 1.0] breaks it."
+            "`hub.update_info('epoch', 1); state = hub.state_dict(); hub.update_info('epoch', 2); "
+            "hub.load_state_dict(state); hub.get_info('epoch') == 1`."
         ),
     ),
     _rule(
@@ -221,8 +221,8 @@ HUB = (
         "If load_state_dict raises, whatever is wrong with the state, the hub MUST be as it was.",
         "No run goes on with half of a checkpoint.",
         example=(
-            "The second of three histories in the state is a string: load_state_dict raises, and the hub has neither "
-            "the first one nor any info of that state."
+            "`other.update_info('epoch', 2); state = other.state_dict(); state[list(state)[-1]] = 0; "
+            "hub.load_state_dict(state)` raises, and `hub.get_info('epoch') is None`."
         ),
     ),
     _rule(
@@ -232,8 +232,8 @@ HUB = (
         "when more have been published since; whether it shows those too is open.",
         "A component asks once, and reads in each iteration.",
         example=(
-            "`history = hub.get_scalar('loss')`, then 5,000 updates: `history.data` begins with what it had. A history "
-            "that keeps the last 4,096 breaks it."
+            "`hub.update_scalar('loss', 1.0); history = hub.get_scalar('loss'); hub.update_scalar('loss', 2.0); "
+            "history.data[0][0] == 1.0`."
         ),
     ),
     _rule(
@@ -242,8 +242,8 @@ HUB = (
         "What data returned MUST NOT change with later updates, and writing into it MUST NOT change the history.",
         "A plot or a reduction works on numbers that stay as they are.",
         example=(
-            "`values, counts = history.data; values[0] = 0.0`: `history.data[0][0]` is what was published. An array "
-            "that cannot be written to keeps the rule as well as a copy."
+            "`hub.update_scalar('loss', 1.0); hub.get_scalar('loss').data[0][:] = 0; "
+            "hub.get_scalar('loss').data[0][0] == 1.0`. An array that refuses it will do, too."
         ),
     ),
     _rule(
@@ -252,7 +252,9 @@ HUB = (
         "A hub that was pickled and unpickled, or deep-copied, MUST hold the same, and later updates of one MUST NOT "
         "show in the other; a hub that refuses both keeps this rule.",
         "A worker or a test gets a hub to work with.",
-        example=("`twin = copy.deepcopy(hub); twin.update_info('epoch', 9)`: `hub.get_info('epoch')` is what it was."),
+        example=(
+            "`import copy; twin = copy.deepcopy(hub); twin.update_info('epoch', 9); hub.get_info('epoch') is None`."
+        ),
     ),
     _rule(
         "HUB-25",
@@ -260,17 +262,17 @@ HUB = (
         "statistics(name, ...) MUST return what the method mean, min, max or current of that name returns, and raise "
         "KeyError for a name that is unknown.",
         "A logger is configured with names.",
-        example="`history.statistics('mean', 10) == history.mean(10)`; `history.statistics('median')` raises KeyError.",
+        example=(
+            "`hub.update_scalar('loss', 1.0); hub.update_scalar('loss', 3.0); history = hub.get_scalar('loss'); "
+            "history.statistics('min') == 1.0`; `history.statistics('any')` raises KeyError."
+        ),
     ),
     _rule(
         "HUB-26",
         "MUST",
         "pop_scalar MUST remove the history of a scalar, and do nothing where there is none.",
         "A metric that is not a scalar any more leaves no stale history (SCALAR-08).",
-        example=(
-            "`hub.update_scalar('val/best', 0.9); hub.pop_scalar('val/best')`: `hub.get_scalar('val/best')` raises "
-            "KeyError."
-        ),
+        example=("`hub.update_scalar('best', 0.9); hub.pop_scalar('best'); 'best' not in hub.log_scalars`."),
     ),
     _rule(
         "HUB-27",
