@@ -52,7 +52,7 @@ def check(
         progress: Told how far it is.
         seed: The seed of the search; by default the profile decides: the same plans each time, or a new seed.
         hang_seconds: How long one run may take.
-        target: What to name on the command line to get at this subject again.
+        target: The name of the subject on a command line, by which another process can load it.
 
     Returns:
         The report. What the subject raises is in there.

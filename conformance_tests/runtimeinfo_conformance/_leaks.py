@@ -1,4 +1,4 @@
-"""Whose fault a failure is: the plan's, or that of a plan before it in the same process.
+"""Tell a failure of a plan from the leak of a plan before it in the same process.
 
 A runner that keeps something from one run to the next breaks rules on plans that are innocent: alone, each of them
 holds. So what is broken is tried again as the first of a fresh process. Where it holds there, the plan before it is
@@ -200,7 +200,7 @@ class _Blame:
 
         Args:
             leaks: For each id that a leak breaks, the plans that show it.
-            unclear: What is broken only after another run of its own plan: a leak may do that, and more than a leak.
+            unclear: The ids that are broken only after another run of the same plan, by a leak or otherwise.
         """
         rule = REQUIREMENTS[LEAK_RULE]
         if not self._subject.applies(rule) or is_upcoming(self._subject, rule):

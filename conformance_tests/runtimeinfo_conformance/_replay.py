@@ -16,12 +16,12 @@ from runtimeinfo_conformance.plans import PLAN_KINDS, AnyPlan, plan_text
 
 @dataclass(frozen=True)
 class Replay:
-    """What one plan said of one requirement.
+    """The outcome of one plan for one requirement.
 
     Attributes:
         requirement: Its id.
         plan: The plan.
-        failure: How it was broken; None if it was not.
+        failure: The failure; None if it was not broken.
         occurrences: How often it mattered.
         crash: An exception that was not planned, if there was one.
     """
@@ -110,7 +110,7 @@ def replay_line(requirement: str, plan: AnyPlan, target: str | None, *, after: t
     Args:
         requirement: The id of a requirement.
         plan: The plan.
-        target: What names the subject; None where it is not known, and is left to be filled in.
+        target: The name of the subject on a command line; None where it is not known, and is left to be filled in.
         after: The plans that are run before it.
 
     Example:

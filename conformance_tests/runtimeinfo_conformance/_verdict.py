@@ -15,7 +15,7 @@ from runtimeinfo_conformance.plans import AnyPlan
 
 
 class Verdict(Enum):
-    """What is said of one requirement."""
+    """The verdict on one requirement."""
 
     PASS = "pass"  # noqa: S105  # no password
     FAIL = "fail"
@@ -36,7 +36,7 @@ class Verdict(Enum):
 
 
 class ExitCode(IntEnum):
-    """What is said of a subject as a whole."""
+    """The verdict on a subject as a whole."""
 
     CONFORMANT = 0
     VIOLATED = 1
@@ -65,16 +65,16 @@ SUMMARIES = {
     ExitCode.VACUOUS: "Not decided: something that applies was never exercised",
     ExitCode.SUBJECT_BROKE: "Not decided: the subject itself broke",
 }
-"""What each verdict on a subject means, in words."""
+"""Each verdict on a subject in words."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a requirement was broken.
+    """A broken requirement, with the run that shows it.
 
     Attributes:
         plan: The plan, as small as was found.
-        finding: What was expected, and what was observed.
+        finding: The expected and the observed value.
         leg: The run that it was observed in; None where there is no runner.
         after: The plans that have to be run before it in the same process, in this order, because it holds without.
     """
@@ -92,7 +92,7 @@ class Waiver:
     Attributes:
         requirement: Its id.
         reason: Why.
-        issue: Where its repair is discussed.
+        issue: The place of the discussion on its repair.
         expires: The last day on which this is accepted.
         witness: A plan on which the requirement is broken.
     """
@@ -110,7 +110,7 @@ class WaivedFailure:
 
     Attributes:
         waiver: The waiver.
-        failure: How its requirement is broken on its witness.
+        failure: The failure of its requirement on its witness.
     """
 
     waiver: Waiver
@@ -125,9 +125,9 @@ class Result:
         requirement: The requirement.
         verdict: The verdict.
         occurrences: How often it mattered.
-        failure: How it was broken, if it was.
-        reason: Why it was not judged, if it was not.
-        waiver: What allows it to be broken, if something does.
+        failure: The failure, if it was broken.
+        reason: The reason why it was not judged, if it was not.
+        waiver: The waiver that allows it to be broken, if there is one.
     """
 
     requirement: Requirement
@@ -140,7 +140,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Crash:
-    """An exception that nobody had planned, in a run that broke no requirement by it; or what no run may do.
+    """An exception that was not planned, in a run that broke no requirement by it; or a deed that no run may do.
 
     Attributes:
         plan: The plan.
@@ -165,10 +165,10 @@ class Report:
         results: A result for each requirement, in the order of the spec.
         crash: The first crash, if there was one.
         survivors: The faults put into the subject on purpose which the kit did not notice.
-        troubles: What is wrong with its waivers, a sentence each.
-        warnings: What its author should know, a sentence each; they do not change the verdict.
+        troubles: The mistakes in its waivers, a sentence each.
+        warnings: Advice for its author, a sentence each; they do not change the verdict.
         seed: The seed of the search; None where the same plans are tried each time.
-        target: What to name on the command line to get at this subject again, if that is known.
+        target: The name of the subject on a command line, if it is known.
     """
 
     subject: AnySubject
@@ -293,7 +293,7 @@ class Tally:
 
     @property
     def _broke(self) -> str | None:
-        """What a requirement that was never exercised has to say where the subject broke: nothing of its own."""
+        """The reason why a requirement was never exercised, where the subject broke."""
         return None if self.crash is None else f"the subject broke ({type(self.crash.error).__name__}): fix that first"
 
 

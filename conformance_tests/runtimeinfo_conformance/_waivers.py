@@ -25,11 +25,11 @@ _FIELDS = tuple(field.name for field in fields(Waiver))
 
 @dataclass(frozen=True)
 class Waivers:
-    """What a file of waivers holds.
+    """The content of a file of waivers.
 
     Attributes:
         entries: The waivers that can be understood.
-        troubles: What is wrong in the file, a sentence each.
+        troubles: The mistakes in the file, a sentence each.
     """
 
     entries: tuple[Waiver, ...] = ()
@@ -90,7 +90,7 @@ class _Reader:
     """Reads waivers, and collects what is wrong with them.
 
     Args:
-        file: What to call the file.
+        file: The name of the file.
     """
 
     def __init__(self, file: str) -> None:
@@ -207,11 +207,11 @@ def _entry(number: int, requirement: Any) -> str:
 
 @dataclass(frozen=True)
 class WaiverJudgement:
-    """What became of the waivers of a subject.
+    """The outcome for the waivers of a subject.
 
     Attributes:
         waived: For each requirement that is waived, by its id, the waiver and the failure.
-        troubles: What is wrong with the waivers, a sentence each; those of their file come first.
+        troubles: The mistakes in the waivers, a sentence each; those of their file come first.
     """
 
     waived: Mapping[str, WaivedFailure]

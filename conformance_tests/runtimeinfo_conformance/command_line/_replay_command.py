@@ -22,7 +22,7 @@ def replay_command(target: str, requirement: str, *plan_texts: str) -> int:
     """Replay a plan, and print what it says of a requirement.
 
     Args:
-        target: What names one subject: see `find_subjects`.
+        target: The name of one subject: see `find_subjects`.
         requirement: The id of a requirement.
         plan_texts: The plan, as in a report; before it the plans that are run first.
 

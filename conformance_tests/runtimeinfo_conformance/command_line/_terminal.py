@@ -31,7 +31,7 @@ _STYLES = {
     "untestable": "dim",
 }
 
-# What is told of a requirement by name, where there is no line for each.
+# These are listed by name, where there is no line for each requirement.
 _LISTED = ("fail", "warn", "waived", "not executed")
 
 # More than so many with the same reason get one line together: a runner that calls no hook never exercises anything.
@@ -107,7 +107,7 @@ def print_report(console: Console, report: Report, verbose: bool = False) -> Non
     """Print what was found, how each broken requirement was broken, and at the end the verdict in a line.
 
     Args:
-        console: Where to.
+        console: The console to print on.
         report: The report.
         verbose: Whether to print a line for each requirement; else there is one for each group, and one for each
             requirement that is not green.

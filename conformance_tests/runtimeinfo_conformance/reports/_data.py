@@ -41,7 +41,7 @@ Counter = int | str | None
 
 
 class SubjectData(TypedDict):
-    """What was put to the test."""
+    """The subject of a check."""
 
     name: str
     version: str
@@ -80,7 +80,7 @@ class TimelineData(TypedDict):
 
 
 class FailureData(TypedDict):
-    """How a requirement was broken: `at` is the index of an event of a run, or of an operation on a hub.
+    """A broken requirement: `at` is the index of an event of a run, or of an operation on a hub.
 
     `after` has the plans that were run before, where the plan alone does not show it.
     """
@@ -96,7 +96,7 @@ class FailureData(TypedDict):
 
 
 class WaiverData(TypedDict):
-    """Why a broken requirement is let pass, and until when."""
+    """The reason for letting a broken requirement pass, and the last day."""
 
     reason: str
     issue: str
@@ -195,7 +195,7 @@ def report_data(report: Report, now: datetime | None = None) -> ReportData:
 
 
 SUMMARIES_BY_NAME = {code.label: summary for code, summary in SUMMARIES.items()}
-"""What each verdict on a subject means, by its name in the data."""
+"""Each verdict on a subject in words, by its name in the data."""
 
 
 def schema() -> dict[str, Any]:
@@ -262,8 +262,8 @@ def failure_data(requirement: str, failure: Failure, target: str | None) -> Fail
 
     Args:
         requirement: Its id.
-        failure: How it was broken.
-        target: What names the subject on a command line; None if nothing does.
+        failure: The failure.
+        target: The name of the subject on a command line; None if it has none.
     """
     finding, plan = failure.finding, failure.plan
     expected, observed = shown_beside(finding.expected, finding.observed)

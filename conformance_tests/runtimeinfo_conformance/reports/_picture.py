@@ -26,7 +26,7 @@ _BEYOND = 0.25
 _LONGEST = 14  # characters of a stage or a counter; the table has all of them
 
 HEADS = ("event", "stage", "runner", "hub")
-"""What stands above the columns."""
+"""The titles of the columns."""
 
 
 class Span(NamedTuple):
@@ -39,7 +39,7 @@ class Span(NamedTuple):
 
     @property
     def stage(self) -> str:
-        """Whose colour it has."""
+        """The stage that gives it its colour."""
         return self.scope.partition("_")[0]
 
 
@@ -67,7 +67,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """Where everything goes.
+    """The places of everything in a picture.
 
     Attributes:
         width: Of the picture.

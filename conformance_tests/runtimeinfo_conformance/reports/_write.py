@@ -27,7 +27,7 @@ class ReportError(Exception):
     """The reports cannot be written.
 
     Attributes:
-        folder: Where they should have gone.
+        folder: The folder that cannot be used.
     """
 
     def __init__(self, message: str, *, folder: Path) -> None:
@@ -111,7 +111,7 @@ def _remove_single(folder: Path) -> None:
     with _telling(folder):
         try:
             found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # there is none, or it is somebody else's
+        except (OSError, ValueError):  # there is none, or it is another program's
             return
         if isinstance(found, dict) and {"schema_version", "subject", "requirements"} <= found.keys():
             for name in _FILES:
