@@ -47,8 +47,12 @@ def differing(held: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[s
 
 def _is_same_number(one: Any, other: Any) -> bool:
     # NumPy would compare a float32 with a float at the precision of the former; Python compares values.
-    first, second = (value.item() if isinstance(value, np.generic) else value for value in (one, other))
+    first, second = _plain_number(one), _plain_number(other)
     return bool(first == second or (first != first and second != second))
+
+
+def _plain_number(value: Any) -> Any:
+    return cast("np.generic[Any]", value).item() if isinstance(value, np.generic) else value
 
 
 def _is_same_array(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
