@@ -462,8 +462,7 @@ class _FirstOfVector(Relay):
 
 
 def _first(value: Any) -> Any:
-    is_vector = type(value) is list or getattr(value, "ndim", 0) == 1
-    return value[0] if is_vector and len(value) else value
+    return value[0] if np.ndim(value) == 1 and len(value) else value
 
 
 class _OnlyPythonNumbers(Relay):
