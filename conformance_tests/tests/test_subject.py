@@ -86,7 +86,7 @@ def test_who_keeps_it_is_told_so() -> None:
 def test_what_cannot_be_done_is_not_upcoming() -> None:
     report = check(Subject("bare", "1", run=correct().run, spec="0.1"), FIXED)
     scope = {"SCOPE-01", "SCOPE-03", "SCOPE-04", "SCOPE-06", "SCOPE-07"}
-    assert upcoming(report.results).keys() == {"LIFE-10", "LIFE-15", "COUNT-12", "SCALAR-11", *scope}
+    assert upcoming(report.results).keys() == {"LIFE-10", "LIFE-15", "COUNT-12", "COUNT-15", "SCALAR-11", *scope}
 
 
 def test_a_subject_cannot_be_changed() -> None:
