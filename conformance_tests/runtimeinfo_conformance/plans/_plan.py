@@ -42,7 +42,7 @@ _NOT_IN_COMPANY = ("again", "repeat", "resume_after", "resume_from")
 _MOST_GROUPS = 8
 
 # What goes by the number of batches that all epochs have: some frameworks refuse it, others count by one length.
-_NOT_CHANGING = ("iterations", "val_interval", "resume_after")
+_NOT_CHANGING = ("iterations", "val_interval", "stop_after", "resume_after")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -195,8 +195,8 @@ class Plan(ShortRepr):
             raise PlanError(
                 "resume_batch goes with resume_after, and must not be more than batches: give both, or leave it out"
             )
-        if 0 < self.resume_batch == self.batches and self.outputs:
-            raise PlanError("resume_batch is all the batches, and goes without outputs: leave them out")
+        if 0 < self.resume_batch == self.batches and (self.outputs or self.stop_after is not None):
+            raise PlanError("resume_batch is all the batches, and goes without outputs and stop_after: leave them out")
         if self.later_resumes:
             self._check_later_resumes(done)
             done = self.later_resumes[-1]
@@ -234,12 +234,12 @@ class Plan(ShortRepr):
         # Whether the next leg opens an epoch once more whose batches are all done is open: nothing can be counted then.
         is_inside = all(0 <= batch < self.batches for _, batch in moments)
         # The bound of the leg before is in the checkpoint of some frameworks, or how many optimizer steps it made.
-        is_inside = is_inside and self.stopped_by != "iterations" and self.accumulation == 1
+        is_inside = is_inside and self.iterations is None and self.accumulation == 1
         if self.resume_after is None or not grows or not is_inside or moments[-1] >= (self.epochs, 0):
             raise PlanError(
                 f"later_resumes goes with resume_after, and has later moments of the {self.epochs} epochs, none of "
                 f"them after the last batch of one, but is {self.later_resumes}; nor does it go with accumulation or "
-                "stopped_by='iterations': give others, or leave it out"
+                "iterations: give others, or leave it out"
             )
 
     # -- what a subject reads

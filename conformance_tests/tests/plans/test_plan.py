@@ -90,6 +90,7 @@ def test_which_outputs_are_scalars() -> None:
                 {"sized": False},
                 {"iterations": 1},
                 {"val_interval": 1},
+                {"stop_after": 1},
                 {"resume_after": 1},
             )
         ),

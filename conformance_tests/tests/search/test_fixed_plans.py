@@ -116,7 +116,6 @@ def test_a_plan_comes_as_often_to_each_place_as_a_runner_does(plan: Plan) -> Non
     "given",
     [
         {"stop_after": 3},
-        {"stop_after": 4, "lengths": (1, 3, 2)},
         {"iterations": 3},
         {"resume_after": 0, "resume_batch": 2},
     ],
