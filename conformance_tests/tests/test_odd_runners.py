@@ -27,7 +27,7 @@ from runtimeinfo_conformance.search import draw_plans
 
 KINDS = [*ODD, *ODD_NUMBERS]
 
-PARTS = 6
+PARTS = 12
 """Each runner is tried on one of so many plans, each time on others."""
 
 EVERY_PLAN = "RUNTIMEINFO_EVERY_PLAN"
