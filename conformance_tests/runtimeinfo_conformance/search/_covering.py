@@ -69,7 +69,8 @@ def covering_plans(capabilities: frozenset[str], before: Iterable[Plan], most: i
     for plan in before:
         array.add(choice_of(plan))
         filling.note(plan)
-    return [filling.fill(choice) for choice in itertools.islice(array.those_that_add(_stored()), most)]
+    choices = chain(array.those_that_add(_stored()), array.search(most))
+    return [filling.fill(choice) for choice in itertools.islice(choices, most)]
 
 
 def search_choices(

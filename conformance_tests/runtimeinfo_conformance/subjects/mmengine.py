@@ -213,7 +213,9 @@ def _optimizers(plan: Plan, model: _Model) -> OptimWrapper | OptimWrapperDict:
             for group in range(plan.groups)
         ]
         optimizer = torch.optim.SGD(groups, lr=1.0)
-        wrappers[name] = OptimWrapper(optimizer, accumulative_counts=plan.accumulation)
+        # mmengine divides by the batches that it expects by the length of the first epoch, which may be none.
+        counts = 1 if plan.lengths else plan.accumulation
+        wrappers[name] = OptimWrapper(optimizer, accumulative_counts=counts)
     return OptimWrapperDict(**wrappers) if plan.optimizers else wrappers[""]
 
 
