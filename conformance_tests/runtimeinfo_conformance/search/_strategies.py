@@ -134,7 +134,10 @@ def _courses(plan: Plan, capabilities: frozenset[str]) -> tuple[str, ...]:
         "stopped early and resumed": {"early_stop", "resume", "resume_mid_epoch"} <= capabilities
         and plan.max_epochs > 0
         and plan.batches > 1,
-        "resumed twice": {"resume", "resume_mid_epoch"} <= capabilities and plan.max_epochs > 0 and plan.batches > 2,
+        "resumed twice": {"resume", "resume_mid_epoch"} <= capabilities
+        and plan.max_epochs > 0
+        and plan.batches > 2
+        and plan.accumulation == 1,
         "resumed by iterations": {"iterations", "resume", "resume_mid_epoch"} <= capabilities
         and _can_be_bound(plan)
         and plan.sized
