@@ -12,7 +12,7 @@ from simple_trainer import SharesLast, Trainer, correct
 
 from runtimeinfo import RuntimeInfoHook, use_hub
 from runtimeinfo.authoring import Dispatcher
-from runtimeinfo.spec import HOOK_POINTS
+from runtimeinfo.spec import ABORT, HOOK_POINTS
 from runtimeinfo_conformance import Plan, Subject
 from runtimeinfo_conformance.plans import Batch
 
@@ -156,6 +156,18 @@ def _run(kind: type[Trainer], plan: Plan, hooks: Sequence[Any]) -> object:
     return trainer.steps() if plan.company == "in_turn" else trainer.fit_as_often_as_planned()
 
 
+class _ClosesIfToldToFail(Trainer):
+    """Announces exceptions, and closes what they leave open, if the plan says that one will come."""
+
+    def emit(self, event: str, **given: Any) -> None:
+        if event != ABORT or self.plan.fault is not None:
+            super().emit(event, **given)
+
+
+def reads_the_fault(plan: Plan, hooks: Sequence[Any]) -> object:
+    return _run(_ClosesIfToldToFail, plan, hooks)
+
+
 CHEATS: dict[Callable[[Plan, Sequence[Any]], object], str] = {
     recognises_hooks_by_module: "COUNT-01",
     recognises_hooks_by_name: "COUNT-01",
@@ -164,6 +176,7 @@ CHEATS: dict[Callable[[Plan, Sequence[Any]], object], str] = {
     lets_out_usual_errors: "FAIL-01",
     is_right_if_small: "COUNT-01",
     reads_no_data: "LIFE-03",
+    reads_the_fault: "FAIL-02",
     Recording().run: "META-03",
 }
 """Each cheat, and the requirement that it breaks."""

@@ -12,7 +12,9 @@ KIT = ROOT / "conformance_tests" / "runtimeinfo_conformance"
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RELEASING = (ROOT / "RELEASING.md").read_text(encoding="utf-8")
 
-FRAMEWORKS = sorted(path.stem for path in (KIT / "subjects").glob("[!_]*.py") if not re.match(r"reference_|\w+_hub$", path.stem))
+FRAMEWORKS = sorted(
+    path.stem for path in (KIT / "subjects").glob("[!_]*.py") if not re.match(r"reference_|\w+_hub$", path.stem)
+)
 
 # A path has a slash, or is a file; those of the kit, and of the registry, are told without the way there.
 NAMES = re.findall(r"[`(]([\w./-]+)[`)]", PAGE + RELEASING)

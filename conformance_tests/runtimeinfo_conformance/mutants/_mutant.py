@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from runtimeinfo.spec import EVENTS, HOOK_POINTS
 from runtimeinfo_conformance._subject import Subject, testable
+from runtimeinfo_conformance.observation import Recorder, observer_of
 from runtimeinfo_conformance.plans import Plan
 
 Call = Callable[[Any, dict[str, Any]], object]
@@ -73,9 +74,10 @@ class Mutant:
         """Return the subject with the fault in it."""
 
         def run(plan: Plan, hooks: Sequence[Any]) -> object:
-            if not self.when(plan):
+            whole = _whole(plan, hooks)
+            if not self.when(whole):
                 return subject.run(plan, hooks)
-            relays = [_behind(hook, self.make(plan, hook)) for hook in hooks]
+            relays = [_behind(hook, self.make(whole, hook)) for hook in hooks]
             return self.around(lambda: subject.run(plan, relays))
 
         return Subject(
@@ -85,6 +87,12 @@ class Mutant:
             capabilities=subject.capabilities,
             spec=subject.spec,
         )
+
+
+def _whole(plan: Plan, hooks: Sequence[Any]) -> Plan:
+    """Return the plan with all that is kept from the subject, such as the exception to come."""
+    recorders = (observer for hook in hooks if isinstance(observer := observer_of(hook), Recorder))
+    return next((recorder.leg.plan for recorder in recorders), plan)
 
 
 _FAULT = "_fault_in_the_way"

@@ -174,7 +174,7 @@ def _train(subject: Subject, recorder: Recorder, watching: Watching = nullcontex
     plan = recorder.leg.plan
     before = run_here()
     with _noting(recorder), watching(), _let_through(recorder), hearing(plan.experiment_name, recorder):
-        subject.run(plan, _hooks(recorder))
+        subject.run(plan.for_subject, _hooks(recorder))
     note_caller(recorder.leg, before)
 
 
@@ -291,7 +291,7 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
         waiting: list[tuple[Recorder, Iterator[object]]] = []
         for recorder in recorders:
             with _noting(recorder), _let_through(recorder):
-                made: Any = subject.run(recorder.leg.plan, _hooks(recorder))
+                made: Any = subject.run(recorder.leg.plan.for_subject, _hooks(recorder))
                 waiting.append((recorder, iter(made)))  # which fails where the whole training was made
         while waiting:
             waiting = [(recorder, steps) for recorder, steps in waiting if _goes_on(recorder, steps)]

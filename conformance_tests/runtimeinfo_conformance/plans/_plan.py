@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -348,6 +348,12 @@ class Plan(ShortRepr):
             ),
         }
         return frozenset(name for name, is_used in used.items() if is_used)
+
+    @property
+    def for_subject(self) -> Plan:
+        """The plan as the subject gets it: without what the kit alone does, so that no subject can prepare for it."""
+        company: Company | None = "in_turn" if self.company == "in_turn" else None
+        return replace(self, fault=None, hook_order=0, repeat=False, company=company)
 
     @property
     def resumes(self) -> tuple[tuple[int, int], ...]:

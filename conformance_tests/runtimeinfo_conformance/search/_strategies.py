@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
@@ -161,7 +161,7 @@ def _wrong(draw: st.DrawFn, plan: Plan) -> Plan:
     place = draw(_one_of(tuple(place for place, count in times.items() if count)), label="place")
     occurrence = draw(_one_of(tuple(range(times[place]))), label="occurrence")
     kind = draw(_one_of(tuple(kind for kind in FAULT_KINDS if can_raise(place, kind))), label="kind")
-    hook = draw(_HOOK, label="hook") if place not in MOMENTS else "last"
+    hook: Literal["last", "first"] = "last" if place in MOMENTS else draw(_HOOK, label="hook")
     with suppress(PlanError):
         return replace(plan, fault=Fault(place, occurrence, kind, hook))
     return replace(plan, fault=Fault(place, occurrence))

@@ -70,9 +70,10 @@ def test_command_that_needs_no_extra_prints_the_same_without_any(
 
 def printed(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     """Return what the command prints in this process, where everything is installed."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["runtimeinfo", *words.split()])
-        _cli.main()
+        with pytest.raises(SystemExit) as end:
+            _cli.main()
     assert end.value.code == 0
     return capsys.readouterr().out
 
