@@ -248,6 +248,25 @@ def drop_if(lost: Callable[[Plan, str, Any, dict[str, Any]], bool]) -> MakeFault
     return make
 
 
+def drop_last_batch(stage: str) -> MakeFault:
+    """Lose the events of the last batch of each validation or test."""
+
+    def make(plan: Plan, hook: Any) -> Fault:
+        begun = 0  # in this epoch; batch_idx may begin with any number
+
+        def is_lost(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
+            nonlocal begun
+            if event == f"before_{stage}_epoch":
+                begun = 0
+            begun += event == f"before_{stage}_iter"
+            batches = plan.val_batches if stage == "val" else plan.test_batches
+            return event in {f"before_{stage}_iter", f"after_{stage}_iter"} and begun == batches
+
+        return drop_if(is_lost)(plan, hook)
+
+    return make
+
+
 def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
     """Deliver an event after the one that follows it; on request in an abnormal end only."""
     late = _Round()

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any, cast
 
 from runtimeinfo import RuntimeInfoHook
+from runtimeinfo.authoring import is_scalar, scalar_value
 from runtimeinfo.spec import ABORT
 from runtimeinfo_conformance.judges.life import find_batch
 from runtimeinfo_conformance.mutants._faults import (
     Shown,
     ShownRunner,
     at,
-    drop_if,
+    drop_last_batch,
     iter_ahead,
     momentarily,
     once_aborting,
@@ -97,7 +98,7 @@ def _hand_on(event_changed: str, argument: str) -> MakeFault:
             values = given.get(argument)
             if event == event_changed and isinstance(values, Mapping) and not _is_hook(hook):
                 numbers = cast("Mapping[str, Any]", values)
-                other = {name: each + 1 if isinstance(each, float) else each for name, each in numbers.items()}
+                other = {name: scalar_value(each) + 1 if is_scalar(each) else each for name, each in numbers.items()}
                 given = {**given, argument: other}
             return call(runner, given)
 
@@ -155,21 +156,6 @@ def _first_once_more(plan: Plan, _hook: object) -> Fault:
     return fault
 
 
-def _last_batch_of(stage: str) -> MakeFault:
-    def make(plan: Plan, hook: Any) -> Fault:
-        begun = 0
-
-        def is_lost(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
-            nonlocal begun
-            begun = 0 if event == f"before_{stage}_epoch" else begun + (event == f"before_{stage}_iter")
-            batches = plan.val_batches if stage == "val" else plan.test_batches
-            return event in {f"before_{stage}_iter", f"after_{stage}_iter"} and begun == batches
-
-        return drop_if(is_lost)(plan, hook)
-
-    return make
-
-
 # -- on which plans, so that nothing else shows
 
 
@@ -210,14 +196,15 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a validation lacks its last batch in a run that fails later",
         "LIFE-06",
-        _last_batch_of("val"),
+        drop_last_batch("val"),
         when=_fails_after("val"),
     ),
     Mutant(
         "a test lacks its last batch in a run that fails later",
         "LIFE-07",
-        _last_batch_of("test"),
+        drop_last_batch("test"),
         when=_fails_after("test"),
+        is_canary=False,  # where a test is a run by itself, the plan that shows it best fails before it
     ),
     Mutant("the batches of a second run are numbered on", "LIFE-10", _NumberedOn(), when=_is_fresh),
     Mutant(

@@ -42,6 +42,7 @@ from runtimeinfo_conformance.mutants._faults import (
     dress_up,
     drop,
     drop_if,
+    drop_last_batch,
     epoch_ahead,
     forget_histories,
     give,
@@ -101,23 +102,6 @@ def _last_iteration(plan: Plan, event: str, runner: Any, _given: dict[str, Any])
 
 def _empty_epoch(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
     return event in {"before_train_epoch", "after_train_epoch"} and not plan.batches
-
-
-def _last_batch_of(stage: str) -> MakeFault:
-    def make(plan: Plan, hook: Any) -> Fault:
-        begun = 0  # in this epoch; batch_idx may begin with any number
-
-        def is_lost(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
-            nonlocal begun
-            if event == f"before_{stage}_epoch":
-                begun = 0
-            begun += event == f"before_{stage}_iter"
-            batches = plan.val_batches if stage == "val" else plan.test_batches
-            return event in {f"before_{stage}_iter", f"after_{stage}_iter"} and begun == batches
-
-        return drop_if(is_lost)(plan, hook)
-
-    return make
 
 
 def _end_of_training(_plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
@@ -333,9 +317,9 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("after_train_epoch does not come", "LIFE-04", drop("after_train_epoch")),
     Mutant("the training is left open", "LIFE-05", drop_if(_end_of_training), when=_runs_through),
     Mutant("after_train does not come", "LIFE-05", drop("after_train")),
-    Mutant("the last validation batch is not announced", "LIFE-06", _last_batch_of("val"), when=_has_one_loader),
+    Mutant("the last validation batch is not announced", "LIFE-06", drop_last_batch("val"), when=_has_one_loader),
     Mutant("after_val_iter does not come", "LIFE-06", drop("after_val_iter")),
-    Mutant("the last test batch is not announced", "LIFE-07", _last_batch_of("test")),
+    Mutant("the last test batch is not announced", "LIFE-07", drop_last_batch("test")),
     Mutant("before_test_iter does not come", "LIFE-07", drop("before_test_iter")),
     Mutant(
         "batch_idx is always 0",
