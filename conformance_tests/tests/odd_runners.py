@@ -162,7 +162,7 @@ class TrainsInAThread(Trainer):
 
 
 class ReadsAhead(Trainer):
-    """Has a thread which reads the data of an epoch before it begins."""
+    """Has a thread that reads one batch ahead."""
 
     def train_batches(self) -> None:
         loader, self.train_dataloader = self.train_dataloader, self.read(self.train_dataloader)
@@ -174,9 +174,13 @@ class ReadsAhead(Trainer):
     def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
         return super().evaluate_batches(stage, self.read(loader))
 
-    def read(self, loader: Any) -> list[Any]:
+    def read(self, loader: Any) -> Iterator[Any]:
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(list, loader).result()
+            batches = iter(loader)
+            coming = pool.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = pool.submit(next, batches, None)
+                yield batch
 
 
 class CleansUp(Trainer):

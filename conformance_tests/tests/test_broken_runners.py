@@ -19,6 +19,7 @@ from runtimeinfo_conformance._profile import PROFILES, Profile
 from runtimeinfo_conformance._verdict import ExitCode, Verdict
 from runtimeinfo_conformance.plans import AnyPlan
 from runtimeinfo_conformance.search import fixed_plans, shrink
+from runtimeinfo_conformance.search._fixed_plans import fault_plans
 
 # The plans that are always tried, and one more: a broken runner has not to wait for luck.
 ALWAYS = Profile("always", plans=1, canary_plans=1)
@@ -34,7 +35,7 @@ def test_the_correct_one_is_conformant() -> None:
 @pytest.mark.parametrize(("kind", "requirement"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_each_broken_one_fails_the_right_requirement_on_a_small_plan(kind: type[Trainer], requirement: str) -> None:
     subject = subject_of(kind)
-    found = find_killer(subject, requirement, fixed_plans(subject))
+    found = find_killer(subject, requirement, [*fixed_plans(subject), *fault_plans(subject)])
     assert found is not None
 
     def breaks(plan: AnyPlan) -> bool:

@@ -90,7 +90,8 @@ def max_iters(case: Case) -> Iterator[Finding]:
     for training in _trainings(case):
         right = [plan.max_iters, *training.iters]
         # To be asked for iterations is to know them. Otherwise a loader may have a length that the runner never asks
-        # for, and without one the total can be known all the same: from an epoch before. Once known it stays.
+        # for, and without one the total can be known all the same: from an epoch before. Once known it stays, unless the
+        # next epoch of a stream can have another length.
         may_be_open = plan.iterations is None
         for at, record in training.events:
             published = record.info.get("max_iters", _NOTHING)
@@ -98,7 +99,7 @@ def max_iters(case: Case) -> Iterator[Finding]:
                 yield _bounded(at, plan.stop_after, plan.max_iters, published)
                 continue
             yield _one_of(at, [*right, *([None] if may_be_open else [])], published)
-            may_be_open = may_be_open and published is None
+            may_be_open = may_be_open and (published is None or not plan.sized)
 
 
 @judge("COUNT-09")

@@ -595,11 +595,8 @@ class _InfosNotLoaded(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
         before = dict(self.runtime_info)
         super().load_state_dict(state_dict)
-        for key in list(self.runtime_info):
-            if key in before:
-                self.update_info(key, before[key], is_resumed(key))
-            else:
-                self.pop_info(key)
+        for key in list(self.runtime_info):  # not by pop_info: the hub's own may be waived
+            self.update_info(key, before.get(key), is_resumed(key))
 
 
 class _IntsAreLoadedAsFloats(Relay):

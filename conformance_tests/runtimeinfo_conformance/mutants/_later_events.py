@@ -184,10 +184,8 @@ def _only_trains(plan: Plan) -> bool:
 
 
 def _fails_after(stage: str) -> Callable[[Plan], bool]:
-    """Return what tells whether a run fails where evaluations of a stage are over, over one loader each."""
-    return lambda plan: (
-        plan.fault is not None and plan.val_loaders == 1 and plan.fault.event in {f"after_{stage}", "after_run"}
-    )
+    """Return what tells whether a run fails where an evaluation of a stage is over, over one loader."""
+    return lambda plan: plan.fault is not None and plan.val_loaders == 1 and plan.fault.event == f"after_{stage}"
 
 
 LATER_MUTANTS: tuple[Mutant, ...] = (
@@ -204,7 +202,6 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         "LIFE-07",
         drop_last_batch("test"),
         when=_fails_after("test"),
-        is_canary=False,  # where a test is a run by itself, the plan that shows it best fails before it
     ),
     Mutant("the batches of a second run are numbered on", "LIFE-10", _NumberedOn(), when=_is_fresh),
     Mutant(

@@ -196,6 +196,8 @@ def _quiet() -> Generator[None]:
     with warnings.catch_warnings():
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
+        # Of the adapter for PyTorch: some plans resume a training that has nothing left to do.
+        warnings.filterwarnings("ignore", message="the training is complete")
         yield
 
 

@@ -222,10 +222,12 @@ class Plan(ShortRepr):
                 "stopped_by='stop' ends an epoch, with its last batch at the latest: give resume_batch, which may be "
                 "that of all batches"
             )
-        if self.stopped_by == "iterations" and (self.iterations is None or not self.sized):
+        if self.stopped_by == "iterations" and self.iterations is None:
+            raise PlanError("stopped_by='iterations' goes with iterations: give them")
+        if self.iterations is not None and self.resume_after is not None and not self.sized:
             raise PlanError(
-                "stopped_by='iterations' goes with iterations, and with a loader whose length tells where an epoch "
-                "ends: give both"
+                "iterations goes with resume_after only if the length of the loader tells where an epoch ends: leave "
+                "out sized=False"
             )
 
     def _check_later_resumes(self, first: tuple[int, int]) -> None:

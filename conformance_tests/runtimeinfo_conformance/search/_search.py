@@ -44,7 +44,11 @@ def draw_plans(
     if fixed and seed is not None:
         drawn.extend(fault_plans(subject))
     if isinstance(subject, Subject) and seed is None and fixed:
-        drawn.extend(covering_plans(subject.capabilities, list(drawn), max(most - len(drawn), 0)))
+        covering = covering_plans(subject.capabilities, list(drawn), max(most - len(drawn), 0))
+        # Few plans need not fail at each place: the last of them make room for those that do.
+        places = {plan.fault.event for plan in (*drawn, *covering) if plan.fault is not None}
+        missing = [plan for plan in fault_plans(subject) if plan.fault is not None and plan.fault.event not in places]
+        drawn.extend([*covering[: max(len(covering) - len(missing), 0)], *missing])
         if len(drawn) >= most:
             return list(drawn)
     if isinstance(subject, ReduceSubject):

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ def test_another():
     pass
 """
 
-HUB_ITEMS = 17
+HUB_ITEMS = 29
 
 TIMEOUT = """
 # The part of pytest-timeout that matters here: a limit for each test, its mark, and its name.
@@ -138,7 +139,10 @@ def in_two_processes(session: Any) -> Session:
 
 
 def makers(folder: Path) -> list[str]:
-    return (folder / "made").read_text().split()
+    """Return the process that made each hub, without the one that only loads a state (HUB-17)."""
+    made = (folder / "made").read_text().split()
+    hubs = Counter(made)
+    return [process for process in made if hubs[process] > 20]
 
 
 def section(output: str) -> list[str]:
@@ -198,7 +202,7 @@ def test_the_summary_of_each_subject(alone: Session) -> None:
     assert alone.code == 1
     lines = section(alone.stdout)
     at = lines.index("hub 1: Conformant")
-    assert lines[at + 1].startswith("  16 pass, ")
+    assert lines[at + 1].startswith(f"  {HUB_ITEMS - 1} pass; ")
     assert f"; spec {SPEC_VERSION}, profile quick, {PROFILES['quick'].plans} plans in " in lines[at + 1]
     assert "clinging 2: Not conformant" in lines
     assert "crash 1: Not decided: the subject itself broke" in lines
