@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -165,16 +165,18 @@ class ReadsAhead(Trainer):
     """Has a thread that reads one batch ahead."""
 
     def train_batches(self) -> None:
-        loader, self.train_dataloader = self.train_dataloader, self.read(self.train_dataloader)
+        loader = self.train_dataloader
         try:
-            super().train_batches()
+            with closing(self.read(loader)) as self.train_dataloader:
+                super().train_batches()
         finally:
             self.train_dataloader = loader
 
     def evaluate_batches(self, stage: str, loader: Any) -> dict[str, Any]:
-        return super().evaluate_batches(stage, self.read(loader))
+        with closing(self.read(loader)) as batches:
+            return super().evaluate_batches(stage, batches)
 
-    def read(self, loader: Any) -> Iterator[Any]:
+    def read(self, loader: Any) -> Generator[Any]:
         with ThreadPoolExecutor(1) as pool:
             batches = iter(loader)
             coming = pool.submit(next, batches, None)

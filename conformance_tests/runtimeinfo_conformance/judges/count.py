@@ -90,8 +90,8 @@ def max_iters(case: Case) -> Iterator[Finding]:
     for training in _trainings(case):
         right = [plan.max_iters, *training.iters]
         # To be asked for iterations is to know them. Otherwise a loader may have a length that the runner never asks
-        # for, and without one the total can be known all the same: from an epoch before. Once known it stays, unless the
-        # next epoch of a stream can have another length.
+        # for, and without one the total can be known all the same: from an epoch before. Once known it stays, unless
+        # the next epoch of a stream can have another length.
         may_be_open = plan.iterations is None
         for at, record in training.events:
             published = record.info.get("max_iters", _NOTHING)

@@ -312,7 +312,7 @@ def hubs_of_one_check() -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(sys.modules, "torch", raising=False)
         check(HubSubject("hub", "1", make=make), PROFILES["quick"])
-    return len(made)
+    return len(made) - 1  # `make` is local: the hub that another process makes in the session is made here (HUB-17)
 
 
 def assert_one_check_of_the_hub(stdout: str, folder: Path) -> None:
