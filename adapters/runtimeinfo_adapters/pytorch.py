@@ -25,13 +25,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, RuntimeInfoHook, StateError, use_hub
-from runtimeinfo._emitter import closes_generator
 from runtimeinfo._scopes import is_entered
 from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     LearningRates,
     TrainDataLoader,
     check_training_state,
+    closes_generator,
     describe,
     enter_again,
     is_scalar,

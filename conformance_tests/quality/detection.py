@@ -1,12 +1,14 @@
-"""Which faults the kit notices, under which requirement, and after how many plans."""
+"""Faults that the kit notices: the requirement under which it does, and the plans that it takes."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import PROFILES
@@ -14,7 +16,8 @@ from runtimeinfo_conformance._subject import AnySubject
 from runtimeinfo_conformance._verdict import Tally
 from runtimeinfo_conformance.guards import Guard
 from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS, UNNOTICEABLE, automatic_mutants
-from runtimeinfo_conformance.search import draw_plans
+from runtimeinfo_conformance.plans import Plan
+from runtimeinfo_conformance.search import Coverage, draw_plans, measure_coverage
 from runtimeinfo_conformance.subjects import pytorch, reference_hub
 
 CI_PLANS = PROFILES["ci"].plans
@@ -74,34 +77,72 @@ class Automatic:
     excuse: str | None
 
 
-def curated(seeds: int) -> Iterator[Detection]:
-    """Yield what the kit says of each fault that was thought of.
+class _Fault(NamedTuple):
+    """A fault in a subject that is right."""
+
+    party: str
+    name: str
+    requirement: str
+    subject: AnySubject
+
+
+def curated(pool: Executor, seeds: int) -> list[Detection]:
+    """Return what the kit says of each fault that was thought of.
 
     Args:
-        seeds: With how many seeds to search for it anew, with drawn plans only.
+        pool: Looks at several of them at once.
+        seeds: The number of seeds with which it is searched for by drawn plans only.
     """
-    runner, hub = pytorch.subject(), reference_hub.subject()
-    subjects: list[tuple[AnySubject, AnySubject, str, str]] = [
-        (runner, mutant.applied_to(runner), mutant.name, mutant.requirement) for mutant in RUNNER_MUTANTS
-    ]
-    subjects += [(hub, mutant.subject(), mutant.name, mutant.requirement) for mutant in HUB_MUTANTS]
-    fixed = {id(each): draw_plans(each, CI_PLANS) for each in (runner, hub)}
-    drawn = {
-        id(each): [draw_plans(each, CI_PLANS, seed=seed, fixed=False) for seed in range(seeds)]
-        for each in (runner, hub)
-    }
-    for original, broken, name, requirement in subjects:
-        searched = tuple(_plans_until(broken, requirement, plans) for plans in drawn[id(original)])
-        yield Detection(name, requirement, _broken(broken, fixed[id(original)]), searched)
+    return list(pool.map(partial(_detect, seeds=seeds), range(len(_faults()))))
 
 
-def automatic() -> Iterator[Automatic]:
-    """Yield what the kit says of each fault that a rule has made."""
+def automatic(pool: Executor) -> list[Automatic]:
+    """Return what the kit says of each fault that a rule has made."""
+    return list(pool.map(_detect_automatic, range(len(list(automatic_mutants())))))
+
+
+def coverage() -> Coverage:
+    """Return how many pairs and triples of values the plans of the profile ``ci`` have."""
+    subject = pytorch.subject()
+    return measure_coverage([plan for plan in _tried("runner") if isinstance(plan, Plan)], subject.capabilities)
+
+
+# What follows is run in each process of the pool, which makes subjects and plans once.
+
+
+@cache
+def _faults() -> list[_Fault]:
     runner = pytorch.subject()
-    plans = draw_plans(runner, CI_PLANS)
-    for mutant in automatic_mutants():
-        broken, after = _first_broken(mutant.applied_to(runner), plans)
-        yield Automatic(mutant.name, broken, after, UNNOTICEABLE.get(mutant.name))
+    return [
+        *(_Fault("runner", each.name, each.requirement, each.applied_to(runner)) for each in RUNNER_MUTANTS),
+        *(_Fault("hub", each.name, each.requirement, each.subject()) for each in HUB_MUTANTS),
+    ]
+
+
+def _right(party: str) -> AnySubject:
+    return pytorch.subject() if party == "runner" else reference_hub.subject()
+
+
+@cache
+def _tried(party: str) -> list[Any]:
+    return draw_plans(_right(party), CI_PLANS)
+
+
+@cache
+def _drawn(party: str, seed: int) -> list[Any]:
+    return draw_plans(_right(party), CI_PLANS, seed=seed, fixed=False)
+
+
+def _detect(number: int, seeds: int) -> Detection:
+    fault = _faults()[number]
+    searched = tuple(_plans_until(fault.subject, fault.requirement, _drawn(fault.party, seed)) for seed in range(seeds))
+    return Detection(fault.name, fault.requirement, _broken(fault.subject, _tried(fault.party)), searched)
+
+
+def _detect_automatic(number: int) -> Automatic:
+    mutant = list(automatic_mutants())[number]
+    broken, after = _first_broken(mutant.applied_to(pytorch.subject()), _tried("runner"))
+    return Automatic(mutant.name, broken, after, UNNOTICEABLE.get(mutant.name))
 
 
 def _broken(subject: AnySubject, plans: Iterable[Any]) -> frozenset[str]:

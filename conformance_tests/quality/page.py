@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
 from detection import Automatic, Detection
+from good_subjects import Searched
 
 from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
 from runtimeinfo_conformance._profile import PROFILES
-from runtimeinfo_conformance._subject import testable
-from runtimeinfo_conformance._verdict import Report
+from runtimeinfo_conformance.search import Coverage
 
 MUSTS = frozenset(
     rule.id
@@ -31,7 +32,8 @@ class Quality:
     Attributes:
         curated: What was said of each fault that was thought of.
         automatic: What was said of each fault that a rule has made.
-        good: The reports on subjects that are right, each with how the subject is made.
+        good: The verdicts on subjects that are right.
+        coverage: How many pairs and triples of values the plans of ``ci`` have.
         runs: How often the profile ``ci`` was run.
         distinct: How many different reports came out.
         seeds: With how many seeds faults were searched for.
@@ -40,7 +42,8 @@ class Quality:
 
     curated: list[Detection]
     automatic: list[Automatic]
-    good: list[tuple[str, Report]]
+    good: list[Searched]
+    coverage: Coverage
     runs: int
     distinct: int
     seeds: int
@@ -58,16 +61,14 @@ class Quality:
         for each in self.automatic:
             if (each.broken is None) is (each.excuse is None):
                 yield f"{each.name}: {'not noticed' if each.broken is None else 'noticed in spite of its excuse'}"
-        for _, report in self.good:
-            if report.exit_code:
-                yield f"{report.subject.name}: {report.exit_code.name}, though it is right"
+        yield from (f"{each.name}: {each.verdict}, though it is right" for each in self.good if not each.is_green)
         if self.distinct != 1:
             yield f"{self.distinct} different reports in {self.runs} runs"
 
 
 def page(quality: Quality) -> str:
     """Return the page."""
-    parts = (_answers, _curated, _automatic, _good, _occurrences)
+    parts = (_answers, _rules, _curated, _automatic, _good, _occurrences)
     return "\n".join(line for part in parts for line in (*part(quality), "")).rstrip() + "\n"
 
 
@@ -75,8 +76,9 @@ def _answers(quality: Quality) -> Iterator[str]:
     noticed = sum(each.is_noticed for each in quality.curated)
     noticeable = [each for each in quality.automatic if each.excuse is None]
     rest = len(quality.automatic) - len(noticeable)
-    plans = sum(report.plans for _, report in quality.good)
-    red = sum(bool(report.exit_code) for _, report in quality.good)
+    plans = sum(each.plans for each in quality.good)
+    red = sum(not each.is_green for each in quality.good)
+    covered = quality.coverage
     versions = [f"{name} {metadata.version(name.lower())}" for name in ("Hypothesis", "torch", "mmengine")]
     yield "# How far the kit can be trusted"
     yield ""
@@ -93,8 +95,29 @@ def _answers(quality: Quality) -> Iterator[str]:
         f"| Faults made by rule, noticed under `ci` | {sum(each.broken is not None for each in noticeable)} of "
         f"{len(noticeable)}; {rest} more change nothing that the spec speaks of |"
     )
+    yield (
+        f"| Pairs and triples of values of a plan's fields that the plans of `ci` have | {covered.pairs:,} of "
+        f"{covered.possible_pairs:,} pairs, {covered.triples:,} of {covered.possible_triples:,} triples "
+        f"({100 * covered.triples / covered.possible_triples:.1f} %) |"
+    )
     yield f"| Right subjects that came out red | {red} of {len(quality.good)}, over {plans:,} plans |"
     yield f"| Different reports in {quality.runs} runs of `ci`, each in a process of its own | {quality.distinct} |"
+
+
+def _rules(quality: Quality) -> Iterator[str]:
+    yield "## Detection by rule"
+    yield ""
+    yield (
+        "The faults that were made to break each rule, how many of them it notices, and the median of the plans that "
+        f"it takes to notice one: drawn plans only, over {quality.seeds} seeds."
+    )
+    yield ""
+    yield "| requirement | faults | noticed | plans: median |"
+    yield "|---|---:|---:|---:|"
+    for id in dict.fromkeys(each.requirement for each in quality.curated):
+        faults = [each for each in quality.curated if each.requirement == id]
+        searched = statistics.median(count for each in faults for count in each.searched)
+        yield f"| {id} | {len(faults)} | {sum(each.is_noticed for each in faults)} | {_number(searched)} |"
 
 
 def _curated(quality: Quality) -> Iterator[str]:
@@ -135,8 +158,8 @@ def _good(quality: Quality) -> Iterator[str]:
     yield ""
     yield "| subject | how it is made | plans | verdict |"
     yield "|---|---|---:|---|"
-    for structure, report in quality.good:
-        yield f"| {report.subject.name} | {structure} | {report.plans:,} | {report.exit_code.name.lower()} |"
+    for each in quality.good:
+        yield f"| {each.name} | {each.structure} | {each.plans:,} | {each.verdict} |"
 
 
 def _occurrences(quality: Quality) -> Iterator[str]:
@@ -146,12 +169,10 @@ def _occurrences(quality: Quality) -> Iterator[str]:
     yield ""
     yield "| requirement | occurrences |"
     yield "|---|---:|"
-    for _, report in quality.good:
-        if report.subject.name in {"pytorch", "reference hub"}:
-            judged = testable(report.subject)
-            for result in report.results:
-                if result.requirement.id in judged:
-                    yield f"| {result.requirement.id} | {result.occurrences:,} |"
+    for each in quality.good:
+        if each.name in {"pytorch", "reference hub"}:
+            for id, occurrences in each.occurrences.items():
+                yield f"| {id} | {occurrences:,} |"
 
 
 def _number(value: float) -> str:

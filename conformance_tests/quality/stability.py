@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ONE = """
@@ -31,7 +32,8 @@ def distinct_reports(runs: int) -> Counter[str]:
 
     Everything in the reports counts, down to the failures and their plans, but for the date and the time taken.
     """
-    return Counter(_digest(run) for run in range(runs))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # of threads that wait for processes
+        return Counter(pool.map(_digest, range(runs)))
 
 
 def _digest(run: int) -> str:

@@ -368,7 +368,24 @@ _SUSPENDABLE = 0x20 | 0x80 | 0x200
 def closes_generator(error: BaseException) -> bool:
     """Tell whether a generator is closed before its end, rather than left by a GeneratorExit that some code has raised.
 
-    Python throws it in where the generator waits, so that nothing was called from there.
+    Python throws it in where the generator waits, so that nothing was called from there. To close a generator is a way
+    of returning; a GeneratorExit of a hook, or of user code, is an exception like any other.
+
+    Args:
+        error: The exception that has left the code of the generator.
+
+    Example:
+        >>> def wait():
+        ...     try:
+        ...         yield
+        ...     except BaseException as error:
+        ...         print(closes_generator(error))
+        >>> waiting = wait()
+        >>> next(waiting)
+        >>> waiting.close()
+        True
+
+    Source: FAIL-01, FAIL-02.
     """
     if not isinstance(error, GeneratorExit):
         return False

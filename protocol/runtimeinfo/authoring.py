@@ -5,7 +5,7 @@ and a hub have to be; the functions tell scalars from other values and check wha
 """
 
 from runtimeinfo._dispatcher import Dispatcher
-from runtimeinfo._emitter import EVALUATION_EVENTS, Emitter, EvaluationEvents, ScopeGuard
+from runtimeinfo._emitter import EVALUATION_EVENTS, Emitter, EvaluationEvents, ScopeGuard, closes_generator
 from runtimeinfo._hook import PriorityLike, get_priority, hook_methods, on_any_event
 from runtimeinfo._hub_numbers import hub_number, on_new_run, other_run_number, run_number
 from runtimeinfo._message_hub import SupportsDropLatest, SupportsPopScalar, SupportsSharing
@@ -55,6 +55,7 @@ __all__ = [
     "check_runner",
     "check_train_runner",
     "check_training_state",
+    "closes_generator",
     "describe",
     "detached",
     "enter_again",
