@@ -99,7 +99,7 @@ def _judged_under(key: str, entries: Entries, model: ReduceModel) -> Iterator[tu
     if special == "DIST-09" and key not in model.reduced:
         special = None  # it is new, and nothing of it can come twice
     if special is not None:
-        yield special, ("sum", "count") if special == "DIST-12" else ("sum",)
+        yield special, ("sum", "count", "min", "max") if special == "DIST-12" else ("sum",)
     else:
         yield "DIST-01", ("mean",)
         yield "DIST-02", ("sum", "count")

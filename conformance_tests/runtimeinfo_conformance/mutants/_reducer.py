@@ -129,6 +129,10 @@ def _count_the_idle(rows: Any) -> None:
     rows[rows[:, :, 4] == 0, 1] += 1
 
 
+def _extremes_of_the_idle_are_0(rows: Any) -> None:
+    rows[rows[:, :, 4] == 0, 2:4] = 0
+
+
 def _in_single_precision(rows: Any) -> None:
     rows[:] = rows.astype("<f4")
 
@@ -175,6 +179,10 @@ def _nan_left_out(hub: Any, group: Any) -> Scalars:
 
 def _idle_counts_as_one(hub: Any, group: Any) -> Scalars:
     return _with_rows(hub, group, _count_the_idle)
+
+
+def _idle_has_extremes(hub: Any, group: Any) -> Scalars:
+    return _with_rows(hub, group, _extremes_of_the_idle_are_0)
 
 
 def _own_values_only(hub: Any, group: Any) -> Scalars:
@@ -289,6 +297,7 @@ REDUCE_MUTANTS: tuple[ReduceMutant, ...] = (
     ReduceMutant("NaN is left out", "DIST-10", _nan_left_out),
     ReduceMutant("the result is noted in the hub", "DIST-11", _notes_it_in_the_hub),
     ReduceMutant("a rank without news counts as one", "DIST-12", _idle_counts_as_one),
+    ReduceMutant("the minimum and maximum of nothing are 0", "DIST-12", _idle_has_extremes),
     ReduceMutant("what is not new is 0", "DIST-12", _a_zero_for_what_is_idle),
 )
 """The faults, each with the requirement that it breaks."""
