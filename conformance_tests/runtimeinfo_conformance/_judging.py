@@ -64,7 +64,7 @@ def judge_plan(
     tally.events += sum(len(leg.records) for leg in legs)
     problem = next((watch.problem for watch in watches if watch.problem is not None), None)
     if problem is not None:
-        # What was observed of such a run means nothing, so nobody judges it.
+        # What was observed of such a run means nothing, so it is not judged.
         crash = problem
         tally.stopped = True
     else:

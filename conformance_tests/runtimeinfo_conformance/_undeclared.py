@@ -14,12 +14,12 @@ from runtimeinfo_conformance.search import fixed_plans
 # A capability that only lets more happen is seen in nothing but a requirement of its own.
 _SEEN = frozenset(name for rule in REQUIREMENTS.values() for name in rule.capabilities)
 
-# Whoever makes one optimizer step for each batch, whatever the plan says, keeps the rule on accumulation as well.
+# A runner that makes one optimizer step for each batch, whatever the plan says, keeps the rule on accumulation too.
 _TELLS_NOTHING = frozenset({"accumulation"})
 
 
 def undeclared(subject: Subject, guard: Guard) -> Iterator[str]:
-    """Yield the capabilities whose requirements hold on the plans that are always tried, though nobody declared them.
+    """Yield the capabilities whose requirements hold on the plans that are always tried, though the subject does not declare them.
 
     Args:
         subject: A subject that keeps what it has declared.

@@ -68,7 +68,7 @@ def _load(place: str) -> ModuleType:
 
 
 def _load_file(path: Path) -> ModuleType:
-    # Where its name is taken, by a library say, it gets another: nobody else's module is replaced.
+    # Where its name is taken, for example by a library, it gets another: no other module is replaced.
     name = path.stem
     while name in sys.modules:
         if getattr(sys.modules[name], "__file__", None) == str(path):
@@ -91,7 +91,7 @@ def _load_file(path: Path) -> ModuleType:
 
 @contextmanager
 def _own_errors(place: str) -> Generator[None]:
-    """Say of an error in somebody's code that it came from there."""
+    """Say that an error came from the code of the target."""
     try:
         yield
     except Exception as error:

@@ -346,7 +346,7 @@ def _due_validations(case: Case, place: int, last: int) -> int:
 
 @judge("LIFE-15")
 def finds_the_run(case: Case) -> Iterator[Finding]:
-    """Whoever asks current_hub() is told what the hub holds, at the events and between them."""
+    """current_hub() answers what the hub holds, at the events and between them."""
     if case.plan.is_alone:  # with other runs open it is SCOPE's
         yield from answers_of_the_run(case)
 

@@ -12,7 +12,7 @@ from runtimeinfo_conformance.plans import Plan
 
 
 class Answers:
-    """A reader with infos of its own, and the histories of somebody else, or none."""
+    """A reader with its own infos, and the histories of another hub, or none."""
 
     def __init__(self, infos: dict[str, Any], get_scalar: Callable[[str], ScalarHistory] | None = None) -> None:
         self._infos = infos
@@ -42,7 +42,7 @@ def find_no_history(_event: str, call: Call, runner: Any, given: dict[str, Any])
 
 
 class EnteredForHooksOnly:
-    """Lets whatever is no hook find nothing: its fault for one hook of a run."""
+    """The fault, for one hook of a run, by which code that is not a hook finds nothing."""
 
     def __init__(self) -> None:
         self._between = ExitStack()
@@ -61,7 +61,7 @@ class EnteredForHooksOnly:
 
 
 class BehindInIterations:
-    """Lets whatever is no hook find the iteration before, in an iteration: its fault for one hook of a run."""
+    """The fault, for one hook of a run, by which code that is not a hook finds the iteration before."""
 
     def __init__(self) -> None:
         self._between = ExitStack()

@@ -1,7 +1,7 @@
 """Broken reducers: that of the adapters with a fault each, which the kit has to notice under the right requirement.
 
-Each is a function at the top of this module, since it has to be found in the process of a rank. As those of hubs, they
-are of no use as canaries: they cannot be put into somebody else's reducer.
+Each is a function at the top of this module, because the process of a rank has to find it. They are of no use as
+canaries: they cannot be put into another reducer.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ _NOT_CHANGING = ("iterations", "val_interval", "stop_after", "resume_after")
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan(ShortRepr):
-    """One small training. A subject's `run` shall do what it says, as far as its capabilities go.
+    """One small training. A subject's `run` must do what it says, as far as its capabilities go.
 
     Attributes:
         max_epochs: Epochs of the whole training.

@@ -53,7 +53,7 @@ class PlannedDataset:
         self._plan = plan
         self.stage: Stage = stage
         self._lengths = lengths
-        # Which epoch an item is drawn for: it begins anew where the index does not grow.
+        # The epoch that an item is drawn for: another one begins where the index does not grow.
         self._epoch = plan.start_epoch
         self._last = -1
         self._process = os.getpid()

@@ -189,7 +189,7 @@ def _in_company(company: Company) -> Callable[[st.DrawFn, Plan], Plan]:
 
 
 def _asked_for_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
-    # What a framework makes of outputs may decide who makes the steps, and then nobody knows how many there are.
+    # Outputs can decide whether a framework makes the steps itself, and then their number is not known.
     bound = draw(_one_of(tuple(range(1, plan.max_iters + 1))), label="iterations")
     return replace(plan, iterations=bound, outputs=())
 
