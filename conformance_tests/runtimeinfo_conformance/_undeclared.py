@@ -19,7 +19,7 @@ _TELLS_NOTHING = frozenset({"accumulation"})
 
 
 def undeclared(subject: Subject, guard: Guard) -> Iterator[str]:
-    """Yield the capabilities whose requirements hold on the plans that are always tried, though the subject does not declare them.
+    """Yield the undeclared capabilities whose requirements hold on the plans that are always tried.
 
     Args:
         subject: A subject that keeps what it has declared.

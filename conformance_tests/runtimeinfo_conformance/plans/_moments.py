@@ -62,7 +62,8 @@ def tell_of_read(run: str, item: Item, process: int) -> None:
     Args:
         run: The experiment name of the plan.
         item: The item.
-        process: The process in which the data set was made. A worker has no listener: a file keeps the item until the run is over.
+        process: The process in which the data set was made. A worker has no listener: a file keeps the item for
+            the end of the run.
     """
     if os.getpid() != process:
         with _reads_file(run, process).open("a", encoding="utf-8") as file:
