@@ -419,15 +419,15 @@ class Batches(Iterator[B]):
         if self._is_over:
             raise StopIteration
         try:
-            batch: B = self._begin_next()
+            batch: B = self._draw_next()
         except StopIteration as error:
             raise _of_a_hook() from error
         if self._is_over:
             raise StopIteration
         return batch
 
-    def _begin_next(self) -> Any:
-        """Begin the next iteration, and return its batch; or end the pass."""
+    def _draw_next(self) -> Any:
+        """Draw the next batch and begin its iteration; or end the pass."""
         training = self._training
         if training.batches is None or training.batches() is not self:
             raise LoopError(

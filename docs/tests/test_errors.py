@@ -36,7 +36,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("protocol/runtimeinfo", "adapters/runtimeinfo_adapters", "conformance_tests/runtimeinfo_conformance")
 
 # Caught inside of the package, and never shown as they are.
-INTERNAL = {"NotPlainError", "NotTextError", "RuntimeInfoError", "_FieldError"}
+INTERNAL = {
+    "ElsewhereError",
+    "FreshProcessError",
+    "NotPlainError",
+    "NotTextError",
+    "RuntimeInfoError",
+    "_FieldError",
+    "_ToldError",
+}
 
 
 class Hook:
