@@ -155,6 +155,7 @@ _NAMES = """
 _PASSING_ON = (
     "_adapter.py:__call__",
     "_loader_state.py:resume",
+    "_loop_training.py:__next__",
     "_loop_training.py:_draw_",
     "lightning.py:_before_batch",
     "lightning.py:_before_workers",
