@@ -37,7 +37,7 @@ check: $(STAMP)                        ## train on real data under two runners, 
 	    runtimeinfo_conformance.subjects.mmengine:subject \
 	    runtimeinfo_conformance.subjects.reference_hub:subject
 
-test: lint types unit                  ## everything that has to hold before a commit: lint, types, unit (15 min on 2 cores)
+test: lint types unit                  ## everything that has to hold before a commit: lint, types, unit (16 min on 2 cores)
 
 lint: $(STAMP)                         ## ruff, and which package may import which
 	$(BIN)/ruff check .
@@ -86,7 +86,7 @@ killers: $(STAMP)                      ## write the smallest plan that shows eac
 	$(BIN)/python conformance_tests/quality/write_killers.py
 	$(BIN)/python conformance_tests/quality/write_covering.py
 
-kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md and docs/perturbations.md (20 min)
+kit-quality: $(STAMP)                  ## how far the kit can be trusted; writes docs/kit-quality.md and docs/perturbations.md (40 min)
 	$(BIN)/python conformance_tests/quality/run.py --write
 	$(BIN)/python conformance_tests/quality/perturbations.py --write
 
