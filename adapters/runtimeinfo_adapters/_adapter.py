@@ -412,6 +412,14 @@ def put_back(owner: Any, name: str, adapter: Any, displaced: Displaced, *, is_ru
         registered.insert(place, each)
 
 
+def stop_iteration_of_hook() -> RuntimeError:
+    """Return the exception to raise from a StopIteration of a hook, which a loop would take for the end of its data.
+
+    Python does the same where a StopIteration leaves a generator (PEP 479).
+    """
+    return RuntimeError("a hook raised StopIteration")
+
+
 def check_target(target: object, kind: type | tuple[type, ...], what: str, members: Iterable[str] = ()) -> None:
     """Check what `attach` was given.
 

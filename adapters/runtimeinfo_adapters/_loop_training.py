@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from runtimeinfo import LoopError
 from runtimeinfo.authoring import EVALUATION_EVENTS, Emitter, length_of
+from runtimeinfo_adapters._adapter import stop_iteration_of_hook
 from runtimeinfo_adapters._loader_state import PassStart, Position, is_stateful
 from runtimeinfo_adapters._stop_signals import StopRequest
 
@@ -366,14 +367,15 @@ class Epochs(Iterator[int]):
         if self._is_over:
             raise StopIteration
         try:
-            has_begun = self._begin_next()
+            self._begin_next()
         except StopIteration as error:
-            raise _of_a_hook() from error
-        if not has_begun:
+            raise stop_iteration_of_hook() from error
+        if self._is_over:
             raise StopIteration
         return self._training.emitter.epoch
 
-    def _begin_next(self) -> bool:
+    def _begin_next(self) -> None:
+        """Begin the next epoch, or end the training."""
         training = self._training
         if training.epochs is None or training.epochs() is not self:
             raise LoopError(
@@ -385,9 +387,8 @@ class Epochs(Iterator[int]):
         if training.has_to_end() or (self._max_epochs is not None and training.emitter.epoch >= self._max_epochs):
             self._is_over = True
             training.end()
-            return False
-        training.begin_epoch(self._loader)
-        return True
+        else:
+            training.begin_epoch(self._loader)
 
 
 class Batches(Iterator[B]):
@@ -421,7 +422,7 @@ class Batches(Iterator[B]):
         try:
             batch: B = self._draw_next()
         except StopIteration as error:
-            raise _of_a_hook() from error
+            raise stop_iteration_of_hook() from error
         if self._is_over:
             raise StopIteration
         return batch
@@ -463,14 +464,6 @@ class Batches(Iterator[B]):
     def _end(self, *, is_complete: bool = False) -> None:
         self._is_over = True
         self._training.end_pass(is_complete=is_complete)
-
-
-def _of_a_hook() -> RuntimeError:
-    """Return what is raised in place of a StopIteration of a hook: a ``for`` statement would take that for the end.
-
-    Python does the same where one leaves a generator (PEP 479).
-    """
-    return RuntimeError("a hook raised StopIteration")
 
 
 class TrainPass(Generic[B]):

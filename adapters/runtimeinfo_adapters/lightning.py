@@ -63,6 +63,7 @@ from runtimeinfo_adapters._adapter import (
     displace,
     put_back,
     remove_wrappers,
+    stop_iteration_of_hook,
     wrap_method,
     wrapped_methods,
 )
@@ -107,15 +108,14 @@ _TEST = EVALUATION_EVENTS["test"]
 class _Emitter(Emitter):
     """Counts the batches that Lightning has processed: one that its loader did not have is begun, and is none.
 
-    Lightning takes a StopIteration for the end of the data. One of a hook comes out as the RuntimeError that Python
-    would make of it in a generator (PEP 479).
+    Lightning takes a StopIteration for the end of the data: one of a hook comes out as a RuntimeError.
     """
 
     def emit(self, event: Any, **given: Any) -> None:
         try:
             super().emit(event, **given)
         except StopIteration as error:
-            raise RuntimeError("a hook raised StopIteration") from error
+            raise stop_iteration_of_hook() from error
 
     def count(self, event: str) -> None:
         if event == "after_train_iter":
