@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from runtimeinfo_conformance._check import check
@@ -47,18 +47,23 @@ class Searched:
 def search_good(pool: Executor, profile: Profile, seed: int | None = None) -> list[Searched]:
     """Search all of them for false alarms, and print how each came out."""
     found: list[Searched] = []
-    for each in pool.map(partial(_search, profile=profile, seed=seed), range(len(list(good_subjects())))):
+    for each in pool.map(partial(_search, profile=profile, seed=seed), range(len(_good_subjects()))):
         print(f"{each.name}: {each.verdict}, {each.plans} plans, {each.seconds:.0f} s", flush=True)
         found.append(each)
     return found
 
 
 def _search(number: int, profile: Profile, seed: int | None) -> Searched:
-    structure, subject = list(good_subjects())[number]
+    structure, subject = _good_subjects()[number]
     report = check(subject, profile, seed=seed)
     judged = testable(subject)
     occurrences = {each.requirement.id: each.occurrences for each in report.results if each.requirement.id in judged}
     return Searched(subject.name, structure, report.exit_code.label, report.plans, report.seconds, occurrences)
+
+
+@cache
+def _good_subjects() -> list[tuple[str, AnySubject]]:
+    return list(good_subjects())
 
 
 def good_subjects() -> Iterator[tuple[str, AnySubject]]:

@@ -13,7 +13,7 @@ from runtimeinfo_conformance.mutants._faults import (
     publish_twice,
     show,
 )
-from runtimeinfo_conformance.mutants._mutant import Fault, Mutant
+from runtimeinfo_conformance.mutants._mutant import Fault, Mutant, goes_well
 from runtimeinfo_conformance.plans import Plan
 
 Rates = dict[str, list[Any]]
@@ -83,10 +83,6 @@ def _last_validation(plan: Plan, hook: Any) -> Fault:
     return drop_if(is_lost)(plan, hook)
 
 
-def _goes_well(plan: Plan) -> bool:
-    return plan.fault is None
-
-
 def _runs_through(plan: Plan) -> bool:
     return plan.fault is None and not plan.is_cut_short and plan.resume_from is None and plan.checkpoint is None
 
@@ -110,19 +106,19 @@ COUNTER_AND_RATE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "max_iters is lost after the training", "COUNT-08", momentarily(_known_total_lost, "after_train", shown=False)
     ),
-    Mutant("iter is one ahead as an epoch ends", "COUNT-15", show(iter_ahead, "after_train_epoch"), when=_goes_well),
+    Mutant("iter is one ahead as an epoch ends", "COUNT-15", show(iter_ahead, "after_train_epoch"), when=goes_well),
     Mutant("epoch is one ahead in a validation", "COUNT-15", momentarily(epoch_ahead, "before_val_epoch"), needs="val"),
     Mutant(
         "a rate is published as an epoch ends, too",
         "SCALAR-02",
         publish_twice(_all_rates, "after_train_epoch"),
-        when=_goes_well,
+        when=goes_well,
     ),
     Mutant(
         "an output is published as the next iteration begins, too",
         "SCALAR-04",
         publish_twice(_latest("train/"), "before_train_iter"),
-        when=_goes_well,
+        when=goes_well,
     ),
     Mutant("a metric is published after the validation, too", "SCALAR-06", publish_twice(_latest("val/"), "after_val")),
     Mutant("an optimizer is left out of the rates", "SCALAR-12", show(_rates(_last_entry_only))),

@@ -21,7 +21,7 @@ from runtimeinfo_conformance.mutants._faults import (
     publish,
     show,
 )
-from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant, goes_well, is_resumed
 from runtimeinfo_conformance.observation import Probe, observer_of
 from runtimeinfo_conformance.plans import Item, Plan, _planned_data
 
@@ -159,16 +159,8 @@ def _first_once_more(plan: Plan, _hook: object) -> Fault:
 # -- on which plans, so that nothing else shows
 
 
-def _goes_well(plan: Plan) -> bool:
-    return plan.fault is None
-
-
 def _is_fresh(plan: Plan) -> bool:
     return plan.resume_from is None and plan.checkpoint is None and plan.company is None
-
-
-def _is_resumed(plan: Plan) -> bool:
-    return plan.resume_from is not None
 
 
 def _goes_on_in_its_epoch(plan: Plan) -> bool:
@@ -254,7 +246,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         "a resumed run takes the name of the saved one during the training",
         "META-08",
         publish(_saved_name, "before_train_epoch"),
-        when=_is_resumed,
+        when=is_resumed,
     ),
     Mutant(
         "hooks are handed other outputs than are published",
@@ -277,14 +269,14 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         "hooks change places in a validation",
         "ORDER-01",
         _later(_is_first_probe, "before_val", "after_val_iter"),
-        when=_goes_well,
+        when=goes_well,
         needs="val",
     ),
     Mutant(
         "information comes late in a validation",
         "ORDER-02",
         _later(_is_hook, "before_val"),
-        when=_goes_well,
+        when=goes_well,
         needs="val",
     ),
     Mutant(
@@ -292,7 +284,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         "RESUME-02",
         show(_forget_validations, "before_train"),
         needs="val metrics",
-        when=_is_resumed,
+        when=is_resumed,
     ),
     # Not in a runner that shows no batch.
     Mutant(

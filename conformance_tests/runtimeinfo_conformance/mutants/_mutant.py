@@ -43,6 +43,16 @@ def _always(_plan: Plan) -> bool:
     return True
 
 
+def goes_well(plan: Plan) -> bool:
+    """Tell whether nothing goes wrong on purpose."""
+    return plan.fault is None
+
+
+def is_resumed(plan: Plan) -> bool:
+    """Tell whether the training goes on from a checkpoint."""
+    return plan.resume_from is not None
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A subject with a fault.

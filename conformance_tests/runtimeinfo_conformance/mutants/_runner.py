@@ -70,7 +70,7 @@ from runtimeinfo_conformance.mutants._faults import (
     total_of_first_epoch,
 )
 from runtimeinfo_conformance.mutants._later_events import LATER_MUTANTS
-from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant
+from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault, Mutant, goes_well, is_resumed
 from runtimeinfo_conformance.mutants._scope import (
     HubOfLatest,
     copies_get_later_run,
@@ -213,10 +213,6 @@ def _numbered_anew(plan: Plan, _hook: object) -> Fault:
 # -- on which plans, so that nothing else shows
 
 
-def _goes_well(plan: Plan) -> bool:
-    return plan.fault is None
-
-
 def _is_plain(plan: Plan) -> bool:
     return plan.fault is None and plan.stop_after is None and plan.val_interval is None
 
@@ -251,10 +247,6 @@ def _has_worker(plan: Plan) -> bool:
 
 def _is_fresh(plan: Plan) -> bool:
     return plan.resume_from is None
-
-
-def _is_resumed(plan: Plan) -> bool:
-    return plan.resume_from is not None
 
 
 def _goes_on_well(plan: Plan) -> bool:
@@ -304,7 +296,7 @@ _IN_AN_EPOCH = ("before_train_epoch", *_IN_AN_ITERATION, "after_train_epoch")
 _LEFT_STAGE = LeftStage()
 
 RUNNER_MUTANTS: tuple[Mutant, ...] = (
-    Mutant("before_test_epoch does not come", "LIFE-01", drop("before_test_epoch"), needs="test", when=_goes_well),
+    Mutant("before_test_epoch does not come", "LIFE-01", drop("before_test_epoch"), needs="test", when=goes_well),
     Mutant("before_train_epoch comes twice", "LIFE-01", double("before_train_epoch")),
     Mutant("before_train does not come", "LIFE-01", drop("before_train")),
     Mutant("before_train_epoch comes after the first iteration has begun", "LIFE-01", swap("before_train_epoch")),
@@ -313,7 +305,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the last iteration is not announced", "LIFE-03", drop_if(_last_iteration), when=_begins_with_an_epoch),
     Mutant("the second after_train_iter and all later ones do not come", "LIFE-03", drop("after_train_iter", after=1)),
     Mutant("before_train_iter comes twice", "LIFE-03", double("before_train_iter")),
-    Mutant("an empty epoch is not announced", "LIFE-04", drop_if(_empty_epoch), when=_goes_well),
+    Mutant("an empty epoch is not announced", "LIFE-04", drop_if(_empty_epoch), when=goes_well),
     Mutant("after_train_epoch does not come", "LIFE-04", drop("after_train_epoch")),
     Mutant("the training is left open", "LIFE-05", drop_if(_end_of_training), when=_runs_through),
     Mutant("after_train does not come", "LIFE-05", drop("after_train")),
@@ -377,7 +369,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "the stage is not restored after a test",
         "STAGE-05",
         drop("after_test", only=RuntimeInfoHook),
-        when=_goes_well,
+        when=goes_well,
     ),
     Mutant("the stage is left too late", "STAGE-06", momentarily(lambda _, __: {"loop_stage": "train"}, "after_train")),
     Mutant("the stage is not left", "STAGE-06", drop("after_train", only=RuntimeInfoHook)),
@@ -389,10 +381,10 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("iter is one ahead", "COUNT-01", show(iter_ahead)),
     Mutant("iter starts anew in each epoch", "COUNT-01", show(iter_of_epoch)),
-    Mutant("iter is counted too early", "COUNT-02", momentarily(iter_ahead, "after_train_iter"), when=_goes_well),
+    Mutant("iter is counted too early", "COUNT-02", momentarily(iter_ahead, "after_train_iter"), when=goes_well),
     Mutant("epoch is one ahead in an epoch", "COUNT-03", show(epoch_ahead, *_IN_AN_EPOCH), when=_is_plain),
     Mutant("epoch is one ahead", "COUNT-03", show(epoch_ahead)),
-    Mutant("epoch is counted too early", "COUNT-04", show(epoch_ahead, "after_train_epoch"), when=_goes_well),
+    Mutant("epoch is counted too early", "COUNT-04", show(epoch_ahead, "after_train_epoch"), when=goes_well),
     Mutant("epoch is counted as an iteration ends", "COUNT-04", momentarily(epoch_ahead, "after_train_iter")),
     Mutant(
         "iter is stale after an epoch",
@@ -427,12 +419,12 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("there is no optim_wrapper", "COUNT-09", hide("optim_wrapper")),
     Mutant("iter counts optimizer steps", "COUNT-10", show(iter_of_steps, *_IN_AN_ITERATION), when=_is_plain),
     Mutant("all counters are of optimizer steps", "COUNT-10", show(iter_of_steps)),
-    Mutant("a validation counts", "COUNT-11", momentarily(iter_ahead, "after_val"), when=_goes_well),
+    Mutant("a validation counts", "COUNT-11", momentarily(iter_ahead, "after_val"), when=goes_well),
     Mutant(
         "a training ends with an epoch too many",
         "COUNT-12",
         momentarily(epoch_ahead, "after_train"),
-        when=_goes_well,
+        when=goes_well,
     ),
     Mutant(
         "an epoch that was saved at its last batch counts twice",
@@ -455,16 +447,16 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         publish(lambda _, __: {"runtimeinfo_version": "0"}, *_PUBLISHES_METADATA),
     ),
     Mutant("the hook's version is not published", "META-05", drop("before_run", only=RuntimeInfoHook)),
-    Mutant("there is no cfg", "META-06", hide("cfg"), when=_goes_well),
+    Mutant("there is no cfg", "META-06", hide("cfg"), when=goes_well),
     Mutant("the dataset is wrapped, and its metainfo hidden", "META-07", show(dataset_wrapped)),
     Mutant(
         "a resumed run has the name of the saved one",
         "META-08",
         publish(_saved_name, "before_train"),
-        when=_is_resumed,
+        when=is_resumed,
     ),
     Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),
-    Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter"), when=_goes_well),
+    Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter"), when=goes_well),
     Mutant("the rate is that of the next iteration", "SCALAR-03", show(rates_to_come)),
     Mutant("the first output is missing", "SCALAR-04", give("after_train_iter", "outputs", _without_first)),
     Mutant("outputs are those of the iteration before", "SCALAR-04", stale("after_train_iter", "outputs")),
