@@ -8,7 +8,8 @@ A scalar is a real number, or an array of exactly one:
 - a PyTorch DTensor of which each rank has the whole value: to read any other takes all ranks, and where one does
   not publish, the others would wait for it.
 
-Complex numbers, strings, size-1 arrays of strings or objects, None and containers are not.
+Complex numbers, strings, size-1 arrays of strings or objects, None and containers are not. Neither is a tensor that
+stands for other values than its own: one that torch.vmap has batched, or one of code that is traced or exported.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import math
 import reprlib
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from numbers import Real
 from typing import Any, SupportsFloat, TypeGuard, cast
 
@@ -72,7 +74,7 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
         key: What to call it in the error message.
 
     Raises:
-        ScalarTypeError: If the value is not a scalar.
+        ScalarTypeError: If the value is not a scalar, or belongs to code that is being traced.
 
     Example:
         >>> scalar_value(True), scalar_value(0.25)
@@ -81,15 +83,14 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
     Source: SCALAR-01.
     """
     if not is_scalar(value):
-        name = "a value" if key is None else f"the value of {key!r}"
-        raise ScalarTypeError(
-            f"{name} must be a scalar (a real number, or an array of exactly one), "
-            f"but got {describe(value)}; publish other data with update_info",
-            key=key,
-            requirement="SCALAR-01",
-        )
+        raise _refusal(value, key)
     item = getattr(value, "item", None)
-    number = value if item is None else item()
+    try:
+        number = value if item is None else item()
+    except Exception as error:
+        if _reason_without_value(value) is None:
+            raise  # a device that fails, for example
+        raise _refusal(value, key) from error
     if isinstance(number, int):
         return int(number)  # a bool becomes 0 or 1
     return float(cast("Any", number))
@@ -115,19 +116,68 @@ def lies_on_device(value: Any, /) -> bool:
 def describe(value: object, /) -> str:
     """Describe a value in an error message: its type, and its shape and dtype if it has them."""
     parts = [type(value).__name__]
-    shape = getattr(value, "shape", None)
-    # Anything may come here, and what is called `shape` may be anything: a number, a method.
-    if isinstance(shape, Iterable):
-        parts.append(f"of shape {tuple(cast('Any', shape))}")
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None:
-        parts.append(f"and dtype {dtype}")
+    # Anything may come here, and what is called `shape` may be anything: a number, a method, a proxy of code that is
+    # traced; a nested tensor raises when it is asked.
+    with suppress(Exception):
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, Iterable):
+            parts.append(f"of shape {tuple(cast('Any', shape))}")
+        dtype = getattr(value, "dtype", None)
+        if dtype is not None:
+            parts.append(f"and dtype {dtype}")
     if _is_distributed(type(value)):
         parts.append(
             f"with placements {cast('Any', value).placements}, which all ranks have to read together: "
             "give its full_tensor(), called on every rank"
         )
     return " ".join(parts)
+
+
+def _refusal(value: object, key: str | None) -> ScalarTypeError:
+    name = "a value" if key is None else f"the value of {key!r}"
+    reason = _reason_without_value(value)
+    return ScalarTypeError(
+        f"{name} must be a scalar (a real number, or an array of exactly one), but got {describe(value)}"
+        + ("; publish other data with update_info" if reason is None else f", {reason}"),
+        key=key,
+        requirement="SCALAR-01",
+    )
+
+
+_OUTSIDE_OF_TRACING = (
+    "of code that is traced or exported, where there are no values: publish outside of that code, for example what it "
+    "returns"
+)
+
+
+def _reason_without_value(value: Any) -> str | None:
+    """Return why a value of PyTorch cannot be read, and what to do; None if there is no such reason.
+
+    It is asked after a refusal or an error only, so it can take its time.
+    """
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return None
+    if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool | torch.fx.Proxy):
+        return _OUTSIDE_OF_TRACING
+    if not isinstance(value, torch.Tensor):
+        return None
+    if _is_batched(value):
+        return (
+            "which torch.vmap has batched, so that it stands for a value of each example: publish outside of the "
+            "function that is mapped, for example the mean of what vmap returns"
+        )
+    if value.is_nested:
+        return "which is nested: give the one value that it is about, for example value.values().sum()"
+    # Where code is traced, these modules are loaded.
+    functional: Any = sys.modules.get("torch._subclasses.functional_tensor")
+    proxies: Any = sys.modules.get("torch.fx.experimental.proxy_tensor")
+    is_traced = (
+        _is_fake(type(cast("object", value)))
+        or (functional is not None and isinstance(value, functional.FunctionalTensor))
+        or (proxies is not None and proxies.get_proxy_mode() is not None)
+    )
+    return _OUTSIDE_OF_TRACING if is_traced else None
 
 
 # -- How to tell, for each type. An iteration asks for every value that it publishes, and the types are few.
@@ -157,8 +207,16 @@ def _check_for(kind: type[Any]) -> _Check:
             and all(placement.is_replicate() for placement in value.placements)
         )
     if callable(getattr(kind, "numel", None)) and hasattr(kind, "is_meta"):  # PyTorch
+        if _is_fake(kind):
+            return lambda _: False
+        is_wrapped = _wrapped_check(kind)
         # A meta tensor has no value to read.
-        return lambda value: value.numel() == 1 and _is_real_dtype(value.dtype) and not value.is_meta
+        return lambda value: (
+            value.numel() == 1
+            and _is_real_dtype(value.dtype)
+            and not value.is_meta
+            and not (is_wrapped(value) and _is_batched(value))
+        )
     return lambda value: _element_count(value) == 1 and _is_real_dtype(value.dtype)
 
 
@@ -176,6 +234,30 @@ def _may_be_deferred(kind: type[Any]) -> bool:
     )
     _deferrable[kind] = may
     return may
+
+
+def _is_fake(kind: type[Any]) -> bool:
+    """Tell whether tensors of this type have a shape only, as they have while code is exported."""
+    module: Any = sys.modules.get("torch._subclasses.fake_tensor")
+    return module is not None and issubclass(kind, module.FakeTensor)
+
+
+def _wrapped_check(kind: type[Any]) -> _Check:
+    """Return what tells whether torch.func has wrapped a tensor of this type: a call, for the path of each value."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not issubclass(kind, torch.Tensor):
+        return lambda _: False
+    return cast("_Check", torch._C._functorch.is_functorch_wrapped_tensor)
+
+
+def _is_batched(tensor: Any) -> bool:
+    """Tell whether torch.vmap is among the transforms that have wrapped a tensor."""
+    functorch: Any = sys.modules["torch"]._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            return True
+        tensor = functorch.get_unwrapped(tensor)
+    return False
 
 
 def _fits_float(value: SupportsFloat) -> bool:
@@ -219,7 +301,12 @@ def _of_any(value: Any) -> Any:
     """
     if not is_scalar(value):
         return None
-    return value if lies_on_device(value) else scalar_value(value)
+    if lies_on_device(value):
+        return value
+    try:
+        return scalar_value(value)
+    except ScalarTypeError:  # of code that is traced: `is_scalar` does not find that out
+        return None
 
 
 def _of_tensor(tensor: Any) -> Any:

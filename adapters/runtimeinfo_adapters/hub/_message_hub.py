@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError
+from runtimeinfo.authoring import scalar_value
 from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters.hub._arguments import (
     as_dict,
@@ -23,7 +24,7 @@ from runtimeinfo_adapters.hub._arguments import (
 )
 from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters.hub._named_instances import NamedInstances
-from runtimeinfo_adapters.hub._scalar_history import BLOCK, ONE, ScalarHistory
+from runtimeinfo_adapters.hub._scalar_history import ONE, ScalarHistory
 from runtimeinfo_adapters.hub._state import (
     MISSING,
     HubState,
@@ -249,7 +250,7 @@ class MessageHub(NamedInstances):
             else:
                 pending = ready.pending
                 pending.append(value)
-                if len(pending) >= BLOCK:
+                if len(pending) >= ready.block:
                     ready.settle_block()
                 return
         history = self._log_scalars.get(key)
@@ -260,6 +261,7 @@ class MessageHub(NamedInstances):
             history.update(value, count)
         except ScalarTypeError:
             check_scalar(key, value, count)  # raises with the key
+            scalar_value(value, key=key)  # as does this for a value whose check says nothing, and whose reading fails
             raise
 
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:

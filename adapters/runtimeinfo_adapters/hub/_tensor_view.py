@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from runtimeinfo import HubError
@@ -58,8 +59,7 @@ class TensorViews:
             with self._lock:
                 value = self._infos.get(key)
                 for view in views:
-                    # Not through `.data`: autograd must detect a backward that comes too late.
-                    view.tensor.fill_(view.number(value))
+                    view.write(value)
 
     def refresh_all(self) -> None:
         """Write each present info into its tensors."""
@@ -81,6 +81,30 @@ class TensorViews:
         return made.tensor
 
 
+def _is_transformed(core: Any) -> bool:
+    """Tell whether a tracer, a mode or torch.func sees what this thread does with tensors; `core` is `torch._C`."""
+    return bool(
+        core._len_torch_dispatch_stack()
+        or core._len_torch_function_stack()
+        or core._functorch.peek_interpreter_stack() is not None
+        or core._get_tracing_state() is not None
+    )
+
+
+@contextmanager
+def _untransformed(torch: Any) -> Generator[None]:
+    """Hide what is done inside from all of them."""
+    core = torch._C
+    traced = core._get_tracing_state()
+    core._set_tracing_state(None)
+    modes = torch.utils._python_dispatch._disable_current_modes()  # loads what only a tracer has loaded
+    try:
+        with core._DisableFuncTorch(), core.DisableTorchFunction(), modes:
+            yield
+    finally:
+        core._set_tracing_state(traced)
+
+
 class _View:
     """One tensor, and the range of numbers that it can hold.
 
@@ -88,7 +112,7 @@ class _View:
         HubError: If the dtype has no value for "unknown".
     """
 
-    __slots__ = ("_dtype", "_highest", "_is_float", "_key", "_lowest", "_unknown", "tensor")
+    __slots__ = ("_dtype", "_highest", "_is_float", "_key", "_lowest", "_torch", "_unknown", "tensor")
 
     def __init__(self, key: str, dtype: torch.dtype, device: Any) -> None:
         import torch
@@ -105,9 +129,22 @@ class _View:
         limits = torch.finfo(dtype) if self._is_float else torch.iinfo(dtype)
         self._lowest, self._highest = limits.min, limits.max
         self._unknown = float("nan") if self._is_float else -1
-        # A tensor made in inference mode could not be written outside of it, nor take part in a loss.
-        with torch.inference_mode(False):
+        self._torch: Any = torch
+        # The first to ask can be a forward that is exported, or mapped by torch.func. A tensor that a tracer or a
+        # transform makes cannot be used afterwards; one that is made in inference mode cannot be written outside of it.
+        hidden = _untransformed(self._torch) if _is_transformed(self._torch._C) else nullcontext()
+        with torch.inference_mode(False), hidden:
             self.tensor = torch.full((), self._unknown, dtype=dtype, device=device)
+
+    def write(self, value: Any) -> None:
+        """Write an info into the tensor."""
+        number = self.number(value)
+        # Not through `.data`: autograd must detect a backward that comes too late.
+        if not _is_transformed(self._torch._C):
+            self.tensor.fill_(number)
+        else:
+            with _untransformed(self._torch):
+                self.tensor.fill_(number)
 
     def number(self, value: Any) -> int | float:
         """Return an info as a number that the tensor can hold.
