@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from runtimeinfo import HubError
 from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value
+from runtimeinfo_adapters.hub._transforms import is_transformed, untransformed
 
 if TYPE_CHECKING:
     import torch
@@ -81,30 +82,6 @@ class TensorViews:
         return made.tensor
 
 
-def _is_transformed(core: Any) -> bool:
-    """Tell whether a tracer, a mode or torch.func sees what this thread does with tensors; `core` is `torch._C`."""
-    return bool(
-        core._len_torch_dispatch_stack()
-        or core._len_torch_function_stack()
-        or core._functorch.peek_interpreter_stack() is not None
-        or core._get_tracing_state() is not None
-    )
-
-
-@contextmanager
-def _untransformed(torch: Any) -> Generator[None]:
-    """Hide what is done inside from all of them."""
-    core = torch._C
-    traced = core._get_tracing_state()
-    core._set_tracing_state(None)
-    modes = torch.utils._python_dispatch._disable_current_modes()  # loads what only a tracer has loaded
-    try:
-        with core._DisableFuncTorch(), core.DisableTorchFunction(), modes:
-            yield
-    finally:
-        core._set_tracing_state(traced)
-
-
 class _View:
     """One tensor, and the range of numbers that it can hold.
 
@@ -132,7 +109,7 @@ class _View:
         self._torch: Any = torch
         # The first to ask can be a forward that is exported, or mapped by torch.func. A tensor that a tracer or a
         # transform makes cannot be used afterwards; one that is made in inference mode cannot be written outside of it.
-        hidden = _untransformed(self._torch) if _is_transformed(self._torch._C) else nullcontext()
+        hidden = untransformed(self._torch) if is_transformed(self._torch._C) else nullcontext()
         with torch.inference_mode(False), hidden:
             self.tensor = torch.full((), self._unknown, dtype=dtype, device=device)
 
@@ -140,10 +117,10 @@ class _View:
         """Write an info into the tensor."""
         number = self.number(value)
         # Not through `.data`: autograd must detect a backward that comes too late.
-        if not _is_transformed(self._torch._C):
+        if not is_transformed(self._torch._C):
             self.tensor.fill_(number)
         else:
-            with _untransformed(self._torch):
+            with untransformed(self._torch):
                 self.tensor.fill_(number)
 
     def number(self, value: Any) -> int | float:
