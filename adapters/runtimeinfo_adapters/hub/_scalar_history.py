@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from itertools import cycle, takewhile
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from runtimeinfo_adapters.sharing._board import Latest
 Array = npt.NDArray[Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 DEFAULT_MAX_LENGTH = 1_000_000
 """How many values a history keeps: as many as mmengine's."""
@@ -28,9 +29,14 @@ DEFAULT_MAX_LENGTH = 1_000_000
 ONE = 1
 """The usual count, compared by identity: that is the cheapest check, and it never evaluates an array."""
 
-# Appending to a list costs a fraction of appending to an array, and is atomic, so a writer needs no lock.
-BLOCK = 4096
-"""How many values wait in a list before they move to an array together."""
+# Appending to a list costs a fraction of appending to an array, and is atomic, so a writer needs no lock. But a value
+# takes four times as much memory there.
+BLOCK = 1024
+"""The greatest number of values that wait in a list before they move to an array together."""
+
+# Each history has its own bound, from half a block to a block: with one bound for all, a thousand histories that are
+# updated together would move their values in one iteration, which would take as long as a hundred others.
+_blocks = cycle(range(BLOCK, BLOCK // 2, -1))
 
 Pending = int | float | DeviceValue
 Counted = tuple[Pending, int | float]
@@ -61,6 +67,7 @@ class ScalarHistory:
     Attributes:
         pending: The latest values, which have not moved to an array yet. A hub appends floats here directly, as
             `update` would: one more call would cost half as much again.
+        block: The number of values in `pending` at which a writer calls `settle_block`.
 
     Example:
         >>> history = ScalarHistory()
@@ -75,7 +82,7 @@ class ScalarHistory:
     statistics_methods: ClassVar[dict[str, Callable[..., Any]]] = {}
     """The statistics by name; see `register_statistics`."""
 
-    __slots__ = ("_all_numbers", "_kept", "_lock", "_on_device", "_settled", "pending")
+    __slots__ = ("_all_floats", "_all_numbers", "_kept", "_lock", "_on_device", "_settled", "block", "pending")
 
     def __init__(
         self,
@@ -95,8 +102,9 @@ class ScalarHistory:
         self._on_device = DeviceQueue(max_on_device)
         self._kept = CountedValues(max_length)
         self.pending: list[Pending | Counted] = []
-        # False for good once anything but a plain number has waited: a value with a count, or a tensor.
-        self._all_numbers = True
+        self.block: int = next(_blocks)
+        # Each is False for good once anything else has waited: an int, a value with a count, or a tensor.
+        self._all_floats = self._all_numbers = True
         self._settled = 0
         self._lock = threading.Lock()
         self._kept.extend(_array(log_history), None if count_history is None else _array(count_history))
@@ -171,6 +179,48 @@ class ScalarHistory:
             self._settle()
             return self._kept.tail(len(self._kept))
 
+    def contents(self) -> tuple[Array, Array | None]:
+        """Return a copy of the values, oldest first, and one of their counts: None if all of these are 1.
+
+        Cheaper than `data`, which makes an array of ones.
+
+        Example:
+            >>> history = ScalarHistory([4.0, 2.0])
+            >>> history.contents()
+            (array([4., 2.]), None)
+
+        Source: HUB-11.
+        """
+        with self._lock:
+            self._settle()
+            return self._kept.contents()
+
+    def since(self, updates: int) -> tuple[Sequence[Any] | Array, Sequence[Any] | Array, int]:
+        """Return the values that have come after a number of updates, and `update_count` now, all of one moment.
+
+        Args:
+            updates: An earlier `update_count`.
+
+        Returns:
+            The values and their counts, each of shape ``(n,)``, and the number of updates. There are fewer values than
+            updates if the history has dropped some.
+
+        Example:
+            >>> history = ScalarHistory([8.0])
+            >>> history.update(4.0); history.update(2.0)
+            >>> history.since(1)
+            ([2.0], [1], 2)
+
+        Source: DIST-01.
+        """
+        with self._lock:
+            begin, end = updates - self._settled, len(self.pending)
+            if begin >= 0 and self._all_numbers:  # as in a loop that reduces after each iteration
+                values = self.pending[begin:end]
+                return values, [ONE] * len(values), self._settled + end
+            self._settle()
+            return *self._kept.tail(max(self._settled - updates, 0)), self._settled
+
     def update(self, log_val: Any, count: float = 1) -> None:
         """Append a value.
 
@@ -188,17 +238,19 @@ class ScalarHistory:
         """
         if type(log_val) is not float:
             log_val = self._storable(log_val)
+            if type(log_val) is not float:
+                self._all_floats = False
         if count is not ONE:
             if not is_scalar(count):
                 raise ScalarTypeError(
                     f"a count must be a number, but is {describe(count)}: give the number of samples in the value",
                     requirement="SCALAR-01",
                 )
-            self._all_numbers = False
+            self._all_floats = self._all_numbers = False
             log_val = (log_val, _within_64_bits(scalar_value(count)))
         pending = self.pending
         pending.append(log_val)
-        if len(pending) >= BLOCK:
+        if len(pending) >= self.block:
             self.settle_block()
 
     def drop_latest(self) -> None:
@@ -219,13 +271,13 @@ class ScalarHistory:
                 self._settled = max(self._settled - 1, 0)
 
     def settle_block(self) -> None:
-        """Move a block of `pending` to the arrays; a writer calls it once `pending` has `BLOCK` entries.
+        """Move a block of `pending` to the arrays; a writer calls it once `pending` has `block` entries.
 
         It waits for a device only if more entries wait than fill the queue, as where numbers followed a tensor that
         is never read: a history that is only written would grow without a bound.
         """
         with self._lock:
-            read = len(self.pending) >= max(BLOCK, self._on_device.max_on_device)
+            read = len(self.pending) >= max(self.block, self._on_device.max_on_device)
             if read or (self.pending and not _waits(self.pending[0])):
                 self._settle(read=read)
 
@@ -251,17 +303,7 @@ class ScalarHistory:
 
         Source: HUB-10.
         """
-        if window_size is not None and (not isinstance(window_size, int) or window_size < 1):
-            raise HubError(
-                f"window_size must be a positive int, or None for all values, but is {shown(window_size)}: give "
-                "the number of latest values to look at"
-            )
-        with self._lock:
-            self._settle()
-            values, counts = self._kept.tail(len(self._kept) if window_size is None else window_size)
-        if not len(values):
-            raise EmptyHistoryError("the history holds no value yet: update it first")
-        return values, counts
+        return self._of_window(CountedValues.tail, window_size)
 
     def current(self) -> float:
         """Return the latest value, as a Python number: an int while all values are integers.
@@ -289,25 +331,21 @@ class ScalarHistory:
 
         Source: HUB-05.
         """
-        values, counts = self.tail(window_size)
-        # As floats: the sum of integers may need more than 64 bits.
-        return float(values.sum(dtype=np.float64) / counts.sum())
+        return self._of_window(CountedValues.mean, window_size)
 
     def min(self, window_size: int | None = None) -> float:
         """Return the smallest of the last values; arguments and errors as for `mean`.
 
         Source: HUB-06.
         """
-        least: float = self.tail(window_size)[0].min().item()
-        return least
+        return self._of_window(CountedValues.min, window_size)
 
     def max(self, window_size: int | None = None) -> float:
         """Return the largest of the last values; arguments and errors as for `mean`.
 
         Source: HUB-06.
         """
-        greatest: float = self.tail(window_size)[0].max().item()
-        return greatest
+        return self._of_window(CountedValues.max, window_size)
 
     def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
         """Return a statistic by its name.
@@ -338,15 +376,26 @@ class ScalarHistory:
         # The copy gets its own queue; a hub that holds the copy replaces it by the queue of the hub.
         slots = {"_on_device": DeviceQueue(self._on_device.max_on_device)}
         attributes = getattr(self, "__dict__", None)  # those of a subclass that has no __slots__
-        values, counts = self.data
-        # Counts that are all 1 would double the size of a pickle.
-        kept = values, counts if self._kept.has_counts else None, self._kept.max_length
-        return type(self), kept, (attributes, slots)
+        return type(self), (*self.contents(), self._kept.max_length), (attributes, slots)
 
     def __repr__(self) -> str:
         values, _ = self.data
         latest = f", current={values[-1]!s}" if len(values) else ""
         return f"{type(self).__name__}(n={len(values)}{latest})"
+
+    def _of_window(self, read: Callable[[CountedValues, int], T], window_size: int | None) -> T:
+        """Return what a function makes of the last values. The lock is held meanwhile, so that none need be copied."""
+        if window_size is not None and (not isinstance(window_size, int) or window_size < 1):
+            raise HubError(
+                f"window_size must be a positive int, or None for all values, but is {shown(window_size)}: give "
+                "the number of latest values to look at"
+            )
+        with self._lock:
+            self._settle()
+            length = len(self._kept)
+            if not length:
+                raise EmptyHistoryError("the history holds no value yet: update it first")
+            return read(self._kept, length if window_size is None else window_size)
 
     def _storable(self, value: Any) -> Pending:
         if type(value) is int and -_INT64_MAX <= value <= _INT64_MAX:
@@ -367,7 +416,9 @@ class ScalarHistory:
         if self._all_numbers:
             if not waiting:
                 return
-            block, counts = np.asarray(waiting), None
+            # `asarray` looks for the dtype first, and for sequences, which takes as long again.
+            block = np.fromiter(waiting, np.float64, len(waiting)) if self._all_floats else np.asarray(waiting)
+            counts = None
         else:
             if not read:
                 waiting = list(takewhile(lambda entry: not _waits(entry), waiting))
@@ -412,11 +463,6 @@ class CountedValues:
         """The bound."""
         return self._max_length
 
-    @property
-    def has_counts(self) -> bool:
-        """Whether any value has had a count other than 1."""
-        return self._counts is not None
-
     def __len__(self) -> int:
         return len(self._values)
 
@@ -431,10 +477,34 @@ class CountedValues:
 
     def tail(self, count: int) -> tuple[Array, Array]:
         """Return the last values and their counts: copies, oldest first, each of shape ``(min(count, len),)``."""
-        # Copies: a view would change under the caller once the ring wraps around.
-        values = self._values.tail(count).copy()
-        counts = np.ones(len(values), dtype=np.int64) if self._counts is None else self._counts.tail(count).copy()
-        return values, counts
+        values = self._values.tail(count)
+        return values, np.ones(len(values), dtype=np.int64) if self._counts is None else self._counts.tail(count)
+
+    def contents(self) -> tuple[Array, Array | None]:
+        """Return copies of all values and their counts, oldest first; None instead of counts that are all 1."""
+        length, counts = len(self), None
+        if self._counts is not None and length:
+            least, greatest = (self._counts.reduce(operation, length) for operation in (np.minimum, np.maximum))
+            if least != 1 or greatest != 1:
+                counts = self._counts.tail(length)
+        return self._values.tail(length), counts
+
+    def mean(self, count: int) -> float:
+        """Return the sum of the last values over the sum of their counts."""
+        # As floats: the sum of integers may need more than 64 bits.
+        total = self._values.reduce(np.add, count, dtype=np.float64)
+        weight = min(count, len(self)) if self._counts is None else self._counts.reduce(np.add, count)
+        return float(total / weight)
+
+    def min(self, count: int) -> float:
+        """Return the smallest of the last values."""
+        least: float = self._values.reduce(np.minimum, count).item()
+        return least
+
+    def max(self, count: int) -> float:
+        """Return the largest of the last values."""
+        greatest: float = self._values.reduce(np.maximum, count).item()
+        return greatest
 
     def drop_latest(self) -> None:
         """Remove the last value."""
@@ -486,15 +556,33 @@ class Ring:
         self._size = min(self._size + count, self._max_length)
 
     def tail(self, count: int) -> Array:
-        """Return the last values, oldest first, in shape ``(min(count, len),)``; possibly a view."""
-        count = min(count, self._size)
-        if not count:
-            return self._buffer[:0]
-        start = self._end - count
+        """Return a copy of the last values, oldest first, in shape ``(min(count, len),)``."""
+        return np.concatenate(self._parts(count))
+
+    def reduce(self, operation: np.ufunc, count: int, dtype: type[np.float64] | None = None) -> Any:
+        """Return the reduction of the last values, of which there must be one, by an operation such as `numpy.add`.
+
+        Nothing is copied.
+
+        Example:
+            >>> ring = Ring(3)
+            >>> ring.extend(np.array([1, 2, 3])); ring.extend(np.array([4]))
+            >>> int(ring.reduce(np.add, 2)), int(ring.reduce(np.minimum, 3))
+            (7, 2)
+        """
+        older, newer = self._parts(count)
+        if not len(older):
+            return operation.reduce(newer, dtype=dtype)
+        if not len(newer):
+            return operation.reduce(older, dtype=dtype)
+        return operation(operation.reduce(older, dtype=dtype), operation.reduce(newer, dtype=dtype))
+
+    def _parts(self, count: int) -> tuple[Array, Array]:
+        """Return views of the last values: those before the end of the buffer if they wrap around it, and the rest."""
+        start = self._end - min(count, self._size)
         if start >= 0:
-            return self._buffer[start : self._end]
-        # The values wrap around the end of the buffer.
-        return np.concatenate((self._buffer[start:], self._buffer[: self._end]))
+            return self._buffer[:0], self._buffer[start : self._end]
+        return self._buffer[start:], self._buffer[: self._end]
 
     def drop_latest(self) -> None:
         """Remove the last value; the one that it had pushed out does not come back."""

@@ -92,11 +92,10 @@ def write_state(held: HubState) -> tuple[dict[str, Any], dict[str, NotPlainError
 
 
 def _write_history(history: ScalarHistory) -> dict[str, Any]:
-    values, counts = history.data
-    all_one = bool((counts == 1).all())
+    values, counts = history.contents()
     return {
         "values": numbers_to_plain(values),
-        "counts": None if all_one else numbers_to_plain(counts),
+        "counts": None if counts is None else numbers_to_plain(counts),
         "max_length": history.max_length,
     }
 
@@ -363,12 +362,12 @@ def from_plain(value: Any) -> Any:
 
 
 def numbers_to_plain(array: np.ndarray[Any, Any]) -> Any:
-    """Return an array as a tensor if PyTorch is loaded, otherwise as a list.
+    """Return an array as a tensor of the same memory if PyTorch is loaded, otherwise as a list.
 
     A process without PyTorch cannot `torch.save` anyway; JSON, which cannot hold a tensor, takes its `tolist()`.
     """
     torch = sys.modules.get("torch")
-    native = array.astype(array.dtype.newbyteorder("="))
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return native.tolist() if torch is None else torch.from_numpy(native)
 
 
@@ -445,7 +444,7 @@ def _data_to_plain(array: np.ndarray[Any, Any]) -> Any:
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         # PyTorch 2.13 cannot unpickle a tensor of an unsigned dtype, except for uint8.
         return array.tolist() if array.dtype.itemsize == 8 else numbers_to_plain(array.astype(np.int64))
-    return numbers_to_plain(array)
+    return numbers_to_plain(array.copy("K"))
 
 
 def _array_from_plain(mapping: dict[Any, Any]) -> Any:
