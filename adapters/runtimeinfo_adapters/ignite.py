@@ -8,18 +8,19 @@
 All engines of Ignite are alike, so you say which is which; an engine that is not named is not listened to. An evaluator
 can run anywhere: in a handler of the trainer, in its step, or on its own.
 
-The values come from `engine.state`: its `output` after an iteration (a mapping as it is, a scalar as ``loss``, anything
-else by an `output_transform`), and of its `metrics` those that this validation has computed.
+The values come from `engine.state`: its `output` after an iteration (a mapping as it is, a scalar as ``loss``, a list
+with a mapping for each sample by what all samples agree on, anything else by an `output_transform`), and of its
+`metrics` those that this validation has computed.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar, Unpack, cast
 
 from runtimeinfo import LoopError, MessageHub, RunnerError, RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo._scopes import ignore_generators
@@ -32,6 +33,7 @@ from runtimeinfo.authoring import (
     detached,
     is_scalar,
     length_of,
+    lies_on_device,
     training_state,
     with_dataset,
 )
@@ -638,8 +640,8 @@ class RuntimeInfoCallback:
 
     Args:
         optimizer: One optimizer, several by name, or None.
-        output_transform: Makes of `engine.state.output` a mapping from names to values, a scalar (``loss``), or
-            None for nothing.
+        output_transform: Makes of `engine.state.output` a mapping from names to values, a list with such a mapping for
+            each sample, a scalar (``loss``), or None for nothing.
         options: The run options: `hub` (where to publish; a new `runtimeinfo_adapters.MessageHub` if left out), `hooks`
             (more hooks; `RuntimeInfoHook` runs in any case), `cfg` (the configuration: a mapping, text, or anything
             with `pretty_text`), `seed` (published, not set here; if left out, that of a `DeterministicEngine`) and
@@ -671,6 +673,7 @@ class RuntimeInfoCallback:
         self.output_transform: OutputTransform | None = output_transform
         self._listeners: list[_Listener] = []
         self._has_warned = False
+        self._of_samples: set[str] = set()  # names in an output that are not of the whole batch
 
     @property
     def message_hub(self) -> MessageHub:
@@ -754,6 +757,9 @@ class RuntimeInfoCallback:
     def outputs_of(self, output: Any) -> dict[str, Any] | None:
         """Return what to publish of an iteration's output: without its graph, by name. Say once what is left out.
 
+        Of a list with a mapping for each sample, as MONAI makes it by default, that is what all samples agree on: the
+        loss of the batch is in each. A name in which samples have differed once is left out from then on.
+
         Raises:
             RunnerError: If the transform returned what cannot be published.
 
@@ -767,10 +773,12 @@ class RuntimeInfoCallback:
             return {name: detached(each) for name, each in cast("Mapping[str, Any]", value).items()}
         if value is None:
             return None
+        if _has_mappings(value):
+            return self._common_values(value)
         if transform is not None:
             raise RunnerError(
-                "output_transform must return a mapping from names to values, a scalar, or None, "
-                f"but returned {describe(value)}: return {{'loss': loss}}, for example",
+                "output_transform must return a mapping from names to values, a list of such mappings, a scalar, or "
+                f"None, but returned {describe(value)}: return {{'loss': loss}}, for example",
                 requirement="SCALAR-04",
             )
         if not self._has_warned:
@@ -782,6 +790,29 @@ class RuntimeInfoCallback:
                 stacklevel=2,
             )
         return None
+
+    def _common_values(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the scalars in which all samples agree."""
+        known, values = self._of_samples, dict[str, Any]()
+        new: list[str] = []
+        for name in dict.fromkeys(name for sample in samples for name in sample):
+            if name in known:
+                continue
+            first, *others = (sample.get(name) for sample in samples)
+            if is_scalar(first) and all(_is_same(first, other) for other in others):
+                values[name] = detached(first)
+            else:
+                new.append(name)
+        if new:
+            known.update(new)
+            warnings.warn(
+                f"{', '.join(map(repr, new))} of the trainer's output: not published, now or later. The output has a "
+                "mapping for each sample, and only scalars are published in which all samples agree. Give attach() an "
+                "output_transform that makes {'loss': loss} of it, for example [SCALAR-05]",
+                SkippedOutputWarning,
+                stacklevel=3,
+            )
+        return values
 
 
 def attach(
@@ -863,6 +894,24 @@ def _owner(handler: Any) -> Any:
     while hasattr(handler, "__wrapped__"):
         handler = handler.__wrapped__
     return getattr(handler, "__self__", None)
+
+
+def _has_mappings(value: object) -> TypeGuard[Sequence[Mapping[str, Any]]]:
+    """Tell whether a value is a list or tuple of mappings alone."""
+    if not isinstance(value, list | tuple):
+        return False
+    samples = cast("Sequence[Any]", value)
+    return bool(samples) and all(isinstance(each, Mapping) for each in samples)
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Tell whether two values are the same scalar, without waiting for an accelerator; a NaN is the same as a NaN."""
+    if value is other:
+        return True
+    if not is_scalar(other) or lies_on_device(value) or lies_on_device(other):
+        return False
+    numbers: tuple[float, float] = float(value), float(other)
+    return numbers[0] == numbers[1] or all(map(math.isnan, numbers))
 
 
 def _is_paused(engine: Any) -> bool:

@@ -460,7 +460,7 @@ def test_outputs_are_published_by_name(output: Any, transform: Any, expected: An
     assert recorder.given("after_train_iter", "outputs") == [expected]
 
 
-@pytest.mark.parametrize("output", [("x", 0.5), [{"loss": 0.5}]])
+@pytest.mark.parametrize("output", [("x", 0.5), [0.5, {"loss": 0.5}], []])
 def test_an_output_that_is_left_out_is_named_once(output: Any) -> None:
     recorder, trainer = Recorder(), Engine(lambda engine, batch: output)
     attach(trainer, hooks=[recorder])
@@ -470,6 +470,55 @@ def test_an_output_that_is_left_out_is_named_once(output: Any) -> None:
         trainer.run([1, 2, 3])
     assert len(said) == 1
     assert recorder.given("after_train_iter", "outputs") == [None] * 3
+
+
+NAN = float("nan")
+
+
+# MONAI's trainers decollate their output: a list with a mapping for each sample, and the loss of the batch in each.
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([{"loss": 0.5}, {"loss": 0.5}], {"loss": 0.5}),
+        (({"loss": 0.5, "image": torch.ones(2)},), {"loss": 0.5}),
+        ([{"loss": torch.tensor(0.5), "label": 1}, {"loss": torch.tensor([0.5]), "label": 2}], {"loss": 0.5}),
+        ([{"loss": 0.5}, {"loss": 0.5, "other": 1.0}], {"loss": 0.5}),
+        ([{"loss": 0.5, "other": 1.0}, {"loss": 0.5, "other": "text"}], {"loss": 0.5}),
+        ([{"loss": 0.5, "text": "a"}, {"loss": 0.5, "text": "a"}], {"loss": 0.5}),
+        (
+            [{"loss": float("nan")}, {"loss": torch.tensor(float("nan"))}],
+            {"loss": pytest.approx(float("nan"), nan_ok=True)},
+        ),
+        ([{"loss": 0.5}, {"loss": NAN}], {}),
+        ([{}, {}], {}),
+    ],
+)
+@pytest.mark.parametrize("by_transform", [False, True])
+@pytest.mark.filterwarnings("ignore::runtimeinfo.SkippedOutputWarning")
+def test_what_all_samples_of_an_output_agree_on_is_published(samples: Any, expected: Any, by_transform: bool) -> None:
+    recorder, trainer = Recorder(), Engine(lambda engine, batch: None if by_transform else samples)
+    attach(trainer, output_transform=(lambda _: samples) if by_transform else None, hooks=[recorder])
+    trainer.run([1])
+    assert recorder.given("after_train_iter", "outputs") == [expected]
+
+
+def test_a_name_in_which_samples_differ_is_said_once_and_never_published() -> None:
+    batches = [[{"loss": 0.5, "label": label, "image": "x"} for label in labels] for labels in ([1, 2], [3, 3], [4])]
+    trainer = Engine(lambda engine, batch: batch)
+    callback = attach(trainer)
+    with pytest.warns(SkippedOutputWarning, match=r"^'label', 'image' of the trainer's output: not published") as said:
+        trainer.run(batches)
+    assert len(said) == 1
+    assert scalars(callback.message_hub, "train/loss") == [0.5] * 3
+    assert set(callback.message_hub.log_scalars) == {"train/loss"}
+
+
+def test_values_of_samples_hold_no_graph() -> None:
+    recorder, loss = Recorder(), torch.ones((), requires_grad=True)
+    trainer = Engine(lambda engine, batch: [{"loss": loss * batch}] * 2)
+    attach(trainer, hooks=[recorder])
+    trainer.run([2.0])
+    assert not recorder.given("after_train_iter", "outputs")[0]["loss"].requires_grad
 
 
 def test_a_transform_that_returns_nonsense_is_named() -> None:
