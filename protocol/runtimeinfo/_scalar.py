@@ -209,13 +209,10 @@ def _check_for(kind: type[Any]) -> _Check:
     if callable(getattr(kind, "numel", None)) and hasattr(kind, "is_meta"):  # PyTorch
         if _is_fake(kind):
             return lambda _: False
-        is_wrapped = _wrapped_check(kind)
+        is_batched = _batched_check(kind)
         # A meta tensor has no value to read.
         return lambda value: (
-            value.numel() == 1
-            and _is_real_dtype(value.dtype)
-            and not value.is_meta
-            and not (is_wrapped(value) and _is_batched(value))
+            value.numel() == 1 and _is_real_dtype(value.dtype) and not value.is_meta and not is_batched(value)
         )
     return lambda value: _element_count(value) == 1 and _is_real_dtype(value.dtype)
 
@@ -242,12 +239,15 @@ def _is_fake(kind: type[Any]) -> bool:
     return module is not None and issubclass(kind, module.FakeTensor)
 
 
-def _wrapped_check(kind: type[Any]) -> _Check:
-    """Return what tells whether torch.func has wrapped a tensor of this type: a call, for the path of each value."""
+def _batched_check(kind: type[Any]) -> _Check:
+    """Return what tells whether torch.vmap has batched a tensor of this type.
+
+    It is called for each value, so it looks at the last transform only: reading tells of those below. Dynamo knows it.
+    """
     torch: Any = sys.modules.get("torch")
     if torch is None or not issubclass(kind, torch.Tensor):
         return lambda _: False
-    return cast("_Check", torch._C._functorch.is_functorch_wrapped_tensor)
+    return cast("_Check", torch._C._functorch.is_batchedtensor)
 
 
 def _is_batched(tensor: Any) -> bool:
@@ -305,7 +305,7 @@ def _of_any(value: Any) -> Any:
         return value
     try:
         return scalar_value(value)
-    except ScalarTypeError:  # of code that is traced: `is_scalar` does not find that out
+    except ScalarTypeError:  # `is_scalar` does not find out everything about tensors of transforms and tracers
         return None
 
 

@@ -127,7 +127,12 @@ def _copy_on_device(tensor: Any) -> Any:
         copy.data_ptr()
     except RuntimeError:  # a tensor inside torch.vmap or torch.func.grad, which does not outlive them
         return None
-    return copy if type(copy) is torch.Tensor else None
+    return copy if type(copy) is torch.Tensor and not _is_functional(torch, copy) else None
+
+
+def _is_functional(torch: Any, tensor: Any) -> bool:
+    """Tell whether this is a tensor of torch.func.functionalize, which does not outlive it either."""
+    return bool(torch._is_functional_tensor(tensor))
 
 
 def _plain_tensor(torch: Any, tensor: Any) -> Any:

@@ -254,14 +254,15 @@ class MessageHub(NamedInstances):
                     ready.settle_block()
                 return
         history = self._log_scalars.get(key)
-        if history is None or count is not ONE or self._resumed_keys.get(key) is not resumed:
-            self._update_checked(key, value, count, resumed)
-            return
         try:
-            history.update(value, count)
-        except ScalarTypeError:
-            check_scalar(key, value, count)  # raises with the key
-            scalar_value(value, key=key)  # as does this for a value whose check says nothing, and whose reading fails
+            if history is None or count is not ONE or self._resumed_keys.get(key) is not resumed:
+                self._update_checked(key, value, count, resumed)
+            else:
+                history.update(value, count)
+        except ScalarTypeError as error:
+            if error.key is None:
+                check_scalar(key, value, count)  # raises with the key
+                scalar_value(value, key=key)  # as does this where only the reading fails
             raise
 
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
@@ -501,14 +502,15 @@ class MessageHub(NamedInstances):
         """Append to a history, which is created if there is none, after a check of the arguments."""
         check_scalar(key, value, count)
         with self._lock:
-            self._set_resumed(key, resumed)
             history = self._log_scalars.get(key)
             if history is not None:
+                self._set_resumed(key, resumed)
                 history.update(value, count)
             else:
                 history = ScalarHistory()
                 history.wait_in(self._on_device)
-                history.update(value, count)
+                history.update(value, count)  # first: a value that cannot be read leaves nothing
+                self._set_resumed(key, resumed)
                 self._log_scalars[key] = history  # last, so that no reader finds a history without a value
             self._make_ready({key: history})
 
