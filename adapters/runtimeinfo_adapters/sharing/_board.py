@@ -16,8 +16,9 @@ from time import time_ns
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from runtimeinfo import BoardError
-from runtimeinfo.authoring import is_scalar, lies_on_device, scalar_value
-from runtimeinfo.board import layout
+from runtimeinfo._user_warning import warn_user
+from runtimeinfo.authoring import is_scalar, lies_on_device, scalar_value, shown
+from runtimeinfo.board import UnsharedWarning, layout
 from runtimeinfo_adapters.sharing._board_file import make_board_file
 from runtimeinfo_adapters.sharing._json_store import JsonStore
 
@@ -55,6 +56,9 @@ _HIGHEST_INT = layout.HIGHEST_INT
 _STAGE_CODES = {stage: code for code, stage in enumerate(layout.STAGES)}
 
 _MAX_REFRESHES = 100
+
+_MAX_NAMES = 3
+"""The greatest number of scalars that a warning names."""
 
 _MISSING: Any = object()
 
@@ -100,7 +104,8 @@ class Board:
     Infos are written at once. Scalars are read from their histories together with the next info: with each ``iter``
     that comes 10 ms or more after the last time, and with every other info of `layout.SLOTS`.
 
-    No method raises: a training does not end because it cannot be shown.
+    No method raises: a training does not end because it cannot be shown. A place is never given to another key, so that
+    a scalar without one is not tried again. One `UnsharedWarning` names the first of them.
 
     Args:
         infos: A live view of the infos of the hub.
@@ -138,6 +143,9 @@ class Board:
         # The history of each scalar and its number of updates, since another history might have as many.
         self._seen: dict[str, tuple[HasLatest, int]] = {}
         self._unshared_numbers: set[str] = set()
+        # Those of them that never get a place, because there is none left or their names are too long.
+        self._placeless: set[str] = set()
+        self._has_warned = False
         self._json = JsonStore()
 
     def write_info(self, key: str, value: Any) -> None:
@@ -282,20 +290,29 @@ class Board:
 
     def _write_scalars(self) -> None:
         with self._lock:
-            scalars = list(self._scalars.items())
-            for key in self._seen.keys() - self._scalars.keys():
+            scalars, placeless = self._scalars, self._placeless
+            for key in [key for key in self._seen if key not in scalars]:
                 del self._seen[key]
                 self._free(layout.SCALAR, key)
-            for key, history in scalars:
+            lacking: list[str] = []
+            for key in list(scalars):
+                if key in placeless:
+                    continue
                 try:
-                    is_written = self._write_scalar(key, history)
+                    history = scalars.get(key)  # None if another thread has removed it
+                    if history is not None and not self._write_scalar(key, history):
+                        lacking.append(key)
                 except Exception:  # noqa: BLE001  # of the history, such as another hub's: the others are written
                     self._free(layout.SCALAR, key)
-                    is_written = False
-                if not is_written:
-                    self._unshared_numbers.add(key)
-                    self._write_cell(layout.UNSHARED_NUMBERS, len(self._unshared_numbers))
+                    self._count_unshared([key])
+            if lacking:
+                self._count_unshared(lacking)
+                placeless.update(lacking)
             self._scalars_due_ns = time_ns() + _SCALARS_EVERY_NS
+        # Without the lock: a filter or `showwarning` of the user might wait for a thread that publishes.
+        if lacking and not self._has_warned:
+            self._has_warned = True
+            _warn_of_unshared(lacking, len(scalars))
 
     def _refresh(self, key: str) -> None:
         # The writer that is the last one finds its value unchanged. A hub that returns another object each time does
@@ -329,15 +346,23 @@ class Board:
     # The methods below require that the caller holds the lock.
 
     def _write_scalar(self, key: str, history: HasLatest) -> bool:
-        """Write a scalar if it has a new value, and tell whether it has a place."""
+        """Write a scalar if it has a new value, and tell whether there is room for it."""
         latest = history.latest()
         if latest is None:
             return True
         seen = self._seen.get(key)
         if seen is not None and seen[0] is history and seen[1] == latest.updates:
-            return key not in self._unshared_numbers
+            return True
+        if not self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates):
+            return False
         self._seen[key] = history, latest.updates
-        return self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates)
+        return True
+
+    def _count_unshared(self, keys: Sequence[str]) -> None:
+        before = len(self._unshared_numbers)
+        self._unshared_numbers.update(keys)
+        if len(self._unshared_numbers) != before:
+            self._write_cell(layout.UNSHARED_NUMBERS, len(self._unshared_numbers))
 
     def _write_outside_slot(self, key: str, value: Any) -> None:
         # The old value is removed after the new one is written: a reader finds one of them.
@@ -412,6 +437,17 @@ class Board:
         at = self._entries.get((space, name))
         if at is not None:
             self._write_cell(at + layout.KIND, layout.FREE)
+
+
+def _warn_of_unshared(keys: Sequence[str], published: int) -> None:
+    rest = len(keys) - _MAX_NAMES
+    named = ", ".join(map(shown, keys[:_MAX_NAMES])) + (f" and {rest:,} more" if rest > 0 else "")
+    warn_user(
+        f"{len(keys):,} of {published:,} scalars are not seen from worker processes and other terminals: {named}. A "
+        f"board has {layout.MAX_ENTRIES} places for numbers, and a name there has at most {layout.MAX_NAME} bytes; the "
+        "training itself has them all. Publish first what other processes need [SHARE-03]",
+        UnsharedWarning,
+    )
 
 
 def _number_of(value: Any) -> int | float | None:

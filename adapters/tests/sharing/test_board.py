@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -141,12 +142,76 @@ def test_scalars_that_have_no_place_are_counted(hub: MessageHub, reader: BoardRe
     for index in range(layout.MAX_ENTRIES + 2):
         hub.update_scalar(f"scalar{index}", index)
     hub.update_scalar("x" * 100, 1)
-    hub.update_info("epoch", 1)
+    with pytest.warns(
+        UnsharedWarning, match=r"^3 of 131 scalars are not seen .*: 'scalar128', 'scalar129', 'xxx.*x'\. "
+    ):
+        hub.update_info("epoch", 1)
     found = read_board(reader.path)
     assert len(found.scalars) == layout.MAX_ENTRIES
     assert found.unshared_numbers == 3
     with pytest.raises(MissingScalarError, match=r"has no scalar 'scalar129'; 3 scalars found no place"):
         reader.get_scalar("scalar129")
+
+
+def test_one_warning_of_a_board_names_the_first_scalars_without_a_place(hub: MessageHub, reader: BoardReader) -> None:
+    hub.update_scalars({f"scalar{index}": index for index in range(1000)})
+    first = r"^872 of 1,000 scalars .*: 'scalar128', 'scalar129', 'scalar130' and 869 more\."
+    with pytest.warns(UnsharedWarning, match=first) as caught:
+        hub.update_info("epoch", 1)
+        hub.update_scalars({f"late{index}": index for index in range(10)})
+        hub.update_info("epoch", 2)
+    assert [each.filename for each in caught] == [__file__]
+    assert read_board(reader.path).unshared_numbers == 882
+    assert reader.get_scalar("scalar127").current() == 127
+
+
+class CountedHistory:
+    """A history that counts how often it is asked, and can fail."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked = 0
+
+    def latest(self) -> Latest:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return Latest(0.5, 1, self.asked)
+
+
+def test_scalar_without_a_place_is_not_asked_again() -> None:
+    scalars = {f"scalar{index}": CountedHistory() for index in range(layout.MAX_ENTRIES + 2)}
+    board = Board({}, scalars)
+    with pytest.warns(UnsharedWarning, match="^2 of 130 scalars"):
+        board.write_scalars()
+    for _ in range(4):
+        board.write_scalars()
+    assert [each.asked for each in scalars.values()] == [5] * layout.MAX_ENTRIES + [1, 1]
+    board.close()
+
+
+def test_scalar_that_could_not_be_read_is_written_once_it_can() -> None:
+    history = CountedHistory(OSError())
+    board = Board({}, {"loss": history, "other": CountedHistory()})
+    board.write_scalars()
+    found = read_board(board.path)
+    assert (list(found.scalars), found.unshared_numbers) == (["other"], 1)
+    history.error = None
+    board.write_scalars()
+    assert read_board(board.path).scalars["loss"].updates == 2
+    board.close()
+
+
+def test_scalar_that_goes_while_the_board_is_written_is_not_counted() -> None:
+    class Listed(dict[str, CountedHistory]):
+        def __iter__(self) -> Iterator[str]:
+            yield from ["gone", *super().__iter__()]
+
+    board = Board({}, Listed(loss=CountedHistory()))
+    board.write_scalars()
+    found = read_board(board.path)
+    assert (list(found.scalars), found.unshared_numbers) == (["loss"], 0)
+    board.close()
 
 
 def test_a_scalar_and_an_info_may_have_one_key(hub: MessageHub, reader: BoardReader) -> None:
