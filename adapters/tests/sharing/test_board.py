@@ -154,14 +154,16 @@ def test_scalars_that_have_no_place_are_counted(hub: MessageHub, reader: BoardRe
 
 
 def test_one_warning_of_a_board_names_the_first_scalars_without_a_place(hub: MessageHub, reader: BoardReader) -> None:
-    hub.update_scalars({f"scalar{index}": index for index in range(1000)})
+    def publish_epochs() -> None:
+        for epoch, kind in enumerate(("scalar", "late")):
+            hub.update_scalars({f"{kind}{index}": index for index in range(1000)})
+            hub.update_info("epoch", epoch)
+
     first = r"^872 of 1,000 scalars .*: 'scalar128', 'scalar129', 'scalar130' and 869 more\."
     with pytest.warns(UnsharedWarning, match=first) as caught:
-        hub.update_info("epoch", 1)
-        hub.update_scalars({f"late{index}": index for index in range(10)})
-        hub.update_info("epoch", 2)
+        publish_epochs()
     assert [each.filename for each in caught] == [__file__]
-    assert read_board(reader.path).unshared_numbers == 882
+    assert read_board(reader.path).unshared_numbers == 1872
     assert reader.get_scalar("scalar127").current() == 127
 
 
