@@ -413,10 +413,17 @@ def _to_plain(value: Any, path: str) -> Any:
         return _array_to_plain(cast("Any", value), path)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor) and not value.is_meta:
+        if _is_of_transform(torch, value):
+            raise NotPlainError(f"{path or 'it'} is a tensor of a transform of torch.func, which does not outlive it")
         detached = value.detach()
         if type(detached) is torch.Tensor:  # true for a Parameter; any other subclass would have to be pickled
             return detached.cpu().clone()
     raise NotPlainError(f"{path or 'it'} is {_article(type(value).__qualname__)}")
+
+
+def _is_of_transform(torch: Any, tensor: Any) -> bool:
+    functorch = torch._C._functorch
+    return bool(functorch.is_functorch_wrapped_tensor(tensor) or torch._is_functional_tensor(tensor))
 
 
 def _key(key: Any, path: str) -> Any:

@@ -9,6 +9,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from runtimeinfo import HubError, RunnerError, RuntimeInfoHook, ScalarTypeError, SkippedOutputWarning
 from runtimeinfo.authoring import describe, is_scalar, lies_on_device
 from runtimeinfo_adapters import MessageHub, ScalarHistory
+from runtimeinfo_adapters.hub._state import UnsavedInfoWarning
 from runtimeinfo_adapters.pytorch import Loop
 
 # Of torch.jit.trace, which warns of each value that is read.
@@ -296,3 +297,13 @@ def test_an_info_without_a_value_has_no_tensor(way):
     hub.update_info("x", _kept(WITHOUT_VALUES[way]))
     with pytest.raises(HubError, match="info 'x' has or gets a tensor view and must be a number or None"):
         hub.tensor("x")
+
+
+@pytest.mark.parametrize("way", [*LASTING, "grad inside of vmap", "grad", "functionalize"])
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor:UserWarning")
+def test_an_info_that_outlived_its_transform_is_left_out_of_the_state(way):
+    hub = MessageHub("info")
+    hub.update_info("x", _kept(ALL[way]))
+    hub.update_info("y", 1)
+    with pytest.warns(UnsavedInfoWarning, match="info 'x' is not saved: .* only plain data is"):
+        assert hub.state_dict()["runtime_info"] == {"y": 1}
