@@ -21,7 +21,8 @@ from contextlib import ExitStack, suppress
 from typing import Any, TypedDict, Unpack, cast
 
 from runtimeinfo import InfoReader, MessageHub, RunnerError, use_hub
-from runtimeinfo.authoring import Config, RunnerView, SupportsSharing, TextConfig, describe
+from runtimeinfo.authoring import Config, RunnerView, SupportsSharing, TextConfig
+from runtimeinfo_adapters._wrong_target import full_name, remedy
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 from runtimeinfo_adapters.sharing import SharingHook, claim_workers
 
@@ -433,7 +434,7 @@ def check_target(target: object, kind: type | tuple[type, ...], what: str, membe
         RunnerError: If it is something else, or lacks a member.
     """
     if not isinstance(target, kind):
-        raise RunnerError(f"attach() takes {what}, but got {describe(target)}: pass the one that trains")
+        raise RunnerError(f"attach() takes {what}, but got {full_name(target)}: {remedy(target, kind)}")
     lacking = [name for name in members if not hasattr(target, name)]
     if lacking:
         raise RunnerError(

@@ -68,6 +68,7 @@ from runtimeinfo_adapters._adapter import (
     wrapped_methods,
 )
 from runtimeinfo_adapters._framework import load_framework
+from runtimeinfo_adapters._wrong_target import full_name, remedy
 
 __all__ = ["LightningRunner", "RuntimeInfoCallback", "attach", "detach"]
 
@@ -752,7 +753,9 @@ def attach(trainer: Any, *, optimizer_names: Iterable[str] = (), **options: Unpa
     lacking = [name for name in _ENTRIES if not callable(getattr(trainer, name, None))]
     if lacking or not isinstance(getattr(trainer, "callbacks", None), list):
         missing = f"{lacking[0]}()" if lacking else "list of callbacks"
-        raise RunnerError(f"{type(trainer).__name__} has no {missing}, which Lightning's Trainer has: pass a Trainer")
+        raise RunnerError(
+            f"{full_name(trainer)} has no {missing}, which Lightning's Trainer has: {remedy(trainer, _trainers())}"
+        )
     _check_private_members(trainer)
     callback = RuntimeInfoCallback(optimizer_names=optimizer_names, **options)
     detach(trainer)
@@ -774,6 +777,12 @@ def detach(trainer: Any) -> None:
         if isinstance(callback, RuntimeInfoCallback) and (callback in adapters or callback.is_attached_to(trainer)):
             remove_wrappers(trainer, _ENTRIES, callback)
             callback.detach_from(trainer)
+
+
+def _trainers() -> tuple[type, ...]:
+    """Return the classes of trainers: the package pytorch_lightning has its own, if it is there."""
+    other = getattr(sys.modules.get("pytorch_lightning"), "Trainer", None)
+    return (_lightning.Trainer,) if other is None else (_lightning.Trainer, other)
 
 
 def _check_private_members(trainer: Any) -> None:

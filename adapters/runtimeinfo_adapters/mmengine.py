@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from runtimeinfo import Event, HubError, MessageHub, RunnerError
-from runtimeinfo.authoring import describe, length_of, on_any_event, shown
+from runtimeinfo.authoring import length_of, on_any_event, shown
 from runtimeinfo_adapters._adapter import (
     Displaced,
     FrameworkRunner,
@@ -43,6 +43,7 @@ from runtimeinfo_adapters._mmengine_hubs import (
     hub_class,
     put_hub_back,
 )
+from runtimeinfo_adapters._wrong_target import full_name, remedy
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 
 __all__ = ["MMEngineRunner", "RuntimeInfoHook", "attach", "detach"]
@@ -474,8 +475,16 @@ def detach(runner: Any) -> None:
 
 def _check_runner(runner: Any) -> None:
     if not callable(getattr(runner, "register_hook", None)):
-        raise RunnerError(f"{describe(runner)} has no register_hook(), which mmengine's runners have: pass a Runner")
+        raise RunnerError(
+            f"{full_name(runner)} has no register_hook(), which mmengine's runners have: {remedy(runner, _runners())}"
+        )
     _check_members(runner)
+
+
+def _runners() -> tuple[type, ...]:
+    """Return the classes of mmengine's runners; none where it is not installed."""
+    module: Any = None if _mmengine is None else importlib.import_module("mmengine.runner")
+    return () if module is None else (module.Runner, module.FlexibleRunner)
 
 
 def _check_members(runner: Any) -> None:
