@@ -322,7 +322,8 @@ def detached(value: Any) -> Any:
 # -- The saved form of a training, where an adapter keeps it in its framework's checkpoints. Its fields:
 #
 #     {"version": 1, "epoch": int, "iter": int,   completed
-#      "message_hub": the hub's own state}
+#      "message_hub": the hub's own state,
+#      "hub_entries": int}                         how many entries that has; not in a state of an earlier release
 
 
 def training_state(hub: MessageHub, *, epoch: int, iter: int, **more: Any) -> dict[str, Any]:
@@ -336,7 +337,9 @@ def training_state(hub: MessageHub, *, epoch: int, iter: int, **more: Any) -> di
 
     Source: RESUME-01.
     """
-    return {"version": STATE_VERSION, "epoch": epoch, "iter": iter, **more, "message_hub": hub.state_dict()}
+    saved = hub.state_dict()
+    counters = {"version": STATE_VERSION, "epoch": epoch, "iter": iter}
+    return {**counters, **more, "message_hub": saved, "hub_entries": _count_entries(saved)}
 
 
 def check_training_state(state_dict: Any, more_counters: tuple[str, ...] = ()) -> None:
@@ -366,6 +369,24 @@ def check_training_state(state_dict: Any, more_counters: tuple[str, ...] = ()) -
         )
     if "message_hub" not in state:
         raise StateError(f"message_hub is missing: {_REMEDY}", field="message_hub")
+    found, saved = _count_entries(state["message_hub"]), state.get("hub_entries")
+    if None not in (saved, found) and saved != found:
+        raise StateError(
+            f"message_hub has {found} entries, and {shown(saved)} were saved: load it as a whole. What "
+            "torch.distributed.checkpoint loads into a new training lacks each entry that this does not have yet: put "
+            "the training in as a runtimeinfo_adapters.distributed.PackedState",
+            field="message_hub",
+        )
+
+
+def _count_entries(hub_state: object) -> int | None:
+    """Return how many entries the mappings in a hub's state have: what loads key by key can lose some.
+
+    None if there is no mapping in it: the hub says what is wrong then.
+    """
+    fields = cast("Mapping[Any, Any]", hub_state).values() if isinstance(hub_state, Mapping) else ()
+    sizes = [len(cast("Mapping[Any, Any]", field)) for field in fields if isinstance(field, Mapping)]
+    return sum(sizes) if sizes else None
 
 
 def load_hub(hub: MessageHub, state: Mapping[str, Any]) -> None:

@@ -157,6 +157,21 @@ def test_a_damaged_state_is_refused_and_changes_nothing(damage: dict[str, Any], 
     assert (view.epoch, view.iter) == (0, 0)
 
 
+def test_a_state_without_an_entry_of_its_hub_is_refused_and_changes_nothing() -> None:
+    hub = MessageHub("saved")
+    hub.update_info_dict({"a": 1, "b": 2})
+    state = View(hub).state_dict()
+    lacking = {name: {} if isinstance(value, dict) else value for name, value in state["message_hub"].items()}
+    view = View(MessageHub("view"))
+    with pytest.raises(StateError, match=r"message_hub has 0 entries, and 4 were saved: load it as a whole") as caught:
+        view.load_state_dict({**state, "iter": 3, "message_hub": lacking})
+    assert caught.value.field == "message_hub"
+    assert (view.iter, dict(view.message_hub.runtime_info)) == (0, {})
+    del state["hub_entries"]  # of an earlier release
+    view.load_state_dict(state)
+    assert dict(view.message_hub.runtime_info) == {"a": 1, "b": 2, "epoch": 0, "iter": 0}
+
+
 def test_further_counters_of_a_state_are_checked() -> None:
     with pytest.raises(StateError, match="batches must be an int from 0, but is None"):
         check_training_state(View(MessageHub("view")).state_dict(), ("batches",))

@@ -187,3 +187,41 @@ def test_the_ranks_load_what_rank_0_saved_or_each_its_own(tmp_path, monkeypatch)
     # Of two entries under one key PyTorch keeps one, as a whole.
     assert noted[0]["all"] == noted[1]["all"]
     assert noted[0]["all"] in (of_rank_0, of_rank_1)
+
+
+def trained(**options):
+    """Return a loop that has trained for an epoch of two batches."""
+    loop = Loop(train_loader=[1.0, 2.0], max_epochs=3, **options)
+    with loop.run():
+        for batch in loop.train():
+            loop.log(loss=batch)
+    return loop
+
+
+def load_as_object(checkpoint, loop):
+    load(checkpoint, loop=loop)
+
+
+def load_as_state(checkpoint, loop):
+    entry = loop.state_dict()
+    load(checkpoint, loop=entry)
+    loop.load_state_dict(entry)
+
+
+@pytest.mark.parametrize("load_into", [load_as_object, load_as_state])
+def test_a_fresh_loop_refuses_what_is_loaded_without_its_hub(tmp_path, load_into):
+    save(tmp_path, loop=trained())
+    fresh = Loop(train_loader=[1.0, 2.0], max_epochs=3)
+    with pytest.raises(StateError, match=r"message_hub has 0 entries, and \d+ were saved.*PackedState") as refused:
+        load_into(tmp_path, fresh)
+    assert refused.value.field == "message_hub"
+    assert (fresh.epoch, fresh.iter) == (0, 0)
+
+
+def test_a_loop_with_the_same_keys_loads_all_of_them_without_being_packed(tmp_path):
+    saved, other = trained(), trained()
+    saved.message_hub.update_scalar("train/loss", 7.0)
+    other.message_hub.update_scalar("train/loss", 8.0)
+    save(tmp_path, loop=saved)
+    load(tmp_path, loop=other)
+    assert other.message_hub.get_scalar("train/loss").data[0].tolist() == [1.0, 2.0, 7.0]
