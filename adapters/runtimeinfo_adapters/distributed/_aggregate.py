@@ -150,17 +150,12 @@ def aggregate_of(key: str, values: Any, counts: Any) -> Aggregate:
 
 def _new_values(key: str, history: ScalarHistory, offset: int) -> tuple[Any, Any, int]:
     """Return the values of a history after an offset, their counts, and the offset now."""
-    if update_count(history) is None:
+    if isinstance(history, reference.ScalarHistory):
+        values, counts, position = history.since(offset)
+    elif update_count(history) is None:
         return _new_by_length(key, history, offset)
-    counting = cast("Any", history)
-    while True:
-        position: int = counting.update_count
-        if position == offset:
-            return (), (), position
-        values, counts = latest_values(history, position - offset)
-        # Otherwise another thread has updated it meanwhile, so that other values are the latest.
-        if counting.update_count == position:
-            break
+    else:
+        values, counts, position = _new_by_count(history, offset)
     if len(values) < position - offset:
         warnings.warn(
             f"{key!r} was updated {position - offset:,} times since it was reduced, and keeps {len(values):,} values: "
@@ -169,6 +164,16 @@ def _new_values(key: str, history: ScalarHistory, offset: int) -> tuple[Any, Any
             stacklevel=2,
         )
     return values, counts, position
+
+
+def _new_by_count(history: ScalarHistory, offset: int) -> tuple[Any, Any, int]:
+    counting = cast("Any", history)
+    while True:
+        position: int = counting.update_count
+        values, counts = latest_values(history, position - offset) if position > offset else ((), ())
+        # Otherwise another thread has updated it meanwhile, so that other values are the latest.
+        if counting.update_count == position:
+            return values, counts, position
 
 
 def _new_by_length(key: str, history: ScalarHistory, offset: int) -> tuple[Any, Any, int]:

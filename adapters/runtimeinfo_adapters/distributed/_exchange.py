@@ -30,6 +30,7 @@ Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.float64]
 
 ROW_BYTES = len(Aggregate._fields) * 8
+_LEAST, _GREATEST = (Aggregate._fields.index(name) for name in ("least", "greatest"))
 
 _FORMAT = 1
 _FIELDS = 6
@@ -242,15 +243,16 @@ def combine(exchanged: Exchanged) -> dict[str, ReducedScalar]:
     """
     rows = exchanged.rows
     with np.errstate(invalid="ignore", over="ignore"):
-        added, lowest, highest = rows.sum(axis=0), rows.min(axis=0), rows.max(axis=0)
-    scalars: dict[str, ReducedScalar] = {}
-    for key, *columns in zip(exchanged.keys, added.tolist(), lowest.tolist(), highest.tolist(), strict=True):
-        # Each of the three has only some meaningful fields.
-        total, least, greatest = (Aggregate(*column) for column in columns)
-        if total.updates:
-            count = int(total.weight) if total.weight.is_integer() else total.weight
-            scalars[key] = ReducedScalar(total.total, count, least.least, greatest.greatest, int(total.updates))
-    return scalars
+        # A list for each field, and not one for each scalar: a thousand of those would start the garbage collector.
+        totals, weights, _, _, updates = rows.sum(axis=0).T.tolist()
+        lowest = rows[..., _LEAST].min(axis=0).tolist()
+        highest = rows[..., _GREATEST].max(axis=0).tolist()
+    columns = zip(exchanged.keys, totals, weights, lowest, highest, updates, strict=True)
+    return {
+        key: ReducedScalar(total, int(weight) if weight.is_integer() else weight, least, greatest, int(count))
+        for key, total, weight, least, greatest, count in columns
+        if count
+    }
 
 
 def _align(contribution: Contribution, keys: Sequence[str]) -> Rows:

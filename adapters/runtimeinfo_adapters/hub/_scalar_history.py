@@ -215,7 +215,8 @@ class ScalarHistory:
         """
         with self._lock:
             begin, end = updates - self._settled, len(self.pending)
-            if begin >= 0 and self._all_numbers:  # as in a loop that reduces after each iteration
+            # As in a loop that reduces after each iteration.
+            if self._all_numbers and begin >= 0 and end - begin <= self._kept.max_length:
                 values = self.pending[begin:end]
                 return values, [ONE] * len(values), self._settled + end
             self._settle()

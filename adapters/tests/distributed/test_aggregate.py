@@ -56,6 +56,43 @@ def test_a_history_that_was_replaced_begins_again() -> None:
         assert take(offsets, history).total == value
 
 
+def test_a_value_that_is_taken_back_is_not_reduced_unless_it_was_already() -> None:
+    offsets, history = Offsets(), ScalarHistory()
+    history.update(1.0)
+    history.update(2.0)
+    history.drop_latest()
+    assert take(offsets, history) == Aggregate(1.0, 1.0, 1.0, 1.0, 1.0)
+    history.drop_latest()
+    assert take(offsets, history) == EMPTY
+    history.update(3.0)
+    assert take(offsets, history) == Aggregate(3.0, 1.0, 3.0, 3.0, 1.0)
+
+
+def test_a_history_of_another_hub_that_counts_its_updates_is_reduced_by_their_number() -> None:
+    class Counting(HistoryBuffer):
+        update_count = 0
+
+        def update(self, *args: Any, **kwargs: Any) -> None:
+            super().update(*args, **kwargs)
+            self.update_count += 1
+
+    offsets, history = Offsets(), Counting(max_length=3)
+    for value in (1.0, 2.0, 3.0):
+        history.update(value)
+    assert take(offsets, history).total == 6.0
+    assert take(offsets, history) == EMPTY
+    history.update(4.0)  # one more, although the length stays
+    assert take(offsets, history) == Aggregate(4.0, 1.0, 4.0, 4.0, 1.0)
+
+
+def test_a_history_is_reduced_without_moving_its_numbers() -> None:
+    offsets, history = Offsets(), ScalarHistory()
+    for value in (1.0, 2, 3.0):
+        history.update(value)
+        assert take(offsets, history) == Aggregate(value, 1.0, value, value, 1.0)
+    assert history.pending == [1.0, 2, 3.0]
+
+
 def test_a_full_ring_gives_what_it_has_and_warns() -> None:
     offsets, history = Offsets(), ScalarHistory(max_length=2)
     for value in (1.0, 2.0, 3.0):

@@ -406,11 +406,13 @@ def test_since_returns_the_values_after_an_update_count():
     assert (len(history.since(5)[0]), history.since(5)[2]) == (0, 4)
 
 
-def test_since_returns_what_a_full_history_still_has():
+@pytest.mark.parametrize("is_read", [False, True])
+def test_since_returns_what_a_full_history_still_has(is_read):
     history = ScalarHistory(max_length=2)
     for value in (1.0, 2.0, 3.0):
         history.update(value)
-    history.mean()
+    if is_read:
+        history.mean()
     values, counts, updates = history.since(0)
     assert (list(values), list(counts), updates) == ([2.0, 3.0], [1, 1], 3)
 
