@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
-from weakref import WeakKeyDictionary
 
 from runtimeinfo._errors import HookError
 from runtimeinfo._scalar import shown
@@ -213,9 +212,15 @@ class HookBase:
         """An exception leaves at least the innermost open scope."""
 
 
-# The functions of methods that were found callable, and for which points. To look at a signature takes long, and hooks
-# of the same class are registered again and again: for each fold, each trial, each plan of a test.
-_known: WeakKeyDictionary[FunctionType, set[str]] = WeakKeyDictionary()
+# The parameters that were found callable at a hook point. Inspecting a signature takes long, and hooks are registered
+# again and again: for each fold, each trial, each plan of a test. By the parameters and not by the function, so that it
+# holds for each new closure of a factory, keeps no function alive, and notices a function whose signature changes.
+_known: set[tuple[object, ...]] = set()
+_MAX_KNOWN = 1000
+_VARIADIC = 0x04 | 0x08  # `*args` and `**kwargs`, as in `inspect.CO_VARARGS`; importing that module takes long
+_MAX_WRAPPERS = 10
+
+_OF_BASE = {point: getattr(HookBase, point) for point in HOOK_POINTS}
 
 
 def hook_methods(hook: object, /) -> dict[str, Callable[..., object]]:
@@ -238,13 +243,16 @@ before_train_epochs? [ORDER-03]
     methods: dict[str, Callable[..., object]] = {}
     for point, arguments in HOOK_POINTS.items():
         method = getattr(hook, point, None)
-        if method is None or getattr(method, "__func__", None) is getattr(HookBase, point):
+        if method is None or getattr(method, "__func__", None) is _OF_BASE[point]:
             continue
-        function = method.__func__ if isinstance(method, MethodType) else None
-        known = _known.setdefault(function, set()) if isinstance(function, FunctionType) else set[str]()
-        if point not in known:
+        parameters = _parameters_of(point, method)
+        if parameters is None:
             _check_callable(hook, point, method, arguments)
-            known.add(point)
+        elif parameters not in _known:
+            _check_callable(hook, point, method, arguments)
+            if len(_known) >= _MAX_KNOWN:
+                _known.clear()
+            _known.add(parameters)
         methods[point] = method
     if not methods:
         raise HookError(f"{_name(hook)} has no hook point{_suggestion(hook)}", hook=hook, requirement="ORDER-03")
@@ -285,6 +293,25 @@ def _passing_on(event: str, names: tuple[str, ...], by: str, kind: type) -> Call
     method.__code__ = method.__code__.replace(co_name=event, co_qualname=method.__qualname__)
     method.__doc__ = f"Pass {event} on to {by}."
     return method
+
+
+def _parameters_of(point: str, method: object) -> tuple[object, ...] | None:
+    """Return all that decides whether a function can be called at a hook point; None for any other callable."""
+    function = method.__func__ if isinstance(method, MethodType) else method
+    is_bound = function is not method
+    for _ in range(_MAX_WRAPPERS):
+        if type(function) is not FunctionType:
+            return None
+        attributes = function.__dict__
+        if "__signature__" in attributes or "__partialmethod__" in attributes:
+            return None
+        if "__wrapped__" not in attributes:
+            code, defaults = function.__code__, function.__defaults__
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            counts = (code.co_argcount, code.co_posonlyargcount, code.co_flags & _VARIADIC, len(defaults or ()))
+            return (point, is_bound, names, counts, *(function.__kwdefaults__ or ()))
+        function = attributes["__wrapped__"]
+    return None
 
 
 def _check_callable(hook: object, point: str, method: object, arguments: tuple[str, ...]) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import functools
+import gc
 import inspect
 import pickle
+import weakref
+from collections.abc import Callable
 from enum import Enum, IntEnum
 from typing import Any, get_args
 
@@ -114,6 +118,110 @@ def test_method_is_refused_under_one_point_after_it_was_accepted_under_another()
         assert hook_methods(with_methods(before_run=method)).keys() == {"before_run"}
         with pytest.raises(HookError, match=r"^Custom\.on_exception\(runner.*cannot be called as on_exception"):
             hook_methods(with_methods(before_run=method, on_exception=method))
+
+
+def logged(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        function(*args, **kwargs)
+
+    return wrapper
+
+
+def of_class() -> Any:
+    def before_train_iter(self: object, runner: object, batch_idx: int, data_batch: object) -> None: ...
+
+    return with_methods(before_train_iter=before_train_iter)
+
+
+def of_instance() -> Any:
+    hook = with_methods()
+    hook.before_train_iter = lambda runner, *, batch_idx, data_batch=None: None
+    return hook
+
+
+def of_decorator() -> Any:
+    return with_methods(before_train_iter=logged(lambda self, runner, *others, **named: None))
+
+
+@pytest.mark.parametrize("make", [of_class, of_instance, of_decorator])
+def test_signatures_of_new_functions_with_known_parameters_are_not_inspected(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook_methods(make())
+    monkeypatch.setattr(inspect, "signature", None)  # a call would raise
+    assert list(hook_methods(make())) == ["before_train_iter"]
+
+
+def test_a_function_whose_parameters_change_is_checked_again() -> None:
+    def before_run(self: object, runner: object, more: object = None) -> None: ...
+
+    def narrow(self: object) -> None: ...
+
+    hook = with_methods(before_run=before_run)
+    for attribute, value in (("__defaults__", None), ("__code__", narrow.__code__)):
+        assert list(hook_methods(hook)) == ["before_run"]
+        before = getattr(before_run, attribute)
+        setattr(before_run, attribute, value)
+        with pytest.raises(HookError, match=r"^Custom\.before_run.*cannot be called"):
+            hook_methods(hook)
+        setattr(before_run, attribute, before)
+    before_run.__signature__ = inspect.signature(narrow)  # type: ignore[attr-defined]
+    with pytest.raises(HookError, match=r"^Custom\.before_run.*cannot be called"):
+        hook_methods(hook)
+
+
+def test_a_keyword_only_parameter_that_loses_its_default_is_noticed() -> None:
+    def before_run(self: object, runner: object, *, more: object = None) -> None: ...
+
+    hook = with_methods(before_run=before_run)
+    assert list(hook_methods(hook)) == ["before_run"]
+    before_run.__kwdefaults__ = None
+    with pytest.raises(HookError, match=r"^Custom\.before_run.*cannot be called"):
+        hook_methods(hook)
+
+
+def test_one_function_can_be_callable_as_a_method_and_not_as_a_function() -> None:
+    def before_run(first: object, second: object) -> None: ...
+
+    assert list(hook_methods(with_methods(before_run=before_run))) == ["before_run"]
+    with pytest.raises(HookError, match=r"^Custom\.before_run.*cannot be called"):
+        hook_methods(with_methods(before_run=staticmethod(before_run)))
+
+
+def test_partials_of_one_function_are_checked_one_by_one() -> None:
+    def call(runner: object, more: object) -> None: ...
+
+    hook = with_methods()
+    hook.before_run = functools.partial(call, more=1)
+    assert list(hook_methods(hook)) == ["before_run"]
+    hook.before_run = functools.partial(call)
+    with pytest.raises(HookError, match=r"^Custom\.before_run.*cannot be called"):
+        hook_methods(hook)
+
+
+def test_a_decorated_function_is_checked_by_the_one_inside() -> None:
+    assert hook_methods(with_methods(before_run=logged(lambda self, runner: None)))
+    with pytest.raises(HookError, match=r"^Custom\.before_run\(runner, more\) cannot be called"):
+        hook_methods(with_methods(before_run=logged(lambda self, runner, more: None)))
+
+
+def test_a_function_that_wraps_itself_is_taken_at_its_word() -> None:
+    def before_run(self: object, runner: object) -> None: ...
+
+    before_run.__wrapped__ = before_run  # type: ignore[attr-defined]
+    assert list(hook_methods(with_methods(before_run=before_run))) == ["before_run"]
+
+
+def test_hooks_and_their_functions_are_not_kept_alive() -> None:
+    def before_run(self: object, runner: object) -> None: ...
+
+    hook = with_methods(before_run=before_run)
+    assert hook_methods(hook)
+    function = weakref.ref(before_run)
+    del hook, before_run
+    gc.collect()
+    assert function() is None
 
 
 @pytest.mark.parametrize("value", [3, 0, "", ()], ids=repr)
