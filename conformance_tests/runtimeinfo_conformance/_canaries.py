@@ -13,9 +13,6 @@ from runtimeinfo_conformance.mutants import HUB_MUTANTS, RUNNER_MUTANTS
 from runtimeinfo_conformance.plans import AnyPlan
 from runtimeinfo_conformance.search import killers
 
-# Faults in threads show as these happen to be switched.
-_BY_CHANCE = frozenset({"HUB-16"})
-
 
 def survivors(
     subject: Subject | HubSubject,
@@ -41,8 +38,7 @@ def survivors(
         # Where the best plan was not tried: the faults of a requirement show on the same ones, and stand together.
         killer = killers().get((canary.requirement, canary.name))
         best = found if killer is None or killer not in tried else [killer]
-        chances = 2 if canary.requirement in _BY_CHANCE else 1
-        failure = find_killer(canary.subject, canary.requirement, [*best, *tried] * chances, guard)
+        failure = find_killer(canary.subject, canary.requirement, [*best, *tried], guard)
         if failure is None:
             yield f"{canary.requirement}: {canary.name}"
         elif failure.plan not in best:

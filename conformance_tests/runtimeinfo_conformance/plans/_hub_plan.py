@@ -73,7 +73,7 @@ class HubOp(ShortRepr):
         turn: The index of the value of that kind; or of the field that a state loses, of the key whose flag is
             changed, or of the slot for a saved state.
         count: The scalar's count.
-        times: The number of updates; with threads, of each of them.
+        times: The number of updates.
     """
 
     name: HubOpName

@@ -96,12 +96,12 @@ class _CopiesInfos(SimpleHub):
         self.runtime_info = {**self.runtime_info, key: value}
 
 
-THREADS = HubOp("publish_in_threads", "train/loss", times=6)
+THREADS = HubOp("publish_in_threads", "train/loss")
 
 
 @pytest.mark.parametrize("hub", [_ReadsAndWritesBack, _CreatesTwice, _CopiesInfos])
 def test_updates_that_collide_are_found_each_time(hub: Any) -> None:
-    assert [broken(hub, THREADS) for _ in range(10)] == [{"HUB-16"}] * 10
+    assert [broken(hub, THREADS) for _ in range(3)] == [{"HUB-16"}] * 3
 
 
 def test_a_lock_helps() -> None:
@@ -114,7 +114,7 @@ def test_a_lock_helps() -> None:
             with self._lock:
                 super().update_scalar(*args, **kwargs)
 
-    assert [broken(Locked, THREADS) for _ in range(10)] == [set()] * 10
+    assert [broken(Locked, THREADS) for _ in range(3)] == [set()] * 3
 
 
 # -- another process
