@@ -79,7 +79,7 @@ def _shifted(leg: Leg, at: int, records: list[Record]) -> Leg:
     """Return a leg with other records, whose views between them are where they were."""
     by = len(records) - len(leg.records)
     parts: dict[str, Any] = {}
-    for name in ("glances", "looks", "reads"):
+    for name in ("glances", "looks", "stage_looks", "reads"):
         views: list[Any] = getattr(leg, name)
         parts[name] = [replace(view, at=view.at + by) if view.at >= at + (by > 0) else view for view in views]
     fault_at = leg.fault_at
@@ -182,32 +182,40 @@ def _leg_changes(leg: Leg) -> Iterator[tuple[str, str, Leg]]:
         yield "end", f"final {_named(key)}: another", replace(leg, final_info=final)
     yield "end", "final loop_stage: there", replace(leg, final_info={**(leg.final_info or {}), "loop_stage": "train"})
     yield "end", "boards left behind", replace(leg, left_behind=["a board"])
+    for name, changed in _changes_between_events(leg):
+        yield "between events", name, changed
+    for index, answer in enumerate(leg.answers):
+        told = replace(answer, found="the run 'stale' with seed 9")
+        yield "answers", answer.situation.name, replace(leg, answers=_put(leg.answers, index, told))
+
+
+def _changes_between_events(leg: Leg) -> Iterator[tuple[str, Leg]]:
     for index, glance in enumerate(leg.glances):
         held = glance.held or {**leg.records[glance.at].info, **leg.records[glance.at].scalars}
         key = next(iter(held), None)
         if key is not None:
             changed = replace(glance, held={key: held[key]}, current={key: _another(held[key])})
-            yield "between events", "glance: another answer", replace(leg, glances=_put(leg.glances, index, changed))
+            yield "glance: another answer", replace(leg, glances=_put(leg.glances, index, changed))
     for index, look in enumerate(leg.looks):
         for name in ("epoch", "iter"):
             value = getattr(look, name)
             other: Any = replace(look, **{name: value + 1})
-            yield "between events", f"look {look.where}: {name}", replace(leg, looks=_put(leg.looks, index, other))
+            yield f"look {look.where}: {name}", replace(leg, looks=_put(leg.looks, index, other))
+    for index, seen_stage in enumerate(leg.stage_looks):
+        other = replace(seen_stage, stage="another")
+        yield "look at the stage", replace(leg, stage_looks=_put(leg.stage_looks, index, other))
     for index, read in enumerate(leg.reads):
         kept = [*leg.reads[:index], *leg.reads[index + 1 :]]
-        yield "between events", f"{read.item.stage} item: not read", replace(leg, reads=kept)
+        yield f"{read.item.stage} item: not read", replace(leg, reads=kept)
         if read.shared is None:
             continue
         for key, value in read.shared.position.items():
             position = {**read.shared.position, key: _another(value)}
             seen = replace(read, shared=replace(read.shared, position=position))
             where = f"{read.item.stage} item: {key} on the board"
-            yield "between events", where, replace(leg, reads=_put(leg.reads, index, seen))
+            yield where, replace(leg, reads=_put(leg.reads, index, seen))
     if leg.reads:
-        yield "between events", "nothing read", replace(leg, reads=[])
-    for index, answer in enumerate(leg.answers):
-        told = replace(answer, found="the run 'stale' with seed 9")
-        yield "answers", answer.situation.name, replace(leg, answers=_put(leg.answers, index, told))
+        yield "nothing read", replace(leg, reads=[])
 
 
 # -- how a field is changed

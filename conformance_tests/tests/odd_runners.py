@@ -567,6 +567,21 @@ class AnnouncesOutsideOfItsScopes(Trainer):
         self.emit(f"after_{name}", **given, **(results or {}))
 
 
+class WarmsUpEachValidation(Trainer):
+    """Begins each validation with an epoch that has no batches and no metrics."""
+
+    lacks = "val_loaders"
+
+    def evaluate(self, stage: str, loaders: Sequence[Any]) -> None:
+        def over_each() -> None:
+            if stage == "val":
+                self.scope("val_epoch", lambda: None)
+            for loader in loaders:
+                self.scope(f"{stage}_epoch", partial(self.evaluate_batches, stage, loader))
+
+        self.scope(stage, over_each)
+
+
 class PublishesEachEventTwice(Trainer):
     """Has a hook that reads what is published, and publishes it under keys of its own."""
 
@@ -603,6 +618,7 @@ ODD: tuple[type[Trainer], ...] = (
     IsRecursive,
     AnnouncesOutsideOfItsScopes,
     PublishesEachEventTwice,
+    WarmsUpEachValidation,
     CountsBatchesFromOne,
     ShowsNoBatch,
     SavesAllTheTime,

@@ -16,13 +16,21 @@ from odd_numbers import (
     NeverTellsItsLength,
     NumbersItsBatchesOn,
 )
-from odd_runners import ODD, ResizesProgressively, StopsBeforeValidating, StopsForGood, WarmsUpFirst
+from odd_runners import (
+    ODD,
+    ResizesProgressively,
+    StopsBeforeValidating,
+    StopsForGood,
+    WarmsUpEachValidation,
+    WarmsUpFirst,
+)
 from simple_trainer import Trainer, subject_of
 
-from runtimeinfo_conformance import Plan
+from runtimeinfo_conformance import Fault, Plan
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import Tally
+from runtimeinfo_conformance.plans import CHANGING_KIND
 from runtimeinfo_conformance.search import draw_plans
 
 KINDS = [*ODD, *ODD_NUMBERS]
@@ -33,6 +41,7 @@ PARTS = 12
 EVERY_PLAN = "RUNTIMEINFO_EVERY_PLAN"
 """Where it is set, as `make nightly` does, each is tried on all."""
 
+METRICS = (("acc", "float"), ("matrix", "list"), ("changing", CHANGING_KIND))
 VAL: dict[str, Any] = {"val_batches": 1, "outputs": (("loss", "float"),)}
 
 SHOWN_BY: list[tuple[type[Trainer], Plan]] = [
@@ -52,6 +61,8 @@ SHOWN_BY: list[tuple[type[Trainer], Plan]] = [
     (StopsForGood, Plan(max_epochs=2, batches=2, stop_after=2, val_after=True, val_batches=1)),
     (NeverTellsItsLength, Plan(max_epochs=2, batches=2)),
     (LearnsItsLength, Plan(max_epochs=2, batches=2)),
+    (WarmsUpEachValidation, Plan(max_epochs=3, val_batches=1, metrics=METRICS)),
+    (WarmsUpEachValidation, Plan(max_epochs=2, val_batches=0, metrics=METRICS, fault=Fault("before_val_epoch", 3))),
     (NumbersItsBatchesOn, Plan(max_epochs=2, batches=2, resume_after=1, resume_batch=1)),
 ]
 """What came out red once, was not looked at, or is an exception of a rule, on plans that show what is odd."""

@@ -104,17 +104,11 @@ def other_metrics(case: Case) -> Iterator[Finding]:
 def changing_metrics(case: Case) -> Iterator[Finding]:
     """A metric is where it was published last, and nowhere else, until it is published again."""
     changing = {name for name, kind in case.plan.metrics if kind == CHANGING_KIND}
-    turns = {at: turn for at, _, turn in _evaluations(case, "val")}
-    expected: dict[str, str] = {}
-    for at, record, _ in _settled(case):
-        if record.event == "before_run":
-            expected = {}
-        elif at in turns:
-            values = case.plan.metrics_of(turns[at])
-            expected = {name: "a scalar" if is_scalar(values[name]) else "an info" for name in changing}
-        for name, place in expected.items():
+    for at, record, metrics, turn in _published_last(case, "val"):
+        for name in changing & metrics.keys():
+            place = "a scalar" if is_scalar(metrics[name]) else "an info"
             finding = Finding(at, place, _where(record, f"val/{name}"))
-            if turns.get(at) or not finding.holds:
+            if turn or not finding.holds:
                 yield finding
 
 
@@ -228,27 +222,61 @@ def _not_handed_on(at: int, record: Record, argument: str, name: str, value: Any
 
 
 def _other_metrics(case: Case, stage: str) -> Iterator[Finding]:
+    for at, record, metrics, turn in _published_last(case, stage):
+        for name, value in metrics.items():
+            if not is_scalar(value):
+                key = f"{stage}/{name}"
+                finding = Finding(at, {key: value}, {key: record.info.get(key, "nothing published")})
+                if turn is not None or not finding.holds:
+                    yield finding
+
+
+def _published_last(case: Case, stage: str) -> Iterator[tuple[int, Record, Mapping[str, Any], int | None]]:
+    """Iterate over the settled events, each with the metrics that were published last, and with their turn if now."""
     turns = {at: turn for at, _, turn in _evaluations(case, stage)}
-    held: dict[str, Any] = {}
+    metrics: Mapping[str, Any] = {}
     for at, record, _ in _settled(case):
         if record.event == "before_run":
-            held = {}
+            metrics = {}
         elif at in turns:
-            values = case.plan.metrics_of(turns[at])
-            held = {f"{stage}/{name}": value for name, value in values.items() if not is_scalar(value)}
-        for key, value in held.items():
-            finding = Finding(at, {key: value}, {key: record.info.get(key, "nothing published")})
-            if at in turns or not finding.holds:
-                yield finding
+            metrics = case.plan.metrics_of(turns[at])
+        yield at, record, metrics, turns.get(at)
 
 
 def _evaluations(case: Case, stage: str) -> Iterator[tuple[int, Record, int]]:
-    """Iterate over the evaluations that came to their end, each with its number, from 0."""
+    """Iterate over the loaders that were evaluated on to their end, each with its number, from 0.
+
+    An epoch without batches and metrics that stands before those of the loaders, to warm up, is not one of them.
+    """
+    loaders = case.plan.val_loaders if stage == "val" else 1
     turn = 0
-    for at, record, model in case.each(f"after_{stage}_epoch"):
-        if not model.aborting:
-            yield at, record, turn
-            turn += 1
+    for epochs, is_whole in _epochs_of_evaluations(case, stage):
+        to_skip = len(epochs) - loaders if is_whole else len(epochs)
+        for at, is_empty in epochs:
+            record = case.records[at]
+            if to_skip > 0 and is_empty and not record.arguments.get("metrics"):
+                to_skip -= 1
+            elif not case.expectations[at].aborting:
+                yield at, record, turn
+                turn += 1
+
+
+def _epochs_of_evaluations(case: Case, stage: str) -> Iterator[tuple[list[tuple[int, bool]], bool]]:
+    """Iterate over evaluations: the ends of their epochs, each with whether it was empty, and whether all have come."""
+    epochs: list[tuple[int, bool]] = []
+    is_empty = True
+    for at, record, model in case.each():
+        if record.event == f"before_{stage}_epoch":
+            is_empty = True
+        elif record.event == f"before_{stage}_iter":
+            is_empty = False
+        elif record.event == f"after_{stage}_epoch":
+            epochs.append((at, is_empty))
+        elif record.event == f"after_{stage}" and epochs:
+            yield epochs, not model.aborting
+            epochs = []
+    if epochs:
+        yield epochs, False
 
 
 def _where(record: Record, key: str) -> Any:

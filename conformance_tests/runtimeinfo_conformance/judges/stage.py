@@ -29,6 +29,14 @@ def _findings(case: Case, requirement: str) -> Iterator[Finding]:
     for at, record, model in case.each():
         if _responsible(record, model) == requirement:
             yield Finding(at, model.stage, record.info.get("loop_stage"))
+    has_trained = False
+    settled = [has_trained := has_trained or record.event == "before_train" for record in case.records]
+    for look in case.leg.stage_looks:
+        record, model = case.records[look.at], case.expectations[look.at]
+        # Before the training of a resumed run a state that was just loaded may hold a stage.
+        may_be_loaded = model.stage is None and case.leg.previous is not None and not settled[look.at]
+        if not may_be_loaded and _responsible(record, model) == requirement:
+            yield Finding(look.at, model.stage, look.stage)
 
 
 @judge("STAGE-01")

@@ -28,7 +28,7 @@ from runtimeinfo_conformance.observation._company import (
     run_here,
 )
 from runtimeinfo_conformance.observation._observation import Answer, Leg, Situation
-from runtimeinfo_conformance.observation._recorder import Probe, Recorder
+from runtimeinfo_conformance.observation._recorder import Doorkeeper, Probe, Recorder
 from runtimeinfo_conformance.observation._user_hooks import make_hook
 from runtimeinfo_conformance.plans import Fault, Plan, hearing
 
@@ -188,6 +188,7 @@ def _hooks(recorder: Recorder) -> list[Any]:
         hooks.append(make_hook(probe.note, priority))
     hooks.insert(order % (len(hooks) + 1), make_hook(recorder.note, "LOWEST"))
     hooks.insert(order // 2 % (len(hooks) + 1), RuntimeInfoHook())
+    hooks.append(make_hook(Doorkeeper(recorder).note, "HIGHEST"))
     return hooks
 
 

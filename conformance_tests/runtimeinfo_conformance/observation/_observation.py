@@ -24,7 +24,7 @@ class Record:
         info: The hub's infos.
         scalars: The values of the hub's scalars.
         rates: The learning rates of each entry of get_lr(), at before_train_iter.
-        identity: The runner's metadata, at before_run and before_train.
+        identity: The runner's metadata, at before_run, before_train and after_run.
         seen: The sightings of the probes at this event, in the order in which they were called.
         current: The answers of current_hub() on each of these infos and scalars; None on a scalar that it lacks.
         shared: The view of another process; None if it found no run.
@@ -85,6 +85,19 @@ class Look:
     where: str
     epoch: Any
     iter: Any
+
+
+@dataclass(frozen=True, slots=True)
+class StageLook:
+    """The stage that a component finds between two events: in a step, while data is read, or as the next event comes.
+
+    Attributes:
+        at: The index of the record before it.
+        stage: The hub's loop_stage.
+    """
+
+    at: int
+    stage: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +185,7 @@ class Leg:
         records: The events.
         glances: The views of components between them.
         looks: The counters that components find in the iterations.
+        stage_looks: The stages that components find between the events.
         reads: The views of another process meanwhile, at each item that was read in this process.
         read_elsewhere: How many items of each stage were read in its workers.
         answers: The runs that its code, and code of others, was told of.
@@ -190,6 +204,7 @@ class Leg:
     records: list[Record] = field(default_factory=list[Record])
     glances: list[Glance] = field(default_factory=list[Glance])
     looks: list[Look] = field(default_factory=list[Look])
+    stage_looks: list[StageLook] = field(default_factory=list[StageLook])
     reads: list[Read] = field(default_factory=list[Read])
     read_elsewhere: Mapping[str, int] = field(default_factory=dict[str, int])
     answers: list[Answer] = field(default_factory=list[Answer])

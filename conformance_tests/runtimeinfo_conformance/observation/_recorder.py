@@ -10,7 +10,7 @@ from typing import Any
 from runtimeinfo import InfoReader, current_hub
 from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_conformance.observation._company import Companion
-from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting
+from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting, StageLook
 from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
 from runtimeinfo_conformance.observation._user_hooks import Hear
 from runtimeinfo_conformance.plans import Item, make_error, reads_elsewhere
@@ -23,6 +23,8 @@ _EVERYTHING = frozenset(
         *(f"{edge}_{stage}" for edge in ("before", "after") for stage in ("val", "test")),
     )
 )
+
+_PUBLISHES_IDENTITY = ("before_run", "before_train")
 
 
 class Recorder:
@@ -69,6 +71,16 @@ class Recorder:
             self._note(event, runner, arguments, is_cut=True)
             self._raise()
 
+    def _is_identified_at(self, event: str) -> bool:
+        """Tell whether the metadata of the runner is read: where it is published, and once more in the end.
+
+        Not at each event: to render a configuration takes a framework tens of milliseconds. Nor in the end of a run
+        that was refused because it lacks some.
+        """
+        return event in _PUBLISHES_IDENTITY or (
+            event == "after_run" and any(record.identity for record in self.leg.records)
+        )
+
     def _was_cut(self, event: str) -> bool:
         """Tell whether an event is the one at which the first hook has raised, on its way to the others."""
         last = self.leg.records[-1] if self.leg.records else None
@@ -90,7 +102,7 @@ class Recorder:
                 info=info,
                 scalars=scalars,
                 rates=_rates(runner) if event == "before_train_iter" else {},
-                identity=_identity(runner) if event in {"before_run", "before_train"} else {},
+                identity=_identity(runner) if self._is_identified_at(event) else {},
                 seen=seen,
                 current=_answers(resolve_hub(), hub, info, scalars),
                 shared=self._look_on(at_everything=event in _EVERYTHING),
@@ -106,6 +118,7 @@ class Recorder:
             self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._look_on()))
         # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
         if self.leg.place == _here():
+            self.note_stage()
             hub, reader = self.leg.hub, resolve_hub()
             info, scalars = ({}, {}) if reader is hub else (_infos(hub), _scalars(hub))
             current = _answers(reader, hub, info, scalars)
@@ -127,7 +140,13 @@ class Recorder:
         # Of several runs of a process, another one is told of the one that was entered last.
         return self._onlooker.look(at_everything=at_everything) if self.leg.plan.is_alone else None
 
+    def note_stage(self) -> None:
+        """Note the stage that the hub holds between two events."""
+        if self.leg.records:
+            self.leg.stage_looks.append(StageLook(len(self.leg.records) - 1, self.leg.hub.get_info("loop_stage")))
+
     def _look(self, where: str) -> None:
+        self.note_stage()
         reader = current_hub()
         found = reader.get_info("epoch"), reader.get_info("iter")
         self.leg.looks.append(Look(len(self.leg.records) - 1, where, *found))
@@ -176,6 +195,21 @@ class Recorder:
             self.leg.planned = make_error(fault.kind)
             self.leg.fault_at = len(self.leg.records) - 1
             raise self.leg.planned
+
+
+class Doorkeeper:
+    """Notes the stage that each event finds, before the information hook hears of it.
+
+    Args:
+        recorder: Where to note.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def note(self, _event: str, _runner: Any, _arguments: Mapping[str, Any]) -> None:
+        """Note it."""
+        self._recorder.note_stage()
 
 
 class Probe:

@@ -46,7 +46,7 @@ def test_no_hook_of_a_subject_tells_that_it_is_of_the_kit() -> None:
         return correct().run(plan, hooks)
 
     execute(Subject("any", "1", run=run), Plan())
-    assert len(given) == 5
+    assert len(given) == 6
     for hook in given:
         kind = type(hook)
         assert kind.__mro__ == (kind, object)
