@@ -214,9 +214,12 @@ def as_if_the_first(case: Case) -> Iterator[Finding]:
     first = case.leg.first
     if first is None or not first.ended_well:
         return
-    for at, (then, now) in enumerate(zip(first.records, case.records, strict=False)):
+    fault_at = case.leg.fault_at  # from there on it goes another way than the first
+    same = case.records if fault_at is None else case.records[:fault_at]
+    for at, (then, now) in enumerate(zip(first.records, same, strict=False)):
         yield Finding(at, _told(then), _told(now))
-    yield Finding(None, {"events": len(first.records)}, {"events": len(case.records)})
+    if fault_at is None:
+        yield Finding(None, {"events": len(first.records)}, {"events": len(case.records)})
 
 
 @judge("LIFE-11")

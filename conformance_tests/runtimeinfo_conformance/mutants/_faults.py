@@ -223,6 +223,29 @@ def momentarily(change: Shown, *events: str, shown: bool = True, published: bool
     return make
 
 
+def between_events(change: Shown, *events: str) -> MakeFault:
+    """Change infos once all hooks have heard of some events, and restore them as the next one comes."""
+    to_restore: dict[str, Any] = {}
+
+    def make(plan: Plan, hook: object) -> Fault:
+        is_first, is_last = isinstance(hook, RuntimeInfoHook), isinstance(observer_of(hook), Recorder)
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            hub = runner.message_hub
+            if is_first:
+                _put_back(hub, to_restore)
+            result = call(runner, given)
+            if is_last and event in events:
+                for key, value in change(plan, runner).items():
+                    to_restore[key] = hub.get_info(key)
+                    hub.update_info(key, value)
+            return result
+
+        return fault
+
+    return make
+
+
 def _put_back(hub: Any, infos: dict[str, Any]) -> None:
     for key, value in infos.items():
         if value is None:

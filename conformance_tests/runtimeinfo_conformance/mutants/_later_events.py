@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 from runtimeinfo import RuntimeInfoHook
-from runtimeinfo.authoring import is_scalar, scalar_value
+from runtimeinfo.authoring import TextConfig, is_scalar, scalar_value
 from runtimeinfo.spec import ABORT
 from runtimeinfo_conformance.judges.life import find_batch
 from runtimeinfo_conformance.mutants._faults import (
     Shown,
     ShownRunner,
     at,
+    between_events,
     drop_last_batch,
     iter_ahead,
     momentarily,
@@ -107,6 +109,54 @@ def _hand_on(event_changed: str, argument: str) -> MakeFault:
     return make
 
 
+def _emptied_later(event_changed: str, argument: str) -> MakeFault:
+    """Give the hook that publishes lists and dicts that are emptied as the next event comes."""
+
+    def make(_plan: Plan, hook: object) -> Fault:
+        given_out: list[Any] = []
+
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            while given_out:
+                given_out.pop().clear()
+            values = given.get(argument)
+            if event == event_changed and isinstance(values, Mapping) and _is_hook(hook):
+                copies = {name: copy.copy(each) for name, each in cast("Mapping[str, Any]", values).items()}
+                given_out.extend(each for each in copies.values() if isinstance(each, list | dict))
+                given = {**given, argument: copies}
+            return call(runner, given)
+
+        return fault
+
+    return make
+
+
+class _RatesOfTheFirst:
+    """The rates of iterations that come after those of a first training."""
+
+    def __init__(self, optim_wrapper: Any, iterations: int) -> None:
+        self._optim_wrapper = optim_wrapper
+        self._iterations = iterations
+
+    def get_lr(self) -> dict[str, list[float]]:
+        """Return the rates, halved as often."""
+        rates = self._optim_wrapper.get_lr()
+        return {name: [float(value) / 2**self._iterations for value in values] for name, values in rates.items()}
+
+
+def _go_on_with_rates(plan: Plan, _hook: object) -> Fault:
+    """Begin the second training with the rates that the first one ended with."""
+    runs = 0
+
+    def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        nonlocal runs
+        runs += event == "before_run"
+        if runs > 1:
+            runner = ShownRunner(runner, optim_wrapper=_RatesOfTheFirst(runner.optim_wrapper, plan.max_iters))
+        return call(runner, given)
+
+    return fault
+
+
 class _NumberedOn:
     """Numbers the batches of a run from where no other run has begun."""
 
@@ -159,8 +209,12 @@ def _first_once_more(plan: Plan, _hook: object) -> Fault:
 # -- on which plans, so that nothing else shows
 
 
-def _is_fresh(plan: Plan) -> bool:
+def _is_one_plain_run(plan: Plan) -> bool:
     return plan.resume_from is None and plan.checkpoint is None and plan.company is None
+
+
+def _is_alone(plan: Plan) -> bool:
+    return plan.fault is None and plan.company is None
 
 
 def _goes_on_in_its_epoch(plan: Plan) -> bool:
@@ -195,7 +249,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         drop_last_batch("test"),
         when=_fails_after("test"),
     ),
-    Mutant("the batches of a second run are numbered on", "LIFE-10", _NumberedOn(), when=_is_fresh),
+    Mutant("the batches of a second run are numbered on", "LIFE-10", _NumberedOn(), when=_is_one_plain_run),
     Mutant(
         "the stage is left as the training fails", "STAGE-01", at(_leave_stage, ABORT), when=_fails_in(*_IN_TRAINING)
     ),
@@ -213,18 +267,47 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         when=_fails_in("before_test_iter", "after_test_iter", "test_data"),
         needs="test",
     ),
+    Mutant(
+        "the stage is 'train' as the items of a validation are read",
+        "STAGE-02",
+        between_events(_always({"loop_stage": "train"}), "before_val_epoch", "after_val_iter"),
+        when=_is_alone,
+    ),
+    Mutant(
+        "the stage is 'val' once all hooks have heard of a validation's end",
+        "STAGE-03",
+        between_events(_always({"loop_stage": "val"}), "after_val"),
+        when=_is_alone,
+    ),
+    Mutant(
+        "the stage is 'test' once all hooks have heard of a test's end",
+        "STAGE-05",
+        between_events(_always({"loop_stage": "test"}), "after_test"),
+        when=_is_alone,
+    ),
+    Mutant(
+        "the stage is 'train' once all hooks have heard of the training's end",
+        "STAGE-06",
+        between_events(_always({"loop_stage": "train"}), "after_train"),
+        when=_is_alone,
+    ),
     Mutant("cfg changes during the training", "META-01", publish(_always({"cfg": "another"}), "before_train_epoch")),
+    Mutant(
+        "the configuration is another one when the run ends",
+        "META-01",
+        show(lambda _plan, _runner: {"cfg": TextConfig("another")}, "after_run"),
+    ),
     Mutant(
         "the seed changes during the training",
         "META-02",
         publish(lambda plan, _: {"seed": plan.seed + 7}, "before_train_epoch"),
-        when=_is_fresh,
+        when=_is_one_plain_run,
     ),
     Mutant(
         "the name changes during the training",
         "META-03",
         publish(_always({"experiment_name": "another"}), "before_train_epoch"),
-        when=_is_fresh,
+        when=_is_one_plain_run,
     ),
     Mutant(
         "the framework's version changes during the training",
@@ -249,6 +332,13 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         when=is_resumed,
     ),
     Mutant(
+        "a training that is made again goes on with the rates of the first",
+        "SCALAR-03",
+        _go_on_with_rates,
+        needs="again",
+        when=lambda plan: plan.again and plan.schedule,
+    ),
+    Mutant(
         "hooks are handed other outputs than are published",
         "SCALAR-04",
         _hand_on("after_train_iter", "outputs"),
@@ -257,6 +347,12 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         "hooks are handed other metrics than are published",
         "SCALAR-06",
         _hand_on("after_val_epoch", "metrics"),
+    ),
+    Mutant(
+        "a metric is emptied once all hooks have heard of it",
+        "SCALAR-07",
+        _emptied_later("after_val_epoch", "metrics"),
+        when=_is_alone,
     ),
     Mutant(
         "hooks are handed other metrics of a test than are published",
@@ -280,7 +376,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         needs="val",
     ),
     Mutant(
-        "histories of validations start anew after a resume",
+        "histories of validations are lost in a resume",
         "RESUME-02",
         show(_forget_validations, "before_train"),
         needs="val metrics",

@@ -288,7 +288,7 @@ REDUCE_MUTANTS: tuple[ReduceMutant, ...] = (
     ReduceMutant("each rank adds its own values first", "DIST-04", _own_rank_first),
     ReduceMutant("who lacks a scalar adds nothing to it, unasked", "DIST-05", _missing_is_empty),
     ReduceMutant("a scalar that a rank lacks is left out there", "DIST-05", _differing_are_dropped),
-    ReduceMutant("the error names nobody", "DIST-05", _error_without_names),
+    ReduceMutant("the error names no rank", "DIST-05", _error_without_names),
     ReduceMutant("a rank that cannot read its hub leaves the others waiting", "DIST-06", _reads_before_it_joins),
     ReduceMutant("a rank that does not come is passed over", "DIST-07", _goes_on_alone),
     ReduceMutant("an error costs the values", "DIST-08", _error_costs_the_values),

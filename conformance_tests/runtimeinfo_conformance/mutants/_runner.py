@@ -196,7 +196,7 @@ def _with_priority(kind: type[Any], priority: str) -> MakeFault:
     return make
 
 
-def _numbered_anew(plan: Plan, _hook: object) -> Fault:
+def _numbered_from_its_start(plan: Plan, _hook: object) -> Fault:
     """Number the batches of the epoch that goes on from where its first epoch began."""
     is_first = plan.start_batch > 0
 
@@ -245,7 +245,7 @@ def _has_worker(plan: Plan) -> bool:
     return plan.company in {"forked", "spawned", "served"}
 
 
-def _is_fresh(plan: Plan) -> bool:
+def _is_not_resumed(plan: Plan) -> bool:
     return plan.resume_from is None
 
 
@@ -380,7 +380,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_makes_a_step_each_batch,
     ),
     Mutant("iter is one ahead", "COUNT-01", show(iter_ahead)),
-    Mutant("iter starts anew in each epoch", "COUNT-01", show(iter_of_epoch)),
+    Mutant("iter starts again at 0 in each epoch", "COUNT-01", show(iter_of_epoch)),
     Mutant("iter is counted too early", "COUNT-02", momentarily(iter_ahead, "after_train_iter"), when=goes_well),
     Mutant("epoch is one ahead in an epoch", "COUNT-03", show(epoch_ahead, *_IN_AN_EPOCH), when=_is_plain),
     Mutant("epoch is one ahead", "COUNT-03", show(epoch_ahead)),
@@ -438,7 +438,9 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
     Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
     Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": plan.seed + 7})),
-    Mutant("the name is another one", "META-03", show(lambda _, __: {"experiment_name": "another"}), when=_is_fresh),
+    Mutant(
+        "the name is another one", "META-03", show(lambda _, __: {"experiment_name": "another"}), when=_is_not_resumed
+    ),
     Mutant("the framework's version is another one", "META-04", publish(_another_version, *_PUBLISHES_METADATA)),
     Mutant("the framework's version is not published", "META-04", drop("before_run", only=RuntimeInfoHook)),
     Mutant(
@@ -580,7 +582,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("information comes late", "ORDER-02", _with_priority(RuntimeInfoHook, "LOW")),
     Mutant("information comes last", "ORDER-02", _with_priority(RuntimeInfoHook, "VERY_LOW")),
     Mutant("counters are lost at first after a resume", "RESUME-01", show(resumed_counters_lost, "before_train")),
-    Mutant("counters start anew after a resume", "RESUME-01", show(counters_since_resume)),
+    Mutant("counters start again at 0 after a resume", "RESUME-01", show(counters_since_resume)),
     Mutant("the counters lag by one after a resume", "RESUME-01", show(iter_behind_after_resume)),
     Mutant(
         "the epoch is one too high after a resume in mid-epoch",
@@ -603,9 +605,9 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_goes_on_after_a_stop,
         needs="early_stop resume_mid_epoch",
     ),
-    Mutant("histories start anew after a resume", "RESUME-02", show(forget_histories, "before_train")),
+    Mutant("histories are lost in a resume", "RESUME-02", show(forget_histories, "before_train")),
     Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),
-    Mutant("batch_idx begins anew after a resume in mid-epoch", "RESUME-04", _numbered_anew),
+    Mutant("batch_idx starts again after a resume in mid-epoch", "RESUME-04", _numbered_from_its_start),
     *COUNTER_AND_RATE_MUTANTS,
     *LATER_MUTANTS,
 )

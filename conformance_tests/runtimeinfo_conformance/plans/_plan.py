@@ -23,9 +23,9 @@ _LEAST = {
     1: ("iterations", "val_loaders", "val_interval", "groups", "accumulation"),
 }
 
-# What a training that is made again goes without: it would be several runs of some frameworks, or differ by itself.
-# Nor would it be made again after a fault, or be one training if it was resumed.
-_NOT_AGAIN = ("lengths", "schedule", "val_before", "val_after", "fault", "stop_after")
+# What a training that is made again goes without: it would be several runs of some frameworks, go on where it was
+# stopped, or not be one training if it was resumed.
+_NOT_AGAIN = ("lengths", "val_before", "val_after", "stop_after")
 
 Company = Literal["strangers", "around", "beside", "nested", "in_turn", "forked", "spawned", "served"]
 """What else is there while a run is open.
@@ -82,7 +82,8 @@ class Plan(ShortRepr):
             begins; ``"stop"``, as by `stop_after`; or ``"iterations"``, if that is all it is asked for.
         repeat: The kit's own: the training is run once more from the beginning, in the same process; with a `fault` it
             goes wrong in between.
-        fault: The kit's own: what goes wrong; in a training that is resumed, after the last time.
+        fault: The kit's own: what goes wrong; in a training that is resumed, after the last time. Where a training is
+            made again, its occurrence counts through both.
         hook_order: The kit's own: in which order the hooks are given.
         company: The kit's own, but for ``"in_turn"``: what else is there while the run is open, see `Company`. With
             ``"in_turn"``, `run` returns a generator, which trains on one batch at each step.

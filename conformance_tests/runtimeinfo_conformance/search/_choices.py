@@ -227,7 +227,8 @@ def _outputs(choice: Choice, turn: int) -> Values:
 
 def _metrics(choice: Choice, turn: int) -> Values:
     scalar = ("acc", _pick((*SCALAR_KINDS, *TENSOR_KINDS), turn))
-    other = ("matrix", _pick((*OTHER_KINDS, *OTHER_TENSOR_KINDS), turn))
+    # Only every second time, so by the half: otherwise every second kind would never come.
+    other = ("matrix", _pick((*OTHER_KINDS, *OTHER_TENSOR_KINDS), turn // 2))
     others: Values = (("changing", CHANGING_KIND), scalar) if turn % 2 else (other, scalar)[: 1 + turn // 2 % 2]
     return {"scalars": (scalar,), "others": others}.get(choice.get("metrics", ""), ())
 

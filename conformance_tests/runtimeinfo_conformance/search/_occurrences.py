@@ -42,7 +42,8 @@ def times_of(plan: Plan) -> dict[str, int]:
         scopes["train"] = 0  # nothing is left to do, and a framework need not begin
     events = {f"{when}_{scope}": times for scope, times in scopes.items() for when in ("before", "after")}
     moments = {"train_data": iterations, "val_data": val_batches, "test_data": test_batches}
-    return {**events, **moments, "train_step": iterations if leg.outputs else 0}
+    times = {**events, **moments, "train_step": iterations if leg.outputs else 0}
+    return {place: count * (1 + plan.again) for place, count in times.items()}
 
 
 def _last_leg(plan: Plan) -> Plan:

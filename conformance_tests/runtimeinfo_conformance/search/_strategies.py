@@ -181,7 +181,7 @@ def _of_changing_length(draw: st.DrawFn, plan: Plan) -> Plan:
 
 
 def _again(_draw: st.DrawFn, plan: Plan) -> Plan:
-    return replace(plan, again=True, schedule=False, val_before=False, val_after=False, test_batches=None)
+    return replace(plan, again=True, val_before=False, val_after=False, test_batches=None)
 
 
 def _in_company(company: Company) -> Callable[[st.DrawFn, Plan], Plan]:

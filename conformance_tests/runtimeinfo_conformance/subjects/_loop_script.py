@@ -84,10 +84,10 @@ class LoopScript(ABC):
         if self.plan.resume_from is not None:
             self.load()
         with self.loop.run():
-            if self.plan.val_before:
+            if self.plan.val_before and self.plan.val_batches is not None:
                 self._validate()
             yield from self._train()
-            if self.plan.val_after:
+            if self.plan.val_after and self.plan.val_batches is not None:
                 self._validate()
             if self.plan.test_batches is not None:
                 self._test()

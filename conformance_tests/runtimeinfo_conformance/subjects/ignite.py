@@ -119,11 +119,19 @@ class _Script:
         if plan.again:
             self.data = self.make_data()
             self.validated = 0
+            self.begin_rates_again()
             if plan.iterations is not None:
                 self.trainer.state.max_epochs = None  # which Ignite has derived, and takes for another bound
             self.train()
         if plan.test_batches is not None:
             _evaluate(self.tester, plan.test_dataloader())
+
+    def begin_rates_again(self) -> None:
+        """Let the rates be those of the first iteration."""
+        for index, (optimizer, scheduler) in enumerate(zip(self.optimizers.values(), self.schedulers, strict=True)):
+            for group, values in enumerate(optimizer.param_groups):
+                values["lr"] = self.plan.lr_of(0, group, index)
+            scheduler.last_epoch = 0
 
     def train(self) -> None:
         """Train."""

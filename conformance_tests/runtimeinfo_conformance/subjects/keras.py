@@ -126,9 +126,12 @@ class _Script(_Callback):
             self.publishing.load_state_dict(checkpoint["runtimeinfo"])
             for optimizer, rate in zip(model.optimizers, checkpoint["rates"], strict=True):
                 optimizer.learning_rate = rate
+        rates = self.rates()
         self.fit()
         if plan.again:
             model.planned = plan.train_dataset()
+            for optimizer, rate in zip(model.optimizers, rates, strict=True):
+                optimizer.learning_rate = rate
             self.fit()
         if plan.test_batches is not None:
             model.evaluate(_loader(plan.test_dataset()), verbose=0)  # type: ignore[attr-defined]

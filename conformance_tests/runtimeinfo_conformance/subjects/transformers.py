@@ -128,6 +128,7 @@ def run(plan: Plan, hooks: Sequence[Any]) -> None:
             trainer.train_dataset, trainer.turn = plan.train_dataset(), 0
             for weight in trainer.model.weights:
                 torch.nn.init.zeros_(weight)
+            trainer.optimizer, trainer.lr_scheduler = _make_optimizers(plan, trainer.model)
             trainer.train()
         if plan.val_after and plan.val_batches is not None:
             trainer.evaluate()
@@ -192,21 +193,24 @@ def _build(plan: Plan, scratch: str) -> Any:
         max_grad_norm=0,
     )
     model = _Model(plan.groups)
-    groups = [{"params": [weight], "lr": plan.lr_of(0, group)} for group, weight in enumerate(model.weights)]
-    optimizer = torch.optim.SGD(groups, lr=1.0)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5 if plan.schedule else 1.0)
     trainer = _PlannedTrainer(
         model,
         args,
         data_collator=_only_item,
         train_dataset=plan.train_dataset(),
         eval_dataset=None if plan.val_batches is None else plan.val_dataset(),
-        optimizers=(optimizer, schedule),
+        optimizers=_make_optimizers(plan, model),
     )
     trainer.plan = plan
     trainer.remove_callback(_transformers.PrinterCallback)
     trainer.add_callback(_Flow(trainer, plan))
     return trainer
+
+
+def _make_optimizers(plan: Plan, model: Any) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    groups = [{"params": [weight], "lr": plan.lr_of(0, group)} for group, weight in enumerate(model.weights)]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    return optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5 if plan.schedule else 1.0)
 
 
 def _only_item(items: list[Batch]) -> Batch:

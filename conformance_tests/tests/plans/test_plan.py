@@ -99,11 +99,9 @@ def test_which_outputs_are_scalars() -> None:
             for given in (
                 {"batches": 0},
                 {"lengths": (1, 2)},
-                {"schedule": True},
                 {"val_before": True},
                 {"val_after": True},
                 {"test_batches": 1},
-                {"fault": Fault("before_run")},
                 {"resume_after": 1},
                 {"stop_after": 1},
             )
