@@ -69,6 +69,7 @@ def _good_subjects() -> list[tuple[str, AnySubject]]:
 def good_subjects() -> Iterator[tuple[str, AnySubject]]:
     """Yield each, with how it is made."""
     sys.path.insert(0, str(ROOT / "conformance_tests" / "tests"))
+    from odd_hubs import ODD_HUBS
     from odd_numbers import ODD_NUMBERS
     from odd_runners import ODD
     from simple_hub import SimpleHub
@@ -83,4 +84,6 @@ def good_subjects() -> Iterator[tuple[str, AnySubject]]:
     for kind in (*ODD, *ODD_NUMBERS):
         yield f"odd: {(kind.__doc__ or kind.__name__).strip().splitlines()[0]}", subject_of(kind)
     yield "rings of numbers, thread-safe", reference_hub.subject()
+    for hub in ODD_HUBS:
+        yield f"odd: {(hub.__doc__ or hub.__name__).strip().splitlines()[0]}", HubSubject(hub.__name__, "1", make=hub)
     yield "lists in dictionaries", HubSubject("SimpleHub", "1", make=SimpleHub)
