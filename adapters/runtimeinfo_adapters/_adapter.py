@@ -6,7 +6,7 @@ around, with `wrap_method`, and its `detach` takes all of that back.
 
 Trainers are copied and pickled: for k folds, by a search, by a strategy that spawns its ranks. So nothing here is a
 closure, nothing holds the trainer strongly (it would be freed by the garbage collector only), and a copy of an attached
-trainer gets a copy of its adapter.
+trainer gets a copy of its adapter. Libraries copy callbacks, too, and train with the copies: see `_copied_callback`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, TypedDict, Unpack, cast
 
-from runtimeinfo import InfoReader, MessageHub, RunnerError, use_hub
+from runtimeinfo import InfoReader, MessageHub, RunnerError, RuntimeInfoHook, use_hub
 from runtimeinfo.authoring import Config, RunnerView, SupportsSharing, TextConfig
 from runtimeinfo_adapters._wrong_target import full_name, remedy
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
@@ -91,6 +91,8 @@ class FrameworkRunner(RunnerView):
             experiment_name=name,
         )
         self._given = frozenset(option for option, value in options.items() if value is not None)
+        self._has_trained = False
+        self._templates: tuple[Target, ...] = ()  # the runners that this one was copied from, see `_copied_callback`
 
     def _make_hub(self, experiment_name: str | None) -> MessageHub:
         return ReferenceHub(experiment_name or self.framework_name)
@@ -103,8 +105,31 @@ class FrameworkRunner(RunnerView):
 
         Source: LIFE-10.
         """
-        if "hub" not in self._given and self.message_hub.get_info("runtimeinfo_version") is not None:
+        self._has_trained = True
+        if "hub" in self._given:
+            return
+        if self.message_hub.get_info("runtimeinfo_version") is not None:
             self.message_hub: MessageHub = self._make_hub(self.experiment_name)
+        for template in self._templates:
+            origin = template()
+            if origin is not None and origin.is_template:
+                origin.message_hub = self.message_hub
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it has trained nothing by itself: what a library does with copies of its callback is its own."""
+        return not (self._has_trained or self.emitter.is_open("run"))
+
+    def shared_with_copies(self) -> Iterator[object]:
+        """Iterate over what copies of a template share: the hub, and the hooks of the user."""
+        yield self.message_hub
+        for hook in self.emitter.dispatcher.hooks:
+            if type(hook) not in {RuntimeInfoHook, SharingHook}:
+                yield hook
+
+    def stand_in_for(self, template: FrameworkRunner) -> None:
+        """Give the hub of each training to the template, and to what that was copied from."""
+        self._templates = (*template._templates, Target(template))
 
     def claim_workers(self, *loaders: Any) -> None:
         """Take over the workers of loaders that were started outside of this run: persistent ones of an earlier run.

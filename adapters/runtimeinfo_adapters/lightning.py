@@ -40,7 +40,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from runtimeinfo import MessageHub, RunnerError
 from runtimeinfo.authoring import (
@@ -67,6 +67,7 @@ from runtimeinfo_adapters._adapter import (
     wrap_method,
     wrapped_methods,
 )
+from runtimeinfo_adapters._copied_callback import copy_callback
 from runtimeinfo_adapters._framework import load_framework
 from runtimeinfo_adapters._wrong_target import full_name, remedy
 
@@ -361,6 +362,10 @@ class RuntimeInfoCallback(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in _OF_THE_MODULE}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        is_attached = self._attached_to() is not None
+        return copy_callback(self, self.runner, memo, is_attached=is_attached, trainers=_trainers())
 
     @property
     def message_hub(self) -> MessageHub:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
 
 from runtimeinfo import MessageHub, RunnerError
 from runtimeinfo.authoring import (
@@ -52,6 +52,7 @@ from runtimeinfo_adapters._adapter import (
     remove_wrappers,
     wrap_method,
 )
+from runtimeinfo_adapters._copied_callback import copy_callback
 from runtimeinfo_adapters._framework import import_of_extra, load_framework
 from runtimeinfo_adapters.hub import MessageHub as ReferenceHub
 
@@ -322,6 +323,10 @@ class RuntimeInfoCallback(_Callback):
             "_held": None,
         }
         return {**vars(self), **outside, "_noted": _NamedOutputs()}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        kinds = (transformers.Trainer,)
+        return copy_callback(self, self.runner, memo, is_attached=self.is_attached, trainers=kinds)
 
     @property
     def message_hub(self) -> MessageHub:
