@@ -67,14 +67,19 @@ def publish_in_threads(hub: MessageHub, key: str) -> Published:
     def infos(number: int) -> None:
         hub.update_info_dict({f"{key}/dict {number}": number, last: number}, resumed)
 
-    rounds = [_interleaved(publish, published.errors) for publish in (scalar, scalars, info, infos)]
+    infos(0)
+    ways = [scalar, scalars, info]
+    if hub.get_info(last, None) is not None:  # otherwise it is HUB-09's
+        ways.append(infos)
+    rounds = [_interleaved(publish, published.errors) for publish in ways]
     numbers = [[range(thread, 2 * times, 2) for thread in range(2)] for times in rounds]
     published.scalars[key] = [[(float(number), number + 1) for number in own] for own in numbers[0]]
     for index in range(rounds[1]):
         published.scalars[f"{key}/new {index}"] = [[(float(own[index]), 1)] for own in numbers[1]]
     published.infos = {f"{key}/{number}": [number] for number in range(2 * rounds[2])}
-    published.infos |= {f"{key}/dict {number}": [number] for number in range(2 * rounds[3])}
-    published.infos[last] = [2 * rounds[3] - 2, 2 * rounds[3] - 1]
+    for times in rounds[3:]:
+        published.infos |= {f"{key}/dict {number}": [number] for number in range(2 * times)}
+        published.infos[last] = [2 * times - 2, 2 * times - 1]
     return published
 
 
