@@ -201,7 +201,11 @@ def _changes_between_events(leg: Leg) -> Iterator[tuple[str, Leg]]:
             value = getattr(look, name)
             other: Any = replace(look, **{name: value + 1})
             yield f"look {look.where}: {name}", replace(leg, looks=_put(leg.looks, index, other))
+    begin = next((at for at, record in enumerate(leg.records) if record.event == "before_train"), 0)
     for index, seen_stage in enumerate(leg.stage_looks):
+        # Before the training of a resumed run a state that was just loaded may hold any stage.
+        if leg.previous is not None and seen_stage.at < begin:
+            continue
         other = replace(seen_stage, stage="another")
         yield "look at the stage", replace(leg, stage_looks=_put(leg.stage_looks, index, other))
     for index, read in enumerate(leg.reads):
