@@ -31,10 +31,10 @@ import math
 import threading
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from runtimeinfo import LoopError, MessageHub, RunnerError
 from runtimeinfo.authoring import (
@@ -57,6 +57,7 @@ from runtimeinfo_adapters._adapter import (
     wrapped_methods,
 )
 from runtimeinfo_adapters._framework import load_framework
+from runtimeinfo_adapters._keras_values import COUNTS_WRITES, BatchValues, LearningRate
 
 __all__ = ["KerasRunner", "RuntimeInfoCallback", "attach", "detach"]
 
@@ -79,121 +80,18 @@ else:
 # tracker, so that its identity tells whether the metrics are still the same; `_initial_epoch` is where `fit` begins if
 # a callback has set it, and stays for later ones; `_model` is where a callback keeps its model; the file has the epoch
 # that a backup brings back; `_value` is the tensor of a variable, to read which costs a tenth of what the variable's
-# own `__float__` does; `_version` counts how often a tensor of torch was written.
+# own `__float__` does; `_version` counts how often a tensor of torch was written; `_learning_rate` of an optimizer is
+# its schedule, which is a function of `_iterations`.
 _PRIVATE: dict[str, tuple[str, ...]] = {
     "model": ("_loss_tracker", "_initial_epoch"),
     "callback": ("_model",),
     "backup": ("_training_metadata_path",),
+    "optimizer": ("_learning_rate", "_iterations"),
     "variable": ("_value",),
     "tensor": ("_version",),
 }
 
 _METHODS = ("fit", "evaluate")
-
-_NEVER_SEEN: Any = object()
-
-# A tensor of torch is written in place, and counts how often. The other backends tell nothing of the kind.
-_COUNTS_WRITES = _keras.config.backend() == "torch"
-
-
-class _LastRead:
-    """The value of a variable of Keras, which is read from its device only if it was written since the last time."""
-
-    __slots__ = ("_number", "_tensor", "_version")
-
-    def __init__(self) -> None:
-        self._number = 0.0
-        self._tensor: Any = _NEVER_SEEN
-        self._version: object = None
-
-    def of(self, variable: Any) -> float:
-        """Return the value that a scalar variable has now."""
-        tensor = variable._value
-        if tensor is self._tensor and tensor._version == self._version:
-            return self._number
-        if not _COUNTS_WRITES or tensor is None or tensor.is_inference():
-            return float(variable)
-        self._number, self._tensor, self._version = float(tensor), tensor, tensor._version
-        return self._number
-
-
-class _RunningMean:
-    """A running mean that Keras logs: what it had added up when the batch began."""
-
-    __slots__ = ("_count", "_count_before", "_total", "_total_before", "metric", "name")
-
-    def __init__(self, metric: Any) -> None:
-        self.metric = metric
-        self.name: str = metric.name
-        self._total, self._count = _LastRead(), _LastRead()
-        self._total_before = self._count_before = 0.0
-
-    def begin(self) -> None:
-        """Look at it before a batch."""
-        self._total_before, self._count_before = self._total.of(self.metric.total), self._count.of(self.metric.count)
-
-    def of_batch(self, logged: Any) -> Any:
-        """Return the mean of the batch; what was logged if the batch has added nothing."""
-        count = self._count.of(self.metric.count) - self._count_before
-        return (self._total.of(self.metric.total) - self._total_before) / count if count > 0 else logged
-
-
-class _BatchValues:
-    """Turns the logs of a training batch, which are means since the epoch began, into values of this batch.
-
-    A mean keeps a sum and a count: what they have grown by is this batch's. The sum is a float32, so late in a long
-    epoch the last digits get lost. A log without such a metric (what a user's `train_step` returns, an AUC) stays as
-    it is.
-
-    To walk through the metrics of a model takes longer than all else here, so the means are remembered. The first
-    batch of an epoch may build metrics, and `compile` and new logs show that there are others.
-
-    Source: SCALAR-04.
-    """
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Forget the means of the model."""
-        self._means: list[_RunningMean] = []
-        self._loss_tracker: Any = _NEVER_SEEN
-        self._logged: tuple[str, ...] | None = None
-
-    def begin(self, model: Any) -> None:
-        """Look at the means before a batch."""
-        if model._loss_tracker is not self._loss_tracker:
-            self._find(model)
-            self._logged = None  # this batch builds what was compiled: look again when it ends
-        for mean in self._means:
-            mean.begin()
-
-    def end(self, model: Any, logs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of the batch."""
-        values = dict(logs)
-        logged = tuple(values)
-        if logged != self._logged:
-            self._find(model)
-            self._logged = logged
-        for mean in self._means:
-            if mean.name in values:
-                values[mean.name] = mean.of_batch(values[mean.name])
-        return values
-
-    def _find(self, model: Any) -> None:
-        known = {id(mean.metric): mean for mean in self._means}
-        means = _means(getattr(model, "metrics", ()))
-        self._means = [known.get(id(metric)) or _RunningMean(metric) for metric in means]
-        self._loss_tracker = model._loss_tracker
-
-
-def _means(metrics: Any) -> Iterator[Any]:
-    for metric in metrics:
-        kind = cast("Any", type(metric))
-        # A subclass with its own `result` is another function of the sum and the count.
-        if issubclass(kind, _keras.metrics.Mean) and kind.result is _keras.metrics.Mean.result:
-            yield metric
-        yield from _means(getattr(metric, "metrics", ()))  # those that were compiled lie inside another one
 
 
 class KerasRunner(FrameworkRunner):
@@ -224,11 +122,11 @@ class KerasRunner(FrameworkRunner):
         self.optim_wrapper: HasLearningRates = self
         self._target = Target()
         self._optimizers = optimizers
-        self._rates: defaultdict[str, _LastRead] = defaultdict(_LastRead)
+        self._rates: defaultdict[str, LearningRate] = defaultdict(LearningRate)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is outside of any run, and data may be a generator.
-        return {**vars(self), "data": None, "_rates": defaultdict(_LastRead)}
+        return {**vars(self), "data": None, "_rates": defaultdict(LearningRate)}
 
     @property
     def model(self) -> Any:
@@ -273,17 +171,24 @@ class KerasRunner(FrameworkRunner):
         """
         return with_dataset(self.data)
 
-    def get_lr(self) -> dict[str, list[float]]:
-        """Return the rates as they are now; Keras works out a schedule."""
+    def get_lr(self) -> dict[str, list[Any]]:
+        """Return the rates as they are now; a schedule is worked out.
+
+        On an accelerator, a rate that was written in this epoch is a tensor of shape ``()`` there.
+        """
+        return {name: [self._rates[name].of(optimizer)] for name, optimizer in self._named_optimizers()}
+
+    def read_rates(self) -> None:
+        """Read from the device what the rates follow from, so that no iteration has to."""
+        for name, optimizer in self._named_optimizers():
+            self._rates[name].read(optimizer)
+
+    def _named_optimizers(self) -> list[tuple[str, Any]]:
         if self._optimizers is not None:
-            return {f"{name}.lr": [self._rate(name, optimizer)] for name, optimizer in self._optimizers.items()}
+            return [(f"{name}.lr", optimizer) for name, optimizer in self._optimizers.items()]
         optimizer = getattr(self._target.get(), "optimizer", None)
         # A `train_step` of the user's own may have put an optimizer there that is not one of Keras.
-        return {"lr": [self._rate("lr", optimizer)]} if hasattr(optimizer, "learning_rate") else {}
-
-    def _rate(self, name: str, optimizer: Any) -> float:
-        rate = optimizer.learning_rate
-        return self._rates[name].of(rate) if isinstance(rate, _keras.Variable) else float(rate)
+        return [("lr", optimizer)] if hasattr(optimizer, "learning_rate") else []
 
 
 class RuntimeInfoCallback(_Callback):
@@ -335,7 +240,7 @@ class RuntimeInfoCallback(_Callback):
         super().__init__()
         self._standalone_stage: Literal["val", "test"] = standalone_stage
         self._evaluation: EvaluationEvents = EVALUATION_EVENTS[standalone_stage]
-        self._values = _BatchValues()
+        self._values = BatchValues()
         self._calls: list[str] = []  # of fit and evaluate, that are under way, outermost first
         self._is_guarded = False  # by `attach`, which ends the run, and begins the iterations
         self._is_deaf = False  # to a fit inside of a fit
@@ -352,7 +257,7 @@ class RuntimeInfoCallback(_Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         outside: dict[str, Any] = dict.fromkeys(("_is_guarded", "_is_deaf", "_is_undecided"), False)
-        return {**vars(self), "_values": _BatchValues(), "_calls": [], **outside}
+        return {**vars(self), "_values": BatchValues(), "_calls": [], **outside}
 
     @property
     def message_hub(self) -> MessageHub:
@@ -414,6 +319,7 @@ class RuntimeInfoCallback(_Callback):
             self._correct(epoch)
         self._begins_training = self._was_loaded = False
         self._values.forget()
+        self.runner.read_rates()
         self._tell_length()
         emitter.emit("before_train_epoch")
         self.runner.claim_workers(self.runner.data)
@@ -438,7 +344,7 @@ class RuntimeInfoCallback(_Callback):
         if threading.get_ident() != self._thread:
             raise _out_of_turn("fit")
         # Under JAX, Keras writes the variables when a callback asks for the model.
-        model = self.runner.model if _COUNTS_WRITES else self.model
+        model = self.runner.model if COUNTS_WRITES else self.model
         self.runner.emitter.emit("after_train_iter", outputs=self._values.end(model, logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
@@ -795,8 +701,10 @@ def _check_keras() -> None:
     callbacks, variable = _keras.callbacks, _keras.Variable(0.0, name="probe")
     check_target(callbacks.Callback(), callbacks.Callback, "a callback", _PRIVATE["callback"])
     check_target(callbacks.BackupAndRestore("probe"), callbacks.Callback, "a callback", _PRIVATE["backup"])
+    optimizers = _keras.optimizers
+    check_target(optimizers.SGD(), optimizers.Optimizer, "an optimizer", _PRIVATE["optimizer"])
     check_target(variable, _keras.Variable, "a variable", _PRIVATE["variable"])
-    if _COUNTS_WRITES:
+    if COUNTS_WRITES:
         check_target(variable._value, object, "a tensor", _PRIVATE["tensor"])
 
 
