@@ -115,9 +115,12 @@ def _print_or_refuse(lines: Callable[[], list[str]]) -> None:
 def _name_extra(words: Sequence[str], *, missing: str) -> None:
     extra, _ = _EXTRAS.get(words[0] if words else "", ("conformance", ""))
     also = "" if extra == "top" else f", or for top alone {_with_extra('top')}"
-    raise Leave(
-        f"The command needs more than the library ({missing} is not installed): pip install {_with_extra(extra)}{also}"
+    # Not a text as the code: that would be a 1, which says that a requirement is violated.
+    sys.stderr.write(
+        f"{NAME}: the command needs more than the library ({missing} is not installed): "
+        f"pip install {_with_extra(extra)}{also}\n"
     )
+    raise Leave(_USAGE)
 
 
 def _with_extra(extra: str) -> str:

@@ -95,8 +95,8 @@ def check(
         typer.Option(
             min=0.1,
             metavar="SECONDS",
-            show_default="60",
-            help="How long one run may take before it counts as hung.",
+            show_default=False,  # a text would be shown in parentheses
+            help="How long one run may take before it counts as hung; 60 by default.",
         ),
     ] = None,
     report: Annotated[
