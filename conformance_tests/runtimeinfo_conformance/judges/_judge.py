@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from runtimeinfo import RunnerError
@@ -75,6 +78,11 @@ class Case:
         self.plan: Plan = leg.plan
         self.records: list[Record] = leg.records
         self.expectations: list[Expectation] = leg.expectations()
+        self._every = list(zip(range(len(self.records)), self.records, self.expectations, strict=True))
+        # By event, because each judge asks for a few of them.
+        self._of: dict[str, list[tuple[int, Record, Expectation]]] = defaultdict(list)
+        for each in self._every:
+            self._of[each[1].event].append(each)
 
     @property
     def was_refused(self) -> bool:
@@ -83,17 +91,16 @@ class Case:
 
     def each(self, *events: str) -> Iterator[tuple[int, Record, Expectation]]:
         """Iterate over the records of some events, or of all, with the model's word on each."""
-        for at, record in enumerate(self.records):
-            if not events or record.event in events:
-                yield at, record, self.expectations[at]
+        if not events:
+            return iter(self._every)
+        if len(events) == 1:
+            return iter(self._of.get(events[0], ()))
+        return iter(sorted(chain.from_iterable(self._of.get(event, ()) for event in set(events)), key=itemgetter(0)))
 
     def since(self, event: str) -> Iterator[tuple[int, Record, Expectation]]:
         """Iterate over the records from the first of an event on."""
-        has_come = False
-        for at, record, model in self.each():
-            has_come = has_come or record.event == event
-            if has_come:
-                yield at, record, model
+        begin = self._of[event][0][0] if event in self._of else len(self._every)
+        return iter(self._every[begin:])
 
     def before(self, at: int) -> Record:
         """Return the record before one; the first one has none."""

@@ -17,13 +17,16 @@ def is_same(one: Any, other: Any) -> bool:
     NaN equals NaN, and an array equals its elements. A number equals another one of the same value, whatever their
     types are and however they are written; a bool is not a number.
     """
+    if one is other:
+        return True
     kind: type[Any] = type(one)  # pyright: ignore[reportUnknownVariableType]
     # Nearly all are plain, and to make arrays of them takes ten times as long.
     if kind is type(other):
         if kind in _PLAIN:
             return bool(one == other or (kind is float and one != one and other != other))
         if kind is dict:
-            return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
+            found = cast("dict[Any, Any]", other)
+            return one.keys() == found.keys() and all(map(is_same, one.values(), map(found.__getitem__, one)))
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         these, those = cast("Sequence[Any]", one), cast("Sequence[Any]", other)
         return len(these) == len(those) and all(map(is_same, these, those))
