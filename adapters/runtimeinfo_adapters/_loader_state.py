@@ -38,6 +38,11 @@ _ITERATOR = "_iterator"
 # Accelerate does so as it prepares one.
 _IS_EARLY = "_initial_iter_for_state_dict"
 
+# From what wraps a loader to the loader; and what torchdata's loader, or litdata's, sets while it has a state from which
+# its next pass goes on.
+_INSIDE = ("base_dataloader", "dataloader", "_dataloader", "loader", "_loader")
+_PENDING = ("next_iter_state", "restore")
+
 _PARTS = frozenset({"base_dataloader", "batch_sampler", "data_source", "dataloader", "dataset", "loader", "sampler"})
 # How often a sampler or a loader has begun, and what it was seeded with. Samplers shuffle by these.
 _COUNTERS = frozenset({"epoch", "initial_seed", "iteration", "seed"})
@@ -248,8 +253,10 @@ class Position(NamedTuple):
         if self.is_same_process and _is_iterator(loader):
             return iter(loader)
         by_itself = self.loader is not None and self.skip is None and is_stateful(loader)
-        own_skip = 0 if by_itself or self.skip else _own_skip(loader)
-        for reason in self._doubts(loader, by_itself=by_itself, own_skip=own_skip):
+        is_restored = not by_itself and self.skip is None and _is_restored(loader)
+        own_skip = 0 if by_itself or is_restored or self.skip else _own_skip(loader)
+        doubts = () if is_restored else self._doubts(loader, by_itself=by_itself, own_skip=own_skip)
+        for reason in doubts:
             warn_user(f"{type(loader).__name__} may give other batches than those that are left: {reason}")
         own = _global_states()
         try:
@@ -269,9 +276,10 @@ class Position(NamedTuple):
                 if _is_finished(self.loader):  # it would begin the next pass
                     raise StopIteration
             batches: Iterator[Any] = iter(loader)
-            self._skip(loader, batches, 0 if by_itself or own_skip else self.in_pass)
+            goes_on = by_itself or is_restored
+            self._skip(loader, batches, 0 if goes_on or own_skip else self.in_pass)
             # Its order is decided at its first batch, which must not be drawn in another random state.
-            if own_skip or (by_itself and inspect.isgenerator(batches)):
+            if own_skip or (goes_on and inspect.isgenerator(batches)):
                 return _Prepended(next(batches), batches)
             return batches
         finally:
@@ -395,6 +403,14 @@ def is_stateful(loader: Any) -> bool:
     has_methods = callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
     # One that Accelerate has prepared always has the methods, and a state only if it wraps such a loader.
     return has_methods and getattr(loader, "use_stateful_dataloader", True) is not False
+
+
+def _is_restored(loader: Any, depth: int = 3) -> bool:
+    """Tell whether a loader, or one that it wraps, was given its own state, from which its next pass goes on."""
+    attributes: dict[str, Any] = getattr(loader, "__dict__", {})
+    if is_stateful(loader) and any(attributes.get(name) not in (None, False) for name in _PENDING):
+        return True
+    return depth > 0 and any(_is_restored(attributes[name], depth - 1) for name in _INSIDE if name in attributes)
 
 
 def warn_user(message: str, category: type[Warning] = ResumeWarning) -> None:

@@ -410,8 +410,9 @@ class Loop(FrameworkRunner, Generic[B]):
 
         A resume in mid-epoch gives the batches that are left, also of a loader that shuffles, and in a process with
         another random state; a `ResumeWarning` says where that cannot be had. A loader that has its own state, as
-        torchdata's StatefulDataLoader has, is given that state. Any other begins its pass in the random state that it
-        had then, and the batches that were had are drawn and dropped. The global random generators are left alone.
+        torchdata's StatefulDataLoader has, is given that state. A loader of torchdata or litdata inside of another one
+        goes on by itself if you have given it its state. Any other begins its pass in the random state that it had
+        then, and the batches that were had are drawn and dropped. The global random generators are left alone.
 
         Args:
             state_dict: What `state_dict` returned.

@@ -484,6 +484,57 @@ def test_own_state_is_left_alone_where_batches_are_skipped_or_come_by_themselves
     assert len(train(loop)[0]) == 4
 
 
+class Restored(Stateful):
+    """Keeps the state that it is given until its next pass, as torchdata's loader does, or litdata's."""
+
+    def __init__(self, pending: str) -> None:
+        super().__init__()
+        self.pending = pending
+
+    def load_state_dict(self, state: Any) -> None:
+        super().load_state_dict(state)
+        setattr(self, self.pending, state if self.pending == "next_iter_state" else True)
+
+    def __iter__(self) -> Iterator[Any]:
+        setattr(self, self.pending, None)
+        return super().__iter__()
+
+
+class Around:
+    """Wraps a loader, as a prefetcher does."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.loader
+
+
+@pytest.mark.parametrize("pending", ["next_iter_state", "restore"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_wrapped_loader_that_was_given_its_state_skips_nothing(pending: str, layers: int, by_hand: bool) -> None:
+    def around(loader: Any) -> Any:
+        for _ in range(layers):
+            loader = Around(loader)
+        return loader
+
+    loader = Restored(pending)
+    first, state = train(Loop(None, around(loader), max_epochs=1), 2)
+    own_state = loader.state_dict()
+    loader = Restored(pending)
+    if by_hand:
+        loader.load_state_dict(own_state)
+    loop: Loop[Any] = Loop(None, around(loader), max_epochs=1)
+    loop.load_state_dict(state)
+    rest, _ = train(loop)
+    assert Counter([*first, *rest]) == Counter((0, item) for item in range(SIZE))
+    assert loop.iter == SIZE // 2
+
+
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # by torchdata 0.11 on torch 2.13
 def test_stateful_data_loader_of_torchdata() -> None:
     torchdata = pytest.importorskip("torchdata.stateful_dataloader")
