@@ -155,7 +155,7 @@ def _broken(subject: AnySubject, plans: Iterable[Any]) -> frozenset[str]:
 def _plans_until(subject: AnySubject, requirement: str, plans: Iterable[Any]) -> float:
     tally, guard = Tally(), Guard()
     for plan in plans:
-        judge_plan(subject, plan, tally, guard)
+        judge_plan(subject, plan, tally, guard, only=requirement)
         if requirement in tally.broken:
             return tally.plans
     return math.inf
