@@ -38,7 +38,7 @@ _ITERATOR = "_iterator"
 # Accelerate does so as it prepares one.
 _IS_EARLY = "_initial_iter_for_state_dict"
 
-# From what wraps a loader to the loader; and what torchdata's loader, or litdata's, sets while it has a state from which
+# From what wraps a loader to the loader; and what a loader of torchdata or litdata sets while it has a state from which
 # its next pass goes on.
 _INSIDE = ("base_dataloader", "dataloader", "_dataloader", "loader", "_loader")
 _PENDING = ("next_iter_state", "restore")
