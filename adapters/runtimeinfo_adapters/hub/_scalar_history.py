@@ -160,6 +160,8 @@ class ScalarHistory:
         Source: SHARE-03.
         """
         newest = self.pending[-1:]
+        if newest and type(newest[0]) is float:
+            return Latest(newest[0], ONE, self._settled + len(self.pending))
         if newest and not _waits(newest[0]):
             value, count = newest[0] if isinstance(newest[0], tuple) else (newest[0], 1)
             return Latest(_read(value), count, self._settled + len(self.pending))

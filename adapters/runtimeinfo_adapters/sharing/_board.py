@@ -52,6 +52,9 @@ _SCALARS_EVERY_NS = 10_000_000
 _ITER = layout.ITER
 _UPDATED_NS = layout.UPDATED_NS
 _HIGHEST_INT = layout.HIGHEST_INT
+# Likewise those that each scalar needs.
+_SEQUENCE, _FLOAT = layout.SEQUENCE, layout.FLOAT
+_VALUE, _KIND, _UPDATES, _COUNT = layout.VALUE, layout.KIND, layout.UPDATES, layout.COUNT
 
 _STAGE_CODES = {stage: code for code, stage in enumerate(layout.STAGES)}
 
@@ -61,6 +64,17 @@ _MAX_NAMES = 3
 """The greatest number of scalars that a warning names."""
 
 _MISSING: Any = object()
+
+
+class _Seen(NamedTuple):
+    """The history of a scalar on the board, the first cell of its entry, and the number of the update that is there.
+
+    A history that replaces another one might have had as many updates.
+    """
+
+    history: HasLatest
+    at: int
+    updates: int
 
 
 class _WriteSection:
@@ -140,8 +154,7 @@ class Board:
         self._scalars_due_ns = 0
         # The first cell of each entry by its space and its name.
         self._entries: dict[tuple[int, str], int] = {}
-        # The history of each scalar and its number of updates, since another history might have as many.
-        self._seen: dict[str, tuple[HasLatest, int]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._unshared_numbers: set[str] = set()
         # Those of them that never get a place, because there is none left or their names are too long.
         self._placeless: set[str] = set()
@@ -303,6 +316,7 @@ class Board:
                     if history is not None and not self._write_scalar(key, history):
                         lacking.append(key)
                 except Exception:  # noqa: BLE001  # of the history, such as another hub's: the others are written
+                    self._seen.pop(key, None)
                     self._free(layout.SCALAR, key)
                     self._count_unshared([key])
             if lacking:
@@ -350,13 +364,31 @@ class Board:
         latest = history.latest()
         if latest is None:
             return True
+        value, samples, updates = latest
         seen = self._seen.get(key)
-        if seen is not None and seen[0] is history and seen[1] == latest.updates:
-            return True
-        if not self._write_entry(layout.SCALAR, key, latest.value, latest.samples, latest.updates):
+        if seen is not None and seen.history is history:
+            if seen.updates == updates:
+                return True
+            if type(value) is float and type(samples) is int and samples.bit_length() < 64:
+                # The path of nearly every scalar, which takes a third of the time of `_write_entry`.
+                self._write_float(seen.at, value, samples, updates)
+                self._seen[key] = _Seen(history, seen.at, updates)
+                return True
+        if not self._write_entry(layout.SCALAR, key, value, samples, updates):
             return False
-        self._seen[key] = history, latest.updates
+        self._seen[key] = _Seen(history, self._entries[layout.SCALAR, key], updates)
         return True
+
+    def _write_float(self, at: int, value: float, count: int, updates: int) -> None:
+        """Write to an entry that is complete. An interrupt that leaves the sequence odd is put right by `handle`."""
+        cells, floats = self._cells, self._floats
+        cells[_SEQUENCE] |= 1
+        floats[at + _VALUE] = value
+        cells[at + _KIND] = _FLOAT
+        cells[at + _UPDATES] = updates
+        floats[at + _COUNT] = count
+        cells[_UPDATED_NS] = time_ns()
+        cells[_SEQUENCE] = (cells[_SEQUENCE] & ~1) + 2
 
     def _count_unshared(self, keys: Sequence[str]) -> None:
         before = len(self._unshared_numbers)

@@ -204,6 +204,44 @@ def test_scalar_that_could_not_be_read_is_written_once_it_can() -> None:
     board.close()
 
 
+@pytest.mark.parametrize("latest", [(1, 1), (0.25, 0.5), (0.25, 10**400), (math.nan, 2), (True, 1), (10**30, 1)])
+def test_scalar_that_was_a_float_can_become_any_number_and_again_a_float(latest: tuple[Any, Any]) -> None:
+    class Told:
+        now = Latest(0.5, 1, 1)
+
+        def latest(self) -> Latest:
+            return self.now
+
+    history = Told()
+    board = Board({}, {"loss": history})
+    number, samples = latest
+    for each in (Latest(0.5, 1, 1), Latest(0.75, 3, 2), Latest(number, samples, 3), Latest(0.125, 1, 4)):
+        history.now = each
+        board.write_scalars()
+        found = read_board(board.path).scalars["loss"]
+        count = math.inf if each.samples == 10**400 else each.samples
+        value = float(each.value) if each.value == 10**30 else each.value
+        assert same(found.value, value)
+        assert (found.count, found.updates) == (count, each.updates)
+    board.close()
+
+
+def test_scalar_that_is_removed_and_published_again_is_there_again() -> None:
+    scalars = {"loss": CountedHistory()}
+    board = Board({}, scalars)
+    board.write_scalars()
+    history = scalars.pop("loss")
+    board.write_scalars()
+    assert not read_board(board.path).scalars
+    scalars["loss"] = history
+    board.write_scalars()
+    assert read_board(board.path).scalars["loss"].updates == 2
+    scalars["loss"] = CountedHistory()
+    board.write_scalars()
+    assert read_board(board.path).scalars["loss"].updates == 1
+    board.close()
+
+
 def test_scalar_that_goes_while_the_board_is_written_is_not_counted() -> None:
     class Listed(dict[str, CountedHistory]):
         def __iter__(self) -> Iterator[str]:
