@@ -65,19 +65,23 @@ def checked_out(commit: str, root: Path = ROOT) -> Iterator[Path]:
 
 
 class Worker:
-    """A process that trains with the code of one tree.
+    """A process that trains, or measures something else, with the code of one tree.
+
+    Args:
+        tree: The tree.
+        script: What it runs. The first answer names the files of our packages, and each later one is to a request.
 
     Raises:
         WrongTreeError: If it imports `runtimeinfo` or `runtimeinfo_adapters` from elsewhere, on `check_tree`.
         WorkerError: If it ends before its answer.
     """
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, script: Path = _WORKER) -> None:
         self._tree = tree.resolve()
         # In front of what is installed: an editable installation names the tree that it was made from.
         paths = [str(self._tree / "protocol"), str(self._tree / "adapters"), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
-            [sys.executable, str(_WORKER), str(self._tree)],
+            [sys.executable, str(script), str(self._tree)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -93,9 +97,13 @@ class Worker:
 
     def train(self, framework: str, kind: str, iterations: int) -> list[float]:
         """Return the seconds of each iteration of one training."""
-        print(json.dumps([framework, kind, iterations]), file=_open(self._process.stdin), flush=True)
-        answer: list[float] = self._answer()
+        answer: list[float] = self.ask([framework, kind, iterations])
         return answer
+
+    def ask(self, request: Any) -> Any:
+        """Return the answer to a request; both are JSON."""
+        print(json.dumps(request), file=_open(self._process.stdin), flush=True)
+        return self._answer()
 
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):
