@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any, TypeGuard, cast
 
+_INT64_MAX = 2**63 - 1
+
 
 def is_int(value: object) -> TypeGuard[int]:
     """Tell whether a value is an int; a bool does not count as one.
@@ -40,6 +42,16 @@ def whole_number(value: object) -> int | None:
         return operator.index(cast("Any", value))
     except TypeError:
         return None
+
+
+def within_64_bits(number: float) -> int | float:
+    """Return an integer beyond 64 bits as a float, and any other number as it is.
+
+    Example:
+        >>> within_64_bits(3), within_64_bits(-(2**63))
+        (3, -9.223372036854776e+18)
+    """
+    return float(number) if isinstance(number, int) and not -_INT64_MAX <= number <= _INT64_MAX else number
 
 
 def is_same_number(one: float, other: float) -> bool:

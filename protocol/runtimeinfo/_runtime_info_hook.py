@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, cast
 
 from runtimeinfo._errors import RunnerError
@@ -162,8 +162,19 @@ class RuntimeInfoHook:
             items = outputs.items()
         except AttributeError:
             raise _no_mapping(outputs, "after_train_iter", "outputs") from None
+        waiting: dict[str, Any] | None = None
         for name, value in items:
-            scalar = value if type(value) is float else SCALAR_OF[type(value)](value)
+            if type(value) is float:
+                scalar = value
+            else:
+                scalar = SCALAR_OF[type(value)](value)
+                # Only what lies on an accelerator comes back as it is. The first time it takes the usual way, so that
+                # the hub has its keys in the order of the outputs.
+                if scalar is value is not None and type(value) is not int and name in train_keys:
+                    if waiting is None:
+                        waiting = {}
+                    waiting[train_keys[name]] = value
+                    continue
             if scalar is not None:
                 try:
                     key = train_keys[name]
@@ -178,6 +189,8 @@ class RuntimeInfoHook:
                     SkippedOutputWarning,
                     stacklevel=2,
                 )
+        if waiting is not None:
+            _update_device_scalars(hub, waiting)
 
     # -- validation and test
 
@@ -270,6 +283,17 @@ class RuntimeInfoHook:
             else:
                 _pop_scalar(hub, key)
                 hub.update_info(key, value)
+
+
+def _update_device_scalars(hub: MessageHub, tensors: dict[str, Any]) -> None:
+    """Publish tensors that lie on an accelerator: together, to a hub that takes them so."""
+    # Of the class: a wrapper that passes on unknown names would let them go past its own `update_scalar`.
+    update: Callable[[Any, dict[str, Any]], None] | None = getattr(type(hub), "update_device_scalars", None)
+    if update is not None and len(tensors) > 1:
+        update(hub, tensors)
+        return
+    for key, tensor in tensors.items():
+        hub.update_scalar(key, tensor)
 
 
 def _drop_latest(hub: MessageHub, key: str) -> None:

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from copy import copy, deepcopy
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError
-from runtimeinfo.authoring import scalar_value
+from runtimeinfo.authoring import lies_on_device, scalar_value
 from runtimeinfo.board import BoardReader
 from runtimeinfo_adapters.hub._arguments import (
     as_dict,
@@ -22,7 +23,7 @@ from runtimeinfo_adapters.hub._arguments import (
     check_scalar,
     value_and_count,
 )
-from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue
+from runtimeinfo_adapters.hub._device_ring import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters.hub._named_instances import NamedInstances
 from runtimeinfo_adapters.hub._scalar_history import ONE, ScalarHistory
 from runtimeinfo_adapters.hub._state import (
@@ -101,7 +102,14 @@ class MessageHub(NamedInstances):
         # history guards itself.
         self._lock = threading.RLock()
         self._tensors: TensorViews | None = None  # until the first call of `tensor`
-        self._sharing = Sharing(self._runtime_info, self._log_scalars, by_default=share, hub=self)
+        self._sharing = Sharing(
+            self._runtime_info,
+            self._log_scalars,
+            by_default=share,
+            hub=self,
+            before_close=partial(self._on_device.look, is_last=True),
+        )
+        self._on_device.watch(self._sharing)
         self._unsaved: set[tuple[str, str]] = set()  # the warnings that were given, each by its form and key
         # The histories to which a float can be appended without a check: they are ours and resumable.
         self._ready: dict[str, ScalarHistory] = {}
@@ -282,8 +290,37 @@ class MessageHub(NamedInstances):
             for key, (value, count) in entries.items():
                 self._check_resumed(key, resumed)
                 check_scalar(key, value, count)
+            together: dict[str, Any] = {}
             for key, (value, count) in entries.items():
-                self.update_scalar(key, value, count, resumed)
+                if type(value) is not float and resumed is True and count is ONE and lies_on_device(value):
+                    together[key] = value
+                else:
+                    self.update_scalar(key, value, count, resumed)
+            if together:
+                self.update_device_scalars(together)
+
+    def update_device_scalars(self, tensors: Mapping[str, Any]) -> None:
+        """Append to several scalars the present values of tensors that lie on an accelerator, with one copy for all.
+
+        A subclass that overrides `update_scalar` gets each of them there instead.
+
+        Args:
+            tensors: Scalars by key, at least one. Each of them `runtimeinfo.authoring.lies_on_device`.
+
+        Raises:
+            HubError: As `update_scalar`.
+
+        Source: SCALAR-10.
+        """
+        histories = [self._ready.get(key) for key in tensors]
+        is_overridden = getattr(self.update_scalar, "__func__", None) is not MessageHub.update_scalar
+        if is_overridden or None in histories:  # the first values of a key, for example
+            for key, tensor in tensors.items():
+                self.update_scalar(key, tensor)
+            return
+        values = self._on_device.add_all(tuple(tensors.values()))
+        for history, value in zip(cast("list[ScalarHistory]", histories), values, strict=True):
+            history.append_waiting(value)
 
     def get_scalar(self, key: str) -> ScalarHistory:
         """Return the history of a scalar: the one that later updates extend, not a copy.

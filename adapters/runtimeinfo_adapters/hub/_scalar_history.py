@@ -14,8 +14,14 @@ import numpy.typing as npt
 from runtimeinfo import EmptyHistoryError, HubError, ScalarTypeError, UnknownStatisticError
 from runtimeinfo import ScalarHistory as AnyHistory
 from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value, shown
-from runtimeinfo_adapters._numbers import is_positive_int
-from runtimeinfo_adapters.hub._device_values import DEFAULT_MAX_ON_DEVICE, DeviceQueue, DeviceValue
+from runtimeinfo_adapters._numbers import is_positive_int, within_64_bits
+from runtimeinfo_adapters.hub._device_ring import (
+    DEFAULT_MAX_ON_DEVICE,
+    DeviceQueue,
+    DeviceValue,
+    read_value,
+    read_values,
+)
 from runtimeinfo_adapters.sharing._board import Latest
 
 Array = npt.NDArray[Any]
@@ -169,6 +175,9 @@ class ScalarHistory:
             return None
         # Not `acquire(blocking=False)`: Ctrl-C between that and its `try` would leave the lock held for good.
         with self._lock:
+            if newest:  # it waits on a device: what has come over from there counts
+                self._on_device.look()
+                self._settle(read=False)
             if not len(self._kept):
                 return None
             (value,), (count,) = self._kept.tail(1)
@@ -250,9 +259,17 @@ class ScalarHistory:
                     requirement="SCALAR-01",
                 )
             self._all_floats = self._all_numbers = False
-            log_val = (log_val, _within_64_bits(scalar_value(count)))
+            log_val = (log_val, within_64_bits(scalar_value(count)))
         pending = self.pending
         pending.append(log_val)
+        if len(pending) >= self.block:
+            self.settle_block()
+
+    def append_waiting(self, value: DeviceValue | float) -> None:
+        """Append what the queue of this history has returned for a tensor."""
+        self._all_floats = self._all_numbers = False
+        pending = self.pending
+        pending.append(value)
         if len(pending) >= self.block:
             self.settle_block()
 
@@ -407,7 +424,7 @@ class ScalarHistory:
             self._all_numbers = False
             return self._on_device.add(value)
         number = scalar_value(value)
-        return number if type(number) is float else _within_64_bits(number)
+        return number if type(number) is float else within_64_bits(number)
 
     def _settle(self, *, read: bool = True) -> None:
         """Move pending values to the arrays. The caller holds the lock; other threads go on appending.
@@ -427,9 +444,13 @@ class ScalarHistory:
                 waiting = list(takewhile(lambda entry: not _waits(entry), waiting))
             if not waiting:
                 return
-            split = [entry if isinstance(entry, tuple) else (entry, 1) for entry in waiting]
-            block = np.asarray([_read(value) for value, _ in split])
-            counts = np.asarray([count for _, count in split])
+            numbers = read_values(waiting)
+            if numbers is not None:  # all of them come from a device
+                block, counts = np.asarray(numbers), None
+            else:
+                split = [entry if isinstance(entry, tuple) else (entry, 1) for entry in waiting]
+                block = np.asarray([_read(value) for value, _ in split])
+                counts = np.asarray([count for _, count in split])
         self._kept.extend(block, counts)
         self._settled += len(waiting)
         # Last, so that nothing is lost if reading from the device fails. Values that came in meanwhile stay.
@@ -620,11 +641,7 @@ def _waits(entry: Pending | Counted) -> bool:
 
 
 def _read(value: Pending) -> int | float:
-    return _within_64_bits(value.read()) if isinstance(value, DeviceValue) else value
-
-
-def _within_64_bits(number: float) -> int | float:
-    return float(number) if isinstance(number, int) and not -_INT64_MAX <= number <= _INT64_MAX else number
+    return read_value(value) if isinstance(value, DeviceValue) else value
 
 
 def _array(values: Sequence[Any] | Array) -> Array:
@@ -632,7 +649,7 @@ def _array(values: Sequence[Any] | Array) -> Array:
     array = (
         values
         if isinstance(values, np.ndarray)
-        else np.asarray([_within_64_bits(scalar_value(value)) for value in values])
+        else np.asarray([within_64_bits(scalar_value(value)) for value in values])
     )
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         raise ScalarTypeError(

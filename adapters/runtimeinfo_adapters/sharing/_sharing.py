@@ -48,10 +48,17 @@ class Sharing:
         scalars: A live view of its histories.
         by_default: Whether the hub is shared while it is the current one, without a call of `start`.
         hub: The hub, which is held weakly.
+        before_close: It is called before a board is closed, to bring over values that lie on a device.
     """
 
     def __init__(
-        self, infos: Mapping[str, Any], scalars: Mapping[str, HasLatest], *, by_default: bool, hub: object
+        self,
+        infos: Mapping[str, Any],
+        scalars: Mapping[str, HasLatest],
+        *,
+        by_default: bool,
+        hub: object,
+        before_close: Callable[[], None] | None = None,
     ) -> None:
         self.board: Board | None = None
         self.followed: Followed | None = None  # in a worker process
@@ -60,6 +67,7 @@ class Sharing:
         self.by_default: bool = by_default
         self._infos = infos
         self._scalars = scalars
+        self._before_close = before_close
         self._is_requested = False
         self._is_broken = False
         self._close: weakref.finalize[..., Any] | None = None
@@ -228,6 +236,9 @@ class Sharing:
         if board is None or self._is_requested or self in _entered.values():
             return
         try:
+            if self._before_close is not None:
+                self._before_close()
+                board.write_scalars()
             board.close()
         except Exception as error:  # noqa: BLE001  # the file is gone, or cannot be removed
             self.give_up(error)
