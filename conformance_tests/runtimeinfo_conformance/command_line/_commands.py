@@ -85,7 +85,7 @@ def _options(
 
 @app.command()
 def check(
-    targets: Annotated[list[str], typer.Argument(metavar="FILE_OR_MODULE[:SUBJECT]...", help="What to check.")],
+    targets: Annotated[list[str], typer.Argument(metavar="FILE_OR_MODULE[:SUBJECT]", help="What to check.")],
     profile: Annotated[ProfileName, typer.Option(help="How long to search.")] = ProfileName.CI,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Search with this seed, as a nightly run has printed it.")
@@ -149,9 +149,11 @@ def check(
 
 @app.command()
 def replay(
-    requirement: Annotated[str, typer.Argument(help="Its id, as in STAGE-02.", autocompletion=_ids)],
+    requirement: Annotated[
+        str, typer.Argument(metavar="REQUIREMENT", help="Its id, as in STAGE-02.", autocompletion=_ids)
+    ],
     plans: Annotated[
-        list[str], typer.Argument(metavar="PLAN...", help="The plan, as a failure shows it; first those before it.")
+        list[str], typer.Argument(metavar="PLAN", help="The plan, as a failure shows it; first those before it.")
     ],
     target: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE[:SUBJECT]", help="What to run it on.")],
 ) -> None:
@@ -185,7 +187,7 @@ def explain(
     requirements: Annotated[
         list[str],
         typer.Argument(
-            metavar="REQUIREMENT...",
+            metavar="REQUIREMENT",
             help="An id, as in STAGE-02, or a group, as in LIFE; several are fine.",
             autocompletion=_ids_or_groups,
         ),
