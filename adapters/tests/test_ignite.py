@@ -472,6 +472,31 @@ def test_an_output_that_is_left_out_is_named_once(output: Any) -> None:
     assert recorder.given("after_train_iter", "outputs") == [None] * 3
 
 
+class EpochInWorker(Dataset[float]):
+    """Has the epoch that a worker sees as its items."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> float:
+        return float(current_hub().get_info("epoch", -1))
+
+
+def test_an_iterator_that_goes_on_over_epochs_lags_by_what_its_worker_fetches_ahead() -> None:
+    seen: list[tuple[int, int, float]] = []
+
+    def step(engine: Engine, batch: Any) -> None:
+        index = (engine.state.iteration - 1) % 4
+        seen.append((index, engine.state.epoch - 1, float(batch[0])))
+
+    trainer = Engine(step)
+    attach(trainer)
+    trainer.run(DataLoader(EpochInWorker(), num_workers=1, prefetch_factor=2), max_epochs=3, epoch_length=4)
+    assert len(seen) == 12
+    assert all(found in {epoch, epoch - 1} for _, epoch, found in seen)
+    assert all(found == epoch for index, epoch, found in seen if index >= 2 or epoch == 0)
+
+
 NAN = float("nan")
 
 
