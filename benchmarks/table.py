@@ -109,6 +109,16 @@ def write_between_markers(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
+def write_section(path: Path, name: str, text: str) -> None:
+    """Replace what stands between the markers of a section, or add it with its markers at the end of the file."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    page = path.read_text(encoding="utf-8")
+    before, found, rest = page.partition(begin)
+    after = rest.partition(end)[2] if found else "\n"
+    kept = before if found else f"{page.rstrip()}\n\n"
+    path.write_text(f"{kept}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
 def microseconds(seconds: float) -> str:
     """Return a time as a cell."""
     return f"{seconds * 1e6:,.2f} µs" if seconds < 1e-4 else f"{seconds * 1e6:,.0f} µs"
