@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SOURCES := $(CURDIR)/protocol:$(CURDIR)/adapters:$(CURDIR)/conformance_tests
 # Keras takes it from here, or from a file of its own: its adapter is for PyTorch.
 export KERAS_BACKEND := torch
 # Hundreds of the tests start a process. Each would compile our modules, and pytest's rewritten ones, from their source.
@@ -14,7 +15,7 @@ export HYPOTHESIS_NO_PLUGINS := 1
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types mypy pyright unit bench soak schedules docs adapters lowest killers kit-quality nightly clean
+.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters lowest killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,8 +63,18 @@ unit: $(STAMP)                         ## the tests, and the examples in the doc
 	$(BIN)/python -m pytest --doctest-modules protocol/runtimeinfo adapters/runtimeinfo_adapters \
 	    conformance_tests/runtimeinfo_conformance
 
+# Neither makes an environment: PyTorch for the GPU of this machine has to be there. NumPy and pytest are all else that is
+# needed; tests of a framework that is missing are skipped, with the reason.
+gpu:                                   ## the tests that need a GPU, with the packages of PYTHON; say PYTHON=... for another one
+	PYTHONPATH="$(SOURCES)" $(PYTHON) benchmarks/versions.py
+	PYTHONPATH="$(SOURCES)" $(PYTHON) -m pytest -m gpu -rs $$(grep -rl --include='*.py' 'mark.gpu' protocol/tests adapters/tests)
+
+bench-gpu:                             ## what values on a device cost, with the packages of PYTHON; on a GPU it writes docs/performance.md (4 min)
+	PYTHONPATH="$(SOURCES)" $(PYTHON) benchmarks/device.py $$($(PYTHON) -c 'import torch; print("--write" if torch.cuda.is_available() else "")')
+
 bench: $(STAMP)                        ## us and the peers in one run, with BASE=<commit> its adapters too; writes docs/performance.md, README.md, docs/cost.svg
 	$(BIN)/python benchmarks/run.py --write $(if $(BASE),--base $(BASE))
+	$(MAKE) --no-print-directory bench-gpu PYTHON=$(BIN)/python
 
 soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md
 	$(BIN)/python benchmarks/soak.py --write

@@ -1,3 +1,4 @@
+import platform
 import re
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+VERSIONS = str(BENCHMARKS / "versions.py")
 CALLS = [
     "update_scalar, a float",
     "update_scalar, a tensor on the device",
@@ -81,3 +83,19 @@ def test_the_table_of_a_device_has_its_place_on_the_page(tmp_path, monkeypatch):
     for text in ("first", "second"):
         write_section(page, "device", text)
         assert page.read_text(encoding="utf-8") == f"{before}\n<!-- device:begin -->\n{text}\n<!-- device:end -->\n"
+
+
+def test_the_versions_that_are_there_are_named_and_so_is_what_is_missing():
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')", VERSIONS],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    found = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert found["Python"] == platform.python_version()
+    assert found["device"] == "unknown without torch"
+    assert found["keras"] == "not installed"
+    here = subprocess.run([sys.executable, VERSIONS], capture_output=True, text=True, encoding="utf-8", check=True)
+    assert f"pytest: {pytest.__version__}" in here.stdout

@@ -307,15 +307,6 @@ def test_what_can_be_read_at_once_or_never_lies_on_no_device(value: object) -> N
     assert lies_on_device(value) is False
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_tensor_on_a_device_lies_on_it_and_so_does_a_parameter() -> None:
-    tensor = torch.ones((), device="cuda")
-    assert lies_on_device(tensor)
-    assert lies_on_device(torch.nn.Parameter(tensor))
-    assert is_scalar(tensor)
-
-
 class Silent:
     def __repr__(self) -> str:
         raise RuntimeError("it has none")
