@@ -3,8 +3,8 @@
     python benchmarks/run.py [--quick] [--write] [--base COMMIT] [--root FOLDER]
 
 All figures go to docs/performance.md, those that tell most to README.md, and a picture of one to docs/cost.svg.
-With a base commit, its adapters train in turns with those of this tree; see against.py. `--write` keeps its figures
-in before.json, which later runs without a base commit show.
+With a base commit, its code is measured in turns with that of this tree; see against.py and many_keys.py. `--write`
+keeps its figures in before.json and many_keys.json, which later runs without a base commit show.
 
 Unless a table says something else, times are medians over rounds in which all candidates take turns; see timing.py.
 Our hubs are shared with other processes, as they are in a run, unless a row says that they are not.
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import against
+import many_keys
 import numpy as np
 import reduce
 import saved_state
@@ -78,7 +79,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few seconds only: to see that it runs")
     parser.add_argument("--write", action="store_true", help="write the figures into the pages, between their markers")
-    parser.add_argument("--base", metavar="COMMIT", help="train with the adapters of this commit too")
+    parser.add_argument("--base", metavar="COMMIT", help="measure the code of this commit too")
     parser.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="whose pages --write changes")
     return parser.parse_args()
 
@@ -94,6 +95,7 @@ def _groups(effort: Effort, plot: Path | None, base: str | None, *, keep: bool) 
     if before and keep:
         before.write()
     yield from against.groups(now, before or against.Before.read(), is_kept=before is None)
+    yield _many_keys(many_keys.QUICK if effort.rounds == 1 else many_keys.FULL, base, keep=keep)
     yield Group(
         "A shared number",
         "One process writes it, another reads it.",
@@ -110,6 +112,13 @@ def _groups(effort: Effort, plot: Path | None, base: str | None, *, keep: bool) 
         "Checkpoints are written by `torch.save`.",
         (*_state_rows(effort), _memory_row(effort), _import_row(effort), _heavy_row()),
     )
+
+
+def _many_keys(scale: many_keys.Scale, base: str | None, *, keep: bool) -> Group:
+    now, before = many_keys.measure(scale, base)
+    if before and keep:
+        before.write()
+    return many_keys.group(scale, now, before or many_keys.Before.read(), is_kept=before is None)
 
 
 def _iteration_rows(effort: Effort, plot: Path | None) -> Iterator[Row]:

@@ -30,6 +30,18 @@ GROUPS = {
     ],
     "In a framework": [f"iteration, in {framework}, bare *" for framework in FRAMEWORKS],
     "What an adapter adds, before and now": [f"added to an iteration, in {framework}" for framework in FRAMEWORKS],
+    "Many scalars, long histories, many hooks": [
+        "write 150 scalars to the board",
+        "worst of 20 iterations that update 150 scalars",
+        "update of one of 150 scalars",
+        "memory of 2 scalars beyond 8 bytes a value",
+        "reduce 150 scalars over 2 ranks",
+        "peak memory of state_dict with 1,000 values",
+        "peak memory of a pickle with 1,000 values",
+        "register a hook of a new class",
+        "make a Loop",
+        *(f"{statistic} of 1,000 values" for statistic in ("mean", "min", "max")),
+    ],
     "A shared number": [
         *["a shared number, write: hub.update_info"] * 3,
         *["a shared number, read in a worker: current_hub().get_info"] * 3,
