@@ -92,7 +92,9 @@ class FrameworkRunner(RunnerView):
         )
         self._given = frozenset(option for option, value in options.items() if value is not None)
         self._has_trained = False
-        self._templates: tuple[Target, ...] = ()  # the runners that this one was copied from, see `_copied_callback`
+        # The runners that this one was copied from, and those that were copied from it: see `_copied_callback`.
+        self._templates: tuple[Target, ...] = ()
+        self._copies: list[Target] = []
 
     def _make_hub(self, experiment_name: str | None) -> MessageHub:
         return ReferenceHub(experiment_name or self.framework_name)
@@ -110,10 +112,18 @@ class FrameworkRunner(RunnerView):
             return
         if self.message_hub.get_info("runtimeinfo_version") is not None:
             self.message_hub: MessageHub = self._make_hub(self.experiment_name)
-        for template in self._templates:
-            origin = template()
-            if origin is not None and origin.is_template:
-                origin.message_hub = self.message_hub
+        self._settle_hub()
+
+    def _settle_hub(self) -> None:
+        """Give the hub to the templates of this runner, and another one to copies that have waited with this one."""
+        hub = self.message_hub
+        family = [self, *(each() for each in self._templates)]
+        for template in family[1:]:
+            if template is not None and template.is_template:
+                template.message_hub = hub
+        for waiting in [target() for each in family if each is not None for target in each._copies]:
+            if waiting is not None and waiting.message_hub is hub and waiting.is_template and waiting not in family:
+                waiting.message_hub = waiting._make_hub(waiting.experiment_name)
 
     @property
     def is_template(self) -> bool:
@@ -129,7 +139,11 @@ class FrameworkRunner(RunnerView):
 
     def stand_in_for(self, template: FrameworkRunner) -> None:
         """Give the hub of each training to the template, and to what that was copied from."""
-        self._templates = (*template._templates, Target(template))
+        self._templates, self._copies = (*template._templates, Target(template)), []
+        for each in self._templates:
+            origin: FrameworkRunner | None = each()
+            if origin is not None:
+                origin._copies = [*(copied for copied in origin._copies if copied() is not None), Target(self)]
 
     def claim_workers(self, *loaders: Any) -> None:
         """Take over the workers of loaders that were started outside of this run: persistent ones of an earlier run.

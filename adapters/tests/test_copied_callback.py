@@ -156,6 +156,27 @@ def test_a_callback_that_trains_by_itself_keeps_its_hub(kind: Kind, train: Train
 
 
 @EACH
+def test_copies_that_have_not_trained_leave_the_hub_to_the_first_that_does(
+    kind: Kind, train: Train, tmp_path: Path
+) -> None:
+    callback = kind()
+    first, second = copy.deepcopy(callback), copy.deepcopy(callback)
+    third = copy.deepcopy(second)
+    hub = callback.message_hub
+    assert all(each.message_hub is hub for each in (first, second, third))
+    train([first], tmp_path)
+    assert first.message_hub is callback.message_hub is hub
+    train([callback], tmp_path)
+    hubs = [each.message_hub for each in (callback, first, second, third)]
+    assert len({id(each) for each in hubs}) == 4
+    assert [rates(each) for each in hubs] == [3, 3, 0, 0]
+    train([third], tmp_path)
+    assert second.message_hub is third.message_hub
+    train([second], tmp_path)
+    assert [rates(each.message_hub) for each in (callback, first, second, third)] == [3] * 4
+
+
+@EACH
 def test_a_pickled_callback_is_independent(kind: Kind, train: Train, tmp_path: Path) -> None:
     callback = kind()
     twin = pickle.loads(pickle.dumps(callback))
