@@ -300,19 +300,22 @@ def test_one_check_alone(alone: Session, run_pytest: Any, tmp_path: Path) -> Non
     assert len(makers(tmp_path)) == len(made)  # two checks would make twice as many
 
 
+MADE: list[str] = []
+
+
+def make_and_count(name: str) -> SimpleHub:
+    """Make a hub; at the top of the module, so that another interpreter makes the one that loads a state (HUB-17)."""
+    MADE.append(name)
+    return SimpleHub(name)
+
+
 @cache
 def hubs_of_one_check() -> int:
-    made: list[str] = []
-
-    def make(name: str) -> SimpleHub:
-        made.append(name)
-        return SimpleHub(name)
-
     # Without PyTorch, as in the processes.
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(sys.modules, "torch", raising=False)
-        check(HubSubject("hub", "1", make=make), PROFILES["quick"])
-    return len(made)
+        check(HubSubject("hub", "1", make=make_and_count), PROFILES["quick"])
+    return len(MADE)
 
 
 def assert_one_check_of_the_hub(stdout: str, folder: Path) -> None:
