@@ -56,6 +56,7 @@ from runtimeinfo_adapters._adapter import (
     check_target,
     wrapped_methods,
 )
+from runtimeinfo_adapters._copied_callback import copy_callback
 from runtimeinfo_adapters._framework import load_framework
 from runtimeinfo_adapters._keras_values import COUNTS_WRITES, BatchValues, LearningRate
 
@@ -258,6 +259,10 @@ class RuntimeInfoCallback(_Callback):
     def __getstate__(self) -> dict[str, Any]:
         outside: dict[str, Any] = dict.fromkeys(("_is_guarded", "_is_deaf", "_is_undecided"), False)
         return {**vars(self), "_values": BatchValues(), "_calls": [], **outside}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RuntimeInfoCallback:
+        is_attached = self.runner.model is not None
+        return copy_callback(self, self.runner, memo, is_attached=is_attached, trainers=(_keras.Model,))
 
     @property
     def message_hub(self) -> MessageHub:
