@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+os.environ["KERAS_BACKEND"] = "torch"  # before keras is imported
+
+import keras
+import numpy as np
 import pytest
 import torch
 import transformers
 from lightning.pytorch import LightningModule, Trainer
 
 from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import keras as for_keras
 from runtimeinfo_adapters import lightning as for_lightning
 from runtimeinfo_adapters import transformers as for_transformers
 
@@ -21,6 +27,7 @@ from runtimeinfo_adapters import transformers as for_transformers
 pytestmark = [
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 
 
@@ -87,13 +94,25 @@ def train_transformers(callbacks: Iterable[Any], folder: Path) -> None:
     make_transformers(callbacks, folder).train()
 
 
+def make_keras() -> Any:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    return model
+
+
+def train_keras(callbacks: Iterable[Any], folder: Path) -> None:
+    items = np.ones((3, 1), "float32")
+    make_keras().fit(items, items, batch_size=1, callbacks=list(callbacks), verbose=0)
+
+
 EACH = pytest.mark.parametrize(
     ("kind", "train"),
     [
         (for_lightning.RuntimeInfoCallback, train_lightning),
         (for_transformers.RuntimeInfoCallback, train_transformers),
+        (for_keras.RuntimeInfoCallback, train_keras),
     ],
-    ids=["lightning", "transformers"],
+    ids=["lightning", "transformers", "keras"],
 )
 Kind = Callable[..., Any]
 Train = Callable[[Iterable[Any], Path], None]
@@ -204,6 +223,14 @@ def test_what_belongs_to_a_trainer_is_copied_with_it(adapter: Any, make: Any, at
         callback = adapter.attach(trainer)
     holder = copy.deepcopy({"trainer": trainer, "callback": callback})
     assert holder["callback"].message_hub is not callback.message_hub
+
+
+@pytest.mark.parametrize("attach", [False, True])
+def test_a_callback_that_is_copied_with_its_model_of_keras_has_its_own_hub(attach: bool) -> None:
+    model = make_keras()
+    callback = for_keras.attach(model) if attach else for_keras.RuntimeInfoCallback()
+    _, twin = copy.deepcopy([model, callback])
+    assert twin.message_hub is not callback.message_hub
 
 
 @EACH
