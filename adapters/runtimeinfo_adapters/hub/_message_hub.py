@@ -23,7 +23,7 @@ from runtimeinfo_adapters.hub._arguments import (
     check_scalar,
     value_and_count,
 )
-from runtimeinfo_adapters.hub._device_ring import DEFAULT_MAX_ON_DEVICE, DeviceQueue
+from runtimeinfo_adapters.hub._device_queue import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters.hub._named_instances import NamedInstances
 from runtimeinfo_adapters.hub._scalar_history import ONE, ScalarHistory
 from runtimeinfo_adapters.hub._state import (
@@ -109,7 +109,6 @@ class MessageHub(NamedInstances):
             hub=self,
             before_close=partial(self._on_device.look, is_last=True),
         )
-        self._on_device.watch(self._sharing)
         self._unsaved: set[tuple[str, str]] = set()  # the warnings that were given, each by its form and key
         # The histories to which a float can be appended without a check: they are ours and resumable.
         self._ready: dict[str, ScalarHistory] = {}

@@ -15,7 +15,7 @@ from runtimeinfo import ScalarHistory as AnyHistory
 from runtimeinfo.authoring import describe, is_scalar, lies_on_device, scalar_value, shown
 from runtimeinfo_adapters._numbers import is_positive_int, within_64_bits
 from runtimeinfo_adapters.hub._counted_values import Array, CountedValues
-from runtimeinfo_adapters.hub._device_ring import (
+from runtimeinfo_adapters.hub._device_queue import (
     DEFAULT_MAX_ON_DEVICE,
     DeviceQueue,
     DeviceValue,
@@ -294,9 +294,10 @@ class ScalarHistory:
         is never read: a history that is only written would grow without a bound.
         """
         with self._lock:
-            read = len(self.pending) >= max(self.block, self._on_device.max_on_device)
-            if read or (self.pending and not _waits(self.pending[0])):
-                self._settle(read=read)
+            if self.pending and not _waits(self.pending[0]):
+                self._settle(read=False)
+            elif len(self.pending) >= max(self.block, self._on_device.max_on_device):
+                self._settle()
 
     def wait_in(self, queue: DeviceQueue) -> None:
         """Put later tensors into a queue that other histories share."""

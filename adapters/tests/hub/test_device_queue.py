@@ -1,8 +1,4 @@
-"""Tensors on an accelerator, without one.
-
-`Tensor.is_cpu` is patched to say no, so that ordinary tensors take the path of those on a device; what PyTorch is
-asked to do with them is recorded. What has come over by `Tensor.cpu` may be read freely, as on a real machine.
-"""
+"""Tensors on an accelerator, without one: see `device` in conftest.py."""
 
 import copy
 import gc
@@ -14,66 +10,16 @@ from typing import ClassVar
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from runtimeinfo import HubError, RuntimeInfoHook, ScalarTypeError
 from runtimeinfo.authoring import lies_on_device
 from runtimeinfo_adapters import MessageHub, ScalarHistory
-from runtimeinfo_adapters.hub._device_ring import DEFAULT_MAX_ON_DEVICE, DeviceQueue
+from runtimeinfo_adapters.hub._device_queue import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters.hub._scalar_history import BLOCK
 from runtimeinfo_adapters.pytorch import Loop
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SYNC = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
-
-
-class Device(TorchDispatchMode):
-    """Counts the operations by name, and what crosses from the device."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = Counter()
-        self.transfers = 0
-        self.host = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.seen[func.overloadpacket.__name__] += 1
-        return func(*args, **(kwargs or {}))
-
-    def is_here(self, tensor):
-        return any(tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr() for other in self.host)
-
-    @property
-    def synchronisations(self):
-        reads = ("tolist", "numpy", "_local_scalar_dense", "_to_copy")
-        return self.transfers + sum(self.seen[read] for read in reads)
-
-
-@pytest.fixture
-def device(monkeypatch):
-    """Every tensor lies on a device now; yields what is done with them."""
-    device = Device()
-
-    def counting(name):
-        read = getattr(torch.Tensor, name)
-
-        def counted(tensor, *args, **kwargs):
-            device.seen[name] += not device.is_here(tensor)
-            return read(tensor, *args, **kwargs)
-
-        return counted
-
-    def counting_cpu(tensor):
-        device.transfers += 1
-        device.host.append(tensor.clone())
-        return device.host[-1]
-
-    monkeypatch.setattr(torch.Tensor, "is_cpu", property(lambda tensor: False))
-    for name in ("tolist", "numpy"):
-        monkeypatch.setattr(torch.Tensor, name, counting(name))
-    monkeypatch.setattr(torch.Tensor, "cpu", counting_cpu)
-    with device:
-        yield device
 
 
 # -- the stand-in sees what it is for
