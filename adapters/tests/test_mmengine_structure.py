@@ -63,6 +63,7 @@ def test_its_hub_is_a_hub_that_takes_nothing_back() -> None:
     assert get_protocol_members(runtimeinfo.MessageHub) - set(dir(hub)) == WHAT_ITS_HUB_LACKS
     assert isinstance(hub, runtimeinfo.InfoReader)
     assert not isinstance(hub, runtimeinfo.authoring.SupportsPopScalar)
+    assert not isinstance(hub, runtimeinfo.authoring.SupportsDeviceScalars)
     hub.update_scalar("train/loss", 1.0)
     assert isinstance(hub.get_scalar("train/loss"), runtimeinfo.ScalarHistory)
 

@@ -171,6 +171,22 @@ class SupportsDropLatest(Protocol):
 
 
 @runtime_checkable
+class SupportsDeviceScalars(Protocol):
+    """A hub that takes tensors of one event that lie on an accelerator together. Optional.
+
+    The hook gives the outputs of an iteration to such a hub in one call, and to any other with `update_scalar`. The
+    method must do what `update_scalar` does with each of them. The hook looks for it in the class of the hub, so that
+    a wrapper that passes unknown names on gets `update_scalar`.
+
+    Source: SCALAR-10.
+    """
+
+    def update_device_scalars(self, tensors: Mapping[str, Any], /) -> None:
+        """Append to several scalars; each value is one for which `runtimeinfo.authoring.lies_on_device` holds."""
+        ...
+
+
+@runtime_checkable
 class SupportsSharing(Protocol):
     """A hub that other processes can read. Optional: mmengine's hub cannot be shared.
 

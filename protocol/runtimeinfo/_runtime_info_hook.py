@@ -183,6 +183,9 @@ class RuntimeInfoHook:
                 hub.update_scalar(key, scalar)  # a bound method, kept in a variable, takes 25 ns more
             elif name not in self._skipped:
                 self._skipped.add(name)
+                if waiting is not None:  # a filter can make an error of the warning
+                    _update_device_scalars(hub, waiting)
+                    waiting = None
                 warnings.warn(
                     f"output {name!r} is not published: only scalars are, and this is {describe(value)}. Give its "
                     "mean, for example, or publish it with update_info [SCALAR-05]",

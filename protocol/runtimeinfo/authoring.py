@@ -8,7 +8,7 @@ from runtimeinfo._dispatcher import Dispatcher
 from runtimeinfo._emitter import EVALUATION_EVENTS, Emitter, EvaluationEvents, ScopeGuard, closes_generator
 from runtimeinfo._hook import PriorityLike, get_priority, hook_methods, on_any_event
 from runtimeinfo._hub_numbers import hub_number, on_new_run, other_run_number, run_number
-from runtimeinfo._message_hub import SupportsDropLatest, SupportsPopScalar, SupportsSharing
+from runtimeinfo._message_hub import SupportsDeviceScalars, SupportsDropLatest, SupportsPopScalar, SupportsSharing
 from runtimeinfo._runner import (
     Config,
     HasLearningRates,
@@ -46,6 +46,7 @@ __all__ = [
     "RunMetadata",
     "RunnerView",
     "ScopeGuard",
+    "SupportsDeviceScalars",
     "SupportsDropLatest",
     "SupportsPopScalar",
     "SupportsSharing",

@@ -5,12 +5,13 @@ import multiprocessing
 import pickle
 import sys
 import threading
+import warnings
 
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from runtimeinfo import RuntimeInfoHook
+from runtimeinfo import RuntimeInfoHook, SkippedOutputWarning
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 from runtimeinfo_adapters.hub._device_queue import DeviceQueue
 from runtimeinfo_adapters.hub._device_ring import Block, Place, load_torch
@@ -90,6 +91,17 @@ def test_a_tensor_that_must_be_read_at_once_goes_beside_the_others():
         patch.setattr(load_torch(), "readable_dtypes", {torch.float32})
         hub.update_scalars({"a": torch.tensor(2.0), "b": torch.tensor(3, dtype=torch.int16), "c": torch.tensor(4.0)})
     assert [values(hub, key) for key in "abc"] == [[0, 1, 2], [0, 1, 3], [0, 1, 4]]
+
+
+@pytest.mark.usefixtures("device")
+def test_a_warning_that_is_an_error_keeps_no_output_before_it_back():
+    hub, hook = MessageHub("warned"), RuntimeInfoHook()
+    publish(hook, hub, a=torch.tensor(0.0), b=torch.tensor(0.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(SkippedOutputWarning):
+            publish(hook, hub, a=torch.tensor(1.0), b=torch.tensor(1.0), text="skipped")
+    assert values(hub, "train/a") == values(hub, "train/b") == [0, 1]
 
 
 class Watched(MessageHub):

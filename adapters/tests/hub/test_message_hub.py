@@ -79,6 +79,7 @@ def test_satisfies_the_protocols():
     assert isinstance(hub, runtimeinfo.MessageHub)
     assert isinstance(hub, runtimeinfo.authoring.SupportsPopScalar)
     assert isinstance(hub, runtimeinfo.authoring.SupportsDropLatest)
+    assert isinstance(hub, runtimeinfo.authoring.SupportsDeviceScalars)
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,7 @@ histories: list[ScalarHistory] = [PlainHistory(), InheritingHistory(0.5), runtim
 relative: float = reference.get_scalar("train/loss").current() / reference.get_scalar("train/loss").mean(10)
 forgetful: runtimeinfo.authoring.SupportsPopScalar = reference
 retracting: runtimeinfo.authoring.SupportsDropLatest = reference
+together: runtimeinfo.authoring.SupportsDeviceScalars = reference
 hooks: list[runtimeinfo.Hook] = [
     HookWithName(),
     HookWithNumber(),
