@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from itertools import chain
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from runtimeinfo_conformance.plans import Plan, PlanError
 from runtimeinfo_conformance.search._choices import FIELDS, Choice, Filling, choice_of, make_plan, read_choice
+from runtimeinfo_conformance.search._occurrences import times_of
 
 # What values are tried with: one of these makes a training of nearly all that can meet.
 _BASES: tuple[Choice, ...] = (
@@ -35,6 +36,15 @@ _BASES: tuple[Choice, ...] = (
 )
 
 _SEED = 3
+
+_PAIR = 50
+"""How many triples are worth a pair."""
+
+_BEGINNING = 30
+"""To begin a training takes about as long as so many events."""
+
+_PRICE = 400
+"""Each plan counts as so many events more, because there may only be so many plans."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +84,16 @@ def covering_plans(capabilities: frozenset[str], before: Iterable[Plan], most: i
 
 
 def search_choices(
-    capabilities: frozenset[str], before: Iterable[Plan], most: int, candidates: int = 1
+    capabilities: frozenset[str], before: Iterable[Plan], most: int, candidates: int = 0
 ) -> Iterator[Choice]:
-    """Search for values that have what some plans lack, and yield them in that order.
+    """Search for values that have what some plans lack, at little cost, and yield them in that order.
 
     Args:
         capabilities: What a subject has declared.
         before: The plans that are tried anyway.
         most: How often.
-        candidates: Out of how many the best is taken each time.
+        candidates: Out of how many the best is taken each time, after each was improved, which takes a while; 0 takes
+            the first.
     """
     array = _Array(capabilities)
     for plan in before:
@@ -94,6 +105,19 @@ def search_choices(
 def _stored() -> tuple[Choice, ...]:
     text = resources.files("runtimeinfo_conformance.search").joinpath("covering.txt").read_text(encoding="utf-8")
     return tuple(read_choice(line) for line in text.splitlines() if not line.startswith("#"))
+
+
+def estimate_cost(plan: Plan) -> int:
+    """Return how long it takes to run a plan, in events: about as many as come, and those that a beginning is worth.
+
+    Example:
+        >>> estimate_cost(Plan(repeat=True)) // estimate_cost(Plan())
+        2
+    """
+    whole = replace(plan, resume_after=None, resume_batch=0, later_resumes=(), stopped_by="interrupt", fault=None)
+    once = _BEGINNING * (1 + len(plan.resumes)) + sum(times_of(whole).values())
+    runs = 1 if not plan.repeat else 2 if plan.fault is None else 3
+    return once * runs * (1 + plan.again) * (1 + (plan.company in {"beside", "nested", "in_turn"}))
 
 
 def measure_coverage(plans: Iterable[Plan], capabilities: frozenset[str]) -> Coverage:
@@ -144,12 +168,12 @@ class _Array:
                 self.add(full)
                 yield full
 
-    def search(self, most: int, candidates: int = 1) -> Iterator[Choice]:
+    def search(self, most: int, candidates: int = 0) -> Iterator[Choice]:
         """Yield values for each field, as long as there are some that can meet, and have not.
 
         Args:
             most: How often.
-            candidates: Out of how many the best is taken each time.
+            candidates: Out of how many the best is taken each time, after each was improved; 0 takes the first.
         """
         seeds = chain(self._seeds(self._pairs), self._seeds(self._triples))
         for seed in seeds:
@@ -159,7 +183,10 @@ class _Array:
             if base is None:
                 self._rule_out(seed)
                 continue
-            choice = max((self._complete(seed, base) for _ in range(candidates)), key=self._gain)
+            choice = self._complete(seed, base)
+            if candidates:
+                others = (self._complete(seed, base) for _ in range(candidates - 1))
+                choice = max(map(self._improve, [choice, *others]), key=self._worth)
             self.add(choice)
             most -= 1
             yield choice
@@ -168,6 +195,35 @@ class _Array:
         numbers = [self._number[entry] for entry in choice.items()]
         pairs, triples = self._pairs[np.ix_(numbers, numbers)], self._triples[np.ix_(numbers, numbers, numbers)]
         return int(pairs.sum()), int(triples.sum())
+
+    def _worth(self, choice: Choice, least: float = 0.0) -> float:
+        """Return how much values add, for what it costs to run them; 0 if that is not more than some worth."""
+        pairs, triples = self._gain(choice)
+        gain = pairs * _PAIR + triples
+        if gain <= least * (_PRICE + _BEGINNING):  # whatever it costs; to make a plan takes longer than all else here
+            return 0.0
+        cost = self._cost(choice)
+        return gain / (_PRICE + cost) if cost is not None else 0.0
+
+    def _cost(self, choice: Choice) -> int | None:
+        try:
+            plan = make_plan(choice)
+        except PlanError:
+            return None
+        return estimate_cost(plan) if plan.needs <= self._capabilities else None
+
+    def _improve(self, choice: Choice) -> Choice:
+        """Return values that are worth more, changed one at a time as long as that helps."""
+        best, is_better = self._worth(choice), True
+        while is_better:
+            is_better = False
+            for name in self._random.sample(list(self._values), len(self._values)):
+                for value in self._values[name]:
+                    changed = {**choice, name: value}
+                    worth = self._worth(changed, best) if value != choice[name] else 0.0
+                    if worth > best:
+                        choice, best, is_better = changed, worth, True
+        return choice
 
     def measure(self) -> Coverage:
         """Return what has met, out of what can."""
