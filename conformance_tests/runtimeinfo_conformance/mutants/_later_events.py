@@ -121,7 +121,8 @@ def _emptied_later(event_changed: str, argument: str) -> MakeFault:
             values = given.get(argument)
             if event == event_changed and isinstance(values, Mapping) and _is_hook(hook):
                 copies = {name: copy.copy(each) for name, each in cast("Mapping[str, Any]", values).items()}
-                given_out.extend(each for each in copies.values() if isinstance(each, list | dict))
+                containers: list[Any] = [each for each in copies.values() if isinstance(each, list | dict)]
+                given_out.extend(containers)
                 given = {**given, argument: copies}
             return call(runner, given)
 
