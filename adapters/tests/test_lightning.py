@@ -26,6 +26,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.fabric import Fabric
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
@@ -38,6 +39,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.utilities import CombinedLoader
+from torch.utils.data import DataLoader
 
 from runtimeinfo import HookError, RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event, resolve_hub
@@ -47,6 +49,7 @@ from runtimeinfo_adapters import lightning as adapter
 from runtimeinfo_adapters._adapter import WrappedMethod
 from runtimeinfo_adapters._framework import UntestedVersionWarning
 from runtimeinfo_adapters.lightning import LightningRunner, RuntimeInfoCallback, attach, detach
+from runtimeinfo_adapters.pytorch import Loop
 
 pytestmark = [
     # Lightning 2.6 on torch 2.13
@@ -2048,3 +2051,37 @@ def test_an_untried_version_warns(monkeypatch: pytest.MonkeyPatch, version: str)
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     with pytest.warns(UntestedVersionWarning, match=f"lightning {version} is installed, .* 2.6 or newer, below 2.7"):
         import_again()
+
+
+def test_a_loop_of_fabric_publishes_through_the_instrumented_loop() -> None:
+    fabric = Fabric(accelerator="cpu")
+    model, optimizer = fabric.setup(torch.nn.Linear(1, 1), torch.optim.SGD([torch.zeros(1)], lr=0.1))
+    items: Any = [1.0, 2.0, 3.0, 4.0]
+    had: list[float] = []
+
+    def train(loop: Loop[Any], seed: int, stop_at: int | None = None) -> Any:
+        torch.manual_seed(seed)
+        with loop.run():
+            for epoch in loop.epochs():
+                for batch in loop.train():
+                    fabric.backward(model(batch.float()[:, None]).sum())
+                    optimizer.step()
+                    loop.log(loss=batch.sum())
+                    had.extend(batch.tolist())
+                    hub = current_hub()
+                    assert (hub.get_info("epoch"), hub.get_info("iter")) == (epoch, loop.iter)
+                    if loop.iter + 1 == stop_at:
+                        return loop.state_dict()
+        return None
+
+    def make() -> Loop[Any]:
+        return Loop(optimizer, fabric.setup_dataloaders(DataLoader(items, batch_size=1, shuffle=True)), max_epochs=1)
+
+    state = train(make(), seed=1, stop_at=2)
+    resumed = make()
+    resumed.load_state_dict(state)
+    train(resumed, seed=2)
+    assert sorted(had) == items
+    assert resumed.iter == resumed.max_iters == 4
+    assert resumed.message_hub.get_scalar("train/lr").data[0].tolist() == [0.1] * 4
+    assert resumed.message_hub.get_scalar("train/loss").data[0].tolist() == had
