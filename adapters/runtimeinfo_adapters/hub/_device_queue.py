@@ -28,7 +28,7 @@ from runtimeinfo_adapters.hub._device_ring import (
     numbers_of,
     plain_tensor,
 )
-from runtimeinfo_adapters.hub._transforms import is_traced, untransformed
+from runtimeinfo_adapters.hub._transforms import untransformed
 
 DEFAULT_MAX_ON_DEVICE = 16_384
 """How many values wait by default: 8 scalars an iteration for 2,048 iterations."""
@@ -83,7 +83,7 @@ class DeviceQueue:
 
     __slots__ = (
         *("_copy_ns", "_flights", "_is_writing", "_look_ns", "_max_on_device", "_pages", "_places"),
-        *("_read_count", "_reading", "_rings", "_written_count", "_writing"),
+        *("_read_count", "_reading", "_written_count", "_writing"),
     )
 
     def __init__(self, max_on_device: int = DEFAULT_MAX_ON_DEVICE) -> None:
@@ -93,7 +93,6 @@ class DeviceQueue:
             )
         self._max_on_device = max_on_device
         self._places: dict[int, Place] = {}  # by the index of the device
-        self._rings: dict[tuple[int, Any, int], Ring] = {}  # by the device, the dtype and the stream
         self._pages: list[Page] = []  # those that are written, and those with values that wait
         self._written_count = 0
         self._read_count = 0
@@ -133,7 +132,7 @@ class DeviceQueue:
         # The context manager, `torch.no_grad`, would take half as long as the copies.
         torch.set_grad_enabled(False)
         try:
-            if is_traced(torch.core):
+            if torch.is_traced():
                 return self._add_mixed(torch, tensors, is_hidden=True)
             for tensor in tensors:
                 if (
@@ -202,9 +201,9 @@ class DeviceQueue:
     def _fill(self, torch: Torch, place: Place, stream: int, dtype: Any, tensors: Sequence[Any]) -> list[DeviceValue]:
         """Write as many tensors as there is room for in the page of a ring; the caller holds the lock."""
         try:
-            ring = self._rings[place.index, dtype, stream]
+            ring = place.rings[dtype, stream]
         except KeyError:
-            ring = self._rings[place.index, dtype, stream] = Ring(torch, tensors[0])
+            ring = place.rings[dtype, stream] = Ring(torch, tensors[0])
         page = ring.page
         if page is None or page.used == page.block.size:
             page = ring.page = Page(self, ring, ring.take_block(tensors[0], self._max_on_device), place, stream)
@@ -278,7 +277,7 @@ class DeviceQueue:
         now = time.monotonic_ns()
         if (now < self._look_ns and not is_last) or not self._places or self._reading.locked():
             return
-        if is_traced(load_torch().core):
+        if load_torch().is_traced():
             return
         with self._reading:
             self._look_ns = now + _LOOK_EVERY_NS

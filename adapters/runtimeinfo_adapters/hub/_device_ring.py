@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from runtimeinfo_adapters._numbers import within_64_bits
+from runtimeinfo_adapters.hub._transforms import is_traced
 
 # A tensor for each slot takes about 0.5 us and 700 bytes to make. The blocks of a ring double until they have
 # `_LARGEST_BLOCK` slots, so that a history that is read often stays small, and no single update makes thousands.
@@ -102,18 +103,18 @@ class Place:
     """One device, as a queue needs it.
 
     Attributes:
-        index: Its number.
+        rings: The rings on it, by dtype and stream.
         stream: Return a number for the current stream.
         is_capturing: Tell whether what is enqueued now is captured in a graph, to be done again at each replay.
         events: The module of PyTorch that makes events for the device, or None if there is none.
     """
 
-    __slots__ = ("_device", "events", "index", "is_capturing", "stream")
+    __slots__ = ("_device", "events", "is_capturing", "rings", "stream")
 
     def __init__(self, device: Any) -> None:
         torch = load_torch().module
         self._device = device
-        self.index: int = -1 if device.index is None else device.index
+        self.rings: dict[tuple[Any, int], Ring] = {}
         self.stream: Callable[[], int] = _first_stream
         self.is_capturing: Callable[[], bool] = _never
         self.events: Any = None
@@ -151,7 +152,7 @@ class Torch:
     def __init__(self) -> None:
         torch: Any = importlib.import_module("torch")
         self.module = torch
-        self.core = torch._C
+        self.is_traced: Callable[[], bool] = partial(is_traced, torch._C)
         self.Tensor = torch.Tensor
         self.strided = torch.strided
         self.is_grad_enabled = torch.is_grad_enabled

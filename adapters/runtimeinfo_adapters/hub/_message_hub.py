@@ -10,7 +10,7 @@ from copy import copy, deepcopy
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from runtimeinfo import HubError, MissingScalarError, ScalarTypeError, StateError
 from runtimeinfo.authoring import lies_on_device, scalar_value
@@ -311,14 +311,16 @@ class MessageHub(NamedInstances):
 
         Source: SCALAR-10.
         """
-        histories = [self._ready.get(key) for key in tensors]
-        is_overridden = getattr(self.update_scalar, "__func__", None) is not MessageHub.update_scalar
-        if is_overridden or None in histories:  # the first values of a key, for example
+        try:
+            histories = [self._ready[key] for key in tensors]
+        except KeyError:  # the first values of a key, for example
+            histories = []
+        if not histories or getattr(self.update_scalar, "__func__", None) is not MessageHub.update_scalar:
             for key, tensor in tensors.items():
                 self.update_scalar(key, tensor)
             return
         values = self._on_device.add_all(tuple(tensors.values()))
-        for history, value in zip(cast("list[ScalarHistory]", histories), values, strict=True):
+        for history, value in zip(histories, values, strict=True):
             history.append_waiting(value)
 
     def get_scalar(self, key: str) -> ScalarHistory:
