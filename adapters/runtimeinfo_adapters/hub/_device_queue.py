@@ -33,8 +33,12 @@ from runtimeinfo_adapters.hub._transforms import untransformed
 DEFAULT_MAX_ON_DEVICE = 16_384
 """How many values wait by default: 8 scalars an iteration for 2,048 iterations."""
 
-_COPY_EVERY_NS = 50_000_000
-"""The time between two copies of new values to the host, for processes that look on."""
+_COPY_EVERY_NS = 30_000_000
+"""The least time between two copies of new values to the host, for processes that look on.
+
+They are sent and taken over where a board is written, which in a loop happens every 10 ms, or each iteration if that is
+longer. So what is seen is at most 60 ms old with short iterations, and at most two iterations with long ones.
+"""
 
 _LOOK_EVERY_NS = 1_000_000
 """The time between two looks at whether such a copy is done."""
@@ -266,7 +270,7 @@ class DeviceQueue:
     # -- copies for other processes
 
     def look(self, *, is_last: bool = False) -> None:
-        """Take over values whose copy to the host is done, and send a copy of the next ones every 50 ms.
+        """Take over values whose copy to the host is done, and send a copy of the next ones every 30 ms.
 
         A board calls it before it is written. It never waits for a device. It does nothing if it was called less than
         a millisecond ago, or if another thread is reading.

@@ -427,7 +427,8 @@ class MessageHub(NamedInstances):
         workers of the run, and `runtimeinfo.board.find_board` finds it elsewhere.
 
         Readers see an info at once. They see scalars with the next info: at most every 10 ms with ``iter``, and at once
-        with epoch, loop_stage and the totals. They see a value that waits on a device once it has been read here.
+        with epoch, loop_stage and the totals. A value on a device comes over meanwhile, without waiting: they see it
+        within 100 ms, or two iterations where these take longer.
 
         Raises:
             BoardError: If there is no place for a board.

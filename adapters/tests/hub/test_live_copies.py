@@ -115,20 +115,17 @@ def test_a_value_is_seen_once_its_copy_is_done(device, streams, hub):
 
 
 @pytest.mark.parametrize("milliseconds", [0.5, 9, 40])
-def test_a_value_is_at_most_a_tenth_of_a_second_old_on_a_running_loop(device, streams, hub, milliseconds):
+def test_the_newest_value_is_at_most_a_tenth_of_a_second_old_on_a_running_loop(device, streams, hub, milliseconds):
     reader, begin = hub.share(), streams.now
     published = {}
     for number in range(int(500 / milliseconds)):
         step(hub, streams, number, milliseconds)
         published[number] = streams.now
         if streams.now - begin > 100 * MILLISECOND:
-            shown = seen(reader)
-            assert shown is not None
-            newer = published.get(int(shown) + 1)
-            assert newer is None or streams.now - newer < 100 * MILLISECOND
+            assert streams.now - published[int(seen(reader))] < 100 * MILLISECOND
     assert device.synchronisations == 0
     gaps = [after - before for before, after in zip(streams.recorded, streams.recorded[1:], strict=False)]
-    assert min(gaps) >= 50 * MILLISECOND
+    assert min(gaps) >= 30 * MILLISECOND
     assert hub.get_scalar("seen").data[0].tolist() == list(range(int(500 / milliseconds)))
 
 
