@@ -360,15 +360,18 @@ TRAININGS: dict[str, Training] = {
 class ReadingHook:
     """A hook that waits for the device once in each iteration."""
 
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        torch.ones((), device=self.device).item()
-
     def __init__(self, device: str) -> None:
         self.device = device
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        torch.ones((), device=self.device).item()
 
 
 def _waits_of(device: str, training: Training, hooks: Callable[[str], list[Any]] | None) -> tuple[list[int], Any]:
     waits = Waits()
+    accelerate = sys.modules.get("accelerate.state")
+    if accelerate is not None:  # it keeps the first device of a process
+        accelerate.AcceleratorState._reset_state(reset_partial_state=True)
     with DEVICES[device](waits) as name:
         hub = training(name, waits, None if hooks is None else hooks(name))
     assert len(waits.at) == ITERATIONS
