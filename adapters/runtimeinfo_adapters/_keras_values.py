@@ -188,21 +188,29 @@ class _MeansOnDevice:
         """Look at them before a batch."""
         self._marks_before, self._before = self._state()
 
-    def of_batch(self, logged: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        """Yield the means of the batch by name, as tensors of shape ``()``; not those that the batch has not written.
+    def replace(self, values: dict[str, Any]) -> None:
+        """Replace what was logged by the means of the batch, as tensors of shape ``()``.
 
-        Where all samples had no weight, it is the mean so far, as it is on the CPU.
+        What was logged stays where the batch has added nothing. Which of the two it is, only the device may know.
         """
         import torch
 
         before, marks_before = self._before, self._marks_before
         marks, now = self._state()
         added = now - before
-        total, count = torch.where(added[:, 1:] > 0, added, now).unbind(1)
-        means = (total / (count + (count == 0))).unbind()
-        for metric, mean, mark, mark_before in zip(self.metrics, means, marks, marks_before, strict=True):
-            if metric.name in logged and mark != mark_before:
-                yield metric.name, mean
+        total, count = added.unbind(1)
+        means, has_none = (total / count).unbind(), (count > 0).logical_not().unbind()
+        for metric, mean, none, mark, mark_before in zip(
+            self.metrics, means, has_none, marks, marks_before, strict=True
+        ):
+            logged = values.get(metric.name)
+            if mark == mark_before:
+                continue
+            if isinstance(logged, float):
+                # Not `torch.where`, which copies a number to the device and waits for that.
+                values[metric.name] = mean.masked_fill_(none, logged)
+            elif isinstance(logged, torch.Tensor):
+                values[metric.name] = torch.where(none, logged, mean)
 
     def _state(self) -> tuple[list[tuple[Any, ...]], Any]:
         """Return a mark of each, which changes as it is written, and a copy of what each has added up: ``(n, 2)``."""
@@ -271,7 +279,7 @@ class BatchValues:
             if mean.name in values:
                 values[mean.name] = mean.of_batch(values[mean.name])
         for means in self._on_devices:
-            values.update(means.of_batch(logs))
+            means.replace(values)
         return values
 
     def _find(self, model: Any) -> None:

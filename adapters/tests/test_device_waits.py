@@ -211,7 +211,15 @@ def _ignite(device: str, waits: Waits, hooks: list[Any] | None) -> MessageHub | 
 
 
 def _keras(
-    device: str, waits: Waits, hooks: list[Any] | None, *, rate: Any = 0.1, callbacks: Any = (), **compiled: Any
+    device: str,
+    waits: Waits,
+    hooks: list[Any] | None,
+    *,
+    rate: Any = 0.1,
+    callbacks: Any = (),
+    weights: Any = None,
+    make: Any = None,
+    **compiled: Any,
 ) -> MessageHub | None:
     keras = pytest.importorskip("keras")
     if keras.config.backend() != "torch":
@@ -228,12 +236,13 @@ def _keras(
             pass
 
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.layers.Dense(1)])
+    model = (make() if make else keras.Sequential)([keras.layers.Dense(1)])
     optimizer = keras.optimizers.SGD(rate() if callable(rate) else rate)
     model.compile(optimizer, "mse", **{"metrics": ["mae"], "jit_compile": False, **compiled})
     attached = None if hooks is None else attach(model, hooks=hooks)
     data = torch.arange(float(2 * ITERATIONS)).reshape(ITERATIONS, 2)
-    loader = DataLoader([(row, row[:1]) for row in data])
+    weighted = [() if weights is None else (torch.tensor(weights(number)),) for number in range(ITERATIONS)]
+    loader = DataLoader([(row, row[:1], *weight) for row, weight in zip(data, weighted, strict=True)])
     model.fit(loader, epochs=1, verbose=0, shuffle=False, callbacks=[*(each() for each in callbacks), Ticking()])
     return attached and attached.message_hub
 
@@ -452,6 +461,50 @@ def _scheduler() -> Any:
     return keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
 
 
+def _own_step() -> Any:
+    import keras
+
+    class OwnStep(keras.Sequential):
+        """Logs a loss that no metric of the model has added up, and the number of the batch."""
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            logs = super().train_step(data)
+            self._loss_tracker.reset_state()
+            self.number = getattr(self, "number", 0) + 1
+            return {**logs, "loss": logs["loss"] * 2, "number": self.number}
+
+    return OwnStep
+
+
+def _without_tracker() -> Any:
+    import keras
+
+    class WithoutTracker(keras.Sequential):
+        """Logs under the name of a metric that it never writes."""
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            x, y = data
+            loss = keras.ops.mean((self(x) - y) ** 2)
+            return {"loss": loss.detach()}
+
+    return WithoutTracker
+
+
+def _compiling() -> Any:
+    import keras
+
+    class Compiling(keras.callbacks.Callback):
+        """Compiles the model again in the middle of the epoch, with other metrics."""
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 3:
+                train_function = self.model.train_function
+                self.model.compile(self.model.optimizer, "mse", metrics=["mse", "mape"], jit_compile=False)
+                self.model.train_function = train_function
+
+    return Compiling()
+
+
 KERAS: dict[str, dict[str, Any]] = {
     "a constant rate": {},
     "a schedule": {"rate": _schedule},
@@ -460,7 +513,12 @@ KERAS: dict[str, dict[str, Any]] = {
     "a rate that is set in each batch": {"callbacks": [_setting]},
     "a rate that is set in each epoch": {"callbacks": [_scheduler]},
     "weighted metrics": {"metrics": ["mae", "mse"], "weighted_metrics": ["mape"]},
-    "a scaled loss": {"metrics": [], "auto_scale_loss": True},
+    "no metrics": {"metrics": []},
+    "batches without weight": {"weights": lambda number: float(number % 3 == 0), "weighted_metrics": ["mae"]},
+    "no batch with weight": {"weights": lambda _: 0.0, "weighted_metrics": ["mae"]},
+    "a step of the user's": {"make": _own_step},
+    "a metric that is not written": {"make": _without_tracker, "metrics": []},
+    "other metrics within the epoch": {"callbacks": [_compiling]},
 }
 
 
