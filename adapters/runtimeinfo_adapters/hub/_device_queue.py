@@ -247,8 +247,6 @@ class DeviceQueue:
                 place.synchronize()
                 for span, numbers in zip(spans, fetch(spans), strict=True):
                     self._settle(span, numbers)
-                for lane in [lane for lane in self._flights if lane[0] is place]:
-                    del self._flights[lane]  # it has landed, and brings nothing new
 
     def _waiting_spans(self) -> list[Span]:
         """Return what waits, items of the largest size first, so that each span is aligned to its item size."""
@@ -258,7 +256,7 @@ class DeviceQueue:
     def _settle(self, span: Span, numbers: list[int | float]) -> None:
         """Take over what has been read, and free a page that is done; the caller holds the lock of readers."""
         page = span.page
-        if len(page.numbers) > span.start:  # it was read while this copy was on its way
+        if len(page.numbers) > span.start:  # a copy that was on its way when the values were read
             return
         page.numbers += numbers
         self._read_count += len(numbers)

@@ -190,6 +190,30 @@ def test_a_hundred_thousand_values_take_the_memory_of_the_bound(device):
     assert all(len(hub.get_scalar(key).pending) <= BLOCK for key in "abcde")
 
 
+@pytest.mark.usefixtures("device")
+def test_an_event_never_exceeds_the_bound(monkeypatch):
+    hub, read, waiting = filled(*map(str, range(50)), count=1, max_on_device=100), DeviceQueue.read, []
+
+    def counting_read(queue, wanted=None):
+        waiting.append(len(queue))
+        read(queue, wanted)
+
+    monkeypatch.setattr(DeviceQueue, "read", counting_read)
+    hub.update_scalars({str(key): torch.tensor(0.0) for key in range(40)})
+    for _ in range(10):
+        hub.update_scalars({str(key): torch.tensor(0.0) for key in range(50)})
+    assert set(waiting) == {100}
+
+
+def test_a_ring_that_begins_in_inference_mode_goes_on_outside(device):
+    hub = MessageHub("inference")
+    with torch.inference_mode():
+        hub.update_scalar("loss", torch.tensor(1.0))
+    hub.update_scalar("loss", torch.tensor(2.0, requires_grad=True) * 1)
+    assert device.synchronisations == 0
+    assert values(hub, "loss") == [1, 2]
+
+
 # -- what must not write the ring
 
 

@@ -219,6 +219,8 @@ def test_values_of_two_streams_are_copied_each_on_its_own(device, streams, hub):
         key = "ab"[number % 2]
         hub.update_scalar(key, torch.tensor(float(number)))
         hub.update_info("epoch", number)
+        for (_, stream), flight in hub._on_device._flights.items():
+            assert {span.page.stream for span in flight.spans} == {stream}
         streams.now += MILLISECOND
     assert seen(reader, "a") > 300
     assert seen(reader, "b") > 300
@@ -239,6 +241,9 @@ def test_a_device_that_fails_to_copy_stops_no_training(streams, hub, monkeypatch
     assert hub.get_scalar("loss").data[0].tolist() == list(range(40))
     hub.update_info("epoch", 1)
     assert seen(reader) == 39.0
+    step(hub, streams, 40)
+    hub.unshare()  # without a warning, which would be an error here
+    assert hub.get_scalar("loss").current() == 40
 
 
 def test_nothing_is_copied_while_a_graph_is_captured_or_code_is_traced(streams, hub):
