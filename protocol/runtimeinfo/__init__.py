@@ -4,7 +4,7 @@ This is what components, runners and hooks need. `runtimeinfo.spec` has the spec
 the author of an adapter, a hub or a sink needs, and `runtimeinfo.board` what another process reads.
 """
 
-from runtimeinfo._current_hub import current_hub
+from runtimeinfo._current_hub import CurrentHub, current_hub
 from runtimeinfo._errors import (
     BoardError,
     DistributedError,
@@ -30,6 +30,7 @@ from runtimeinfo._version import __version__
 
 __all__ = [
     "BoardError",
+    "CurrentHub",
     "DistributedError",
     "EmptyHistoryError",
     "Event",

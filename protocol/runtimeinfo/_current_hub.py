@@ -6,13 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runtimeinfo._errors import HubError
-from runtimeinfo._message_hub import MessageHub, ScalarHistory
+from runtimeinfo._message_hub import ScalarHistory
 from runtimeinfo._scopes import NO_RUN, StandIn, get_innermost, resolve_hub
 from runtimeinfo._worker_run import WorkerRunReader
 
 
-class _CurrentHub(StandIn):
-    """Stands for the hub of the run in which it is used, also where it was kept, copied or pickled."""
+class CurrentHub(StandIn):
+    """Stands for the hub of the run in which it is used, also where it was kept, copied or pickled.
+
+    `current_hub` returns the one object of this class. It has all members of `MessageHub`, and `tensor`.
+
+    Source: HUB-02, SCOPE-01.
+    """
 
     __slots__ = ()
 
@@ -76,10 +81,21 @@ class _CurrentHub(StandIn):
         """Restore a state of the run's hub; raise `HubError` outside of any run."""
         _member("load_state_dict")(state_dict)
 
+    def tensor(self, key: str, *, dtype: Any = None, device: Any = "cpu") -> Any:
+        """Return an info of the run as a tensor of shape ``()`` that shows each later value: the hub's own `tensor`.
+
+        The reference hub, `runtimeinfo_adapters.MessageHub`, has that method. Ask in each run: the tensor belongs to
+        the hub of the run in which you ask.
+
+        Raises:
+            HubError: Outside of any run, in a worker, over a hub without such a method, and as the hub does.
+        """
+        return _member("tensor")(key, dtype=dtype, device=device)
+
     def __repr__(self) -> str:
         return f"<current hub: {resolve_hub()!r}>"
 
-    def __reduce__(self) -> tuple[Callable[[], MessageHub], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[[], CurrentHub], tuple[()]]:
         return current_hub, ()
 
 
@@ -98,14 +114,14 @@ def _member(name: str) -> Callable[..., Any]:
     try:
         member: Callable[..., Any] = getattr(hub, name)
     except AttributeError:
-        raise HubError(f"{hub!r} has no {name}(): it can only be read. Use it in a run that has a hub") from None
+        raise HubError(f"{hub!r} has no {name}(): use it in a run whose hub has it, and not in a worker") from None
     return member
 
 
-_CURRENT_HUB = _CurrentHub()
+_CURRENT_HUB = CurrentHub()
 
 
-def current_hub() -> MessageHub:
+def current_hub() -> CurrentHub:
     """Return the hub of the run that this code is part of.
 
     You can keep what it returns, also before there is a run, and in a dataset that travels to workers: each use is

@@ -658,7 +658,7 @@ class _Reader:
 
 
 def test_publishing_to_a_hub_that_can_only_be_read_is_an_error() -> None:
-    with use_hub(_Reader()), pytest.raises(HubError, match=r"<a reader> has no update_info\(\): it can only be read"):
+    with use_hub(_Reader()), pytest.raises(HubError, match=r"<a reader> has no update_info\(\): use it in a run"):
         current_hub().update_info("mine", 1)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 
-from runtimeinfo import HubError, StateError
+from runtimeinfo import HubError, StateError, current_hub, use_hub
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 from runtimeinfo_adapters.hub._tensor_view import TensorViews
 from runtimeinfo_adapters.pytorch import Loop
@@ -397,3 +397,36 @@ def test_on_a_real_device_compiled_code_is_one_graph(hub, dynamo, mode):
         for number in range(STEPS):
             hub.update_info("iter", number)
             assert compiled(x).tolist() == [number] * 3
+
+
+# -- through the current hub
+
+
+class Scaled(torch.nn.Module):
+    def forward(self, x):
+        return x * current_hub().tensor("iter")
+
+
+def test_a_component_asks_in_each_run():
+    module, seen = Scaled(), []
+    for iteration in (3, 4):
+        run = MessageHub("a run")
+        run.update_info("iter", iteration)
+        with use_hub(run):
+            seen.append(module(torch.ones(1)).item())
+            assert current_hub().tensor("iter", dtype=torch.float32) is run.tensor("iter", dtype=torch.float32)
+    assert seen == [3, 4]
+
+
+def test_a_component_may_ask_first_where_it_is_exported(hub):
+    hub.update_info("iter", 3)
+    with use_hub(hub):
+        torch.export.export(Scaled(), (torch.ones(1),))
+        hub.update_info("iter", 4)
+        assert Scaled()(torch.ones(1)).tolist() == [4]
+    assert type(hub.tensor("iter")) is torch.Tensor
+
+
+def test_outside_of_any_run_there_is_no_tensor():
+    with pytest.raises(HubError, match=r"has no tensor\(\): use it in a run whose hub has it"):
+        current_hub().tensor("iter")
