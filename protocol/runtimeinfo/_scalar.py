@@ -82,6 +82,14 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
 
     Source: SCALAR-01.
     """
+    if SCALAR_OF[type(value)] is _of_tensor:
+        number = _of_tensor(value)
+        if number is not None and number is not value:
+            return cast("int | float", number)
+    return _checked_value(value, key)
+
+
+def _checked_value(value: object, key: str | None = None) -> int | float:
     if not is_scalar(value):
         raise _refusal(value, key)
     item = getattr(value, "item", None)
@@ -304,7 +312,7 @@ def _of_any(value: Any) -> Any:
     if lies_on_device(value):
         return value
     try:
-        return scalar_value(value)
+        return _checked_value(value)
     except ScalarTypeError:  # `is_scalar` does not find out everything about tensors of transforms and tracers
         return None
 
