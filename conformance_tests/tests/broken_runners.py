@@ -43,6 +43,18 @@ class LeavesScopesOpen(Trainer):
         self.emit(f"after_{name}", **given, **(results or {}))
 
 
+class StaysStopped(Trainer):
+    """Keeps the wish to stop for the next training."""
+
+    def fit_as_often_as_planned(self) -> None:
+        self.fit()
+        if self.plan.again:
+            was_stopped = self.has_stopped
+            type(self).__init__(self, self.plan, self.given)
+            self.has_stopped = was_stopped
+            self.fit()
+
+
 class SwallowsInterrupts(Trainer):
     def fit(self) -> None:
         with suppress(KeyboardInterrupt):
@@ -445,6 +457,7 @@ BROKEN: dict[type[Trainer], str] = {
     ForgetsAfterRun: "LIFE-02",
     KeepsItsHub: "LIFE-10",
     KeepsItsFirstHub: "LIFE-10",
+    StaysStopped: "LIFE-10",
     TellsItsTotalOnce: "COUNT-13",
     PublishesAfterItsHandlers: "COUNT-14",
     ValidatesInOneEpoch: "LIFE-11",

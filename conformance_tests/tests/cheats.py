@@ -156,6 +156,27 @@ def _run(kind: type[Trainer], plan: Plan, hooks: Sequence[Any]) -> object:
     return trainer.steps() if plan.company == "in_turn" else trainer.fit_as_often_as_planned()
 
 
+class _Silent(Trainer):
+    """Has done the steps of an epoch when the epoch begins."""
+
+    def train_epoch(self) -> None:
+        told = list(self.train_dataloader)
+        for _ in told:
+            self.plan.on_batch_begin()
+        self.expect_epoch()
+        self.train_dataloader = told
+        self.scope("train_epoch", self.train_batches)
+        self.train_dataloader = self.plan.train_dataloader()
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        self.scope("train_iter", lambda: {"outputs": batch.outputs}, batch_idx=index, data_batch=batch)
+
+
+def tells_it_afterwards(plan: Plan, hooks: Sequence[Any]) -> object:
+    """Trains an epoch in silence, and then tells the hooks what they want to hear."""
+    return _run(_Silent, plan, hooks)
+
+
 class _ClosesIfToldToFail(Trainer):
     """Announces exceptions, and closes what they leave open, if the plan says that one will come."""
 
@@ -176,6 +197,7 @@ CHEATS: dict[Callable[[Plan, Sequence[Any]], object], str] = {
     lets_out_usual_errors: "FAIL-01",
     is_right_if_small: "COUNT-01",
     reads_no_data: "LIFE-03",
+    tells_it_afterwards: "COUNT-14",
     reads_the_fault: "FAIL-02",
     Recording().run: "META-03",
 }

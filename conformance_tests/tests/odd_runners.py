@@ -369,6 +369,26 @@ class ReadsOneBatchAhead(Trainer):
         yield from held
 
 
+class RaisesWhenABatchIsDue(ReadsOneBatchAhead):
+    """Reads ahead as well, and raises what went wrong there once all batches before it are trained on."""
+
+    def ahead(self, loader: Any) -> Iterator[Any]:
+        source, held, error = iter(loader), [], None
+        while error is None:
+            try:
+                following = [next(source)]
+            except StopIteration:
+                break
+            except BaseException as raised:
+                error = raised
+            else:
+                yield from held
+                held = following
+        yield from held
+        if error is not None:
+            raise error
+
+
 class KeepsItsScopesInAList(Trainer):
     """Has no scope on Python's stack: a list says what is open, and what each scope has to do yet."""
 
@@ -608,6 +628,7 @@ ODD: tuple[type[Trainer], ...] = (
     StopsBeforeValidating,
     StopsForGood,
     ReadsOneBatchAhead,
+    RaisesWhenABatchIsDue,
     KeepsItsScopesInAList,
     UsesAnExitStack,
     QueuesItsEvents,

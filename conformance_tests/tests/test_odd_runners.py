@@ -18,6 +18,7 @@ from odd_numbers import (
 )
 from odd_runners import (
     ODD,
+    RaisesWhenABatchIsDue,
     ResizesProgressively,
     StopsBeforeValidating,
     StopsForGood,
@@ -63,6 +64,7 @@ SHOWN_BY: list[tuple[type[Trainer], Plan]] = [
     (LearnsItsLength, Plan(max_epochs=2, batches=2)),
     (WarmsUpEachValidation, Plan(max_epochs=3, val_batches=1, metrics=METRICS)),
     (WarmsUpEachValidation, Plan(max_epochs=2, val_batches=0, metrics=METRICS, fault=Fault("before_val_epoch", 3))),
+    (RaisesWhenABatchIsDue, Plan(batches=3, val_batches=1, fault=Fault("train_data", 2))),
     (NumbersItsBatchesOn, Plan(max_epochs=2, batches=2, resume_after=1, resume_batch=1)),
 ]
 """What came out red once, was not looked at, or is an exception of a rule, on plans that show what is odd."""

@@ -58,8 +58,8 @@ class DeviceValue:
     __slots__ = ("index", "page")
 
     def __init__(self, page: Page, index: int) -> None:
-        self.page = page
-        self.index = index
+        self.page: Page = page
+        self.index: int = index
 
     @property
     def waits(self) -> bool:

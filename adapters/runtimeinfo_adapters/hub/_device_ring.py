@@ -36,11 +36,11 @@ class Page:
 
     def __init__(self, queue: Any, ring: Ring | None, block: Block, place: Place, stream: Any) -> None:
         self.queue: Any = queue
-        self.ring = ring
-        self.block = block
-        self.place = place
-        self.stream = stream
-        self.used = 0
+        self.ring: Ring | None = ring
+        self.block: Block = block
+        self.place: Place = place
+        self.stream: Any = stream
+        self.used: int = 0
         self.numbers: list[int | float] = []
 
 
@@ -50,8 +50,8 @@ class Block:
     __slots__ = ("_pinned", "item_size", "memory", "size", "slots")
 
     def __init__(self, memory: Any, slots: Sequence[Any]) -> None:
-        self.memory = memory
-        self.slots = slots
+        self.memory: Any = memory
+        self.slots: Sequence[Any] = slots
         self.size: int = memory.shape[0]
         self.item_size: int = memory.dtype.itemsize
         self._pinned: Any = None
@@ -74,7 +74,7 @@ class Ring:
     def __init__(self, torch: Torch, tensor: Any) -> None:
         if not has_memory(torch, tensor):
             raise RuntimeError("the tensor cannot be read later")
-        self.is_fused = tensor.dtype in torch.fused_dtypes
+        self.is_fused: bool = tensor.dtype in torch.fused_dtypes
         self.page: Page | None = None
         self.free: list[Block] = []
         self._next_size = _FIRST_BLOCK
@@ -151,18 +151,18 @@ class Torch:
 
     def __init__(self) -> None:
         torch: Any = importlib.import_module("torch")
-        self.module = torch
+        self.module: Any = torch
         self.is_traced: Callable[[], bool] = partial(is_traced, torch._C)
-        self.Tensor = torch.Tensor
-        self.strided = torch.strided
-        self.is_grad_enabled = torch.is_grad_enabled
+        self.Tensor: Any = torch.Tensor
+        self.strided: Any = torch.strided
+        self.is_grad_enabled: Callable[[], bool] = torch.is_grad_enabled
         self.set_grad_enabled: Callable[[bool], None] = torch._C._set_grad_enabled
-        self.inference_mode = torch.inference_mode
+        self.inference_mode: Any = torch.inference_mode
         self.is_functional: Callable[[Any], bool] = torch._is_functional_tensor
         self.copy_all: Callable[[Any, Any], Any] = torch._foreach_copy_
         # A quantised tensor has a scale beside its bytes.
-        self.readable_dtypes = {getattr(torch, name) for name in _READABLE if hasattr(torch, name)}
-        self.fused_dtypes = {getattr(torch, name) for name in _FUSED}
+        self.readable_dtypes: set[Any] = {getattr(torch, name) for name in _READABLE if hasattr(torch, name)}
+        self.fused_dtypes: set[Any] = {getattr(torch, name) for name in _FUSED}
 
     def empty_pinned(self, size: int, dtype: Any) -> Any:
         """Return memory of the host to which a device can copy while the host goes on."""

@@ -188,7 +188,8 @@ class _Pause:
 
     def _place(self) -> _Place | None:
         """Return where the other thread is; None once it is done."""
-        frame = sys._current_frames().get(self._other.ident or 0) if self._other.is_alive() else None
+        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  # documented, in spite of its name
+        frame = frames.get(self._other.ident or 0) if self._other.is_alive() else None
         return None if frame is None else (frame.f_code, frame.f_lasti)
 
 

@@ -175,17 +175,27 @@ def counters_in_iterations(case: Case) -> Iterator[Finding]:
     looks = case.leg.looks
     if not any(look.where == "batch_begin" for look in looks):
         return
+    # An event that is missing is LIFE's.
+    is_orderly = all(model.objection is None for model in case.expectations)
     for look in looks:
         # It may look before the event. What the event tells is judged elsewhere.
         nearest = [*_events_from(case, look.at, -1), *_events_from(case, look.at + 1, 1)]
         begin = next((each for each in nearest if each.event == "before_train_iter"), None)
         if begin is None:
+            if is_orderly and not _is_in_iteration(case, look.at):
+                yield broken(look.at, {look.where: "in a training iteration"}, {look.where: "outside of any"})
             continue
         if look.epoch is None and look.iter is None:  # whether current_hub() answers at all is LIFE-15's
             yield ok(look.at)
             continue
         wanted = {"epoch": begin.info.get("epoch"), "iter": begin.info.get("iter")}
         yield Finding(look.at, {look.where: wanted}, {look.where: {"epoch": look.epoch, "iter": look.iter}})
+
+
+def _is_in_iteration(case: Case, at: int) -> bool:
+    """Tell whether a training iteration is open after an event; one may hold a whole validation."""
+    events = [record.event for record in case.records[: at + 1]]
+    return events.count("before_train_iter") > events.count("after_train_iter")
 
 
 @judge("COUNT-15")
@@ -216,7 +226,7 @@ _EPOCH_IS_JUDGED = frozenset({"before_train_epoch", *_IN_AN_EPOCH, "after_val", 
 
 def _events_from(case: Case, at: int, step: int) -> list[Record]:
     """Return the first event of the grammar from an index on, forwards or backwards, if there is one."""
-    records = case.records[at:] if step > 0 else case.records[at::-1]
+    records = case.records[at:] if step > 0 else case.records[: at + 1][::-1]
     return [record for record in records if record.event not in FREE_EVENTS][:1]
 
 

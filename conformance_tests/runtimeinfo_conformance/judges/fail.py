@@ -42,7 +42,10 @@ def unwinding(case: Case) -> Iterator[Finding]:
     announced = [at for at, _, _ in case.each(ABORT)]
     if not _ends_inside(case) or not announced:  # that it is announced, and once, is FAIL-02's
         return
-    for at in range((case.leg.fault_at or 0) + 1, len(case.records)):
+    begin = (case.leg.fault_at or 0) + 1
+    if (case.leg.moment or "").endswith("_data"):
+        begin = max(begin, announced[0])  # data may be read ahead, and its exception comes when the batch is due
+    for at in range(begin, len(case.records)):
         record, model = case.records[at], case.expectations[at]
         if record.event in FREE_EVENTS or record.event == ABORT:
             continue

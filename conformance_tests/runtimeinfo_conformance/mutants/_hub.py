@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from runtimeinfo import __version__
-from runtimeinfo.authoring import is_scalar
+from runtimeinfo.authoring import is_scalar, scalar_value
 from runtimeinfo_adapters import MessageHub, ScalarHistory
 from runtimeinfo_conformance._subject import HubSubject
 from runtimeinfo_conformance.plans import is_resumed
@@ -397,6 +397,83 @@ class _DataIsShared(Relay):
         self._shared.clear()
 
 
+class _CachedData(HistoryRelay):
+    def __init__(self, history: Any, key: str, cache: dict[str, Any]) -> None:
+        super().__init__(history)
+        self._key, self._cache = key, cache
+
+    @property
+    def data(self) -> tuple[Any, Any]:
+        values, counts = super().data
+        known = self._cache.get(self._key)
+        if known is None or len(known[0]) != len(values):
+            known = self._cache[self._key] = (np.array(values), np.array(counts))
+        return known[0].copy(), known[1].copy()
+
+
+class _DataIsCachedByLength(Relay):
+    """Lists the arrays of a history as they were first made for its length."""
+
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._cache: dict[str, Any] = {}
+
+    @property
+    def log_scalars(self) -> Mapping[str, Any]:
+        return {key: _CachedData(history, key, self._cache) for key, history in super().log_scalars.items()}
+
+    def pop_scalar(self, key: str) -> None:
+        super().pop_scalar(key)
+        self._cache.clear()
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(state_dict)
+        self._cache.clear()
+
+
+class _ReadsLate(HistoryRelay):
+    def __init__(self, history: Any, given: Any) -> None:
+        super().__init__(history)
+        self._given = given
+
+    def current(self) -> float:
+        return float(self._given)
+
+
+class _ValueIsReadLate(Relay):
+    """Keeps the latest array that it was given, and reads it when the current value is asked for."""
+
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._given: dict[str, Any] = {}
+
+    def get_scalar(self, key: str) -> Any:
+        history = super().get_scalar(key)
+        return _ReadsLate(history, self._given[key]) if key in self._given else history
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        super().update_scalar(key, value, count, resumed)
+        self._given.pop(key, None)
+        if isinstance(value, np.ndarray):
+            self._given[key] = value
+
+    def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        super().update_scalars(log_dict, resumed)
+        self._given.clear()
+
+    def drop_latest(self, key: str) -> None:
+        super().drop_latest(key)
+        self._given.pop(key, None)
+
+    def pop_scalar(self, key: str) -> None:
+        super().pop_scalar(key)
+        self._given.pop(key, None)
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(state_dict)
+        self._given.clear()
+
+
 class _EmptyForMissing(Relay):
     def get_scalar(self, key: str) -> Any:
         return super().get_scalar(key) if key in self.log_scalars else ScalarHistory()
@@ -522,6 +599,16 @@ class _DictIsPublishedOneByOne(Relay):
 
 class _ScalarsArePublishedOneByOne(Relay):
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        for key, entry in log_dict.items():
+            super().update_scalars({key: entry}, resumed)
+
+
+class _FlagsOneByOne(Relay):
+    """Checks all values of a dict first, and each flag as its entry is published."""
+
+    def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        for entry in log_dict.values():
+            scalar_value(cast("dict[str, Any]", entry)["value"] if isinstance(entry, dict) else entry)
         for key, entry in log_dict.items():
             super().update_scalars({key: entry}, resumed)
 
@@ -712,6 +799,29 @@ class _LiveState(Relay):
             state.update(super().state_dict())
 
 
+class _StateShowsTheBuffer(Relay):
+    """Returns states whose histories change where a value is dropped and another one takes its place."""
+
+    def __init__(self, hub: Any) -> None:
+        super().__init__(hub)
+        self._given: list[dict[str, Any]] = []
+        self._has_dropped = False
+
+    def state_dict(self) -> dict[str, Any]:
+        self._given.append(dict(super().state_dict()))
+        return self._given[-1]
+
+    def drop_latest(self, key: str) -> None:
+        super().drop_latest(key)
+        self._has_dropped = True
+
+    def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
+        super().update_scalar(key, value, count, resumed)
+        if self._has_dropped:
+            for state in self._given:
+                state.update(super().state_dict())
+
+
 class _OwnInfosWin(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
         before = dict(self.runtime_info)
@@ -755,6 +865,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("pop of a missing key raises", "HUB-03", _PopOfMissingRaises),
     HubMutant("current is the first value", "HUB-04", _reading(_CurrentIsFirst)),
     HubMutant("current is in single precision", "HUB-04", _reading(_InSinglePrecision)),
+    HubMutant("an array is read when its value is asked for", "HUB-04", _ValueIsReadLate),
     HubMutant("the mean is not weighted", "HUB-05", _reading(_UnweightedMean)),
     HubMutant("the mean ignores the window", "HUB-05", _reading(_MeanOfAll)),
     HubMutant("the minimum ignores the window", "HUB-06", _reading(_MinOfAll)),
@@ -772,6 +883,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("data has no counts", "HUB-10", _listing(_CountsForgotten)),
     HubMutant("data is the latest value only", "HUB-10", _listing(_OnlyTheLatest)),
     HubMutant("data is the last 4,096 values", "HUB-10", _listing(_BlockIsLost)),
+    HubMutant("data is renewed when its length changes", "HUB-10", _DataIsCachedByLength),
     HubMutant("histories are not saved", "HUB-11", _ScalarsNotSaved),
     HubMutant("infos are not loaded", "HUB-11", _InfosNotLoaded),
     HubMutant("ints are loaded as floats", "HUB-11", _IntsAreLoadedAsFloats),
@@ -790,8 +902,10 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("a state holds a lock", "HUB-17", _LockInState),
     HubMutant("a state is the key of a table in its process", "HUB-17", _StateIsAToken, is_canary=False),
     HubMutant("a state shows what is published later", "HUB-18", _LiveState),
+    HubMutant("a state shows what takes the place of a dropped value", "HUB-18", _StateShowsTheBuffer),
     HubMutant("a dict is published up to what is refused", "HUB-19", _DictIsPublishedOneByOne),
     HubMutant("scalars are published up to what is refused", "HUB-19", _ScalarsArePublishedOneByOne),
+    HubMutant("scalars are published up to one with the other flag", "HUB-19", _FlagsOneByOne),
     HubMutant("a hub that loads keeps its own infos", "HUB-20", _OwnInfosWin),
     HubMutant("what is loaded is appended", "HUB-20", _LoadedIsAppended),
     HubMutant("a broken state is loaded by half", "HUB-21", _LastFieldIsCheckedLast),

@@ -127,14 +127,18 @@ class Recorder:
 
     def on_batch_begin(self) -> None:
         """Note the counters that a component finds as a training batch begins."""
-        if self.leg.place == _here():
+        if self._is_here():
             self._look("batch_begin")
 
     def on_step(self) -> None:
         """Note the counters that a component finds in a training step, and raise what the step is to raise."""
-        if self.leg.place == _here():
+        if self._is_here():
             self._look("step")
             self._maybe_raise("train_step")
+
+    def _is_here(self) -> bool:
+        """Tell whether this is where the latest event came, or where no event has come yet."""
+        return self.leg.place == _here() or (self.leg.place is None and self._process == os.getpid())
 
     def _look_on(self, *, at_everything: bool = False) -> SharedView | None:
         # Of several runs of a process, another one is told of the one that was entered last.

@@ -86,6 +86,13 @@ class HubOp(ShortRepr):
 
 @dataclass(frozen=True, repr=False)
 class HubPlan(ShortRepr):
-    """Operations, one after the other."""
+    """Operations, one after the other.
+
+    Attributes:
+        ops: The operations.
+        compare_every: After how many of them the whole hub is read each time, to be compared. Each read may renew what
+            a hub keeps for later reads.
+    """
 
     ops: tuple[HubOp, ...] = ()
+    compare_every: int = 1

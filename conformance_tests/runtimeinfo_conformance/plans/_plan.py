@@ -23,9 +23,9 @@ _LEAST = {
     1: ("iterations", "val_loaders", "val_interval", "groups", "accumulation"),
 }
 
-# What a training that is made again goes without: it would be several runs of some frameworks, go on where it was
-# stopped, or not be one training if it was resumed.
-_NOT_AGAIN = ("lengths", "val_before", "val_after", "stop_after")
+# What a training that is made again goes without: it would be several runs of some frameworks, or not be one training
+# if it was resumed.
+_NOT_AGAIN = ("lengths", "val_before", "val_after")
 
 Company = Literal["strangers", "around", "beside", "nested", "in_turn", "forked", "spawned", "served"]
 """What else is there while a run is open.

@@ -38,6 +38,7 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
         {"val_after": True},
         {"lengths": (1, 3, 2)},
         {"again": True, "test_batches": None},
+        {"again": True, "stop_after": 3, "test_batches": None},
         # A training that is saved was stopped in other ways, too, and after the last batch of an epoch, or of all.
         {"resume_after": 1, "resume_batch": 1, "stopped_by": "stop"},
         {"resume_after": 1, "resume_batch": 2, "outputs": ()},

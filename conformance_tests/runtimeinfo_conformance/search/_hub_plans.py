@@ -76,6 +76,7 @@ def fixed_hub_plans() -> list[HubPlan]:
     loss, acc, stage = "train/loss", "val/κ", "loop_stage"
     reload, flip = HubOp("reload"), HubOp("flip_resumed")
     some = (info(value=2), info("here/path", "here"), scalar(loss, value="decimal", count=4), scalar(acc, value="int"))
+    arrays = tuple(filter(is_available, ("array_of_one", "tensor_float32", "tensor_of_one")))
     plans = [
         (),
         # Values that are not what they look like, and keys that are alike.
@@ -85,6 +86,9 @@ def fixed_hub_plans() -> list[HubPlan]:
         (*(info(key, index) for index, key in enumerate((*INFO_KEYS, *LIKE_KEYS))), reload),
         (*(scalar(key, "float", index) for index, key in enumerate((*SCALAR_KEYS, *LIKE_KEYS))), reload),
         *((scalar(loss, value=one), scalar(loss, value=other, turn=5), reload) for one, other in _PAIRS_OF_KINDS),
+        # Arrays that the caller uses again.
+        tuple(scalar(loss, value=kind, turn=4) for kind in arrays),
+        tuple(HubOp("update_scalars", loss, kind, 4) for kind in arrays),
         # An info and a scalar of one name.
         (info(loss, "text"), scalar(loss, value="float"), HubOp("pop_info", loss), reload, flip),
         (info(loss, "text"), scalar(loss, value="float"), HubOp("save"), HubOp("pop_scalar", loss), HubOp("load")),
@@ -120,7 +124,13 @@ def fixed_hub_plans() -> list[HubPlan]:
         # Threads that publish at once.
         (HubOp("publish_in_threads", "here/time"),),
     ]
-    return [HubPlan(ops) for ops in plans]
+    lately = (scalar(loss, value="float", times=3), HubOp("drop_latest", loss), scalar(loss, value="decimal"))
+    return [
+        *(HubPlan(ops) for ops in plans),
+        # Of the same length as before, and never read in between: what is kept for later reads must be renewed.
+        HubPlan((*lately, HubOp("drop_latest", loss), scalar(loss, value="int", count=2)), compare_every=3),
+        HubPlan((*lately[:1], HubOp("save"), *lately[1:]), compare_every=4),
+    ]
 
 
 def slow_hub_plans() -> list[HubPlan]:
@@ -165,7 +175,8 @@ def hub_plans() -> st.SearchStrategy[HubPlan]:
     op = st.one_of(
         [st.builds(HubOp, name=st.just(name), **given) for name, often, given in drawn for _ in range(often)]
     )
-    return st.lists(op, max_size=12).map(lambda ops: HubPlan(tuple(ops)))
+    every = st.sampled_from((1, 1, 2, 3, 12))
+    return st.builds(HubPlan, st.lists(op, max_size=12).map(tuple), every)
 
 
 def reduce_plans() -> st.SearchStrategy[ReducePlan]:

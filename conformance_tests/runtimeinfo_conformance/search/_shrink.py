@@ -55,7 +55,9 @@ def shrink(plan: SamePlan, breaks: Callable[[SamePlan], bool], most: int) -> Sam
 def _smaller(plan: AnyPlan) -> Iterator[Any]:
     if isinstance(plan, HubPlan):
         for ops in (*_shorter(plan.ops), *_of_plainer_ops(plan.ops)):
-            yield HubPlan(ops)
+            yield replace(plan, ops=ops)
+        if plan.compare_every != 1:
+            yield replace(plan, compare_every=1)
         return
     if isinstance(plan, ReducePlan):
         for turns in (*_shorter(plan.turns), *_of_plainer_turns(plan.turns)):

@@ -120,8 +120,9 @@ class _Script:
             self.data = self.make_data()
             self.validated = 0
             self.begin_rates_again()
-            if plan.iterations is not None:
-                self.trainer.state.max_epochs = None  # which Ignite has derived, and takes for another bound
+            # Ignite goes on with a training that was stopped, and takes what it has derived for another bound.
+            if plan.iterations is not None or plan.stop_after is not None:
+                self.trainer.state.max_epochs = None
             self.train()
         if plan.test_batches is not None:
             _evaluate(self.tester, plan.test_dataloader())

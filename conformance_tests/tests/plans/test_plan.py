@@ -103,7 +103,6 @@ def test_which_outputs_are_scalars() -> None:
                 {"val_after": True},
                 {"test_batches": 1},
                 {"resume_after": 1},
-                {"stop_after": 1},
             )
         ),
         ({"iterations": 2, "batches": 2, "stop_after": 1}, "iterations is a bound already"),
