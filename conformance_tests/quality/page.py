@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from detection import Automatic, Detection
+from detection import FIRST_PLANS, Automatic, Detection
 from good_subjects import Searched
 
 from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSION
@@ -130,7 +130,7 @@ def _curated(quality: Quality) -> Iterator[str]:
         "are there for."
     )
     yield ""
-    yield "| requirement | fault | plans: median | p95 | also broken by it |"
+    yield f"| requirement | fault | plans: median | p95 | also broken by it, in the first {FIRST_PLANS} plans |"
     yield "|---|---|---:|---:|---|"
     for each in quality.curated:
         others = ", ".join(sorted(each.broken - {each.requirement})) or "nothing"
