@@ -14,7 +14,7 @@ from runtimeinfo_conformance.subjects import mmengine, pytorch
 
 NAMED = {(mutant.requirement, mutant.name) for mutant in (*RUNNER_MUTANTS, *HUB_MUTANTS)}
 
-MOST_TEXT = 200  # characters; a person reads it
+MOST_TEXT = 320
 
 
 def name_of(mutant: Mutant | HubMutant) -> str:
