@@ -586,6 +586,12 @@ class _DropLatestDoesNothing(Relay):
         """Take nothing back."""
 
 
+class _DropLatestOfMissingRaises(Relay):
+    def drop_latest(self, key: str) -> None:
+        self.get_scalar(key)
+        super().drop_latest(key)
+
+
 class _DropLatestDropsAll(Relay):
     def drop_latest(self, key: str) -> None:
         self.pop_scalar(key)
@@ -917,6 +923,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("pop_scalar does nothing", "HUB-26", _PopScalarDoesNothing),
     HubMutant("pop_scalar of a missing key raises", "HUB-26", _PopScalarOfMissingRaises),
     HubMutant("drop_latest does nothing", "HUB-27", _DropLatestDoesNothing),
+    HubMutant("drop_latest of a missing key raises", "HUB-27", _DropLatestOfMissingRaises),
     HubMutant("drop_latest drops all", "HUB-27", _DropLatestDropsAll),
 )
 """The faults, each with the requirement that it breaks."""

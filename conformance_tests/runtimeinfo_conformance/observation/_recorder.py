@@ -134,6 +134,7 @@ class Recorder:
         """Note the counters that a component finds in a training step, and raise what the step is to raise."""
         if self._is_here():
             self._look("step")
+        if self.leg.place == _here():
             self._maybe_raise("train_step")
 
     def _is_here(self) -> bool:
