@@ -135,7 +135,7 @@ def test_a_value_is_exact(device, tensor, expected):
 
 def test_each_device_takes_one_transfer(device, monkeypatch):
     monkeypatch.setattr(
-        torch.Tensor, "device", property(lambda tensor: torch.device("cuda", int(tensor.dtype.is_signed)))
+        torch.Tensor, "device", property(lambda tensor: torch.device("xpu", int(tensor.dtype.is_signed)))
     )
     monkeypatch.setattr(torch.Tensor, "get_device", lambda tensor: int(tensor.dtype.is_signed))
     hub = MessageHub("devices")
