@@ -303,14 +303,16 @@ def _parameters_of(point: str, method: object) -> tuple[object, ...] | None:
         if type(function) is not FunctionType:
             return None
         attributes = function.__dict__
-        if "__signature__" in attributes or "__partialmethod__" in attributes:
-            return None
-        if "__wrapped__" not in attributes:
-            code, defaults = function.__code__, function.__defaults__
-            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-            counts = (code.co_argcount, code.co_posonlyargcount, code.co_flags & _VARIADIC, len(defaults or ()))
-            return (point, is_bound, names, counts, *(function.__kwdefaults__ or ()))
-        function = attributes["__wrapped__"]
+        if attributes:  # most have none
+            if "__signature__" in attributes or "__partialmethod__" in attributes:
+                return None
+            if "__wrapped__" in attributes:
+                function = attributes["__wrapped__"]
+                continue
+        code, defaults = function.__code__, function.__defaults__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        counts = (code.co_argcount, code.co_posonlyargcount, code.co_flags & _VARIADIC, len(defaults or ()))
+        return (point, is_bound, names, counts, *(function.__kwdefaults__ or ()))
     return None
 
 
