@@ -55,6 +55,18 @@ class StaysStopped(Trainer):
             self.fit()
 
 
+class LeavesItsHubInSteps(Trainer):
+    """Enters its hub for hooks, data and the handlers of a batch, and another one for the step."""
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        def step() -> dict[str, Any]:
+            self.plan.on_batch_begin()
+            with use_hub(SimpleHub()):
+                return {"outputs": batch.outputs}
+
+        self.scope("train_iter", step, batch_idx=index, data_batch=batch)
+
+
 class SwallowsInterrupts(Trainer):
     def fit(self) -> None:
         with suppress(KeyboardInterrupt):
@@ -464,6 +476,7 @@ BROKEN: dict[type[Trainer], str] = {
     StopsByAnException: "LIFE-12",
     ClosesTheEpochToValidate: "LIFE-13",
     NeverEntersItsHub: "LIFE-15",
+    LeavesItsHubInSteps: "LIFE-15",
     EntersItsHubForHooksOnly: "LIFE-15",
     BeginsTheEpochAnew: "RESUME-03",
     CountsTheEpochCutShort: "RESUME-01",

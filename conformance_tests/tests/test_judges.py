@@ -631,7 +631,8 @@ def test_a_component_finds_the_run(kind: type[Trainer]) -> None:
     assert broken("LIFE-15", plan, kind) == []
     (leg,) = execute(subject_of(kind), plan)
     inside = [record for record in leg.records if record.event != "before_save_checkpoint"]
-    assert len(findings("LIFE-15", plan, kind)) == len(inside) + 3, "at each event, and at each read"
+    looks = 2  # as the batch begins, and in the step
+    assert len(findings("LIFE-15", plan, kind)) == len(inside) + 3 + looks, "at each event, each read and each look"
 
 
 def test_where_the_hub_holds_nothing_there_is_nothing_to_find() -> None:
@@ -678,10 +679,13 @@ def test_a_component_does_not_find_the_run_everywhere(kind: type[Trainer], event
 
 
 def test_a_component_does_not_find_the_run_between_the_events() -> None:
-    (first, second) = broken("LIFE-15", Plan(batches=2), EntersItsHubForHooksOnly)
+    found = broken("LIFE-15", Plan(batches=2), EntersItsHubForHooksOnly)
+    (first, second) = [each for each in found if "where data is read" in each.expected]
     assert first.expected["where data is read"].keys() > {"iter", "epoch", "loop_stage", "seed"}
     assert set(first.observed["where data is read"].values()) == {None}
     assert (first.at, second.at) == (2, 4)
+    looks = [each for each in found if "where data is read" not in each.expected]
+    assert [next(iter(each.observed.items())) for each in looks] == [("batch_begin", "none"), ("step", "none")] * 2
 
 
 def test_a_component_finds_another_run() -> None:

@@ -370,6 +370,10 @@ def answers_of_the_run(case: Case) -> Iterator[Finding]:
         if glance.at in goes_on:
             expected, found = differing(glance.held, glance.current)
             yield Finding(glance.at, {"where data is read": expected}, {"where data is read": found})
+    for look in case.leg.looks:  # what counters it is told there is COUNT-14's
+        if look.at in goes_on and case.records[look.at].info.get("iter") is not None:
+            is_told = look.epoch is not None or look.iter is not None
+            yield Finding(look.at, {look.where: "an answer"}, {look.where: "an answer" if is_told else "none"})
 
 
 def _counts(case: Case, scope: str, expected: int) -> Iterator[Finding]:
