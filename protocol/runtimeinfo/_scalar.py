@@ -86,19 +86,20 @@ def scalar_value(value: object, /, *, key: str | None = None) -> int | float:
         number = _of_tensor(value)
         if number is not None and number is not value:
             return cast("int | float", number)
-    return _checked_value(value, key)
-
-
-def _checked_value(value: object, key: str | None = None) -> int | float:
     if not is_scalar(value):
         raise _refusal(value, key)
-    item = getattr(value, "item", None)
+    return _read(value, key)
+
+
+def _read(scalar: object, key: str | None) -> int | float:
+    """Return a scalar as a Python number; raise `ScalarTypeError` where only the reading shows that it has none."""
+    item = getattr(scalar, "item", None)
     try:
-        number = value if item is None else item()
+        number = scalar if item is None else item()
     except Exception as error:
-        if _reason_without_value(value) is None:
+        if _reason_without_value(scalar) is None:
             raise  # a device that fails, for example
-        raise _refusal(value, key) from error
+        raise _refusal(scalar, key) from error
     if isinstance(number, int):
         return int(number)  # a bool becomes 0 or 1
     return float(cast("Any", number))
@@ -312,7 +313,7 @@ def _of_any(value: Any) -> Any:
     if lies_on_device(value):
         return value
     try:
-        return _checked_value(value)
+        return _read(value, None)
     except ScalarTypeError:  # `is_scalar` does not find out everything about tensors of transforms and tracers
         return None
 
