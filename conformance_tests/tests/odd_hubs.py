@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from simple_hub import SimpleHistory, SimpleHub
+from simple_hub import SimpleHistory, SimpleHub, checked_entries
 
 from runtimeinfo.authoring import is_scalar, scalar_value
 
@@ -153,10 +153,7 @@ class StoredElsewhere:
         self.update_scalars({key: {"value": value, "count": count}}, resumed)
 
     def update_scalars(self, log_dict: dict[str, Any], resumed: bool = True) -> None:
-        entries = {key: entry if isinstance(entry, dict) else {"value": entry} for key, entry in log_dict.items()}
-        for key, entry in entries.items():
-            if not is_scalar(entry["value"]):
-                raise TypeError(f"{key}: {entry['value']!r} is not a scalar")
+        entries = checked_entries(log_dict)
         with self._lock:
             self._flag(entries, resumed)
             for key, entry in entries.items():

@@ -12,6 +12,15 @@ import numpy as np
 from runtimeinfo.authoring import is_scalar, scalar_value
 
 
+def checked_entries(log_dict: dict[str, Any]) -> dict[str, Any]:
+    """Return what `update_scalars` got in its long form; raise `TypeError` where a value is not a scalar."""
+    entries = {key: entry if isinstance(entry, dict) else {"value": entry} for key, entry in log_dict.items()}
+    for key, entry in entries.items():
+        if not is_scalar(entry["value"]):
+            raise TypeError(f"{key}: {entry['value']!r} is not a scalar")
+    return entries
+
+
 class SimpleHistory:
     def __init__(self) -> None:
         # Values and counts by turns. A list would cost more: the kit reads all of a history at each event.
@@ -78,10 +87,7 @@ class SimpleHub:
         self.update_scalars({key: {"value": value, "count": count}}, resumed)
 
     def update_scalars(self, log_dict: dict[str, Any], resumed: bool = True) -> None:
-        entries = {key: entry if isinstance(entry, dict) else {"value": entry} for key, entry in log_dict.items()}
-        for key, entry in entries.items():
-            if not is_scalar(entry["value"]):
-                raise TypeError(f"{key}: {entry['value']!r} is not a scalar")
+        entries = checked_entries(log_dict)
         self._set_flags(entries, resumed)
         for key, entry in entries.items():
             history = self.log_scalars.setdefault(key, SimpleHistory())

@@ -190,14 +190,12 @@ def _refuse_entry(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     scalars = {f"{op.key}/first": 1.0, op.key: {"value": value}, f"{op.key}/last": {"value": 2.0, "count": 2}}
     yield _fails("HUB-19", at, lambda: bench.hub.update_scalars(scalars, is_resumed(op.key)))
     yield RuleFinding("HUB-19", compared_contents(at, before, contents(bench.hub)))
-    for key in list(bench.model.infos)[:1]:
-        infos = {f"{key}/first": 1, key: "flipped", f"{key}/last": 2}
-        yield _fails("HUB-19", at, lambda: bench.hub.update_info_dict(infos, not is_resumed(key)))  # noqa: B023  # called here
-        yield RuleFinding("HUB-19", compared_contents(at, before, contents(bench.hub)))
-    for key in list(bench.model.scalars)[:1]:
-        flipped = {f"{key}/first": 1.0, key: 2.0, f"{key}/last": 3.0}
-        yield _fails("HUB-19", at, lambda: bench.hub.update_scalars(flipped, not is_resumed(key)))  # noqa: B023  # called here
-        yield RuleFinding("HUB-19", compared_contents(at, before, contents(bench.hub)))
+    hub, model = bench.hub, bench.model
+    for publish, published in ((hub.update_info_dict, model.infos), (hub.update_scalars, model.scalars)):
+        for key in list(published)[:1]:
+            flipped = {f"{key}/first": 1.0, key: 2.0, f"{key}/last": 3.0}
+            yield _fails("HUB-19", at, lambda: publish(flipped, not is_resumed(key)))  # noqa: B023  # called here
+            yield RuleFinding("HUB-19", compared_contents(at, before, contents(hub)))
 
 
 def _pop_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
