@@ -20,7 +20,15 @@ from runtimeinfo.board import (
     make_board_folder,
     pid_in,
 )
-from runtimeinfo.board._folder import HAS_OWNERS, make_private_folder, open_unfollowed, read_at
+from runtimeinfo.board._folder import (
+    HAS_OWNERS,
+    finished_name,
+    make_private_folder,
+    open_unfollowed,
+    read_at,
+    unfinished_board_files,
+    unfinished_name,
+)
 from runtimeinfo.board.process import is_alive, is_elsewhere, is_writer_alive, pid_namespace, started
 
 _MAX_BOARDS = 10_000
@@ -76,7 +84,7 @@ def remove_stale_boards() -> None:
 
     Source: SHARE-06.
     """
-    for path in board_files():
+    for path in (*board_files(), *unfinished_board_files()):
         with suppress(OSError):  # it must not keep this run from being shared
             if _is_stale(path):
                 path.unlink()
@@ -95,8 +103,8 @@ def _is_stale(path: Path) -> bool:
     if found.st_uid != os.geteuid():
         return False
     if head[: layout.CELL] != layout.MAGIC or len(head) != layout.HEADER_SIZE:
-        # Its writer was killed before it wrote the header. Only the file name tells which process that was.
-        return not is_alive(pid_in(path), since=0)
+        # Its writer was killed before it was finished. Only the file name tells which process that was.
+        return not is_alive(pid_in(finished_name(path)), since=0)
     cells = memoryview(head).cast("q")
     if is_elsewhere(cells):
         return False
@@ -106,56 +114,80 @@ def _is_stale(path: Path) -> bool:
 
 def _make_board_file_in(folder: Path) -> BoardFile:
     remove_stale_boards()
-    descriptor, path = _create(folder)
     try:
+        descriptor, path = _reserve(folder)
+        unfinished = unfinished_name(path)
         try:
-            if hasattr(os, "fchmod"):
-                os.fchmod(descriptor, 0o600)  # independent of the umask
-            _fill(descriptor)
-            mapped = mmap.mmap(descriptor, layout.SIZE)
-            found = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        _write_header(mapped)
-    except BaseException as error:
-        with suppress(OSError):
-            path.unlink()
-        if isinstance(error, OSError):
-            raise _cannot_be_made(folder, path, error) from error
-        raise
-    return BoardFile(path, mapped, (found.st_dev, found.st_ino))
+            try:
+                if hasattr(os, "fchmod"):
+                    os.fchmod(descriptor, 0o600)  # independent of the umask
+                _write_all(descriptor, _empty_board())
+            finally:
+                os.close(descriptor)  # Windows does not rename an open file
+            unfinished.rename(path)
+        except BaseException:
+            with suppress(OSError):
+                unfinished.unlink()
+            raise
+        return _map(path)
+    except OSError as error:
+        raise BoardError(
+            f"no board can be made in {folder}: {error}. Name another folder in {FOLDER_VARIABLE}", path=folder
+        ) from error
 
 
-def _create(folder: Path) -> tuple[int, Path]:
+def _reserve(folder: Path) -> tuple[int, Path]:
+    """Open a new file under the unfinished name of a board, and return it with the name that is then free.
+
+    Only the owner of the unfinished name takes the other one, so that no process overwrites the board of another.
+    """
     # O_EXCL: never write to an existing file, and never follow a link. No child inherits the descriptor: PEP 446.
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     for number in range(_MAX_BOARDS):
         path = folder / board_name(os.getpid(), number)
+        if os.path.lexists(path):
+            continue
         try:
-            return os.open(path, flags, 0o600), path
+            descriptor = os.open(unfinished_name(path), flags, 0o600)
         except FileExistsError:
             continue
-        except OSError as error:
-            raise _cannot_be_made(folder, path, error) from error
+        if not os.path.lexists(path):
+            return descriptor, path
+        os.close(descriptor)
+        unfinished_name(path).unlink()
     raise BoardError(f"{folder} has {_MAX_BOARDS:,} boards of this process: unshare some hubs", path=folder)
 
 
-def _fill(descriptor: int) -> None:
-    """Reserve all of the file now, which fails if there is no room. A hole would end the process at its first write.
+def _write_all(descriptor: int, content: bytes) -> None:
+    """Write all of the file now, which fails if there is no room. A hole would end the process at its first write.
 
     By writing, which works on every system: macOS has no `os.posix_fallocate`.
     """
-    left = layout.SIZE
+    left = memoryview(content)
     while left:
-        left -= os.write(descriptor, bytes(left))
+        left = left[os.write(descriptor, left) :]
 
 
-def _cannot_be_made(folder: Path, path: Path, error: OSError) -> BoardError:
-    return BoardError(f"no board can be made in {folder}: {error}. Name another folder in {FOLDER_VARIABLE}", path=path)
+def _map(path: Path) -> BoardFile:
+    """Map a new board; remove it if that fails."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            found = os.fstat(descriptor)
+            return BoardFile(path, mmap.mmap(descriptor, layout.SIZE), (found.st_dev, found.st_ino))
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
 
 
-def _write_header(mapped: mmap.mmap) -> None:
-    cells = memoryview(mapped).cast("q")
+def _empty_board() -> bytes:
+    """Return the content of a board without any value in it."""
+    content = bytearray(layout.SIZE)
+    content[: layout.CELL] = layout.MAGIC
+    cells = memoryview(content).cast("q")
     cells[layout.IS_VERSION] = layout.VERSION
     cells[layout.IS_SIZE] = layout.SIZE
     cells[layout.PID] = os.getpid()
@@ -164,4 +196,5 @@ def _write_header(mapped: mmap.mmap) -> None:
     cells[layout.CREATED_NS] = cells[layout.UPDATED_NS] = time_ns()
     for slot in layout.SLOTS.values():
         cells[slot] = layout.ABSENT
-    mapped[: layout.CELL] = layout.MAGIC  # last: without it the file is not a board
+    cells.release()
+    return bytes(content)

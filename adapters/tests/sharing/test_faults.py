@@ -72,7 +72,10 @@ def warned(train: Callable[[], object]) -> list[str]:
     return [str(each.message) for each in caught]
 
 
-CALLS = ("open", "close", "write", "fstat", "lstat", "stat", "mkdir", "unlink", "utime", "pread", "fchmod", "listdir")
+CALLS = (
+    *("open", "close", "write", "fstat", "lstat", "stat", "mkdir", "rename", "unlink", "utime", "pread", "fchmod"),
+    "listdir",
+)
 
 
 @contextmanager
@@ -126,7 +129,43 @@ def test_any_failing_system_call_costs_at_most_one_warning_a_hub(
             assert number > 15
             assert unshared > number // 3
             assert messages == []  # nothing has failed
-    assert tried >= {"open", "close", "write", "fstat", "mkdir", "unlink", "utime", "pread", "fchmod", "mmap"}
+    assert tried >= {"open", "close", "write", "fstat", "mkdir", "rename", "unlink", "utime", "pread", "fchmod", "mmap"}
+
+
+def test_another_process_sees_a_whole_board_or_none_at_any_moment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that looks for a run while another one begins must not take its board for a damaged one."""
+    seen: list[str] = []
+    real = {name: getattr(os, name) for name in CALLS} | {"mmap": mmap.mmap}
+
+    def look_and(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            with monkeypatch.context() as patch:
+                for each in CALLS:
+                    patch.setattr(os, each, real[each])
+                patch.setattr(mmap, "mmap", real["mmap"])
+                seen.extend(read_board(path).state for path in board_files())
+            return real[name](*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, look_and(name))
+        patch.setattr(mmap, "mmap", look_and("mmap"))
+        with use_hub(MessageHub("x")):
+            patch.undo()
+    assert set(seen) == {"live"}
+
+
+def test_board_that_was_being_made_when_its_process_died_is_removed(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    for pid in (2**22 + 1, 1):
+        (folder / f"{pid}-0.board.new").touch(mode=0o600)
+    assert board_files() == []
+    with use_hub(MessageHub("x")):
+        assert sorted(path.name for path in folder.iterdir()) == sorted(["1-0.board.new", f"{os.getpid()}-0.board"])
 
 
 def test_any_failing_system_call_of_a_reader_is_a_board_error(hub: MessageHub, monkeypatch: pytest.MonkeyPatch) -> None:

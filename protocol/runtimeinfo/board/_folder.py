@@ -29,6 +29,7 @@ HAS_OWNERS = hasattr(os, "geteuid")
 """Whether files have owners, and modes that keep other users out. Not on Windows."""
 
 _NAME = re.compile(r"([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})\.board", re.ASCII)
+_UNFINISHED = ".new"
 
 
 # The folder in force, by what FOLDER_VARIABLE says: where that is a relative path, or the default cannot be used.
@@ -155,7 +156,31 @@ def board_files(folder: str | os.PathLike[str] | None = None) -> list[Path]:
 
     Source: SHARE-05.
     """
-    folder = board_folder() if folder is None else Path(folder)
+    return [path for path in _files(board_folder() if folder is None else Path(folder)) if pid_in(path)]
+
+
+def unfinished_board_files() -> list[Path]:
+    """Return the files of boards that are being made, or were when their process died.
+
+    Raises:
+        BoardError: As `board_files`.
+
+    Source: SHARE-05.
+    """
+    return [path for path in _files(board_folder()) if pid_in(finished_name(path)) and not pid_in(path)]
+
+
+def unfinished_name(path: Path) -> Path:
+    """Return the name that a board has until it is complete: another process sees a whole board, or none."""
+    return path.with_name(f"{path.name}{_UNFINISHED}")
+
+
+def finished_name(path: Path) -> Path:
+    """Return the name of a board, of the one that it has, or had until it was complete."""
+    return path.with_name(path.name.removesuffix(_UNFINISHED))
+
+
+def _files(folder: Path) -> list[Path]:
     try:
         fault = _fault_of_folder(folder.lstat())
         paths = [] if fault is not None else sorted(folder.iterdir())
@@ -171,7 +196,7 @@ def board_files(folder: str | os.PathLike[str] | None = None) -> list[Path]:
             path=folder,
             requirement="SHARE-05",
         )
-    return [path for path in paths if pid_in(path)]
+    return paths
 
 
 def board_name(pid: int, number: int) -> str:
