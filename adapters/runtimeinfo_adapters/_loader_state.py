@@ -4,11 +4,11 @@ A count of batches is not enough: a shuffled loader has another order in another
 is recorded as a pass begins, in `PassStart`, and put back while the batches that were had are drawn once more. A loader
 that has its own state gets that instead.
 
-What the order depends on: the global random generators of PyTorch, Python and NumPy; the generators that the loader,
-its samplers and its dataset have as attributes; and their counters, such as `epoch`. What else a sampler, a loader or a
-stream of a user keeps (an order that it shuffles in place, another counter, a list of generators) is not put back, but
-compared: a digest tells whether it is the same. A stream that draws from a global generator while the pass goes on, in
-between the draws of the training, cannot be repeated.
+What the order depends on: the global random generators of Python and NumPy, and of PyTorch if it is loaded; the
+generators that the loader, its samplers and its dataset have as attributes; and their counters, such as `epoch`. What
+else a sampler, a loader or a stream of a user keeps (an order that it shuffles in place, another counter, a list of
+generators) is not put back, but compared: a digest tells whether it is the same. A stream that draws from a global
+generator while the pass goes on, in between the draws of the training, cannot be repeated.
 """
 
 from __future__ import annotations
@@ -25,12 +25,20 @@ import numpy as np
 from runtimeinfo import StateError
 from runtimeinfo.authoring import describe, shown
 from runtimeinfo_adapters._adapter import ResumeWarning
-from runtimeinfo_adapters._framework import import_of_extra
 from runtimeinfo_adapters._numbers import is_int
+from runtimeinfo_adapters._random_states import (
+    GlobalStates,
+    is_generator,
+    is_global_state,
+    loaded_torch,
+    on_cpu,
+    random_marks,
+    set_state,
+    state_of,
+    to_plain,
+    torch_state,
+)
 from runtimeinfo_adapters._rank import global_rank
-
-_torch: Any = import_of_extra("torch", distribution="torch", extra="torch", used_by="this adapter")
-_data: Any = _torch.utils.data
 
 # A loader with persistent workers keeps its iterator here. The first one draws a seed that the later ones do not.
 _ITERATOR = "_iterator"
@@ -46,8 +54,7 @@ _PENDING = ("next_iter_state", "restore")
 _PARTS = frozenset({"base_dataloader", "batch_sampler", "data_source", "dataloader", "dataset", "loader", "sampler"})
 # How often a sampler or a loader has begun, and what it was seeded with. Samplers shuffle by these.
 _COUNTERS = frozenset({"epoch", "initial_seed", "iteration", "seed"})
-_RANDOM_SAMPLERS = (_data.RandomSampler, _data.SubsetRandomSampler, _data.WeightedRandomSampler)
-_GENERATORS: tuple[type, ...] = (_torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+_RANDOM_SAMPLERS = ("RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler")
 _PLAIN = frozenset({bool, dict, float, int, list, str, tuple, type(None)})
 
 # Whose loaders and samplers draw from PyTorch's generators only.
@@ -61,7 +68,7 @@ class PassStart(NamedTuple):
     """What the order of a pass depends on, as it was when the pass began."""
 
     torch: Any
-    """The state of PyTorch's generator."""
+    """The state of PyTorch's generator; None if nothing can draw from it."""
 
     python: tuple[Any, ...] | None
     """The state of Python's generator; None if nothing can draw from it."""
@@ -98,22 +105,21 @@ class PassStart(NamedTuple):
         for path, owner, name, value in _attributes(loader):
             if name in _COUNTERS:
                 counters[path] = value
-            elif owner is not None and (state := _state_of(value)) is not None:
+            elif owner is not None and (state := state_of(value)) is not None:
                 generators[path] = state
         inner = _data_loader(loader)
         in_order = inner is None or inner.num_workers == 0 or getattr(inner, "in_order", True)
         workers, early = _has_workers(inner), _is_early(inner)
         # To read NumPy's takes longer than all the rest.
-        states: tuple[Any, ...] = (
-            (_torch.get_rng_state(), None, None) if _draws_from_torch_only(loader, inner) else _global_states()
+        states = (
+            GlobalStates(torch_state(), None, None) if _draws_from_torch_only(loader, inner) else GlobalStates.now()
         )
-        torch, python, numpy = states
         others = dict(_others(loader))
-        return cls(torch, python, numpy, generators, counters, others, workers, early, in_order, global_rank())
+        return cls(*states, generators, counters, others, workers, early, in_order, global_rank())
 
     def to_state(self) -> dict[str, Any]:
         """Return it in plain values and tensors."""
-        return {name: _to_plain(value) for name, value in self._asdict().items()}
+        return {name: to_plain(value) for name, value in self._asdict().items()}
 
     @classmethod
     def from_state(cls, state: Any) -> PassStart:
@@ -131,23 +137,14 @@ class PassStart(NamedTuple):
             if not isinstance(fields.get(name, _MISSING), kind):
                 raise _damaged(f"position.start.{name}", "as it was saved", fields.get(name))
         loaded: dict[str, Any] = {name: fields.get(name) for name in cls._fields}
-        scratch = (_torch.Generator(), random.Random(), np.random.RandomState())  # noqa: S311
-        for name, generator in zip(("torch", "python", "numpy"), scratch, strict=True):
-            if name in fields and fields[name] is None and name != "torch":
-                continue
-            try:
-                _set(generator, loaded[name])
-            except Exception:  # noqa: BLE001  # whatever it says of what is none
-                raise _damaged(f"position.start.{name}", "the state of a generator", fields.get(name)) from None
+        for name in GlobalStates._fields:
+            if name not in fields or not is_global_state(name, loaded[name]):
+                raise _damaged(f"position.start.{name}", "the state of a generator", fields.get(name))
         return cls(**loaded)
 
     def put_back(self, loader: Any) -> list[str]:
         """Set all generators and counters to what they were, and return where there is none any more."""
-        _torch.set_rng_state(self.torch)
-        if self.python is not None:
-            _set(random, self.python)
-        if self.numpy is not None:
-            _set(np.random, self.numpy)
+        GlobalStates(self.torch, self.python, self.numpy).put_back()
         lost = {*self.generators, *self.counters}
         for path, owner, name, value in _attributes(loader):
             if path in self.counters:
@@ -155,7 +152,7 @@ class PassStart(NamedTuple):
                 lost.discard(path)
             elif path in self.generators:
                 try:
-                    _set(value, self.generators[path])
+                    set_state(value, self.generators[path])
                 except (KeyError, RuntimeError, TypeError, ValueError):  # it is a generator of another kind
                     continue
                 lost.discard(path)
@@ -168,9 +165,10 @@ class PassStart(NamedTuple):
         for each in way:
             owner = getattr(owner, each, None)
         state = self.generators.get(path)
-        if not isinstance(state, _torch.Tensor) or getattr(owner, name, _MISSING) is not None:
+        torch = loaded_torch()
+        if torch is None or not isinstance(state, torch.Tensor) or getattr(owner, name, _MISSING) is not None:
             return False
-        made = _torch.Generator()
+        made = torch.Generator()
         made.set_state(state)
         setattr(owner, name, made)
         return True
@@ -217,7 +215,7 @@ class Position(NamedTuple):
         if not isinstance(state, Mapping):
             raise _damaged("position", "a mapping", state)
         try:
-            fields: dict[str, Any] = _on_cpu(dict(cast("Mapping[str, Any]", state)))
+            fields: dict[str, Any] = on_cpu(dict(cast("Mapping[str, Any]", state)))
         except RuntimeError as error:  # of the meta device, for example
             raise StateError(
                 f"position cannot be copied to the CPU: {error}. Load the state with map_location='cpu'",
@@ -258,7 +256,7 @@ class Position(NamedTuple):
         doubts = () if is_restored else self._doubts(loader, by_itself=by_itself, own_skip=own_skip)
         for reason in doubts:
             warn_user(f"{type(loader).__name__} may give other batches than those that are left: {reason}")
-        own = _global_states()
+        own = GlobalStates.now()
         try:
             if self.start is not None:
                 _prepare_workers(loader, self.start)
@@ -283,8 +281,7 @@ class Position(NamedTuple):
                 return _Prepended(next(batches), batches)
             return batches
         finally:
-            for generator, state in zip((_torch, random, np.random), own, strict=True):
-                _set(generator, state)
+            own.put_back()
 
     def _warn_of_others(self, loader: Any, then: Mapping[str, str]) -> None:
         now = dict(_others(loader))
@@ -299,13 +296,13 @@ class Position(NamedTuple):
     def _skip(self, loader: Any, batches: Iterator[Any], count: int) -> None:
         """Draw the batches that were had, and drop them."""
         inner = _data_loader(loader)
-        is_stream = inner is not None and isinstance(inner.dataset, _data.IterableDataset) and inner.num_workers == 0
+        is_stream = inner is not None and _is_stream(inner) and inner.num_workers == 0
         begun: tuple[Any, ...] | None = None
         for _ in range(count):
             next(batches)
             if is_stream and begun is None:
-                begun = _random_marks()
-        if begun is not None and begun != _random_marks():
+                begun = random_marks()
+        if begun is not None and begun != random_marks():
             warn_user(
                 f"{type(loader).__name__} may give other batches than those that are left: its dataset is a stream "
                 "that draws from a global random generator while the pass goes on, as the training may have done in "
@@ -353,7 +350,7 @@ class Position(NamedTuple):
             )
         if start.reused is None:
             yield "whether its workers were those of an earlier pass is not known. Say persistent_workers=False"
-        elif start.reused and inner is not None and isinstance(inner.dataset, _data.IterableDataset):
+        elif start.reused and inner is not None and _is_stream(inner):
             yield (
                 "its dataset is a stream in persistent workers, whose random state is lost. Say "
                 "persistent_workers=False if the dataset shuffles"
@@ -426,14 +423,14 @@ def warn_user(message: str, category: type[Warning] = ResumeWarning) -> None:
 _MISSING: Any = object()
 
 
-def _global_states() -> tuple[Any, Any, Any]:
-    return _torch.get_rng_state(), random.getstate(), _state_of(np.random)
-
-
 def _attributes(loader: Any) -> Iterator[tuple[str, Any, str, Any]]:
     """Yield the generators and counters of a loader, of its samplers and its dataset: path, owner, name and value."""
     # Not the global ones, which have to be put back when the pass has begun; they are private in Python and NumPy.
-    seen = {id(_torch.default_generator), id(getattr(random, "_inst", None)), id(getattr(np.random.mtrand, "_rand", 0))}
+    torch = loaded_torch()
+    seen = {id(getattr(torch, "default_generator", None)), id(getattr(random, "_inst", None))}
+    seen.add(id(getattr(np.random.mtrand, "_rand", 0)))
+    data = None if torch is None else torch.utils.data
+    parts = () if data is None else (data.DataLoader, data.Sampler, data.Dataset)
     owners: list[tuple[str, Any]] = [("", loader)]
     for prefix, owner in owners:  # which grows meanwhile: what is nearest comes first
         for name, value in tuple(getattr(owner, "__dict__", {}).items()):
@@ -443,19 +440,14 @@ def _attributes(loader: Any) -> Iterator[tuple[str, Any, str, Any]]:
                 continue
             if id(value) in seen:
                 continue
-            if isinstance(value, _GENERATORS):
+            if is_generator(value):
                 seen.add(id(value))
                 yield f"{prefix}{name}", owner, name, value
-            elif name.lstrip("_") in _PARTS or isinstance(value, (_data.DataLoader, _data.Sampler, _data.Dataset)):
+            elif name.lstrip("_") in _PARTS or isinstance(value, parts):
                 seen.add(id(value))
                 # A batch sampler that skips is transparent: the one inside is where it was without it.
                 is_skipping = name == "batch_sampler" and "skip_batches" in vars(owner)
                 owners.append((prefix if is_skipping else f"{prefix}{name}.", value))
-
-
-def _random_marks() -> tuple[Any, ...]:
-    """Return what tells whether a global generator was drawn from."""
-    return bytes(_torch.get_rng_state().numpy()), random.getstate(), repr(_state_of(np.random))
 
 
 def _others(loader: Any) -> Iterator[tuple[str, str]]:
@@ -465,12 +457,12 @@ def _others(loader: Any) -> Iterator[tuple[str, str]]:
     if inner is not None:
         owners += [("sampler.", inner.sampler), ("batch_sampler.", inner.batch_sampler)]
         owners += [("batch_sampler.sampler.", getattr(inner.batch_sampler, "sampler", None))]
-        if isinstance(inner.dataset, _data.IterableDataset):
+        if _is_stream(inner):
             owners += [("dataset.", inner.dataset)]
     seen: set[int] = set()
     for prefix, owner in owners:
         is_of_user = type(owner).__module__.partition(".")[0] not in _KNOWN
-        if not is_of_user or isinstance(owner, _data.DataLoader) or id(owner) in seen:
+        if not is_of_user or _is_data_loader(owner) or id(owner) in seen:
             continue
         seen.add(id(owner))
         slots = (name for kind in type(owner).__mro__ for name in getattr(kind, "__slots__", ()))
@@ -484,82 +476,18 @@ def _others(loader: Any) -> Iterator[tuple[str, str]]:
 
 def _text_of(value: Any) -> str | None:
     """Return numbers, also those in a list, and the states of generators in a list or dict; None for all else."""
-    if isinstance(value, np.ndarray | _torch.Tensor):
+    torch = loaded_torch()
+    if isinstance(value, np.ndarray) or (torch is not None and isinstance(value, torch.Tensor)):
         return repr(value.tolist())
     if isinstance(value, Mapping):
         value = tuple(cast("Mapping[Any, Any]", value).values())
     elif not isinstance(value, list | tuple):
         return repr(value) if type(value) is int else None
     items = cast("list[Any]", value)
-    if items and all(isinstance(item, _GENERATORS) for item in items):
-        states = [_state_of(item) for item in items]
-        return repr([state.tolist() if isinstance(state, _torch.Tensor) else state for state in states])
+    if items and all(is_generator(item) for item in items):
+        states = [state_of(item) for item in items]
+        return repr([state.tolist() if hasattr(state, "tolist") else state for state in states])
     return repr(items) if all(type(item) in {int, float} for item in items) else None
-
-
-def _state_of(generator: Any) -> Any:
-    """Return the state of a random generator; None if it has none."""
-    if isinstance(generator, _torch.Generator):
-        return generator.get_state()
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    if isinstance(generator, random.Random):
-        try:
-            return generator.getstate()
-        except NotImplementedError:  # the system's
-            return None
-    return generator.get_state(legacy=False)
-
-
-def _set(generator: Any, state: Any) -> None:
-    """Set the state of a random generator, as `_state_of` or `_to_plain` has returned it."""
-    if generator is _torch:
-        _torch.set_rng_state(state)
-    elif isinstance(generator, _torch.Generator):
-        generator.set_state(state)
-    elif generator is random or isinstance(generator, random.Random):
-        version, words, following = state
-        generator.setstate((version, tuple(words.tolist() if hasattr(words, "tolist") else words), following))
-    elif isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = _like(generator.bit_generator.state, state)
-    else:
-        generator.set_state(_like(generator.get_state(legacy=False), state))
-
-
-def _to_plain(value: Any) -> Any:
-    """Return a state in values that `torch.load` takes with ``weights_only=True``."""
-    if isinstance(value, Mapping):
-        return {name: _to_plain(each) for name, each in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, np.ndarray):
-        return _torch.from_numpy(cast("Any", value).astype(np.int64))
-    if isinstance(value, np.generic):
-        return cast("Any", value).item()
-    if isinstance(value, tuple):
-        values = cast("tuple[Any, ...]", value)
-        # The 625 words of Python's generator.
-        return _torch.tensor(values) if len(values) > 100 else tuple(map(_to_plain, values))
-    return value
-
-
-def _on_cpu(value: Any) -> Any:
-    """Return a state on the CPU, wherever `torch.load` has put it: PyTorch's generators take it from there only."""
-    if type(value) is dict:
-        return {name: _on_cpu(each) for name, each in cast("dict[Any, Any]", value).items()}
-    if type(value) is list:
-        return [_on_cpu(each) for each in cast("list[Any]", value)]
-    if type(value) is tuple:
-        return tuple(_on_cpu(each) for each in cast("tuple[Any, ...]", value))
-    is_tensor: bool = isinstance(value, _torch.Tensor)
-    return value.cpu() if is_tensor else value
-
-
-def _like(template: Any, state: Any) -> Any:
-    """Return a plain state with arrays where a generator wants them."""
-    if isinstance(template, Mapping):
-        return {name: _like(each, state[name]) for name, each in cast("Mapping[str, Any]", template).items()}
-    if isinstance(template, np.ndarray):
-        return np.asarray(state).astype(cast("Any", template).dtype)
-    return state
 
 
 # -- the loader
@@ -568,7 +496,17 @@ def _like(template: Any, state: Any) -> Any:
 def _data_loader(loader: Any) -> Any:
     """Return the DataLoader that a loader is, or has inside; None if there is none."""
     inner: Any = getattr(loader, "base_dataloader", loader)  # of one that Accelerate has prepared
-    return inner if isinstance(inner, _data.DataLoader) else None
+    return inner if _is_data_loader(inner) else None
+
+
+def _is_data_loader(loader: Any) -> bool:
+    torch = loaded_torch()
+    return torch is not None and isinstance(loader, torch.utils.data.DataLoader)
+
+
+def _is_stream(inner: Any) -> bool:
+    """Tell whether a DataLoader has a stream for its dataset."""
+    return isinstance(inner.dataset, loaded_torch().utils.data.IterableDataset)
 
 
 def _draws_from_torch_only(loader: Any, inner: Any) -> bool:
@@ -577,7 +515,7 @@ def _draws_from_torch_only(loader: Any, inner: Any) -> bool:
         return type(loader) in _SEQUENCES
     parts = (loader, inner, inner.sampler, inner.batch_sampler, _sampler_of(inner))
     known = all(type(part).__module__.partition(".")[0] in _KNOWN for part in parts if part is not None)
-    return known and not isinstance(inner.dataset, _data.IterableDataset)
+    return known and not _is_stream(inner)
 
 
 def _has_workers(inner: Any) -> bool | None:
@@ -603,7 +541,10 @@ def _is_early(inner: Any) -> bool:
     if not type(inner).__module__.startswith("torchdata") or not attributes.get(_IS_EARLY, True):
         return False
     sampler = _sampler_of(inner)
-    return not (isinstance(sampler, _data.SequentialSampler) or type(sampler).__module__.startswith("torchdata"))
+    return not (
+        isinstance(sampler, loaded_torch().utils.data.SequentialSampler)
+        or type(sampler).__module__.startswith("torchdata")
+    )
 
 
 def _prepare_workers(loader: Any, start: PassStart) -> None:
@@ -617,7 +558,8 @@ def _draw_seed_of_workers(loader: Any, start: PassStart) -> None:
     """Draw what the pass had drawn to seed its workers, which are there already."""
     inner = _data_loader(loader)
     if start.reused is False and _has_workers(inner):
-        _torch.empty((), dtype=_torch.int64).random_(generator=inner.generator)
+        torch = loaded_torch()
+        torch.empty((), dtype=torch.int64).random_(generator=inner.generator)
 
 
 def _own_skip(loader: Any) -> int:
@@ -629,10 +571,14 @@ def _own_skip(loader: Any) -> int:
 
 def _shuffles(loader: Any) -> bool:
     """Tell whether one of PyTorch's random samplers decides the order, which draws from the global generator."""
-    own_order: list[Any] = [kind.__iter__ for kind in _RANDOM_SAMPLERS]
+    torch = loaded_torch()
+    if torch is None:
+        return False
+    kinds: tuple[Any, ...] = tuple(getattr(torch.utils.data, name) for name in _RANDOM_SAMPLERS)
+    own_order: list[Any] = [kind.__iter__ for kind in kinds]
     owners: list[Any] = [loader]
     for owner in owners:
-        if isinstance(owner, _RANDOM_SAMPLERS) and cast("Any", type(owner)).__iter__ in own_order:
+        if isinstance(owner, kinds) and cast("Any", type(owner)).__iter__ in own_order:
             return True
         attributes: dict[str, Any] = getattr(owner, "__dict__", {})
         parts = [attributes.get(name) for name in ("base_dataloader", "batch_sampler", "sampler")]
