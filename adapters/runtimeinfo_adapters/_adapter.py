@@ -307,6 +307,11 @@ class WrappedMethod:
         return getattr(around.func if isinstance(around, functools.partial) else around, "__self__", None)
 
     @property
+    def around(self) -> Around:
+        """What stands around the method."""
+        return self._around
+
+    @property
     def name(self) -> str:
         """The name of the method."""
         return self._name

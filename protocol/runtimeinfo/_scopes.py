@@ -272,6 +272,21 @@ def _update_answers() -> None:
     _NO_SCOPE.answers = _LOOKS_FURTHER if _open_scopes else _parent
 
 
+def own_hub() -> InfoReader | None:
+    """Return the hub of the run that this code is in; None if it is in none, or in one of the parent process."""
+    hub = _find_own_hub()
+    return None if hub is NO_RUN else hub
+
+
+def leave_hub(hub: object) -> None:
+    """Let a hub be the current one no longer, wherever it was entered: what publishes to it has given up."""
+    with lock:
+        for scope in _open_scopes:
+            if scope.hub is hub:
+                scope.close()
+        _update_answers()
+
+
 def is_entered(hub: object) -> bool:
     """Tell whether a scope of a hub is open in this process."""
     return any(each.hub is hub for each in _open_scopes)
