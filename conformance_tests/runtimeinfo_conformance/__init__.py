@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # to import it from typing takes longer than `runtimeinfo run` takes for all else
 if TYPE_CHECKING:
     from runtimeinfo_conformance._check_result import CheckFailure, CheckResult, RequirementResult, check
     from runtimeinfo_conformance._subject import HubSubject, ReduceSubject, Subject, SubjectError

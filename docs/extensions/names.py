@@ -92,7 +92,7 @@ def _unknown_options(text: str) -> Iterator[str]:
         if command not in _commands():
             yield f"runtimeinfo {command} is not a command"
             continue
-        for word in words:
+        for word in words if command != "run" else ():  # the options there are those of what is run
             option = word.partition("=")[0]
             if re.match(r"--?[a-z]", option) and option not in _commands()[command]:
                 yield f"runtimeinfo {command} has no option {option}"

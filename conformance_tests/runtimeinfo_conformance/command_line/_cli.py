@@ -1,16 +1,17 @@
-"""The entry of the command ``runtimeinfo``, and as much of it as works without an extra."""
+"""The entry of the command ``runtimeinfo``, and as much of it as works without an extra.
+
+What a command needs is imported when it is called: a training waits for ``runtimeinfo run``.
+"""
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
 
-from runtimeinfo import __version__
-from runtimeinfo_conformance._lookup import UnknownRequirementError
-from runtimeinfo_conformance.command_line._explain import UnknownVersionError, explain, registry, spec
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import NoReturn
 
 # The same number as `_verdict.EX_USAGE`, which needs numpy.
 _USAGE = 64
@@ -19,6 +20,16 @@ _READER_GONE = 141
 
 NAME = "runtimeinfo"
 HELP = "Know where the training is, and prove it."
+
+RUN_HELP = "Run a training, and publish it without a change in its code."
+RUN_ARGUMENT_HELP = (
+    "A script with its arguments; options of Python, such as -m, with what belongs to them; or another command that "
+    "starts Python, such as torchrun."
+)
+RUN_EPILOG = (
+    "Exit codes: those of what was run; 127 there is no such command, 126 it cannot be started, 64 the command line "
+    "asks for what cannot be."
+)
 
 # The commands that need an extra, with the extra, and what `--help` says of them where it is missing.
 _EXTRAS = {
@@ -52,6 +63,8 @@ def main() -> None:
 
 
 def _run() -> None:
+    if sys.argv[1:2] == ["run"] and sys.argv[2:3] != ["--help"]:
+        run(sys.argv[2:])
     try:
         from runtimeinfo_conformance.command_line._commands import app
     except ModuleNotFoundError as error:
@@ -68,6 +81,10 @@ def _run() -> None:
 
 
 def _run_without_extras(words: Sequence[str], *, missing: str) -> None:
+    import argparse
+
+    from runtimeinfo import __version__
+
     if words and words[0] in _EXTRAS:
         _name_extra(words, missing=missing)
     parser = argparse.ArgumentParser(prog=NAME, description=HELP)
@@ -78,6 +95,8 @@ def _run_without_extras(words: Sequence[str], *, missing: str) -> None:
     of_spec = commands.add_parser("spec", help="List all requirements.")
     of_spec.add_argument("--spec", dest="version", help="The version; the newest by default.")
     of_spec.add_argument("--json", action="store_true", help="Write JSON.")
+    of_run = commands.add_parser("run", help=RUN_HELP, description=RUN_HELP, epilog=RUN_EPILOG)
+    of_run.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help=RUN_ARGUMENT_HELP)
     commands.add_parser("version", help="Print the version.")
     for name, (extra, text) in _EXTRAS.items():
         commands.add_parser(name, help=f"{text} Needs {_with_extra(extra)}.")
@@ -90,13 +109,31 @@ def _run_without_extras(words: Sequence[str], *, missing: str) -> None:
         print(__version__)
 
 
+def run(words: Sequence[str]) -> NoReturn:
+    """Become what the words start, with trainings that are published: see `launch`."""
+    from runtimeinfo_conformance.command_line._launch import LaunchError, launch
+
+    try:
+        code = launch(words)
+    except LaunchError as error:
+        sys.stderr.write(f"{NAME}: {error}\n")
+        code = error.code
+    raise Leave(code)
+
+
 def show_explanation(names: Iterable[str]) -> None:
     """Print all about requirements: see `explain`."""
+    from runtimeinfo_conformance.command_line._explain import explain
+
     _print_or_refuse(lambda: explain(*names))
 
 
 def show_spec(version: str | None, *, as_json: bool) -> None:
     """Print a version of the spec, as text or as JSON: see `spec` and `registry`."""
+    import json
+
+    from runtimeinfo_conformance.command_line._explain import registry, spec
+
     if as_json:
         _print_or_refuse(lambda: [json.dumps(registry(version), indent=2, ensure_ascii=False)])
     else:
@@ -104,6 +141,9 @@ def show_spec(version: str | None, *, as_json: bool) -> None:
 
 
 def _print_or_refuse(lines: Callable[[], list[str]]) -> None:
+    from runtimeinfo_conformance._lookup import UnknownRequirementError
+    from runtimeinfo_conformance.command_line._explain import UnknownVersionError
+
     try:
         text = "\n".join(lines())
     except (UnknownRequirementError, UnknownVersionError) as error:

@@ -19,6 +19,7 @@ from runtimeinfo import BoardError, __version__
 from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSIONS
 from runtimeinfo_conformance._lookup import group_of
 from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance.command_line import _cli
 from runtimeinfo_conformance.command_line._cli import HELP, Leave, show_explanation, show_spec
 
 if TYPE_CHECKING:
@@ -256,6 +257,17 @@ def top(
     except BoardError as error:
         typer.echo(f"runtimeinfo: {error}", err=True)
         raise Leave(_UNTRUSTED) from None
+
+
+# It ends with what belongs to the command that it runs. Without `--help`, `_cli` calls it, because that is faster.
+@app.command(
+    help=f"{_cli.RUN_HELP}\n\n{_cli.RUN_EPILOG}\n\nExample: runtimeinfo run train.py --epochs 3\n\n"
+    "Example: runtimeinfo run torchrun --nproc-per-node 2 train.py",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def run(command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help=_cli.RUN_ARGUMENT_HELP)]) -> None:
+    """Run a training, and publish it without a change in its code."""
+    _cli.run(command)
 
 
 @app.command()

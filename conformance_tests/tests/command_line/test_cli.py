@@ -82,7 +82,7 @@ def test_help_without_extras_lists_all_commands_and_what_they_need(in_process: A
     ran = in_process(*without(EXTRAS, "--help"))
     assert (ran.returncode, ran.stderr) == (0, "")
     said = " ".join(ran.stdout.split())
-    assert all(name in said for name in ("check", "check-trace", "replay", "explain", "spec", "top", "version"))
+    assert all(name in said for name in ("check", "check-trace", "replay", "run", "explain", "spec", "top", "version"))
     assert said.count("Needs 'runtimeinfo[conformance]'.") == 3
     assert said.count("Needs 'runtimeinfo[top]'.") == 1
     assert in_process(*without(EXTRAS)).stdout == ran.stdout
@@ -103,7 +103,7 @@ def test_wrong_command_line_without_extras(in_process: Any, words: str, said: st
 
 
 def test_commands_that_need_an_extra_are_those_that_the_help_names() -> None:
-    assert {*_cli._EXTRAS, "explain", "spec", "version"} == set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert {*_cli._EXTRAS, "run", "explain", "spec", "version"} == set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_package_that_no_extra_brings_is_no_matter_of_extras(in_process: Any) -> None:
@@ -197,6 +197,7 @@ def test_an_interrupt_is_told_by_the_exit_code_alone(tmp_path: Path) -> None:
     ("words", "completed"),
     [
         ("check-", ["check-trace"]),
+        ("ru", ["run"]),
         ("explain ST", [id for id in REQUIREMENTS if id.startswith("STAGE-")]),
         ("explain S", ["STAGE", "SCALAR", "SHARE", "SCOPE"]),
         ("explain LIFE STAGE-0", [id for id in REQUIREMENTS if id.startswith("STAGE-0")]),
