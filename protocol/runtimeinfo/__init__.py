@@ -4,6 +4,7 @@ This is what components, runners and hooks need. `runtimeinfo.spec` has the spec
 the author of an adapter, a hub or a sink needs, and `runtimeinfo.board` what another process reads.
 """
 
+from runtimeinfo._autopublish import autopublish
 from runtimeinfo._current_hub import CurrentHub, current_hub
 from runtimeinfo._errors import (
     BoardError,
@@ -56,6 +57,7 @@ __all__ = [
     "TrainRunner",
     "UnknownStatisticError",
     "__version__",
+    "autopublish",
     "current_hub",
     "use_hub",
 ]
