@@ -62,9 +62,16 @@ class Finder:
         """Find a watched module as the finders after this one do; everything else is left to them."""
         if name not in self._installers:
             return None
-        finders = sys.meta_path[sys.meta_path.index(self) + 1 :] if self in sys.meta_path else []
-        for finder in finders:
-            spec = finder.find_spec(name, path, target)
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :] if self in sys.meta_path else []
+        for finder in others:
+            find_spec = getattr(finder, "find_spec", None)
+            if find_spec is None:  # Python passes over it, too
+                continue
+            try:
+                spec: ModuleSpec | None = find_spec(name, path, target)
+            except BaseException as error:
+                _hide_frame(error)
+                raise
             if spec is not None:
                 self._hook(spec)
                 return spec
@@ -84,8 +91,7 @@ class Finder:
             try:
                 execute(module)
             except BaseException as error:
-                # Without this frame. A bare `raise` does not add it again.
-                error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+                _hide_frame(error)
                 raise
             self._install(name, sys.modules.get(name, module))
 
@@ -104,6 +110,12 @@ class Finder:
             installer(module)
         except Exception as error:  # noqa: BLE001  # whatever it is, the script must not notice
             warn_of(f"the instrumentation of {name}", error)
+
+
+def _hide_frame(error: BaseException) -> None:
+    """Take the frame that catches an exception out of its traceback; a bare ``raise`` does not add it again."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
 
 
 FINDER = Finder()

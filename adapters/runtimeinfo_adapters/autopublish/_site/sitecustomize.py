@@ -29,14 +29,15 @@ def _start() -> None:
     module.start()
 
 
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _FOLDER]  # noqa: PTH100
-sys.path_importer_cache.pop(_FOLDER, None)
+if __name__ == "sitecustomize":  # not where a tool, such as a search for doctests, imports it as another module
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _FOLDER]  # noqa: PTH100
+    sys.path_importer_cache.pop(_FOLDER, None)
 
-if os.environ.get("RUNTIMEINFO_AUTOPUBLISH", "0") != "0" and sys.version_info >= (3, 11):
-    try:
-        _start()
-    except Exception as error:  # noqa: BLE001  # whatever it is, the script must not notice
-        sys.stderr.write("AutopublishWarning: nothing is published: %s: %s\n" % (type(error).__name__, error))  # noqa: UP031
+    if os.environ.get("RUNTIMEINFO_AUTOPUBLISH", "0") != "0" and sys.version_info >= (3, 11):
+        try:
+            _start()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the script must not notice
+            sys.stderr.write("AutopublishWarning: nothing is published: %s: %s\n" % (type(error).__name__, error))  # noqa: UP031
 
-del sys.modules["sitecustomize"]
-__import__("sitecustomize")
+    del sys.modules["sitecustomize"]
+    __import__("sitecustomize")
