@@ -259,6 +259,10 @@ class _Listener:
         """Take an engine for the one that is meant: an unpickled listener does not know it yet."""
         self._target = Target(engine)
 
+    def listens_to(self, engine: Engine) -> bool:
+        """Tell whether an engine is the one that is meant."""
+        return self._target() is engine
+
     def begin_iteration(self, batch: Any) -> None:
         """Open an iteration."""
         raise NotImplementedError
@@ -544,6 +548,8 @@ class _EvaluatorListener(_Listener):
     first = (("STARTED", "started"), ("EPOCH_STARTED", "epoch_started"), ("COMPLETED", "completed"))
     last = (("EPOCH_COMPLETED", "epoch_completed"),)
 
+    publishes_metrics = True
+
     def __init__(self, callback: RuntimeInfoCallback, engine: Engine, roles: tuple[Role, ...]) -> None:
         super().__init__(callback, engine)
         self._roles = roles
@@ -596,6 +602,8 @@ class _EvaluatorListener(_Listener):
         if self.engine is not None:
             metrics = self.engine.state.metrics
             names = self._written if metrics is self._noted else metrics
+            if not self.publishes_metrics:
+                names = frozenset[str]()
             new = {name: detached(value) for name, value in metrics.items() if name in names}
             self._emitter.emit(self._events.after_epoch, metrics=new)
 
@@ -666,6 +674,10 @@ class RuntimeInfoCallback:
     Source: LIFE-01 to LIFE-09, FAIL-01 to FAIL-06, RESUME-01 to RESUME-03.
     """
 
+    # What listens to an engine.
+    _trainer_listener = _TrainerListener
+    _evaluator_listener = _EvaluatorListener
+
     def __init__(
         self, *, optimizer: Any = None, output_transform: OutputTransform | None = None, **options: Unpack[RunOptions]
     ) -> None:
@@ -707,10 +719,28 @@ class RuntimeInfoCallback:
             self.runner.renew_hub()
             emitter.epoch = emitter.iter = 0
         self._listeners = [
-            _TrainerListener(self, trainer),
-            *(_EvaluatorListener(self, engine, roles[engine]) for engine in roles),
+            self._trainer_listener(self, trainer),
+            *(self._evaluator_listener(self, engine, roles[engine]) for engine in roles),
         ]
         return self
+
+    def add_evaluator(self, engine: Engine, *roles: Role) -> None:
+        """Listen to one more evaluator, also while the trainer runs.
+
+        Args:
+            engine: The engine.
+            roles: What it does: the first while the trainer runs, the last on its own.
+
+        Source: STAGE-02 to STAGE-05.
+        """
+        self._listeners.append(self._evaluator_listener(self, engine, roles))
+
+    def remove_evaluator(self, engine: Engine) -> None:
+        """Listen no longer to an evaluator: it is as it was."""
+        removed = [each for each in self._listeners if each.listens_to(engine)]
+        self._listeners = [each for each in self._listeners if each not in removed]
+        for listener in removed:
+            listener.detach()
 
     def detach(self) -> None:
         """Listen no longer: the engines are as they were."""

@@ -68,12 +68,28 @@ from runtimeinfo_adapters._adapter import (
     wrapped_methods,
 )
 from runtimeinfo_adapters._copied_callback import copy_callback
-from runtimeinfo_adapters._framework import load_framework
+from runtimeinfo_adapters._framework import FRAMEWORKS, import_framework, load_framework
 from runtimeinfo_adapters._wrong_target import full_name, remedy
 
 __all__ = ["LightningRunner", "RuntimeInfoCallback", "attach", "detach"]
 
-_lightning = load_framework("lightning")
+
+
+def _load() -> Any:
+    """Return the package: `pytorch_lightning` where that is the one that is loaded, to load no other beside it."""
+    if "pytorch_lightning" not in sys.modules or "lightning.pytorch" in sys.modules:
+        return load_framework("lightning")
+    bounds = FRAMEWORKS["lightning"]
+    return import_framework(
+        "pytorch_lightning",
+        distribution="pytorch-lightning",
+        extra="lightning",
+        at_least=bounds.at_least,
+        below=bounds.below,
+    )
+
+
+_lightning = _load()
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +97,7 @@ if TYPE_CHECKING:
 else:
     torch = importlib.import_module("torch")
     Callback = _lightning.Callback
-_signatures: Any = importlib.import_module("lightning.pytorch.utilities.signature_utils")
+_signatures: Any = importlib.import_module(f"{_lightning.__name__}.utilities.signature_utils")
 
 _ENTRIES = ("fit", "validate", "test", "predict")
 # Members that Lightning does not document, by the path from a trainer to what has them. The first of a path are those
@@ -785,9 +801,9 @@ def detach(trainer: Any) -> None:
 
 
 def _trainers() -> tuple[type, ...]:
-    """Return the classes of trainers: the package pytorch_lightning has its own, if it is there."""
-    other = getattr(sys.modules.get("pytorch_lightning"), "Trainer", None)
-    return (_lightning.Trainer,) if other is None else (_lightning.Trainer, other)
+    """Return the classes of trainers: each of the packages has its own, if it is there."""
+    modules = (sys.modules.get(name) for name in ("lightning.pytorch", "pytorch_lightning"))
+    return tuple(module.Trainer for module in modules if hasattr(module, "Trainer"))
 
 
 def _check_private_members(trainer: Any) -> None:

@@ -652,7 +652,7 @@ class RuntimeInfoCallback(_Callback):
         registered: list[Any] = trainer.callback_handler.callbacks
         self._displaced = displace(registered, lambda each: isinstance(each, RuntimeInfoCallback))
         registered.insert(0, self)
-        self._trainer = Target(trainer)
+        self._trainer, self._is_detached = Target(trainer), False
         self._has_own_step = getattr(trainer.training_step, "__func__", None) is not _TRAINING_STEP
         for name, around in self._methods().items():
             wrap_method(trainer, name, around)

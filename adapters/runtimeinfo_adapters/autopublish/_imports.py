@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     Installer = Callable[[ModuleType], object]
 
-FRAMEWORK_MODULES: tuple[str, ...] = ()
+FRAMEWORK_MODULES: tuple[str, ...] = (
+    "lightning.pytorch.trainer.trainer",
+    "pytorch_lightning.trainer.trainer",
+    "transformers.trainer",
+    "keras.src.models.model",
+    "ignite.engine.engine",
+    "mmengine.runner.runner",
+    "mmengine.runner._flexible_runner",
+)
 """The keys of `_frameworks.INSTALLERS`, repeated because that module loads numpy."""
 
 _PACKAGE = "runtimeinfo_adapters.autopublish"
