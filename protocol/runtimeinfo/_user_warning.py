@@ -10,7 +10,8 @@ from functools import cache
 from types import FrameType
 from typing import cast
 
-_OWN = ("runtimeinfo", "runtimeinfo_adapters")
+# Frames that are passed over: ours, those of a scope between us and its user, and those of an import.
+_BETWEEN = ("runtimeinfo", "runtimeinfo_adapters", "contextlib", "importlib")
 
 
 def warn_user(message: str, category: type[Warning]) -> None:
@@ -54,7 +55,7 @@ def _users_frame() -> FrameType:
     up: FrameType | None = own
     while up is not None:
         package = str(up.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in _OWN and package != "contextlib":
+        if package not in _BETWEEN:
             if not up.f_code.co_filename.startswith(_installed()):
                 return up
             nearest = nearest or up
