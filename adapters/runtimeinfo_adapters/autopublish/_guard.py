@@ -104,15 +104,15 @@ class Part:
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if guarded_before is not None:
-                guarded_before(*args, **kwargs)
             try:
+                if guarded_before is not None:
+                    guarded_before(*args, **kwargs)
                 result = function(*args, **kwargs)
+                if guarded_after is not None:
+                    guarded_after(result, *args, **kwargs)
             except BaseException as error:
                 hide_own_frames(error)
                 raise
-            if guarded_after is not None:
-                guarded_after(result, *args, **kwargs)
             return result
 
         self.patch(owner, name, wrapper)
