@@ -52,7 +52,8 @@ class _Module:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._body = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")).body
+        file = FOLDER / ("loop.py" if name == "pytorch" else f"{name}.py")
+        self._body = ast.parse(file.read_text(encoding="utf-8")).body
 
     def versions(self) -> str:
         framework = FRAMEWORKS["torch" if self._name == "pytorch" else self._name]

@@ -1,9 +1,9 @@
 """Implementations of the protocol: the reference hub, and adapters for training loops.
 
-Each adapter is its own module, and loads its framework: `runtimeinfo_adapters.pytorch`, `mmengine`, `lightning`,
-`transformers`, `accelerate`, `ignite` and `keras`. For all of them there are `sinks` (hooks that write what the hub
-holds), `distributed` (the scalars of all ranks together), `sharing` (what other processes read) and `top` (the live
-runs, in a terminal).
+Each adapter is its own module, and loads its framework: `runtimeinfo_adapters.mmengine`, `lightning`, `transformers`,
+`accelerate`, `ignite` and `keras`. A loop that you have written needs none: `loop`, which is also called `pytorch`. For
+all of them there are `sinks` (hooks that write what the hub holds), `distributed` (the scalars of all ranks together),
+`sharing` (what other processes read) and `top` (the live runs, in a terminal).
 """
 
 from runtimeinfo_adapters._adapter import FrameworkRunner, ResumeWarning, RunOptions

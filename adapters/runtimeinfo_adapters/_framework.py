@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
+import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -108,7 +110,7 @@ def _import_tried(framework: Framework, extra: str, used_by: str, stacklevel: in
     module, distribution, at_least, below = framework
     found = import_of_extra(module, distribution=distribution, extra=extra, used_by=used_by)
     version = importlib.metadata.version(distribution)
-    if not _numbers(at_least) <= _numbers(version) < _numbers(below):
+    if not is_tried(framework, version):
         warnings.warn(
             f"{distribution} {version} is installed, and {used_by} was tried with {at_least} or newer, below "
             f"{below}: run the conformance kit on it before you rely on it",
@@ -116,6 +118,28 @@ def _import_tried(framework: Framework, extra: str, used_by: str, stacklevel: in
             stacklevel=stacklevel,
         )
     return found
+
+
+def framework_of(optimizer: object) -> tuple[str, str]:
+    """Return the name and the version of the framework in which a loop trains, by its optimizer and what is loaded.
+
+    JAX comes before PyTorch: many programs of JAX load PyTorch for its DataLoader, and few the other way around.
+
+    Args:
+        optimizer: What the loop was given: one optimizer, or several by name.
+    """
+    optimizers: Any = optimizer.values() if isinstance(optimizer, Mapping) else (optimizer,)
+    is_torch = any(hasattr(each, "param_groups") for each in optimizers)
+    for name in ("torch", "jax", "tensorflow") if is_torch else ("jax", "torch", "tensorflow"):
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if version is not None:
+            return name, str(version)
+    return "numpy", importlib.metadata.version("numpy")
+
+
+def is_tried(framework: Framework, version: str) -> bool:
+    """Tell whether the adapter of a framework was tried with a version of it."""
+    return _numbers(framework.at_least) <= _numbers(version) < _numbers(framework.below)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from runtimeinfo_adapters._loader_state import PassStart, Position, is_stateful
 from runtimeinfo_adapters._stop_signals import StopRequest
 
 if TYPE_CHECKING:
-    from runtimeinfo_adapters.pytorch import Evaluation, Loop
+    from runtimeinfo_adapters.loop import Evaluation, Loop
 
 B = TypeVar("B")
 

@@ -12,7 +12,7 @@
                 loop.log(loss=loss)
             accelerator.save_state(folder)
 
-Accelerate has no loop and no events: all methods are those of `runtimeinfo_adapters.pytorch.Loop`.
+Accelerate has no loop and no events: all methods are those of `runtimeinfo_adapters.loop.Loop`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from runtimeinfo import Runner
 from runtimeinfo_adapters._adapter import RunOptions, check_target
 from runtimeinfo_adapters._framework import load_framework
-from runtimeinfo_adapters.pytorch import Loop, TrainPass
+from runtimeinfo_adapters.loop import Loop, TrainPass
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -79,7 +79,7 @@ class AccelerateRunner(Loop[B]):
         resume, that is behind the epoch; then it is told the epoch.
 
         Raises:
-            LoopError: As in `runtimeinfo_adapters.pytorch.Loop`.
+            LoopError: As in `runtimeinfo_adapters.loop.Loop`.
 
         Source: LIFE-03, RESUME-03.
         """
@@ -122,7 +122,7 @@ def attach(
         start_iter: How many batches are done already. If left out, as many as those epochs have by the length of the
             loader.
         options: The run options `hub`, `hooks`, `cfg`, `seed` and `experiment_name`, as for
-            `runtimeinfo_adapters.pytorch.Loop`.
+            `runtimeinfo_adapters.loop.Loop`.
 
     Raises:
         RunnerError: If it is not an Accelerator.

@@ -70,7 +70,7 @@ LOSSES = {"float": 1.0, "tensor": torch.tensor(1.0), "int": 1}
 @pytest.mark.parametrize(("loss", "number"), [("float", 5), ("tensor", 6), ("int", 7)])
 def test_loss_crosses_at_most_seven_files_in_the_order_of_the_page_and_none_twice(loss, number):
     way = way_of(LOSSES[loss])
-    assert way.calls[0] == ("adapters/runtimeinfo_adapters/pytorch.py", "Loop.log")
+    assert way.calls[0] == ("adapters/runtimeinfo_adapters/loop.py", "Loop.log")
     assert way.files == [file for file in FILES if file in way.files], way.calls
     assert len(way.files) == number
     assert len(FILES) == 7
