@@ -155,7 +155,7 @@ class FrameworkRunner(RunnerView):
 
         Source: SCOPE-05.
         """
-        claim_workers(self.message_hub, [pid for loader in loaders for pid in _worker_pids(loader)])
+        claim_workers(self.message_hub, [pid for loader in loaders for pid in worker_pids(loader)])
 
     def identify(
         self,
@@ -179,7 +179,8 @@ class FrameworkRunner(RunnerView):
 _INSIDE = ("base_dataloader", "dataloader", "_dataloader", "loader", "_loader")
 
 
-def _worker_pids(loader: Any, depth: int = 3) -> Iterator[int]:
+def worker_pids(loader: Any, depth: int = 3) -> Iterator[int]:
+    """Yield the process ids of the workers of a loader, of its iterator, or of the loader that it wraps."""
     # Private members of PyTorch: there is no other way to them. Without them, such a worker knows of no run. The dict,
     # because a loader of another kind can do anything when it is asked for an attribute.
     attributes: dict[str, Any] = getattr(loader, "__dict__", {})
@@ -193,7 +194,7 @@ def _worker_pids(loader: Any, depth: int = 3) -> Iterator[int]:
     if depth:
         for name in _INSIDE:
             if name in attributes:
-                yield from _worker_pids(attributes[name], depth - 1)
+                yield from worker_pids(attributes[name], depth - 1)
 
 
 class Target:
