@@ -61,6 +61,7 @@ def test_a_wheel_has_the_three_packages_with_their_types(wheel: Path) -> None:
     assert top == {*PACKAGES, f"{wheel.name.split('-py3')[0]}.dist-info"}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert "runtimeinfo_conformance/subjects/mmengine.py" in names
+    assert "runtimeinfo_adapters/autopublish/_site/sitecustomize.py" in names
     assert not any("/tests/" in name or name.endswith(".pyc") for name in names)
 
 
@@ -98,6 +99,15 @@ def test_a_clients_file_is_type_checked_against_it(installed: Path, in_process: 
     ran = in_process(*mypy, "wrong.py")
     assert ran.returncode == 1
     assert "Found 2 errors in 1 file" in ran.stdout, ran.stdout
+
+
+def test_its_command_runs_a_script_with_the_hook_that_is_installed(installed: Path, in_process: Any) -> None:
+    script = "import sys; hook = sys.modules[type(sys.meta_path[0]).__module__]; print(hook.__file__, hook.__name__)"
+    ran = in_process(str(installed.parent / "runtimeinfo"), "run", "-c", script, python=str(installed))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    file, name = ran.stdout.split()
+    assert Path(file).is_relative_to(installed.parents[1])
+    assert name == "runtimeinfo_adapters.autopublish._imports"
 
 
 def test_its_command_checks_the_fifteen_lines_of_a_third_party(
