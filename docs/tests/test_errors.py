@@ -20,12 +20,13 @@ from runtimeinfo.board import BoardReader
 from runtimeinfo.board.layout import SIZE
 from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub, ScalarHistory, import_framework, sinks
+from runtimeinfo_adapters.autopublish._guard import Part
 from runtimeinfo_adapters.distributed import reduce
 from runtimeinfo_adapters.distributed._aggregate import EMPTY, Offsets
 from runtimeinfo_adapters.distributed._exchange import Agreement, Contribution, exchange
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_conformance import _replay
-from runtimeinfo_conformance.command_line import _explain, _target
+from runtimeinfo_conformance.command_line import _explain, _launch, _target
 from runtimeinfo_conformance.plans import HubPlan, parse_plan
 from runtimeinfo_conformance.ranks import _rank
 from runtimeinfo_conformance.reports import check_folder
@@ -195,6 +196,7 @@ TABLE = [
     ("ReportError", lambda _: check_folder(ROOT / "README.md"), "README.md", None, "Give another folder"),
     ("ReplayError", lambda _: _replay.replay(hub_subject(), "LIFE-01", HubPlan()), "LIFE-01", None, "name one"),
     ("TargetError", lambda _: _target.find_subjects("no.py"), "no.py", None, "give the path from"),
+    ("LaunchError", lambda _: _launch.launch(["-I", "train.py"]), "-I", None, "leave that option out"),
     ("TraceError", lambda _: check_trace(ROOT / "README.md"), "line 1", None, "that a TraceHook wrote"),
     ("SkippedOutputWarning", publish_what_is_no_scalar, "'boxes'", "SCALAR-05", "with update_info"),
     ("UnsavedInfoWarning", save_what_is_not_plain, "'model'", None, "Publish it with resumed=False"),
@@ -211,6 +213,7 @@ TABLE = [
     ("SinkWarning", sink_on_a_full_disk, "/dev/full", None, "Give the next one a path"),
     ("ResumeWarning", resume_out_of_order, "DataLoader", None, "Say in_order=True"),
     ("FinishedLoopWarning", run_what_is_finished, "max_epochs=1", None, "raise max_epochs to go on"),
+    ("AutopublishWarning", lambda _: Part("Lightning").guard(len)(3), "Lightning", None, "Attach the adapter in the"),
     ("TraceWarning", fill_the_disk, "/dev/full", None, "a path that can be written to"),
 ]
 
