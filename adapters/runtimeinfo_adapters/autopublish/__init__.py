@@ -18,8 +18,5 @@ def autopublish() -> None:
     `attach` wins. Of plain PyTorch loops, what can be inferred is published. Calls after the first one change nothing.
 
     An error of this instrumentation is one `AutopublishWarning`; the training goes on without it.
-
-    Example:
-        >>> autopublish()
     """
     _imports.start()
