@@ -151,10 +151,11 @@ def _load(name: str) -> ModuleType:
     import importlib
 
     try:
-        return importlib.import_module(f"{_PACKAGE}.{name}")
+        importlib.import_module(_PACKAGE)
     except Exception:
-        FINDER.stop()  # no other part can be loaded either, and one warning is enough
+        FINDER.stop()  # no part can be loaded, and one warning is enough
         raise
+    return importlib.import_module(f"{_PACKAGE}.{name}")
 
 
 def warn_of(part: str, error: BaseException) -> None:

@@ -316,6 +316,21 @@ def test_a_warning_that_was_made_an_error_is_written(
     assert "AutopublishWarning: the instrumentation of watched was withdrawn" in capsys.readouterr().err
 
 
+def test_a_part_that_cannot_be_loaded_leaves_the_others(
+    folder: Path, finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_imports, "FINDER", finder)
+    monkeypatch.setitem(sys.modules, "runtimeinfo_adapters.autopublish._plain_loop", None)
+    write(folder, watched="", other="")
+    notes: list[Any] = []
+    finder.watch("watched", _imports._install_plain_loop)
+    finder.watch("other", noting(notes))
+    with pytest.warns(AutopublishWarning, match="the instrumentation of watched"):
+        importlib.import_module("watched")
+    importlib.import_module("other")
+    assert len(notes) == 1
+
+
 def test_ctrl_c_passes_an_installer(folder: Path, finder: Finder) -> None:
     def interrupted(module: ModuleType) -> None:
         raise KeyboardInterrupt
