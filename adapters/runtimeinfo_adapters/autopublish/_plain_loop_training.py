@@ -1,0 +1,469 @@
+"""Infer how far a plain PyTorch training is, from draws, backwards and steps.
+
+Nothing is said that might be wrong. The rules, and what each value means, stand in the chapter on inferred runs of
+docs/spec.md.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+from runtimeinfo_adapters.autopublish._plain_loop_run import InferredRun, rate_of
+
+
+class Pass:
+    """One pass over a DataLoader.
+
+    Attributes:
+        draws: The batches drawn.
+        trained: How many of them were followed by a backward.
+        has_gradients: Whether gradients were enabled at its beginning and at all draws.
+        has_stepped: Whether an optimizer has made a step after a draw.
+        is_finished: Whether it has given its last batch, and said so.
+        is_of_one_thread: Whether all draws were in the thread that has begun it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_iterator",
+        "_loader",
+        "draws",
+        "draws_at_step",
+        "has_gradients",
+        "has_stepped",
+        "is_finished",
+        "is_of_one_thread",
+        "last_trained",
+        "trained",
+        "training",
+    )
+
+    def __init__(self, loader: Any, training: Training | None, *, has_gradients: bool) -> None:
+        self._loader = weakref.ref(loader)
+        self._iterator: Callable[[], Any] = lambda: None
+        self.training = training
+        self.has_gradients = has_gradients
+        self.draws = self.draws_at_step = self.trained = self.last_trained = 0
+        self.has_stepped = self.is_finished = False
+        self.is_of_one_thread = True
+
+    def begin(self, iterator: Any, on_gone: Callable[[Pass], object]) -> None:
+        """Refer to the iterator of the pass; when that is freed, the pass is over."""
+        itself = weakref.ref(self)
+
+        def gone(_: object) -> None:
+            this = itself()
+            if this is not None:
+                on_gone(this)
+
+        self._iterator = weakref.ref(iterator, gone)
+
+    def close(self) -> None:
+        """Note that its iterator has begun another pass."""
+        self._iterator = lambda: None
+
+    def is_over(self, loader: Any) -> bool:
+        """Tell whether it goes over a loader."""
+        return loader is not None and self._loader() is loader
+
+    @property
+    def loader(self) -> Any:
+        """The loader, or None if it was freed."""
+        return self._loader()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a batch can still be drawn."""
+        return not self.is_finished and self._iterator() is not None
+
+    def note_backward(self) -> None:
+        """Note that the batch drawn last was trained on."""
+        if self.last_trained != self.draws:
+            self.last_trained = self.draws
+            self.trained += 1
+
+
+class Counting(Enum):
+    """What the iterations of a training are counted by."""
+
+    UNKNOWN = "not known yet"
+    DRAWS = "the draws of a loader"
+    STEPS = "the steps of the optimizer, because no loader is there"
+    NOTHING = "not to be known"
+
+
+class Window:
+    """The backwards since the last step.
+
+    Attributes:
+        before: The number of those before the step, and the loss of the last one.
+        within: The number of those that the step itself has made, by its closure, and the loss of the first one.
+    """
+
+    __slots__ = ("before", "loss", "loss_within", "within")
+
+    def __init__(self) -> None:
+        self.before = self.within = 0
+        self.loss: Any = None
+        self.loss_within: Any = None
+
+    def add(self, loss: Any, *, is_within: bool) -> None:
+        """Add a backward. The loss is None where it is not known."""
+        if not is_within:
+            self.before += 1
+            self.loss = loss
+        else:
+            if not self.within:
+                self.loss_within = loss
+            self.within += 1
+
+    @property
+    def only_loss(self) -> Any:
+        """The loss of the step; None if it has none, or several."""
+        if self.before:
+            return self.loss if self.before == 1 and not self.within else None
+        return self.loss_within
+
+
+class Training:
+    """One training, from its first optimizer to the first one that is made after a step.
+
+    Args:
+        make_run: Makes the run that publishes it.
+        before: The training before in this thread.
+        open_passes: The passes that were open when it ended.
+    """
+
+    def __init__(
+        self, make_run: Callable[[], InferredRun], before: Training | None = None, open_passes: Iterable[Pass] = ()
+    ) -> None:
+        self._make_run = make_run
+        self.run: InferredRun | None = None
+        self._optimizers: list[weakref.ref[Any]] = []
+        self._older_passes = list(open_passes)
+        self._older_parameters = {} if before is None else before.parameters()
+        # Whether it trains what the training before has trained: then it might be the rest of that.
+        self._is_continued = False
+        self.has_stepped = False
+        self._stepped: list[weakref.ref[Any]] = []
+        self._stepped_since_backward: set[int] = set()
+        self._counting = Counting.UNKNOWN
+        self._window = Window()
+        self._has_loss = True
+        self._rates_at_draw: dict[int, Any] = {}
+        self._are_rates_due = False
+        # Of counting by draws: the pass that trains, and the finished passes and iterations before it.
+        self._pass: Pass | None = None
+        self._last_pass: Pass | None = None
+        self._epoch: int | None = 0
+        self._before_pass = 0
+        self._longest_wait = 1
+        self._steps_after_end = 0
+        self._has_other_passes = False
+        # Of counting by steps.
+        self._steps = 0
+        self._draws_elsewhere = 0
+        self.has_drawn = False
+
+    # -- optimizers
+
+    def add(self, optimizer: Any) -> None:
+        """Take an optimizer into the training."""
+        if not self.has(optimizer):
+            self._optimizers.append(weakref.ref(optimizer))
+
+    def has(self, optimizer: Any) -> bool:
+        """Tell whether an optimizer belongs to the training."""
+        return any(each() is optimizer for each in self._optimizers)
+
+    @property
+    def optimizers(self) -> list[Any]:
+        """The optimizers that are alive."""
+        return [each for each in (ref() for ref in self._optimizers) if each is not None]
+
+    def replace(self, outer: Any, inner: Iterable[Any]) -> None:
+        """Take an optimizer out that has only called others."""
+        self._optimizers = [each for each in self._optimizers if each() is not outer]
+        for optimizer in inner:
+            self.add(optimizer)
+
+    def parameters(self) -> dict[int, weakref.ref[Any]]:
+        """Return the parameters of the optimizers, by their ids."""
+        groups = [group for each in self.optimizers for group in each.param_groups]
+        return {id(each): weakref.ref(each) for group in groups for each in group["params"]}
+
+    # -- the run
+
+    def enter(self) -> InferredRun:
+        """Make its hub the current one, if it is not that already."""
+        if self.run is None:
+            self.run = self._make_run()
+            self.run.enter()
+        return self.run
+
+    def end(self) -> None:
+        """Take everything back."""
+        self._counting = Counting.NOTHING
+        self.has_stepped = True
+        run, self.run = self.run, None
+        if run is not None:
+            run.leave()
+
+    def lose_count(self) -> None:
+        """Say no more how far the training is; the rate and the loss stay."""
+        self._counting = Counting.NOTHING
+        self._pass = None
+        if self.run is not None:
+            self.run.set_training(False)
+            self.run.set_place(None, None)
+
+    # -- passes
+
+    def note_pass(self, this: Pass) -> None:
+        """Note that a pass begins, before its iterator is made: workers start with it."""
+        run = self.run
+        if run is None:
+            if not this.has_gradients:
+                return
+            run = self.enter()
+        run.set_training(False)
+        if getattr(this.loader, "persistent_workers", False):
+            run.claim_workers_of(this.loader)
+        before = self._pass
+        if self._counting is not Counting.DRAWS or before is None:
+            return
+        if this.has_gradients and before.is_finished and this.is_over(before.loader):
+            self._show(self._before_pass)  # it was taken back if a step came after the end of the pass
+
+    def note_draw(self, this: Pass) -> None:
+        """Note that a batch was drawn."""
+        if not this.has_gradients:
+            if self.run is not None:
+                self.run.set_training(False)
+            return
+        if this.training is not self and this is not self._pass and self._counting is not Counting.UNKNOWN:
+            if this in self._older_passes or this.training is not None:
+                self.lose_count()
+            return
+        self.has_drawn = True
+        if self._window.before:  # no step has come since: its gradients are added to those of this batch
+            self._withdraw_loss()
+        self._last_pass = this
+        run = self.run
+        if self._counting is Counting.UNKNOWN:
+            self._rates_at_draw = {id(each): rate_of(each) for each in self.optimizers}
+            if self._pass is not None and this is not self._pass:
+                self.lose_count()  # one of the optimizers has made no step in the whole pass
+            return
+        if run is None:
+            return
+        if self._counting is Counting.DRAWS:
+            self._note_draw_of_counted(this, run)
+        if this is self._pass or (self._are_rates_due and self._might_train(this)):
+            self._are_rates_due = False
+            run.publish_rates()
+
+    def _might_train(self, this: Pass) -> bool:
+        before = self._pass
+        return before is None or (not before.is_open and this.is_over(before.loader))
+
+    def _note_draw_of_counted(self, this: Pass, run: InferredRun) -> None:
+        before = self._pass
+        if this is before:
+            self._show(self._before_pass + this.draws - 1)
+            run.set_training(True)
+        elif before is None:
+            return
+        elif before.is_open:  # an evaluation amid the pass, or another loader in turn with this one
+            self._has_other_passes |= this.draws > self._longest_wait
+            run.set_training(False)
+            run.set_place(None, None)
+        elif not this.is_over(before.loader):
+            run.set_training(False)
+        elif this.draws > self._longest_wait or this.trained < this.draws - 1:
+            self._has_other_passes = True  # a pass that makes no steps: an evaluation, for example
+            run.set_training(False)
+            run.set_place(None, None)
+        else:
+            run.set_training(not self._has_other_passes)
+            if before.is_finished:
+                self._show(self._before_pass + this.draws - 1)
+            else:
+                run.set_place(None, None)  # the pass before was broken off
+
+    def note_end(self, this: Pass) -> None:
+        """Note that a pass has given its last batch."""
+        before, run = self._pass, self.run
+        if this.is_finished or run is None:
+            this.is_finished = True
+            return
+        this.is_finished = True
+        run.set_training(False)
+        if self._counting is Counting.UNKNOWN and this is before:
+            self.lose_count()
+        if self._counting is not Counting.DRAWS or before is None:
+            return
+        if this is before:
+            self._before_pass += this.draws
+            self._epoch = None if self._epoch is None else self._epoch + 1
+            self._steps_after_end = 0
+            self._show(self._before_pass)
+        elif before.is_finished and not self._steps_after_end and this.training is self:
+            self._has_other_passes |= this.has_gradients and this.is_over(before.loader)
+            self._show(self._before_pass)  # the pass has trained nothing
+
+    def note_gone(self, this: Pass) -> None:
+        """Note that the iterator of a pass was freed before its last batch: by break, or by an exception."""
+        run = self.run
+        if this is not self._pass or run is None:
+            return
+        run.set_training(False)
+        if self._counting is Counting.DRAWS and this.draws == this.draws_at_step:
+            # After a break the iteration is finished. After an exception it is not.
+            self._show(None)
+
+    def _show(self, iteration: int | None) -> None:
+        if self.run is not None and not self._is_continued:
+            self.run.set_place(self._epoch, iteration)
+
+    # -- backwards and steps
+
+    def note_backward(self, loss: Any, *, is_within: bool) -> None:
+        """Note a backward: its loss, None where it is not known, and whether a step has called it."""
+        self._stepped_since_backward.clear()
+        self._window.add(loss, is_within=is_within)
+        if self._last_pass is not None:
+            self._last_pass.note_backward()
+
+    def note_skipped_step(self) -> None:
+        """Note that a GradScaler has skipped a step."""
+        if self._window.before or self._window.within:
+            self._take_loss()
+            if self._counting is Counting.STEPS:
+                self._count_step()
+
+    def note_step(self, optimizer: Any, rate: Any, open_passes: list[Pass], draws_elsewhere: int) -> None:
+        """Note that an optimizer has made a step.
+
+        Args:
+            optimizer: The optimizer.
+            rate: The learning rate of the step.
+            open_passes: The passes of this thread that are open, and have drawn.
+            draws_elsewhere: The number of draws in other threads, so far.
+        """
+        window = self._window
+        has_backward = bool(window.before or window.within)
+        is_joint = bool(self._stepped_since_backward) and id(optimizer) not in self._stepped_since_backward
+        if not has_backward and not is_joint:
+            if self._counting is Counting.STEPS:
+                self.lose_count()
+            return
+        self._stepped_since_backward.add(id(optimizer))
+        self.has_stepped = True
+        run = self.enter()
+        if self._counting is Counting.UNKNOWN:
+            self._decide(optimizer, open_passes, draws_elsewhere)
+        if self._counting is not Counting.UNKNOWN and not run.has_rates:
+            run.name_rates(self.optimizers, self._rates_at_draw)
+            for each in self.optimizers:
+                if each is not optimizer:
+                    run.publish_rate_of_step(each, rate_of(each))
+        if self._counting is Counting.DRAWS:
+            self._count_draws(run)
+        elif self._counting is Counting.STEPS:
+            if draws_elsewhere != self._draws_elsewhere or self.has_drawn:
+                self.lose_count()
+            else:
+                self._count_step()
+        self._are_rates_due = True
+        run.publish_rate_of_step(optimizer, rate)
+        if has_backward:
+            self._take_loss()
+
+    def _decide(self, optimizer: Any, open_passes: list[Pass], draws_elsewhere: int) -> None:
+        """Decide by what iterations are counted, at the first step of each optimizer."""
+        self._stepped.append(weakref.ref(optimizer))
+        own = [each for each in open_passes if self._is_own(each)]
+        if self._older_parameters:
+            older = self._older_parameters
+            self._is_continued |= any(older[key]() is each() for key, each in self.parameters().items() if key in older)
+        if self._pass is None and len(own) == 1 and self._is_trained(own[0]):
+            self._pass = own[0]
+        elif self._pass is None and not open_passes and not self.has_drawn:
+            self._counting = Counting.STEPS if len(self.optimizers) == 1 else Counting.NOTHING
+            self._draws_elsewhere = draws_elsewhere
+            return
+        elif self._pass is None or not self._pass.is_open:
+            self._counting = Counting.NOTHING
+            return
+        stepped = [each() for each in self._stepped]
+        if all(any(each is one for one in stepped) for each in self.optimizers):
+            self._counting = Counting.DRAWS
+            self._longest_wait = max(self._pass.draws, 1)
+
+    def _is_trained(self, this: Pass) -> bool:
+        is_complete = this.trained == this.draws  # otherwise batches are drawn ahead, or several at once
+        return is_complete and this.has_gradients and this.is_of_one_thread and this is self._last_pass
+
+    def _is_own(self, this: Pass) -> bool:
+        return this.training is self or (this.training is None and this not in self._older_passes)
+
+    def _count_draws(self, run: InferredRun) -> None:
+        """Show the place at a step, and follow it into another pass over the loader."""
+        before, last = self._pass, self._last_pass
+        if before is None or last is None:
+            return
+        if last is not before and last.training is self:
+            has_drawn = last.draws > last.draws_at_step
+            if last.is_over(before.loader) and last.is_open and has_drawn and self._can_follow(before):
+                self._go_over(before, last)
+                before = last
+            elif not before.is_open or before.draws == before.draws_at_step:
+                self.lose_count()
+                return
+        elif not before.is_open:
+            self._steps_after_end += 1
+            run.set_training(False)
+            run.set_place(None, None)
+            if self._steps_after_end > len(self.optimizers) or not before.is_finished:
+                self.lose_count()
+            return
+        if before.draws > before.draws_at_step:
+            self._longest_wait = max(self._longest_wait, before.draws - before.draws_at_step)
+        before.draws_at_step = before.draws
+        before.has_stepped = True
+        self._show(self._before_pass + before.draws - 1)
+        run.set_training(True)
+
+    def _can_follow(self, before: Pass) -> bool:
+        """Tell whether the iterations of the pass before are known, once another one trains."""
+        return before.is_finished or (not before.is_open and before.draws - before.trained <= 1)
+
+    def _go_over(self, before: Pass, this: Pass) -> None:
+        """Let a further pass over the loader be the one that trains."""
+        if not before.is_finished:  # whether it counts as an epoch is for the script to say
+            self._before_pass += before.trained
+            self._epoch = None
+        self._pass = this
+        self._steps_after_end = 0
+
+    def _count_step(self) -> None:
+        self._steps += 1
+        if self.run is not None and not self._is_continued:
+            self.run.set_place(None, self._steps)
+
+    def _take_loss(self) -> None:
+        loss = self._window.only_loss
+        self._window = Window()
+        if loss is None or len(self.optimizers) != 1:
+            self._withdraw_loss()
+        elif self._has_loss and self.run is not None:
+            self.run.publish_loss(loss)
+
+    def _withdraw_loss(self) -> None:
+        self._has_loss = False
+        if self.run is not None:
+            self.run.withdraw_loss()
