@@ -46,6 +46,8 @@ class Follower:
         self._steps: list[tuple[weakref.ref[Any], Any, list[Any]]] = []
         self.backward_depth = 0
         self.has_stepped = False
+        # A prepared loader of Accelerate draws from another one, a batch ahead: only what it yields matters.
+        self.hides_passes = False
         # What a GradScaler has scaled last, and the loss that it was.
         self._scaled: tuple[weakref.ref[Any], Any] | None = None
 
@@ -92,7 +94,7 @@ class Follower:
 
     def begin_pass(self, loader: Any) -> Pass | None:
         """Note that a pass over a loader begins; None if that does not matter."""
-        if self._is_foreign():
+        if self.hides_passes or self._is_foreign():
             return None
         training = self.training
         this = Pass(loader, training, has_gradients=self._torch.is_grad_enabled())
@@ -255,6 +257,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
+def follower_of_thread(torch: Any) -> Follower:
+    """Return what follows the training of this thread."""
+    try:
+        return _of_thread.follower
+    except AttributeError:
+        follower = _of_thread.follower = Follower(torch)
+        _followers.add(follower)
+        return follower
+
+
 def _end_all() -> None:
     """End what is published, because the part is withdrawn."""
     for follower in list(_followers):
@@ -309,12 +321,7 @@ class _Patches:
         part.on_withdraw(_end_all)
 
     def _follower(self) -> Follower:
-        try:
-            return _of_thread.follower
-        except AttributeError:
-            follower = _of_thread.follower = Follower(self._torch)
-            _followers.add(follower)
-            return follower
+        return follower_of_thread(self._torch)
 
     def _eager(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a guarded function that is called when code runs, and not when torch.compile traces that code."""
