@@ -295,6 +295,9 @@ class RuntimeInfoCallback(_Callback):
     Source: LIFE-01 to LIFE-09, COUNT-01 to COUNT-10.
     """
 
+    _notes_outputs = True
+    """Whether a hook of the model notes what it returns by name: then a traceback has other frames of PyTorch."""
+
     def __init__(self, **options: Unpack[RunOptions]) -> None:
         self.runner: TransformersRunner = TransformersRunner(**options)
         self._emitter = self.runner.emitter
@@ -578,14 +581,14 @@ class RuntimeInfoCallback(_Callback):
         self._noted.values = outputs
         # Around the outermost module, and for this call only: neither a compiled model nor a copy of it has a hook
         # inside. `register_forward_hook`, and the removal, would take 40 times as long.
-        hooks: dict[str, Any] = model._forward_hooks if isinstance(model, _Module) else {}
+        hooks: dict[str, Any] = model._forward_hooks if self._notes_outputs and isinstance(model, _Module) else {}
         hooks[__name__] = self._noted
         try:
             loss = method(model, inputs, *args, **kwargs)
         finally:
             hooks.pop(__name__, None)
         # A step that makes no use of compute_loss may call its loss as it likes.
-        if self._computes_loss or "loss" not in outputs:
+        if self._computes_loss or (self._notes_outputs and "loss" not in outputs):
             # Each batch is trained on with its share of the loss of all batches that make one optimizer step,
             # whether they share alike or by their numbers of items.
             batches = trainer.current_gradient_accumulation_steps

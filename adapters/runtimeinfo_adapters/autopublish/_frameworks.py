@@ -21,13 +21,13 @@ from typing import Any, cast
 
 from runtimeinfo import InfoReader, SkippedOutputWarning
 from runtimeinfo._scopes import leave_hub, own_hub
-from runtimeinfo._user_warning import warn_user
 from runtimeinfo.authoring import is_scalar
 from runtimeinfo_adapters._adapter import ResumeWarning, WrappedMethod, wrapped_methods
-from runtimeinfo_adapters._framework import FRAMEWORKS, is_tried
-from runtimeinfo_adapters.autopublish._guard import AutopublishWarning, Part, hide_own_frames
+from runtimeinfo_adapters.autopublish import _accelerate_loaders
+from runtimeinfo_adapters.autopublish._guard import Part, hide_own_frames
 from runtimeinfo_adapters.autopublish._guarded import guarded
 from runtimeinfo_adapters.autopublish._ignite_roles import optimizers_of
+from runtimeinfo_adapters.autopublish._versions import is_tried_here
 from runtimeinfo_adapters.hub import UnsavedInfoWarning
 
 _Method = Callable[..., Any]
@@ -109,7 +109,7 @@ class _Framework:
         is_loaded = f"runtimeinfo_adapters.{self.name}" in sys.modules
         if not self._is_free(target) or (is_loaded and self._is_attached(target, arguments)):
             return None
-        if not self._is_tried(owner):
+        if not is_tried_here(self.part, self.name, owner.__module__.partition(".")[0]):
             return None
         callback = self._callbacks.get(target)
         if callback is None:
@@ -127,21 +127,6 @@ class _Framework:
         """Tell whether the user has attached the adapter to a target, or registered its callback."""
         raise NotImplementedError
 
-    def _is_tried(self, owner: type) -> bool:
-        """Tell whether the adapter was tried with the version of the framework; otherwise warn, and withdraw."""
-        package = owner.__module__.partition(".")[0]
-        version = str(getattr(sys.modules.get(package), "__version__", "unknown"))
-        framework = FRAMEWORKS[self.name]
-        if is_tried(framework, version):
-            return True
-        self.part.withdraw()
-        warn_user(
-            f"{package} {version} publishes nothing: its adapter was tried with {framework.at_least} or newer, below "
-            f"{framework.below}. Install one of these, or attach the adapter in the code",
-            AutopublishWarning,
-        )
-        return False
-
     def _make(self, target: Any) -> Any:  # noqa: ARG002
         """Make the callback of a target; None if it is not one that trains."""
         return self.callback_class()
@@ -155,8 +140,8 @@ class _Framework:
         wrapped = vars(target)[name]
         return functools.partial(cast("WrappedMethod", wrapped).around, target)
 
-    def _detach(self, callback: Any, target: Any) -> None:
-        callback.detach_from(target)
+    def _detach(self, callback: Any, target: Any) -> None:  # noqa: ARG002
+        self.adapter.detach(target)
 
     def _end(self, target: Any) -> None:
         self._detach(self._callbacks[target], target)
@@ -213,7 +198,7 @@ class _Transformers(_Framework):
         def _save(callback: Any, args: Any, folder: Any) -> None:
             """Put nothing into a checkpoint: it is the script's."""
 
-        return {"_save": _save}
+        return {"_save": _save, "_notes_outputs": False}
 
     def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ARG002
         callbacks = target.callback_handler.callbacks
@@ -373,6 +358,7 @@ def _patch(framework: _Framework, class_name: str, *entries: str) -> Callable[[M
 
 _OF_LIGHTNING = ("fit", "validate", "test", "predict")
 INSTALLERS: dict[str, Callable[[ModuleType], None]] = {
+    "accelerate.data_loader": _accelerate_loaders.install,
     "lightning.pytorch.trainer.trainer": _patch(_LIGHTNING, "Trainer", *_OF_LIGHTNING),
     "pytorch_lightning.trainer.trainer": _patch(_LIGHTNING, "Trainer", *_OF_LIGHTNING),
     "transformers.trainer": _patch(_TRANSFORMERS, "Trainer", "train", "evaluate", "predict"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -10,6 +11,9 @@ from typing import Any, cast
 # How far the search goes: from a process function to a function that it calls, to an attribute of an object.
 _DEPTH = 4
 _MOST_ITEMS = 16  # of a collection that could hold optimizers
+
+_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
 
 def optimizers_of(process: Callable[..., Any], engine: Any = None) -> dict[str, Any]:
@@ -37,11 +41,11 @@ def optimizers_of(process: Callable[..., Any], engine: Any = None) -> dict[str, 
 class _Search:
     def __init__(self) -> None:
         self.found: dict[str, Any] = {}
-        self.names: set[str] = set()  # that the code mentions
+        self.names: set[str] = set()  # of the attributes that the code mentions
         self._seen: set[Any] = set()
 
     def visit(self, name: str, value: Any, names: frozenset[str], depth: int) -> None:
-        """Look at a value of a variable, in code that mentions these names."""
+        """Look at a value of a variable, in code that mentions attributes of these names."""
         if depth == 0 or id(value) in self._seen:
             return
         if hasattr(value, "param_groups") and callable(getattr(value, "step", None)):
@@ -72,12 +76,12 @@ class _Search:
         if code is None or (id(function), id(owner)) in self._seen:
             return
         self._seen.add((id(function), id(owner)))
-        names = frozenset(_names_in(code))
-        self.names |= names
-        for name, value in _variables_of(function, names):
-            self.visit(name, value, names, depth - 1)
+        attributes = frozenset(_names_in(code, _ATTRIBUTES))
+        self.names |= attributes
+        for name, value in _variables_of(function):
+            self.visit(name, value, attributes, depth - 1)
         if owner is not None:
-            self.visit_object(owner, names, depth)
+            self.visit_object(owner, attributes, depth)
 
     def _visit_items(self, name: str, value: Any, names: frozenset[str], depth: int) -> None:
         items: Any = value.items() if isinstance(value, Mapping) else ((name, each) for each in value)
@@ -100,23 +104,24 @@ class _Search:
             self._visit_function(call, depth - 1, value)
 
 
-def _names_in(code: CodeType) -> Iterator[str]:
-    """Iterate over the names that code mentions, that of the functions inside of it included."""
-    yield from code.co_names
-    yield from code.co_freevars
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names_in(constant)
+def _names_in(code: CodeType, operations: frozenset[str]) -> Iterator[str]:
+    """Iterate over the names in some operations of code, that of the functions inside of it included."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in operations:
+            yield str(instruction.argval)
+        elif isinstance(instruction.argval, CodeType):
+            yield from _names_in(instruction.argval, operations)
 
 
-def _variables_of(function: FunctionType, names: frozenset[str]) -> Iterator[tuple[str, Any]]:
+def _variables_of(function: FunctionType) -> Iterator[tuple[str, Any]]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
         except ValueError:  # not set yet
             continue
-    for name in sorted(names & function.__globals__.keys()):
-        yield name, function.__globals__[name]
+    for name in dict.fromkeys(_names_in(function.__code__, _GLOBALS)):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
     yield from (function.__kwdefaults__ or {}).items()
     code, defaults = function.__code__, function.__defaults__ or ()
     arguments = code.co_varnames[: code.co_argcount]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Installer = Callable[[ModuleType], object]
 
 FRAMEWORK_MODULES: tuple[str, ...] = (
+    "accelerate.data_loader",
     "lightning.pytorch.trainer.trainer",
     "pytorch_lightning.trainer.trainer",
     "transformers.trainer",
