@@ -9,7 +9,7 @@ from typing import Any, cast
 from runtimeinfo._errors import RunnerError
 from runtimeinfo._message_hub import MessageHub, SupportsDropLatest, SupportsPopScalar
 from runtimeinfo._runner import Runner, TrainRunner, check_runner, check_train_runner
-from runtimeinfo._scalar import SCALAR_OF, describe, is_scalar, shown
+from runtimeinfo._scalar import SCALAR_OF, describe, is_scalar, lies_on_device, scalar_value, shown
 from runtimeinfo._version import __version__
 
 
@@ -180,6 +180,7 @@ class RuntimeInfoHook:
                     key = train_keys[name]
                 except KeyError:
                     key = train_keys[name] = f"train/{name}"
+                    scalar = _crossing(hub, scalar)  # later ones that wait on a device do not come by here
                 hub.update_scalar(key, scalar)  # a bound method, kept in a variable, takes 25 ns more
             elif name not in self._skipped:
                 self._skipped.add(name)
@@ -282,7 +283,7 @@ class RuntimeInfoHook:
             if scalar is not None:
                 # The last write wins: what was an info in the last validation would be stale beside it.
                 hub.pop_info(key)
-                hub.update_scalar(key, scalar)
+                hub.update_scalar(key, _crossing(hub, scalar))
             else:
                 _pop_scalar(hub, key)
                 hub.update_info(key, value)
@@ -296,7 +297,17 @@ def _update_device_scalars(hub: MessageHub, tensors: dict[str, Any]) -> None:
         update(hub, tensors)
         return
     for key, tensor in tensors.items():
-        hub.update_scalar(key, tensor)
+        hub.update_scalar(key, _crossing(hub, tensor))
+
+
+def _crossing(hub: MessageHub, scalar: Any) -> Any:
+    """Return what crosses to a hub: a number for an array of JAX, unless the hub takes values that wait on a device.
+
+    Any other hub can know PyTorch's tensors, and nothing of JAX.
+    """
+    if hasattr(type(hub), "update_device_scalars") or hasattr(scalar, "is_cpu") or not lies_on_device(scalar):
+        return scalar
+    return scalar_value(scalar)
 
 
 def _drop_latest(hub: MessageHub, key: str) -> None:

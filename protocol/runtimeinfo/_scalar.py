@@ -5,11 +5,13 @@ A scalar is a real number, or an array of exactly one:
 - Python `int`, `float`, `bool` and any other `numbers.Real` (`fractions.Fraction`), if a float can hold it;
 - anything with an ``item()`` and exactly one element of a real dtype: NumPy, PyTorch, JAX and CuPy arrays
   and NumPy's scalars, of any shape and of any bool, integer or floating dtype (bfloat16 too);
+- an array of JAX that this process can read: one of several processes, if each of them has the whole value;
 - a PyTorch DTensor of which each rank has the whole value: to read any other takes all ranks, and where one does
   not publish, the others would wait for it.
 
 Complex numbers, strings, size-1 arrays of strings or objects, None and containers are not. Neither is a tensor that
-stands for other values than its own: one that torch.vmap has batched, or one of code that is traced or exported.
+stands for other values than its own: one that torch.vmap has batched, or one of code that is traced or exported. Nor
+is a tracer of JAX, inside of `jit`, `grad` or `vmap`.
 """
 
 from __future__ import annotations
@@ -108,7 +110,9 @@ def _read(scalar: object, key: str | None) -> int | float:
 def lies_on_device(value: Any, /) -> bool:
     """Tell whether reading a value means waiting for an accelerator, on which it can be copied and read later.
 
-    That holds for PyTorch's tensors and parameters, for a subclass that has a tensor's memory (it overrides
+    It holds for JAX's arrays on any platform, because JAX returns them before they are computed.
+
+    It holds for PyTorch's tensors and parameters, for a subclass that has a tensor's memory (it overrides
     ``__torch_function__`` at most), and for a DTensor. Not for any other subclass with a ``__torch_dispatch__``: what
     its copy would hold, only it can tell. Nor for a meta tensor, which can never be read: its error belongs to
     the code that publishes it.
@@ -119,7 +123,7 @@ def lies_on_device(value: Any, /) -> bool:
     may = _deferrable.get(kind)
     if may is None:
         may = _may_be_deferred(kind)
-    return may and not (value.is_cpu or value.is_meta)
+    return may and (kind in _arrays_of_jax or not (value.is_cpu or value.is_meta))
 
 
 def describe(value: object, /) -> str:
@@ -160,10 +164,16 @@ _OUTSIDE_OF_TRACING = (
 
 
 def _reason_without_value(value: Any) -> str | None:
-    """Return why a value of PyTorch cannot be read, and what to do; None if there is no such reason.
+    """Return why a value of PyTorch or JAX cannot be read, and what to do; None if there is no such reason.
 
     It is asked after a refusal or an error only, so it can take its time.
     """
+    jax: Any = sys.modules.get("jax")
+    if jax is not None and isinstance(value, jax.core.Tracer):
+        return (
+            "which stands for values inside of a function that JAX transforms (jit, grad, vmap, scan): publish outside "
+            "of it what it returns, or inside with jax.debug.callback"
+        )
     torch: Any = sys.modules.get("torch")
     if torch is None:
         return None
@@ -195,6 +205,7 @@ _Check = Callable[[Any], bool]
 
 _checks: dict[type, _Check] = {}
 _deferrable: dict[type, bool] = {}
+_arrays_of_jax: set[type] = set()
 _real_dtypes: dict[object, bool] = {}
 
 
@@ -215,6 +226,14 @@ def _check_for(kind: type[Any]) -> _Check:
             and not value.is_meta
             and all(placement.is_replicate() for placement in value.placements)
         )
+    if _is_jax(kind):
+        if issubclass(kind, sys.modules["jax"].core.Tracer):
+            return lambda _: False
+        return lambda value: (
+            value.size == 1
+            and _is_real_dtype(value.dtype)
+            and (value.is_fully_addressable or value.is_fully_replicated)
+        )
     if callable(getattr(kind, "numel", None)) and hasattr(kind, "is_meta"):  # PyTorch
         if _is_fake(kind):
             return lambda _: False
@@ -231,7 +250,18 @@ def _is_distributed(kind: type[Any]) -> bool:
     return hasattr(kind, "placements") and hasattr(kind, "full_tensor")
 
 
+def _is_jax(kind: type[Any]) -> bool:
+    """Tell whether values of this type are arrays of JAX, or the tracers that stand for them."""
+    jax: Any = sys.modules.get("jax")  # code that has an array has loaded it
+    return jax is not None and (issubclass(kind, jax.Array) or issubclass(kind, jax.core.Tracer))
+
+
 def _may_be_deferred(kind: type[Any]) -> bool:
+    if _is_jax(kind):
+        is_array = not issubclass(kind, sys.modules["jax"].core.Tracer)
+        if is_array:
+            _arrays_of_jax.add(kind)
+        return _deferrable.setdefault(kind, is_array)
     torch: Any = sys.modules.get("torch")  # code that has a tensor has loaded it
     if torch is None:
         return False  # and not remembered

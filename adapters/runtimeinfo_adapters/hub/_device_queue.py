@@ -5,6 +5,7 @@ See docs/design/a-ring-on-the-device.md.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -28,6 +29,7 @@ from runtimeinfo_adapters.hub._device_ring import (
     numbers_of,
     plain_tensor,
 )
+from runtimeinfo_adapters.hub._jax_values import ArrayQueue, WaitingArray, is_array
 from runtimeinfo_adapters.hub._transforms import untransformed
 
 DEFAULT_MAX_ON_DEVICE = 16_384
@@ -57,8 +59,8 @@ class DeviceValue:
 
     __slots__ = ("index", "page")
 
-    def __init__(self, page: Page, index: int) -> None:
-        self.page: Page = page
+    def __init__(self, page: Page | WaitingArray, index: int) -> None:
+        self.page: Page | WaitingArray = page
         self.index: int = index
 
     @property
@@ -73,7 +75,7 @@ class DeviceQueue:
     Each dtype on each stream has a ring on the device. Values of one event that share a ring are written by one
     launch. A slot is written again only after its value has come over. A value takes a copy instead of a slot where
     the ring must not be written: while a CUDA graph is captured, which would write the slot at each replay, and in a
-    signal handler that interrupts a write.
+    signal handler that interrupts a write. JAX's arrays wait in a queue beside them: see `ArrayQueue`.
 
     Args:
         max_on_device: How many values can wait. The one that fills the queue reads all of them, so it waits for the
@@ -86,7 +88,7 @@ class DeviceQueue:
     """
 
     __slots__ = (
-        *("_copy_ns", "_flights", "_is_writing", "_look_ns", "_max_on_device", "_pages", "_places"),
+        *("_arrays", "_copy_ns", "_flights", "_is_writing", "_look_ns", "_max_on_device", "_pages", "_places"),
         *("_read_count", "_reading", "_written_count", "_writing"),
     )
 
@@ -96,6 +98,7 @@ class DeviceQueue:
                 f"max_on_device must be a positive int, but is {shown(max_on_device)}: omit it, or give 1 or more"
             )
         self._max_on_device = max_on_device
+        self._arrays = ArrayQueue(max_on_device)
         self._places: dict[int, Place] = {}  # by the index of the device
         self._pages: list[Page] = []  # those that are written, and those with values that wait
         self._written_count = 0
@@ -116,7 +119,7 @@ class DeviceQueue:
         return self._max_on_device
 
     def __len__(self) -> int:
-        return self._written_count - self._read_count
+        return self._written_count - self._read_count + len(self._arrays)
 
     # -- writing
 
@@ -130,6 +133,8 @@ class DeviceQueue:
         A tensor without memory of a known dtype cannot be read later. It is read at once, so that an error is raised
         in the caller that publishes it.
         """
+        if "jax" in sys.modules and any(map(is_array, tensors)):
+            return [self._add_array(each) if is_array(each) else self.add(each) for each in tensors]
         torch = load_torch()
         dtype, index, plain_type = tensors[0].dtype, tensors[0].get_device(), torch.Tensor
         had_grad = torch.is_grad_enabled()
@@ -149,6 +154,10 @@ class DeviceQueue:
             return self._write(torch, index, dtype, tensors) or self._add_mixed(torch, tensors)
         finally:
             torch.set_grad_enabled(had_grad)
+
+    def _add_array(self, array: Any) -> DeviceValue | int | float:
+        value = self._arrays.add(array)
+        return DeviceValue(value, 0) if isinstance(value, WaitingArray) else value
 
     def _add_mixed(
         self, torch: Torch, tensors: Sequence[Any], *, is_hidden: bool = False
@@ -276,6 +285,7 @@ class DeviceQueue:
         Args:
             is_last: Whether to send the next copy at once, and to give it two milliseconds.
         """
+        self._arrays.look()
         now = time.monotonic_ns()
         if (now < self._look_ns and not is_last) or not self._places or self._reading.locked():
             return
