@@ -13,8 +13,8 @@
                     ...
                 val.log_metrics(acc=acc)
 
-However the loop is left, every scope closes. This module loads no framework; `runtimeinfo_adapters.pytorch` is another
-name of it.
+However the loop is left, every scope closes. This module loads no framework; ``runtimeinfo_adapters.pytorch`` is
+another name of it.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ PACKAGES = (runtimeinfo, runtimeinfo_adapters, runtimeinfo_conformance)
 
 _ROOTS = {package.__name__ for package in PACKAGES}
 
+# What is only another name of a module: the reference has what is in it once, under the first name.
+_ALIASES = frozenset({"runtimeinfo_adapters.pytorch"})
+
 _REQUIREMENT = re.compile(r"\b([A-Z]+-\d\d)\b")
 _COLON = "\ue000"
 _AS_ROLE = r":requirement:`\1`"
@@ -39,8 +42,8 @@ def all_modules() -> Iterator[tuple[str, Path]]:
 
 
 def public_modules() -> Iterator[tuple[str, Path]]:
-    """Yield the modules whose name has no private part."""
-    return ((name, file) for name, file in all_modules() if "._" not in name)
+    """Yield the modules whose name has no private part, each under its first name."""
+    return ((name, file) for name, file in all_modules() if "._" not in name and name not in _ALIASES)
 
 
 @functools.cache

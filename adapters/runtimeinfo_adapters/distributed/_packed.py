@@ -35,7 +35,7 @@ class PackedState:
     chooses from which rank: let rank 0 alone save it, or put the rank into the key.
 
     Args:
-        owner: A hub, a `runtimeinfo_adapters.pytorch.Loop`, or anything else with `state_dict` and `load_state_dict`.
+        owner: A hub, a `runtimeinfo_adapters.loop.Loop`, or anything else with `state_dict` and `load_state_dict`.
 
     Example:
         >>> from runtimeinfo_adapters import MessageHub
