@@ -338,20 +338,18 @@ with open(f"rank{os.environ['RANK']}", "w") as file:
     print(hook is not None and hook.FINDER.is_started, loaded, file=file)
 """
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TORCHRUN = "torchrun --standalone --nproc-per-node 2"
 # On a machine without GPUs, this is the way to more than one process, and `--cpu` that to one.
 ACCELERATE = "accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
 
 
 @pytest.mark.parametrize(
-    ("launcher", "imports"), [(TORCHRUN, "torch"), (ACCELERATE.split(), "nothing")], ids=["torchrun", "accelerate"]
+    ("launcher", "imports"), [(TORCHRUN, "torch"), (ACCELERATE, "nothing")], ids=["torchrun", "accelerate"]
 )
-def test_each_rank_of_a_launcher_is_published(
-    published: Run, tmp_path: Path, launcher: list[str], imports: str
-) -> None:
+def test_each_rank_of_a_launcher_is_published(published: Run, tmp_path: Path, launcher: str, imports: str) -> None:
     write(tmp_path, RANK)
     options = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    ended = published(*launcher, "train.py", imports, HOME=str(tmp_path), **options)
+    ended = published(*launcher.split(), "train.py", imports, HOME=str(tmp_path), **options)
     assert ended.code == 0, ended.err
     shown = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
     assert shown == [f"True {imports == 'torch'}\n"] * 2
