@@ -1,5 +1,7 @@
 """A step that is compiled as a whole, with its backward and the step of its optimizer."""
 
+import logging
+
 import torch
 from probe import probe
 from torch import nn
@@ -7,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 torch.manual_seed(9)
 torch.set_num_threads(1)
+torch._logging.set_logs(dynamo=logging.ERROR)  # a warning has the time and the process in it
 
 loader = DataLoader(TensorDataset(torch.randn(20, 3), torch.randn(20, 1)), batch_size=4)
 model = nn.Linear(3, 1)
