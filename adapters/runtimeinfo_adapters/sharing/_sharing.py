@@ -71,7 +71,8 @@ class Sharing:
         self._is_requested = False
         self._is_broken = False
         self._close: weakref.finalize[..., Any] | None = None
-        _all.add(self)
+        with _lock:  # another thread, in which a run begins, might be iterating over them
+            _all.add(self)
 
     def start(self) -> Path:
         """Share the hub until `stop`, and return the board.

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -437,3 +437,36 @@ def test_threads_that_publish_leave_the_board_as_the_hub_is(hub: MessageHub, rea
         sys.setswitchinterval(interval)
     assert read_board(reader.path).infos == dict(hub.runtime_info)
     assert {key: reader.get_info(key, "no") for key in keys} == {key: hub.get_info(key, "no") for key in keys}
+
+
+@pytest.fixture
+def often_switched_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("often_switched_threads")
+def test_a_run_can_begin_while_other_threads_make_hubs() -> None:
+    hub = MessageHub("run", share=False)
+    others = [MessageHub(f"other {number}", share=False) for number in range(1000)]
+    done = threading.Event()
+
+    def make_hubs() -> None:
+        while not done.is_set():
+            MessageHub("new", share=False)
+
+    threads = [threading.Thread(target=make_hubs) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(50):
+            with use_hub(hub):
+                hub.update_info("iter", number)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert hub.get_info("iter") == 49
+    assert len(others) == 1000
