@@ -27,8 +27,8 @@ class HasState(Protocol):
 class PackedState:
     """The state of a hub or a loop as one entry, which `torch.distributed.checkpoint` saves and loads as a whole.
 
-    That module loads key by key, into the tensors that are there already. So it loads nothing into a hub that has no
-    keys yet, without a word, and it cannot load a history whose length has changed since. An entry that is not a
+    That module loads key by key, into the tensors that are there already. So it has nothing for a hub that has no keys
+    yet, which refuses to load that, and it cannot load a history whose length has changed since. An entry that is not a
     tensor is replaced instead. It is a snapshot: the training can go on while `async_save` writes it.
 
     Give each rank a `PackedState` to load. What all ranks save under the same key is there only once, and PyTorch

@@ -5,7 +5,8 @@ The state of a hub:
     {"version": 1,
      "log_scalars": {key: {"values": (n,), "counts": (n,) or None, "max_length": int}},
      "runtime_info": {key: plain data},
-     "resumed_keys": {key: True}}
+     "resumed_keys": {key: True},
+     "entries": int}                  how many histories and infos there are; not in a state of an earlier release
 
 The names are those of mmengine's state, which has no version and whose histories are `HistoryBuffer` objects. Every
 field is checked before a hub takes any of them over.
@@ -87,6 +88,7 @@ def write_state(held: HubState) -> tuple[dict[str, Any], dict[str, NotPlainError
         "log_scalars": log_scalars,
         "runtime_info": runtime_info,
         "resumed_keys": {key: True for key in held.resumed_keys if key in saved},
+        "entries": len(log_scalars) + len(runtime_info),
     }
     return state, left_out
 
@@ -136,6 +138,14 @@ def read_state(state: Any) -> HubState:
     if not from_mmengine and published != resumed_keys.keys():
         odd = min(published ^ resumed_keys.keys())
         raise _wrong(f"resumed_keys[{odd!r}]", "must be there for each published key and for no other key")
+    found, saved = len(log_scalars) + len(runtime_info), fields.get("entries")
+    if saved is not None and saved != found:
+        raise _wrong(
+            "entries",
+            f"is {shown(saved)}, but {found} histories and infos are there: what torch.distributed.checkpoint loads "
+            "lacks each key that the hub did not have. Put the hub in as a "
+            "runtimeinfo_adapters.distributed.PackedState",
+        )
     return HubState(log_scalars, runtime_info, {key: flag for key, flag in resumed_keys.items() if key in published})
 
 

@@ -218,6 +218,41 @@ def test_a_fresh_loop_refuses_what_is_loaded_without_its_hub(tmp_path, load_into
     assert (fresh.epoch, fresh.iter) == (0, 0)
 
 
+def hub_of(loss, **infos):
+    hub = MessageHub("hub")
+    hub.update_scalar("loss", loss)
+    hub.update_info_dict({name: torch.tensor(info) for name, info in infos.items()})
+    return hub
+
+
+@pytest.mark.parametrize("fresh", [MessageHub("no keys"), hub_of(9.0)], ids=lambda hub: hub.instance_name)
+def test_a_hub_refuses_what_is_loaded_without_keys_that_it_lacks(tmp_path, fresh):
+    save(tmp_path, hub=hub_of(1.0, epoch=3))
+    before = contents(fresh)
+    with pytest.raises(
+        StateError, match=r"entries is 2, but [01] histories and infos are there.*PackedState"
+    ) as refused:
+        load(tmp_path, hub=fresh)
+    assert refused.value.field == "entries"
+    assert refused.value.requirement == "HUB-13"
+    assert contents(fresh) == before
+
+
+def test_a_hub_with_the_same_keys_loads_all_of_them_without_being_packed(tmp_path):
+    save(tmp_path, hub=hub_of(1.0, epoch=3))
+    same = hub_of(2.0, epoch=7)
+    load(tmp_path, hub=same)
+    assert contents(same) == contents(hub_of(1.0, epoch=3))
+
+
+def test_a_state_of_an_earlier_release_has_no_count_of_its_entries():
+    state = hub_of(1.0, epoch=3).state_dict()
+    assert state.pop("entries") == 2
+    loaded = MessageHub("loaded")
+    loaded.load_state_dict(state)
+    assert contents(loaded) == contents(hub_of(1.0, epoch=3))
+
+
 def test_a_loop_with_the_same_keys_loads_all_of_them_without_being_packed(tmp_path):
     saved, other = trained(), trained()
     saved.message_hub.update_scalar("train/loss", 7.0)
