@@ -1,6 +1,8 @@
 """The code of the guides runs, and prints what they show."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -23,8 +25,25 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("code", "shown"), EXAMPLES)
 def test_a_block_prints_what_the_page_shows(code, shown, capsys):
+    if "import jax" in code:
+        pytest.importorskip("jax", reason="JAX is not installed")
+        pytest.importorskip("optax", reason="optax is not installed")
     exec(compile(code, "block", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out == shown
+
+
+def test_the_versions_that_the_page_names_are_those_that_the_block_of_jax_was_run_with():
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    said = PAGES["publish"].partition("<!-- jax:begin -->")[2].partition("<!-- jax:end -->")[0].strip()
+    assert said == f"This block was run with JAX {jax.__version__} and optax {optax.__version__}."
+
+
+def test_the_loop_of_numpy_runs_where_pytorch_cannot_be_imported():
+    (code, shown) = next(each.values for each in EXAMPLES if "import numpy as np\n" in each.values[0])
+    without = "import sys\nfor name in ('torch', 'jax'):\n    sys.modules[name] = None\n"
+    done = subprocess.run([sys.executable, "-c", without + code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (shown, "", 0)
 
 
 def test_every_block_is_tried():
