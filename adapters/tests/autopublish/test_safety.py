@@ -140,16 +140,16 @@ def train(model):
     return Model(model.weight + 1), __name__
 
 if __name__ == "__main__":
+    pid = os.fork()
+    if pid == 0:
+        os._exit(12)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     assert pickle.loads(pickle.dumps(Model(1))) == Model(1)
     print(pickle.dumps(Model(1)).hex(), Model.__module__)
     for method in ("spawn", "fork", "forkserver"):
         with multiprocessing.get_context(method).Pool(1) as pool:
             (model, name), = pool.map(train, [Model(1)])
             print(method, type(model) is Model, model.weight, name)
-    pid = os.fork()
-    if pid == 0:
-        os._exit(12)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
@@ -157,11 +157,11 @@ def test_classes_of_main_are_pickled_and_processes_started(same: Run, tmp_path: 
     ended = same(write(tmp_path, PICKLED))
     assert ended.err == ""
     assert [line.split()[-1] for line in ended.out.splitlines()] == [
-        "__main__",
-        "__mp_main__",
-        "__main__",
-        "__mp_main__",
         "12",
+        "__main__",
+        "__mp_main__",
+        "__main__",
+        "__mp_main__",
     ]
 
 
@@ -330,12 +330,21 @@ def test_a_closed_stderr_is_no_matter(tmp_path: Path) -> None:
 
 RANK = """
 import os, sys
-if sys.argv[1:] == ["torch"]:
+
+def train():
     import torch
-hook = sys.modules.get("runtimeinfo_adapters.autopublish._imports")
-loaded = "runtimeinfo_adapters.autopublish._plain_loop" in sys.modules
-with open(f"rank{os.environ['RANK']}", "w") as file:
-    print(hook is not None and hook.FINDER.is_started, loaded, file=file)
+    from runtimeinfo import current_hub
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for batch in torch.utils.data.DataLoader(torch.ones(3, 1)):
+        optimizer.zero_grad()
+        model(batch).sum().backward()
+        optimizer.step()
+    return current_hub().get_info("epoch"), current_hub().get_info("iter")
+
+hook = sys.modules["runtimeinfo_adapters.autopublish._imports"]
+with open("rank" + os.environ["RANK"], "w") as file:
+    print(train() if sys.argv[1] == "train" else hook.FINDER.is_started, file=file)
 """
 
 TORCHRUN = "torchrun --standalone --nproc-per-node 2"
@@ -344,12 +353,15 @@ ACCELERATE = "accelerate launch --multi_gpu --num_processes 2 --num_machines 1 -
 
 
 @pytest.mark.parametrize(
-    ("launcher", "imports"), [(TORCHRUN, "torch"), (ACCELERATE, "nothing")], ids=["torchrun", "accelerate"]
+    ("launcher", "word", "shown"),
+    [(TORCHRUN, "train", "(1, 3)\n"), (ACCELERATE, "look", "True\n")],
+    ids=["torchrun", "accelerate"],
 )
-def test_each_rank_of_a_launcher_is_published(published: Run, tmp_path: Path, launcher: str, imports: str) -> None:
+def test_each_rank_of_a_launcher_is_published(
+    published: Run, tmp_path: Path, launcher: str, word: str, shown: str
+) -> None:
     write(tmp_path, RANK)
     options = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    ended = published(*launcher.split(), "train.py", imports, HOME=str(tmp_path), **options)
+    ended = published(*launcher.split(), "train.py", word, HOME=str(tmp_path), **options)
     assert ended.code == 0, ended.err
-    shown = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
-    assert shown == [f"True {imports == 'torch'}\n"] * 2
+    assert [(tmp_path / f"rank{rank}").read_text() for rank in range(2)] == [shown] * 2
