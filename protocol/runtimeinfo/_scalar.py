@@ -169,7 +169,7 @@ def _reason_without_value(value: Any) -> str | None:
     It is asked after a refusal or an error only, so it can take its time.
     """
     jax: Any = sys.modules.get("jax")
-    if jax is not None and isinstance(value, jax.core.Tracer):
+    if hasattr(jax, "Array") and isinstance(value, jax.core.Tracer):
         return (
             "which stands for values inside of a function that JAX transforms (jit, grad, vmap, scan): publish outside "
             "of it what it returns, or inside with jax.debug.callback"
@@ -253,7 +253,8 @@ def _is_distributed(kind: type[Any]) -> bool:
 def _is_jax(kind: type[Any]) -> bool:
     """Tell whether values of this type are arrays of JAX, or the tracers that stand for them."""
     jax: Any = sys.modules.get("jax")  # code that has an array has loaded it
-    return jax is not None and (issubclass(kind, jax.Array) or issubclass(kind, jax.core.Tracer))
+    # A folder of that name can be a module, too, and has nothing.
+    return hasattr(jax, "Array") and (issubclass(kind, jax.Array) or issubclass(kind, jax.core.Tracer))
 
 
 def _may_be_deferred(kind: type[Any]) -> bool:

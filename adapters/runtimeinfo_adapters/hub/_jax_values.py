@@ -16,8 +16,8 @@ from runtimeinfo.authoring import scalar_value
 
 def is_array(value: Any) -> bool:
     """Tell whether a value is an array of JAX."""
-    jax = sys.modules.get("jax")  # code that has an array has loaded it
-    return jax is not None and isinstance(value, jax.Array)
+    jax: Any = sys.modules.get("jax")  # code that has an array has loaded it
+    return hasattr(jax, "Array") and isinstance(value, jax.Array)
 
 
 class WaitingArray:
