@@ -802,7 +802,7 @@ def detach(trainer: Any) -> None:
 
 def _trainers() -> tuple[type, ...]:
     """Return the classes of trainers: each of the packages has its own, if it is there."""
-    modules = (sys.modules.get(name) for name in ("lightning.pytorch", "pytorch_lightning"))
+    modules: list[Any] = [sys.modules.get(name) for name in ("lightning.pytorch", "pytorch_lightning")]
     return tuple(module.Trainer for module in modules if hasattr(module, "Trainer"))
 
 

@@ -29,12 +29,12 @@ def install(module: ModuleType) -> None:
 
 def _patched(part: Part, kind: Any) -> Any:
     function = kind.__iter__
-    begin = part.guard(lambda loader: _begin(part, loader))
+    begin = part.guard(_begin)
 
     @functools.wraps(function)
-    def __iter__(loader: Any) -> Iterator[Any]:  # noqa: N807  # the name in profiles
+    def __iter__(loader: Any) -> Any:  # noqa: N807  # the name in profiles
         batches = function(loader)
-        this = begin(loader)
+        this = begin(part, loader)
         if this is None:
             return batches
         yielded = _Yielded(part, batches, this)

@@ -16,6 +16,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MethodType, ModuleType
 from typing import Any, cast
 
@@ -137,8 +138,8 @@ class _Framework:
 
     def _wrapped(self, target: Any, name: str) -> _Method:
         """Return what the adapter has put around a method of a target, to call it around the method of the class."""
-        wrapped = vars(target)[name]
-        return functools.partial(cast("WrappedMethod", wrapped).around, target)
+        wrapped: WrappedMethod = cast("dict[str, Any]", vars(target))[name]
+        return functools.partial(wrapped.around, target)
 
     def _detach(self, callback: Any, target: Any) -> None:  # noqa: ARG002
         self.adapter.detach(target)
@@ -149,8 +150,12 @@ class _Framework:
     def _give_up(self) -> None:
         """Let no hub of this framework be the current one any longer: it is not kept up to date."""
         for target, callback in list(self._callbacks.items()):
-            leave_hub(callback.message_hub)
-            self._detach(callback, target)
+            leave_hub(self._hub_of(callback, target))
+            with suppress(Exception):  # what has failed once may fail again
+                self._detach(callback, target)
+
+    def _hub_of(self, callback: Any, target: Any) -> Any:  # noqa: ARG002
+        return callback.message_hub
 
 
 class _Lightning(_Framework):
@@ -244,6 +249,9 @@ class _MMEngine(_Framework):
     def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ARG002
         return any(isinstance(each, self.adapter.RuntimeInfoHook) for each in target.hooks)
 
+    def _hub_of(self, callback: Any, target: Any) -> Any:  # noqa: ARG002
+        return target.message_hub
+
 
 class _Ignite(_Framework):
     """All engines of Ignite are alike.
@@ -327,8 +335,10 @@ def _is_of_validation_data(listener: Any) -> bool:
 
 def _publishable(output: Any) -> Any:
     """Return the output of a trainer if it can be published, without a word if it cannot."""
-    is_list = isinstance(output, list) and all(isinstance(each, Mapping) for each in cast("list[Any]", output))
-    return output if is_list or is_scalar(output) or isinstance(output, Mapping) else None
+    if is_scalar(output) or isinstance(output, Mapping):
+        return cast("Any", output)
+    samples = cast("list[Any]", output) if isinstance(output, list) else [None]
+    return samples if all(isinstance(each, Mapping) for each in samples) else None
 
 
 def _silence() -> None:

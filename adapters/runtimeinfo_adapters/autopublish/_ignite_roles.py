@@ -84,22 +84,24 @@ class _Search:
             self.visit_object(owner, attributes, depth)
 
     def _visit_items(self, name: str, value: Any, names: frozenset[str], depth: int) -> None:
-        items: Any = value.items() if isinstance(value, Mapping) else ((name, each) for each in value)
-        for key, item in list(items)[:_MOST_ITEMS]:
+        named = cast("Mapping[Any, Any]", value).items() if isinstance(value, Mapping) else ((name, i) for i in value)
+        for key, item in list(named)[:_MOST_ITEMS]:
             self.visit(str(key), item, names, depth - 1)
 
     def visit_object(self, value: Any, names: frozenset[str], depth: int) -> None:
         """Look at the attributes of an object, or a module, that the code mentions. Properties are not called."""
         attributes: dict[str, Any] = getattr(value, "__dict__", {})
+        kinds = cast("type[Any]", type(value)).__mro__
+        methods: dict[str, Any] = {name: each for kind in reversed(kinds) for name, each in vars(kind).items()}
         for name in sorted(names & attributes.keys()):
             self.visit(name, attributes[name], names, depth - 1)
         if isinstance(value, ModuleType) or hasattr(value, "_parameters"):  # a model is called, and steps nothing
             return
-        for name in sorted(names & vars(type(value)).keys()) if attributes else ():
-            method = vars(type(value))[name]
+        for name in sorted(names & methods.keys()) if attributes else ():
+            method = methods[name]
             if isinstance(method, FunctionType):
                 self._visit_function(method, depth - 1, value)
-        call = vars(type(value)).get("__call__")
+        call = methods.get("__call__")
         if attributes and isinstance(call, FunctionType):
             self._visit_function(call, depth - 1, value)
 

@@ -1,4 +1,4 @@
-"""Train with Ignite: a trainer and evaluators that nobody names, with the optimizer in a closure, a global, an object."""
+"""Train with Ignite: trainers that have the optimizer in a closure, a global or an object, and evaluators."""
 
 from __future__ import annotations
 
@@ -137,8 +137,10 @@ class Learner:
 learner = Learner()
 training, evaluation = Engine(learner.train), Engine(learner.evaluate)
 evaluation.run(val_data)
-learner.stage = "val"
-training.add_event_handler(Events.EPOCH_COMPLETED, lambda: setattr(learner.counts, "epochs", learner.counts.epochs + 1))
+learner.stage, evaluated = "val", learner
+training.add_event_handler(
+    Events.EPOCH_COMPLETED, lambda: setattr(evaluated.counts, "epochs", evaluated.counts.epochs + 1)
+)
 training.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluation.run(val_data))
 training.run(train_data, max_epochs=2)
 
