@@ -6,7 +6,6 @@ All else of such a training is inferred as that of any plain loop: see `_plain_l
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -49,7 +48,7 @@ def _begin(part: Part, loader: Any) -> Pass | None:
 
 
 def _follower() -> Follower:
-    return follower_of_thread(sys.modules["torch"])
+    return follower_of_thread()
 
 
 class _Yielded:

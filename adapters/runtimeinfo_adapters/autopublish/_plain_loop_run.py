@@ -43,6 +43,8 @@ class InferredRun:
         # The rates that were published before a step of their optimizer, by key.
         self._published_early: dict[str, Any] = {}
         self._are_rates_set_late = False
+        self.has_rates = False
+        """Whether the rates have their names."""
 
     def enter(self) -> None:
         """Make the hub the current one, marked as inferred."""
@@ -75,9 +77,9 @@ class InferredRun:
     def set_place(self, epoch: int | None, iteration: int | None) -> None:
         """Publish how many epochs and iterations are finished; None takes a number back."""
         place = epoch, iteration
-        known_epoch, known_iteration = self._place
         if place == self._place:
             return
+        known_epoch, known_iteration = self._place
         self._place = place
         if epoch is None and known_epoch is not None:
             self.hub.pop_info("epoch")
@@ -107,28 +109,37 @@ class InferredRun:
             if _differ(early.get(id(optimizer)), rate_of(optimizer)):
                 self._are_rates_set_late = True
 
-    @property
-    def has_rates(self) -> bool:
-        """Whether the rates have their names."""
-        return bool(self._rates)
+        self.has_rates = True
+
+    def begin_iteration(self, epoch: int | None, iteration: int) -> None:
+        """Publish all that is known as an iteration begins."""
+        if self._is_training and self._place[0] == epoch and self._place[1] is not None:
+            self._place = epoch, iteration
+            self.hub.update_info("iter", iteration)
+        else:
+            self.set_place(epoch, iteration)
+            self.set_training(True)
+        self.publish_rates()
 
     def publish_rates(self) -> None:
         """Publish the rates before an iteration."""
         if self._are_rates_set_late:
             return
-        for key, optimizer in self._rates:
-            rate = rate_of(optimizer())
-            if rate is None:
+        for key, reference in self._rates:
+            optimizer = reference()
+            if optimizer is None:
                 self.hub.pop_scalar(key)
             else:
+                rate = optimizer.param_groups[0]["lr"]
                 self.hub.update_scalar(key, rate)
                 self._published_early[key] = rate
 
-    def publish_rate_of_step(self, optimizer: Any, rate: Any) -> None:
+    def publish_rate_of_step(self, optimizer: Any) -> None:
         """Publish the rate of a step, unless that was done before the iteration."""
-        for key, each in self._rates:
-            if each() is not optimizer or rate is None:
+        for key, reference in self._rates:
+            if reference() is not optimizer:
                 continue
+            rate = optimizer.param_groups[0]["lr"]
             if key in self._published_early:
                 early = self._published_early.pop(key)
                 if not _differ(early, rate):
@@ -147,9 +158,8 @@ class InferredRun:
 
 
 def rate_of(optimizer: Any) -> Any:
-    """Return the learning rate of the first param group: a number, or a tensor; None if there is none."""
-    groups = getattr(optimizer, "param_groups", None)
-    return groups[0].get("lr") if groups else None
+    """Return the learning rate of the first param group: a number, or a tensor."""
+    return optimizer.param_groups[0]["lr"]
 
 
 def _differ(rate: Any, other: Any) -> bool:

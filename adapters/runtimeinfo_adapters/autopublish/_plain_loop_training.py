@@ -22,6 +22,7 @@ class Pass:
         trained: How many of them were followed by a backward.
         has_gradients: Whether gradients were enabled at its beginning and at all draws.
         has_stepped: Whether an optimizer has made a step after a draw.
+        is_open: Whether a batch can still be drawn.
         is_finished: Whether it has given its last batch, and said so.
         is_of_one_thread: Whether all draws were in the thread that has begun it.
     """
@@ -36,6 +37,7 @@ class Pass:
         "has_stepped",
         "is_finished",
         "is_of_one_thread",
+        "is_open",
         "last_trained",
         "trained",
         "training",
@@ -43,11 +45,11 @@ class Pass:
 
     def __init__(self, loader: Any, training: Training | None, *, has_gradients: bool) -> None:
         self._loader = weakref.ref(loader)
-        self._iterator: Callable[[], Any] = lambda: None
+        self._iterator: weakref.ref[Any] | None = None
         self.training = training
         self.has_gradients = has_gradients
         self.draws = self.draws_at_step = self.trained = self.last_trained = 0
-        self.has_stepped = self.is_finished = False
+        self.has_stepped = self.is_open = self.is_finished = False
         self.is_of_one_thread = True
 
     def begin(self, iterator: Any, on_gone: Callable[[Pass], object]) -> None:
@@ -57,13 +59,20 @@ class Pass:
         def gone(_: object) -> None:
             this = itself()
             if this is not None:
+                this.is_open = False
                 on_gone(this)
 
+        self.is_open = True
         self._iterator = weakref.ref(iterator, gone)
 
     def close(self) -> None:
         """Note that its iterator has begun another pass."""
-        self._iterator = lambda: None
+        self._iterator = None
+        self.is_open = False
+
+    def finish(self) -> None:
+        """Note that it has no batch left."""
+        self.is_finished, self.is_open = True, False
 
     def is_over(self, loader: Any) -> bool:
         """Tell whether it goes over a loader."""
@@ -73,17 +82,6 @@ class Pass:
     def loader(self) -> Any:
         """The loader, or None if it was freed."""
         return self._loader()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a batch can still be drawn."""
-        return not self.is_finished and self._iterator() is not None
-
-    def note_backward(self) -> None:
-        """Note that the batch drawn last was trained on."""
-        if self.last_trained != self.draws:
-            self.last_trained = self.draws
-            self.trained += 1
 
 
 class Counting(Enum):
@@ -95,37 +93,28 @@ class Counting(Enum):
     NOTHING = "not to be known"
 
 
-class Window:
+class _Window:
     """The backwards since the last step.
 
     Attributes:
-        before: The number of those before the step, and the loss of the last one.
-        within: The number of those that the step itself has made, by its closure, and the loss of the first one.
+        before: The number of those before the step.
+        within: The number of those that the step itself has made, by its closure.
+        loss: The loss of the step, if it is the only one: of the first call of the closure, or of the backward.
     """
 
-    __slots__ = ("before", "loss", "loss_within", "within")
+    __slots__ = ("before", "loss", "within")
 
     def __init__(self) -> None:
         self.before = self.within = 0
         self.loss: Any = None
-        self.loss_within: Any = None
 
-    def add(self, loss: Any, *, is_within: bool) -> None:
-        """Add a backward. The loss is None where it is not known."""
-        if not is_within:
-            self.before += 1
-            self.loss = loss
-        else:
-            if not self.within:
-                self.loss_within = loss
-            self.within += 1
-
-    @property
-    def only_loss(self) -> Any:
-        """The loss of the step; None if it has none, or several."""
-        if self.before:
-            return self.loss if self.before == 1 and not self.within else None
-        return self.loss_within
+    def take_loss(self) -> Any:
+        """Return the loss of the step, None if it has none or several, and begin with the next step."""
+        is_only = self.before == 1 if not self.within else not self.before
+        loss = self.loss
+        self.before = self.within = 0
+        self.loss = None
+        return loss if is_only else None
 
 
 class Training:
@@ -142,7 +131,10 @@ class Training:
     ) -> None:
         self._make_run = make_run
         self.run: InferredRun | None = None
+        self.answers: object = None
+        """What answers in the thread, as long as its run is the innermost one: its hub."""
         self._optimizers: list[weakref.ref[Any]] = []
+        self._ids: set[int] = set()
         self._older_passes = list(open_passes)
         self._older_parameters = {} if before is None else before.parameters()
         # Whether it trains what the training before has trained: then it might be the rest of that.
@@ -151,7 +143,7 @@ class Training:
         self._stepped: list[weakref.ref[Any]] = []
         self._stepped_since_backward: set[int] = set()
         self._counting = Counting.UNKNOWN
-        self._window = Window()
+        self._window = _Window()
         self._has_loss = True
         self._rates_at_draw: dict[int, Any] = {}
         self._are_rates_due = False
@@ -174,10 +166,11 @@ class Training:
         """Take an optimizer into the training."""
         if not self.has(optimizer):
             self._optimizers.append(weakref.ref(optimizer))
+            self._ids.add(id(optimizer))
 
     def has(self, optimizer: Any) -> bool:
         """Tell whether an optimizer belongs to the training."""
-        return any(each() is optimizer for each in self._optimizers)
+        return id(optimizer) in self._ids
 
     @property
     def optimizers(self) -> list[Any]:
@@ -187,6 +180,7 @@ class Training:
     def replace(self, outer: Any, inner: Iterable[Any]) -> None:
         """Take an optimizer out that has only called others."""
         self._optimizers = [each for each in self._optimizers if each() is not outer]
+        self._ids.discard(id(outer))
         for optimizer in inner:
             self.add(optimizer)
 
@@ -202,6 +196,7 @@ class Training:
         if self.run is None:
             self.run = self._make_run()
             self.run.enter()
+            self.answers = self.run.hub
         return self.run
 
     def end(self) -> None:
@@ -209,6 +204,7 @@ class Training:
         self._counting = Counting.NOTHING
         self.has_stepped = True
         run, self.run = self.run, None
+        self.answers = None
         if run is not None:
             run.leave()
 
@@ -240,19 +236,30 @@ class Training:
 
     def note_draw(self, this: Pass) -> None:
         """Note that a batch was drawn."""
-        if not this.has_gradients:
-            if self.run is not None:
-                self.run.set_training(False)
-            return
+        run = self.run
+        if this is self._pass and this is self._last_pass and self._counting is Counting.DRAWS and this.has_gradients:
+            if self._window.before:  # no step has come since: its gradients are added to those of this batch
+                self._withdraw_loss()
+            if run is not None:
+                if self._is_continued:
+                    run.set_training(True)
+                    run.publish_rates()
+                else:
+                    run.begin_iteration(self._epoch, self._before_pass + this.draws - 1)
+        elif this.has_gradients:
+            self._note_draw_of_another(this, run)
+        elif run is not None:
+            run.set_training(False)
+
+    def _note_draw_of_another(self, this: Pass, run: InferredRun | None) -> None:
         if this.training is not self and this is not self._pass and self._counting is not Counting.UNKNOWN:
             if this in self._older_passes or this.training is not None:
                 self.lose_count()
             return
         self.has_drawn = True
-        if self._window.before:  # no step has come since: its gradients are added to those of this batch
+        if self._window.before:
             self._withdraw_loss()
         self._last_pass = this
-        run = self.run
         if self._counting is Counting.UNKNOWN:
             self._rates_at_draw = {id(each): rate_of(each) for each in self.optimizers}
             if self._pass is not None and this is not self._pass:
@@ -297,10 +304,10 @@ class Training:
     def note_end(self, this: Pass) -> None:
         """Note that a pass has given its last batch."""
         before, run = self._pass, self.run
-        if this.is_finished or run is None:
-            this.is_finished = True
+        was_finished = this.is_finished
+        this.finish()
+        if was_finished or run is None:
             return
-        this.is_finished = True
         run.set_training(False)
         if self._counting is Counting.UNKNOWN and this is before:
             self.lose_count()
@@ -331,12 +338,21 @@ class Training:
 
     # -- backwards and steps
 
-    def note_backward(self, loss: Any, *, is_within: bool) -> None:
+    def note_backward(self, loss: Any, is_within: bool) -> None:
         """Note a backward: its loss, None where it is not known, and whether a step has called it."""
         self._stepped_since_backward.clear()
-        self._window.add(loss, is_within=is_within)
-        if self._last_pass is not None:
-            self._last_pass.note_backward()
+        window = self._window
+        if not is_within:
+            window.before += 1
+            window.loss = loss
+        else:
+            if not window.within:
+                window.loss = loss
+            window.within += 1
+        last = self._last_pass
+        if last is not None and last.last_trained != last.draws:
+            last.last_trained = last.draws
+            last.trained += 1
 
     def note_skipped_step(self) -> None:
         """Note that a GradScaler has skipped a step."""
@@ -345,13 +361,12 @@ class Training:
             if self._counting is Counting.STEPS:
                 self._count_step()
 
-    def note_step(self, optimizer: Any, rate: Any, open_passes: list[Pass], draws_elsewhere: int) -> None:
+    def note_step(self, optimizer: Any, passes: Iterable[Pass], draws_elsewhere: int) -> None:
         """Note that an optimizer has made a step.
 
         Args:
             optimizer: The optimizer.
-            rate: The learning rate of the step.
-            open_passes: The passes of this thread that are open, and have drawn.
+            passes: The passes of this thread.
             draws_elsewhere: The number of draws in other threads, so far.
         """
         window = self._window
@@ -363,14 +378,14 @@ class Training:
             return
         self._stepped_since_backward.add(id(optimizer))
         self.has_stepped = True
-        run = self.enter()
+        run = self.run or self.enter()
         if self._counting is Counting.UNKNOWN:
-            self._decide(optimizer, open_passes, draws_elsewhere)
-        if self._counting is not Counting.UNKNOWN and not run.has_rates:
+            self._decide(optimizer, [each for each in passes if each.is_open and each.draws], draws_elsewhere)
+        if not run.has_rates and self._counting is not Counting.UNKNOWN:
             run.name_rates(self.optimizers, self._rates_at_draw)
             for each in self.optimizers:
                 if each is not optimizer:
-                    run.publish_rate_of_step(each, rate_of(each))
+                    run.publish_rate_of_step(each)
         if self._counting is Counting.DRAWS:
             self._count_draws(run)
         elif self._counting is Counting.STEPS:
@@ -379,7 +394,7 @@ class Training:
             else:
                 self._count_step()
         self._are_rates_due = True
-        run.publish_rate_of_step(optimizer, rate)
+        run.publish_rate_of_step(optimizer)
         if has_backward:
             self._take_loss()
 
@@ -416,7 +431,14 @@ class Training:
         before, last = self._pass, self._last_pass
         if before is None or last is None:
             return
-        if last is not before and last.training is self:
+        if last is before and before.is_open and before.draws_at_step < before.draws:
+            wait = before.draws - before.draws_at_step
+            if wait > self._longest_wait:
+                self._longest_wait = wait
+            before.draws_at_step = before.draws
+            if before.has_stepped:
+                return  # it is shown already
+        elif last is not before and last.training is self:
             has_drawn = last.draws > last.draws_at_step
             if last.is_over(before.loader) and last.is_open and has_drawn and self._can_follow(before):
                 self._go_over(before, last)
@@ -456,9 +478,8 @@ class Training:
             self.run.set_place(None, self._steps)
 
     def _take_loss(self) -> None:
-        loss = self._window.only_loss
-        self._window = Window()
-        if loss is None or len(self.optimizers) != 1:
+        loss = self._window.take_loss()
+        if loss is None or len(self._optimizers) != 1:
             self._withdraw_loss()
         elif self._has_loss and self.run is not None:
             self.run.publish_loss(loss)
