@@ -33,7 +33,7 @@ def optimizers_of(process: Callable[..., Any], engine: Any = None) -> dict[str, 
         (['optimizer'], {})
     """
     search = _Search()
-    search.visit("optimizer", process, frozenset(), _DEPTH)
+    search.visit("optimizer", process, frozenset({"__call__"}), _DEPTH)  # it can be an object that is called
     search.visit_object(engine, frozenset(search.names), _DEPTH)
     return search.found if "step" in search.names else {}
 
@@ -48,7 +48,9 @@ class _Search:
         """Look at a value of a variable, in code that mentions attributes of these names."""
         if depth == 0 or id(value) in self._seen:
             return
-        if hasattr(value, "param_groups") and callable(getattr(value, "step", None)):
+        if isinstance(value, ModuleType):  # which might import something when it is asked for an attribute
+            self.visit_object(value, names, depth)
+        elif hasattr(value, "param_groups") and callable(getattr(value, "step", None)):
             self._seen.add(id(value))
             self._add(name, value)
         elif isinstance(value, MethodType):
@@ -101,9 +103,6 @@ class _Search:
             method = methods[name]
             if isinstance(method, FunctionType):
                 self._visit_function(method, depth - 1, value)
-        call = methods.get("__call__")
-        if attributes and isinstance(call, FunctionType):
-            self._visit_function(call, depth - 1, value)
 
 
 def _names_in(code: CodeType, operations: frozenset[str]) -> Iterator[str]:

@@ -51,6 +51,7 @@ def _data(dictionary: bool = False) -> list[Any]:
 
 def lightning() -> Case:
     import lightning.pytorch as package
+
     from runtimeinfo_adapters.lightning import attach
 
     class Module(package.LightningModule):

@@ -10,7 +10,8 @@ from typing import Any
 from runtimeinfo import current_hub
 
 _hub = current_hub()
-_INFOS = {"stage": "loop_stage", "epoch": "epoch", "iter": "iter", "mine": "mine"}
+_SCALARS = {"losses": "train/loss", "mse": "val/mse"}
+_INFOS = {"stage": "loop_stage", "epoch": "epoch", "iter": "iter"}
 
 
 def compare(place: str, **expected: Any) -> None:
@@ -28,7 +29,7 @@ def _seen(name: str) -> Any:
     if name in _INFOS:
         return _hub.get_info(_INFOS[name])
     try:
-        history = _hub.get_scalar("train/loss" if name == "losses" else f"train/{name}")
+        history = _hub.get_scalar(_SCALARS.get(name, f"train/{name}"))
     except KeyError:
         return None
     values = [float(value) for value in history.data[0]]

@@ -71,7 +71,7 @@ def validate(engine: Engine) -> None:
     evaluator.run(train_data)  # on the data that it was trained on: also a validation, whose metrics are not published
     evaluator.run(val_data)
     print(engine.state.epoch, round(evaluator.state.metrics["mse"], 5))
-    engine.should_have = evaluator.state.metrics["mse"]
+    compare("validated", mse=evaluator.state.metrics["mse"])
 
 
 model.is_outside = True

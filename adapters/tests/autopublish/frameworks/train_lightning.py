@@ -27,14 +27,14 @@ class Module(package.LightningModule):
         super().__init__()
         self.layer = torch.nn.Linear(2, 1)
         self.losses: list[float] = []
-        self.epochs = 0
+        self.epochs = self.before = 0
         self.fails_at: int | None = None
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
         done = len(self.losses)
         # Read from the optimizer, and not from a schedule: this is the rate of the step.
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        compare("train", stage="train", epoch=self.epochs, iter=done, lr=lr, losses=self.losses)
+        compare("train", stage="train", epoch=self.epochs, iter=self.before + done, lr=lr, losses=self.losses)
         if done == self.fails_at:
             raise KeyboardInterrupt if how == "interrupt" else ValueError("the data is broken")
         loss = self.layer(batch).square().mean()
@@ -82,9 +82,14 @@ print(
 trainer.fit_loop.max_epochs = 3
 trainer.fit(module, data(3), data(1))
 trainer.test(module, data(1), verbose=False)
-trainer.save_checkpoint(f"{folder}/whole.ckpt")
-print(sorted(torch.load(f"{folder}/whole.ckpt", weights_only=False)["callbacks"]))
+saved = trainer.checkpoint_callback.best_model_path
+print(sorted(torch.load(saved, weights_only=False)["callbacks"]))
 print(sorted(name for name in vars(trainer) if callable(vars(trainer)[name])))
+
+module = Module()
+module.epochs, module.before = 3, 9  # as the checkpoint says
+make(max_epochs=4).fit(module, data(3), ckpt_path=saved)
+print([round(loss, 3) for loss in module.losses])
 
 folds = []
 for _ in range(2):

@@ -21,12 +21,12 @@ class Model(torch.nn.Module):
         super().__init__()
         self.layer = torch.nn.Linear(2, 1)
         self.losses: list[float] = []
-        self.epochs = 0
+        self.epochs = self.done = 0
         self.optimizer: Any = None
         self.fails_at: int | None = None
 
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        done = len(self.losses)
+        done = self.done + len(self.losses)
         if self.training:
             lr = self.optimizer.param_groups[0]["lr"]
             compare("train", stage="train", epoch=self.epochs, iter=done, lr=round(lr, 9), losses=self.losses)
@@ -43,7 +43,8 @@ class Model(torch.nn.Module):
 class Counts(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         kwargs["model"].optimizer = kwargs["optimizer"]
-        kwargs["model"].losses, kwargs["model"].epochs = [], 0
+        model, done = kwargs["model"], state.global_step  # where a training is resumed
+        model.losses, model.epochs, model.done = [], done // 3, done
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         kwargs["model"].epochs += 1
@@ -99,6 +100,9 @@ print(
 )
 print([type(each).__name__ for each in trainer.callback_handler.callbacks])
 print(sorted(name for name in vars(trainer) if callable(vars(trainer)[name])))
+resumed = make(Model(), save_strategy="no")
+resumed.train(resume_from_checkpoint=f"{folder}/checkpoint-3")
+print(resumed.model.losses)
 folder = tempfile.mkdtemp()
 make(Model(), Overriding, save_strategy="no").train()
 make(Model(), Overriding, save_strategy="no", gradient_accumulation_steps=2).train()
