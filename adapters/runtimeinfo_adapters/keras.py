@@ -9,7 +9,10 @@ Keras has no event for an exception, so `attach` wraps the two methods of this o
 all scopes. A `RuntimeInfoCallback` among the `callbacks` alone publishes the same as far as Keras tells it: see there
 what it cannot know.
 
-An evaluation inside `fit` is a validation, wherever it sits; one on its own is a test. Tried with the torch backend.
+An evaluation inside `fit` is a validation, wherever it sits; one on its own is a test.
+
+All backends publish the same. With ``steps_per_execution`` above 1, which Keras has on JAX and TensorFlow, `fit` is
+refused with a `RunnerError`: Keras calls its callbacks once for several batches then, and does not tell how many.
 
 Keras goes on with whole epochs only: ``fit(initial_epoch=n)``, and `BackupAndRestore` after a save in mid-epoch, train
 that epoch from its first batch. `iter` counts on from the batches that the weights have seen, as the optimizer does.
@@ -293,6 +296,7 @@ class RuntimeInfoCallback(_Callback):
         params: dict[str, Any] = self.params or {}
         self._epochs, self._steps = params.get("epochs"), params.get("steps")
         if not self._is_guarded:
+            _check_steps_per_execution(self.runner.model)
             self._close_unfinished("fit")
             model, emitter = self.runner.model, self.runner.emitter
             epoch = model._initial_epoch or 0
@@ -440,6 +444,8 @@ class RuntimeInfoCallback(_Callback):
             bound = signature.bind(*args, **kwargs)
         if bound is None:
             return method(*args, **kwargs)  # raises as it does without us
+        if call == "fit" and not self._is_deaf:
+            _check_steps_per_execution(model)
         arguments: dict[str, Any] = bound.arguments
         more = _more_keywords(signature)
         if "callbacks" not in signature.parameters and more is not None:
@@ -611,6 +617,18 @@ def _out_of_turn(call: str) -> RunnerError:
         f"list: call {call}(callbacks=[callback]), or attach(model)",
         requirement="LIFE-01",
     )
+
+
+def _check_steps_per_execution(model: Any) -> None:
+    """Raise if Keras runs several batches between two calls of its callbacks."""
+    steps = getattr(model, "steps_per_execution", 1)
+    if steps != 1:
+        raise RunnerError(
+            f"the model is compiled with steps_per_execution={steps}: Keras tells of {steps} batches at once, even "
+            "where fewer are left, and of their mean loss, so that iter and the loss of each batch cannot be "
+            "published. Compile it with steps_per_execution=1, or detach(model) to train without publishing",
+            requirement="COUNT-10",
+        )
 
 
 def _more_keywords(signature: inspect.Signature) -> str | None:

@@ -524,6 +524,23 @@ def test_a_validation_whose_exception_is_handled_leaves_the_training_open() -> N
 # -- the callback alone
 
 
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_several_steps_per_execution_are_refused_before_the_training_begins(is_attached: bool) -> None:
+    model = build()
+    callback = attach(model) if is_attached else RuntimeInfoCallback()
+    change = Doing("on_train_begin", lambda: setattr(model, "steps_per_execution", 2))
+    if is_attached:
+        change.on_train_begin()
+    # With the torch backend Keras itself refuses it, as a training begins.
+    with pytest.raises(RunnerError, match=r"steps_per_execution=2: .* cannot be published.*=1, or detach") as refused:
+        fit(model, callbacks=[] if is_attached else [change, callback])
+    assert refused.value.requirement == "COUNT-10"
+    assert callback.message_hub.runtime_info == {}
+    model.steps_per_execution = 1
+    fit(model, callbacks=[] if is_attached else [callback])
+    assert callback.runner.iter == 2
+
+
 def test_the_callback_alone_publishes_the_same() -> None:
     guarded, alone = Recorder(), Recorder()
     model = build()
