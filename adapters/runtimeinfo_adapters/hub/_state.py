@@ -6,7 +6,7 @@ The state of a hub:
      "log_scalars": {key: {"values": (n,), "counts": (n,) or None, "max_length": int}},
      "runtime_info": {key: plain data},
      "resumed_keys": {key: True},
-     "entries": int}                  how many histories and infos there are; not in a state of an earlier release
+     "entries": int}                  how many histories and infos there are
 
 The names are those of mmengine's state, which has no version and whose histories are `HistoryBuffer` objects. Every
 field is checked before a hub takes any of them over.
@@ -138,8 +138,11 @@ def read_state(state: Any) -> HubState:
     if not from_mmengine and published != resumed_keys.keys():
         odd = min(published ^ resumed_keys.keys())
         raise _wrong(f"resumed_keys[{odd!r}]", "must be there for each published key and for no other key")
-    found, saved = len(log_scalars) + len(runtime_info), fields.get("entries")
-    if saved is not None and saved != found:
+    found = len(log_scalars) + len(runtime_info)
+    if not from_mmengine and "entries" not in fields:
+        raise _wrong("entries", f"is missing: a state has {', '.join(_FIELDS)} and entries")
+    saved = fields.get("entries", found)
+    if type(saved) is not int or saved != found:
         raise _wrong(
             "entries",
             f"is {shown(saved)}, but {found} histories and infos are there: what torch.distributed.checkpoint loads "

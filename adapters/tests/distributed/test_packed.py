@@ -245,12 +245,14 @@ def test_a_hub_with_the_same_keys_loads_all_of_them_without_being_packed(tmp_pat
     assert contents(same) == contents(hub_of(1.0, epoch=3))
 
 
-def test_a_state_of_an_earlier_release_has_no_count_of_its_entries():
+def test_a_state_without_the_count_of_its_entries_is_refused():
     state = hub_of(1.0, epoch=3).state_dict()
     assert state.pop("entries") == 2
     loaded = MessageHub("loaded")
-    loaded.load_state_dict(state)
-    assert contents(loaded) == contents(hub_of(1.0, epoch=3))
+    with pytest.raises(StateError, match="entries is missing") as refused:
+        loaded.load_state_dict(state)
+    assert refused.value.requirement == "HUB-13"
+    assert contents(loaded) == contents(MessageHub("empty"))
 
 
 def test_a_loop_with_the_same_keys_loads_all_of_them_without_being_packed(tmp_path):
