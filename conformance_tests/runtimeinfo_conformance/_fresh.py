@@ -6,14 +6,16 @@ another one; where there is no fork, each question gets a process.
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import queue
 import subprocess
 import sys
+import sysconfig
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from enum import Enum
@@ -98,6 +100,9 @@ class FreshProcess:
         subject: The subject; it must be the only one there with its name and kind.
         hang_seconds: How long one run may take.
 
+    Attributes:
+        runs: How many plans have been run there.
+
     Raises:
         FreshProcessError: On entering, if the subject cannot be loaded in another process.
     """
@@ -107,6 +112,7 @@ class FreshProcess:
         self._hang_seconds = hang_seconds
         self._known: dict[str, Judged] = {}
         self._process: _Process | None = None
+        self.runs = 0
 
     def __enter__(self) -> Self:
         self._process = self._start()
@@ -134,6 +140,7 @@ class FreshProcess:
                 if not _CAN_FORK:
                     process.end()
             self._known[name] = cast("Judged", answer)
+            self.runs += len(plans)
         return self._known[name]
 
     def _start(self) -> _Process:
@@ -230,10 +237,18 @@ def serve() -> None:
         answer(str(error))
         return
     answer(None)
+    loaded = frozenset(sys.modules)
     with suppress(EOFError):
         while True:
             plans = pickle.load(questions)  # noqa: S301
-            answer(_judge_in_fork(subject, plans, hang_seconds) if _CAN_FORK else _judge(subject, plans, hang_seconds))
+            if not _CAN_FORK:
+                answer(_judge(subject, plans, hang_seconds))
+                continue
+            judged, names = _judge_in_fork(subject, plans, hang_seconds)
+            answer(judged)
+            if loaded:
+                _load_ahead(names, loaded)
+                loaded = frozenset[str]()
 
 
 def _load(target: str, name: str, kind: str) -> AnySubject:
@@ -246,7 +261,27 @@ def _load(target: str, name: str, kind: str) -> AnySubject:
     return found[0]
 
 
-def _judge_in_fork(subject: AnySubject, plans: tuple[AnyPlan, ...], hang_seconds: float) -> object:
+def _load_ahead(names: Sequence[str], loaded: Collection[str]) -> None:
+    """Import what a first run has imported of packages that were loaded already, and are not the subject's own.
+
+    Each fork would do it again, which takes a second and a half where an optimizer of PyTorch makes its first step.
+
+    Args:
+        names: All modules after the first run, in their order.
+        loaded: Those before it.
+    """
+    installed = tuple(sysconfig.get_path(each) for each in ("purelib", "platlib", "stdlib"))
+    for name in names:
+        package = sys.modules.get(name.partition(".")[0])
+        if name not in loaded and str(getattr(package, "__file__", None)).startswith(installed):
+            with suppress(Exception):  # one that was made, not imported
+                importlib.import_module(name)
+
+
+def _judge_in_fork(
+    subject: AnySubject, plans: tuple[AnyPlan, ...], hang_seconds: float
+) -> tuple[object, tuple[str, ...]]:
+    """Judge plans in a fork; return the word on the last one, and the modules that are loaded there then."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of threads: what they hold when it forks is what the time limit is for
@@ -255,16 +290,16 @@ def _judge_in_fork(subject: AnySubject, plans: tuple[AnyPlan, ...], hang_seconds
         try:
             os.close(reader)
             with os.fdopen(writer, "wb") as pipe:
-                pickle.dump(_judge(subject, plans, hang_seconds), pipe)
+                pickle.dump((_judge(subject, plans, hang_seconds), tuple(sys.modules)), pipe)
         finally:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         try:
             # Up to the end of the answer, not of the pipe: a worker of the subject may hold that open.
-            answer = pickle.load(pipe)  # noqa: S301
+            answer: tuple[object, tuple[str, ...]] = pickle.load(pipe)  # noqa: S301
         except (EOFError, pickle.UnpicklingError):
-            answer = _Died()
+            answer = _Died(), ()
     os.waitpid(pid, 0)
     return answer
 

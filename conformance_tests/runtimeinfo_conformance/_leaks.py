@@ -24,6 +24,12 @@ from runtimeinfo_conformance.search import shrink
 # How many plans may be run in a fresh process to find smaller ones; each of them may be run after another.
 _SHRINK_PLANS = 60
 
+_MOST_RUNS = 2000
+"""After so many runs in fresh processes, which take a minute or two, no more leaks or smaller plans are looked for."""
+
+_MOST_AGAIN = 60
+"""How many plans are judged once more, each alone, after a leak was found."""
+
 _CRASH = "crash"
 """Stands among the ids for an exception that was not planned."""
 
@@ -89,6 +95,7 @@ class _Blame:
         self._fresh = fresh
         self._progress = progress
         # What was found first, and the smaller plan that was found for it: the same one for a crash.
+        self._notes: list[str] = []
         self._first: dict[str, AnyPlan] = {id: failure.plan for id, failure in first.items()}
         if tally.crash is not None:
             self._first[_CRASH] = tally.crash.plan
@@ -108,7 +115,15 @@ class _Blame:
         if not leaks:
             return [self._doubt(id) for id in unclear if not self._is_broken_alone(id)]
         self._report(leaks, unclear)
-        return []
+        if self._is_over:
+            self._notes.append(
+                f"after {_MOST_RUNS:,} runs in fresh processes no more leaks or smaller plans were looked for"
+            )
+        return self._notes
+
+    @property
+    def _is_over(self) -> bool:
+        return self._fresh.runs >= _MOST_RUNS
 
     def _doubt(self, id: str) -> str:
         name = "the exception" if id == _CRASH else id
@@ -152,12 +167,12 @@ class _Blame:
         )
 
     def _smallest_alone(self, id: str, plan: Any) -> Failure:
-        smaller = shrink(plan, lambda each: self._breaks(id, each), _SHRINK_PLANS)
+        smaller = shrink(plan, lambda each: not self._is_over and self._breaks(id, each), _SHRINK_PLANS)
         return self._fresh.judge(smaller).failures[id]
 
     def _leaks(self, id: str, after: Sequence[AnyPlan], later: AnyPlan) -> bool:
-        """Tell whether a plan breaks something after other plans, and does not alone."""
-        return self._breaks(id, *after, later) and not self._breaks(id, later)
+        """Tell whether a plan breaks something after other plans, and not alone; no, once it was asked too often."""
+        return not self._is_over and self._breaks(id, *after, later) and not self._breaks(id, later)
 
     def _explain_by(self, id: str, known: Collection[Leak]) -> Leak | None:
         """Return a leak that is known already and breaks this as well."""
@@ -180,11 +195,31 @@ class _Blame:
             for earlier in (later, *prefix[-1:], *prefix[:1]):
                 if self._leaks(id, (earlier,), later):
                     return self._smaller(id, Leak((earlier,), later))
-        if not self._leaks(id, prefix, first):
-            return None
-        prefix = prefix[_last(len(prefix), lambda begin: self._leaks(id, prefix[begin:], first)) :]
-        cut = _last(len(prefix), lambda cut: self._leaks(id, prefix[: len(prefix) - cut], first))
-        return self._smaller(id, Leak(tuple(prefix[: len(prefix) - cut]), first))
+        after = self._nearest(id, prefix, first)
+        return None if after is None else self._smaller(id, Leak(tuple(self._narrowed(id, after, first)), first))
+
+    def _nearest(self, id: str, prefix: Sequence[AnyPlan], later: AnyPlan) -> Sequence[AnyPlan] | None:
+        """Return as many of the plans before one as it takes to break it, or up to twice as many."""
+        length = 2
+        while not self._leaks(id, prefix[-length:], later):
+            if length >= len(prefix) or self._is_over:
+                return None
+            length *= 2
+        return prefix[-length:]
+
+    def _narrowed(self, id: str, after: Sequence[AnyPlan], later: AnyPlan) -> Sequence[AnyPlan]:
+        """Return the one of some plans after which another one is broken; or a row of them, if it takes several."""
+        while len(after) > 1:
+            middle = len(after) // 2
+            half = next((each for each in (after[:middle], after[middle:]) if self._leaks(id, each, later)), None)
+            if half is None:
+                break
+            after = half
+        if len(after) == 1 or self._is_over:
+            return after
+        after = after[_last(len(after), lambda begin: self._leaks(id, after[begin:], later)) :]
+        cut = _last(len(after), lambda cut: self._leaks(id, after[: len(after) - cut], later))
+        return after[: len(after) - cut]
 
     def _smaller(self, id: str, leak: Leak) -> Leak:
         after, smallest = leak.after, self._smallest(id)
@@ -227,12 +262,17 @@ class _Blame:
         self._judge_again([id for id in (*leaks, *unclear) if id not in {_CRASH, LEAK_RULE}])
 
     def _judge_again(self, ids: Sequence[str]) -> None:
-        """Judge requirements on the first runs of each plan as the first of a process: that counts."""
+        """Judge requirements on the first runs of plans, each as the first of a process: that counts.
+
+        All plans would take many minutes. Most of them are those on which a requirement was broken.
+        """
+        broken_on = {id: self._tally.counts[id].broken_on for id in ids}
+        chosen = self._chosen(broken_on)
         for id in ids:
             self._tally.counts[id].failure = None
             self._tally.counts[id].occurrences = 0
-        for done, plan in enumerate(self._tried if ids else ()):
-            self._progress(f"{_STEP}: plans", done, len(self._tried))
+        for done, plan in enumerate(chosen):
+            self._progress(f"{_STEP}: plans", done, len(chosen))
             judged = self._fresh.judge(plan)
             for id in ids:
                 count = self._tally.counts[id]
@@ -243,6 +283,26 @@ class _Blame:
             failure = self._tally.counts[id].failure
             if failure is not None:
                 self._tally.counts[id].failure = self._smallest_alone(id, failure.plan)
+        left = len({repr(plan) for plan in self._tried}) - len(chosen)
+        if ids and left > 0:
+            self._notes.append(
+                f"{', '.join(ids)}: judged alone on {len(chosen)} plans, and not on {left} others, because of the "
+                "leak: close it, and check again"
+            )
+
+    def _chosen(self, broken_on: Mapping[str, Sequence[AnyPlan]]) -> list[AnyPlan]:
+        """Return the plans to be judged again: some on which each rule was broken, and others, spread over all."""
+        chosen: set[str] = set()
+        for plans in broken_on.values():
+            chosen.update(map(repr, _spread(plans, max(_MOST_AGAIN // len(broken_on), 2))))
+        if broken_on:
+            chosen.update(map(repr, _spread(self._tried, _MOST_AGAIN - len(chosen))))
+        return list({repr(plan): plan for plan in self._tried if repr(plan) in chosen}.values())
+
+
+def _spread(plans: Sequence[AnyPlan], most: int) -> Sequence[AnyPlan]:
+    """Return at most as many of some plans, from all over them."""
+    return plans[:: -(-len(plans) // most)] if plans and most > 0 else ()
 
 
 def _last(most: int, holds: Callable[[int], bool]) -> int:

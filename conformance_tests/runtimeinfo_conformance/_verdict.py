@@ -211,6 +211,14 @@ class Report:
 class _Count:
     occurrences: int = 0
     failure: Failure | None = None
+    broken_on: list[AnyPlan] = field(default_factory=list[AnyPlan])
+
+    def note(self, failure: Failure) -> None:
+        """Keep the first failure, and each plan that has one."""
+        if self.failure is None:
+            self.failure = failure
+        if not self.broken_on or self.broken_on[-1] is not failure.plan:
+            self.broken_on.append(failure.plan)
 
 
 @dataclass
@@ -238,8 +246,7 @@ class Tally:
         count.occurrences += 1
         if finding.holds:
             return True
-        if count.failure is None:
-            count.failure = Failure(plan, finding, leg)
+        count.note(Failure(plan, finding, leg))
         return False
 
     def add_all(self, requirement: str, findings: Iterable[Finding], plan: AnyPlan, leg: Leg | None = None) -> bool:
@@ -252,8 +259,8 @@ class Tally:
             if not finding.holds:
                 broken.append(finding)
         count.occurrences += occurrences
-        if broken and count.failure is None:
-            count.failure = Failure(plan, broken[0], leg)
+        if broken:
+            count.note(Failure(plan, broken[0], leg))
         return not broken
 
     def is_idle(self, subject: AnySubject) -> bool:

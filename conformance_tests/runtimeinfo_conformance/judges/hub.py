@@ -16,7 +16,9 @@ import numpy as np
 from runtimeinfo import MessageHub
 from runtimeinfo.authoring import scalar_value
 from runtimeinfo_conformance._subject import HubSubject
+from runtimeinfo_conformance.judges._hub_arguments import called
 from runtimeinfo_conformance.judges._hub_elsewhere import ElsewhereError, load_elsewhere
+from runtimeinfo_conformance.judges._hub_flags import compared_wholes, fill, flags_as_before, judge_popped, whole
 from runtimeinfo_conformance.judges._hub_model import (
     Entry,
     HubModel,
@@ -30,7 +32,7 @@ from runtimeinfo_conformance.judges._hub_model import (
 )
 from runtimeinfo_conformance.judges._hub_threads import publish_in_threads
 from runtimeinfo_conformance.judges._judge import Finding, RuleFinding, broken, ok
-from runtimeinfo_conformance.plans import HubOp, HubPlan, is_resumed, make_object, make_value
+from runtimeinfo_conformance.plans import ArgumentStyle, HubOp, HubPlan, is_resumed, make_object, make_value
 
 _NOTHING = "nothing published"
 _ABSENT = "no such info"
@@ -63,10 +65,16 @@ class _Bench:
 
     subject: HubSubject
     hub: MessageHub
+    arguments: ArgumentStyle = "usual"
     model: HubModel = field(default_factory=HubModel)
     slots: dict[int, _Slot] = field(default_factory=dict[int, _Slot])
     kept: list[_Kept] = field(default_factory=list[_Kept])
     is_compared: bool = True  # after the present operation
+
+    @property
+    def called(self) -> Any:
+        """The hub, with arguments given as the plan says."""
+        return called(self.hub, self.arguments)
 
     def forget(self, key: str) -> None:
         """Forget the histories of a key that were kept: the spec does not say what becomes of them."""
@@ -84,7 +92,7 @@ def judge_hub(subject: HubSubject, plan: HubPlan) -> Iterator[RuleFinding]:
 
     Stops where an operation fails that must not.
     """
-    bench = _Bench(subject, subject.make("conformance"))
+    bench = _Bench(subject, subject.make("conformance"), plan.arguments)
     yield from _compare(bench, 0)
     last = len(plan.ops) - 1
     for at, op in enumerate(plan.ops):
@@ -112,14 +120,14 @@ def _update_object(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _published(requirement: str, bench: _Bench, key: str, value: Any, at: int) -> Iterator[RuleFinding]:
-    yield _succeeds(requirement, at, lambda: bench.hub.update_info(key, value, **_flag(key)))
+    yield _succeeds(requirement, at, lambda: bench.called.update_info(key, value, **_flag(key)))
     bench.model.infos[key] = value
 
 
 def _update_info_dict(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     infos = {op.key: op.value, f"{op.key}/too": op.value}
     given = dict(infos)
-    yield _succeeds("HUB-09", at, lambda: bench.hub.update_info_dict(given, is_resumed(op.key)))
+    yield _succeeds("HUB-09", at, lambda: bench.called.update_info_dict(given, is_resumed(op.key)))
     bench.model.infos.update(infos)
     given["not published"] = given[op.key] = "changed by the caller"
     yield RuleFinding("HUB-09", _answered(at, lambda: compared_infos(at, infos, _those(bench.hub.runtime_info, infos))))
@@ -131,8 +139,10 @@ def _those(infos: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 def _pop_info(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     expected = bench.model.infos.pop(op.key, _NOTHING)
-    yield RuleFinding("HUB-03", Finding(at, expected, answer(lambda: bench.hub.pop_info(op.key, _NOTHING))))
-    yield RuleFinding("HUB-03", Finding(at, _NOTHING, answer(lambda: bench.hub.pop_info(op.key, _NOTHING))))
+    yield RuleFinding("HUB-03", Finding(at, expected, answer(lambda: bench.called.pop_info(op.key, _NOTHING))))
+    yield RuleFinding("HUB-03", Finding(at, _NOTHING, answer(lambda: bench.called.pop_info(op.key, _NOTHING))))
+    yield RuleFinding("HUB-03", Finding(at, 0, answer(lambda: bench.called.pop_info(op.key, 0))))
+    yield RuleFinding("HUB-03", Finding(at, None, answer(lambda: bench.called.pop_info(op.key))))
 
 
 # -- scalars
@@ -142,7 +152,7 @@ def _update_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     options: dict[str, Any] = _flag(op.key) if op.count == 1 else {"count": op.count, **_flag(op.key)}
     for turn in range(op.turn, op.turn + op.times):
         value = make_value(op.value, turn)
-        finding = _succeeds("SCALAR-01", at, lambda: bench.hub.update_scalar(op.key, value, **options))  # noqa: B023  # called here
+        finding = _succeeds("SCALAR-01", at, lambda: bench.called.update_scalar(op.key, value, **options))  # noqa: B023  # called here
         if turn == op.turn or not finding.finding.holds:
             yield finding
             if not finding.finding.holds:
@@ -155,7 +165,7 @@ def _update_scalars(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     entry: dict[str, Any] = {"value": value, "count": op.count}
     keys = (op.key, f"{op.key}/too")
     given: dict[str, Any] = dict(zip(keys, (entry, value), strict=True))
-    yield _succeeds("HUB-15", at, lambda: bench.hub.update_scalars(given, is_resumed(op.key)))
+    yield _succeeds("HUB-15", at, lambda: bench.called.update_scalars(given, is_resumed(op.key)))
     number = _used_again(value)
     for key, count in zip(keys, (op.count, 1), strict=True):
         bench.model.append(key, number, count)
@@ -175,31 +185,38 @@ def _used_again(value: Any) -> float:
 
 
 def _refuse_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    value, before = make_value(op.value, op.turn), contents(bench.hub)
+    value, before = make_value(op.value, op.turn), whole(bench.subject.make, bench.hub)
     # With the other flag, if the key has none yet: what is refused does not set it.
     is_new = op.key not in bench.model.scalars and op.key not in bench.model.infos
     resumed = not is_resumed(op.key) if is_new else is_resumed(op.key)
-    yield _fails("SCALAR-01", at, lambda: bench.hub.update_scalar(op.key, value, 1, resumed))
-    yield RuleFinding("SCALAR-01", compared_contents(at, before, contents(bench.hub)))
+    yield _fails("SCALAR-01", at, lambda: bench.called.update_scalar(op.key, value, 1, resumed))
+    yield RuleFinding("SCALAR-01", compared_wholes(at, before, whole(bench.subject.make, bench.hub)))
 
 
 def _refuse_entry(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     """Publish several scalars, of which the second is no scalar; then infos and scalars with another flag there."""
-    value, before = make_value(op.value, op.turn), contents(bench.hub)
+    value, make, hub, model = make_value(op.value, op.turn), bench.subject.make, bench.hub, bench.model
+    before = whole(make, hub)
     # In the long form: a dict by itself may be one.
     scalars = {f"{op.key}/first": 1.0, op.key: {"value": value}, f"{op.key}/last": {"value": 2.0, "count": 2}}
-    yield _fails("HUB-19", at, lambda: bench.hub.update_scalars(scalars, is_resumed(op.key)))
-    yield RuleFinding("HUB-19", compared_contents(at, before, contents(bench.hub)))
-    hub, model = bench.hub, bench.model
-    for publish, published in ((hub.update_info_dict, model.infos), (hub.update_scalars, model.scalars)):
+    yield _fails("HUB-19", at, lambda: bench.called.update_scalars(scalars, is_resumed(op.key)))
+    yield RuleFinding("HUB-19", compared_wholes(at, before, whole(make, hub)))
+    for publish, published in (
+        (bench.called.update_info_dict, model.infos),
+        (bench.called.update_scalars, model.scalars),
+    ):
         for key in list(published)[:1]:
             flipped = {f"{key}/first": 1.0, key: 2.0, f"{key}/last": 3.0}
             yield _fails("HUB-19", at, lambda: publish(flipped, not is_resumed(key)))  # noqa: B023  # called here
-            yield RuleFinding("HUB-19", compared_contents(at, before, contents(hub)))
+            yield RuleFinding("HUB-19", compared_wholes(at, before, whole(make, hub)))
+            # Neither has what was refused set the flag of the entries that are new.
+            yield _succeeds("HUB-19", at, lambda: hub.update_info(f"{key}/last", 3.0, is_resumed(key)))  # noqa: B023  # likewise
+            model.infos[f"{key}/last"] = 3.0
+            before = whole(make, hub)
 
 
 def _pop_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    hub: Any = bench.hub
+    hub = bench.called
     listed = list(hub.log_scalars)
     for key in (op.key, _NO_KEY):
         yield _succeeds("HUB-26", at, lambda: hub.pop_scalar(key))  # noqa: B023  # called here
@@ -215,7 +232,7 @@ def _pop_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _drop_latest(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    hub: Any = bench.hub
+    hub = bench.called
     yield _succeeds("HUB-27", at, lambda: hub.drop_latest(_NO_KEY))
     entries = bench.model.scalars.get(op.key, [])
     if len(entries) > 1:  # the spec does not say whether a key without a value is published
@@ -231,12 +248,16 @@ def _flip_resumed(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     published = [*model.infos, *model.scalars]
     if not published:
         return
-    key, before = published[op.turn % len(published)], contents(hub)
+    key, before = published[op.turn % len(published)], whole(bench.subject.make, hub)
     if key in model.infos:
-        yield _fails("HUB-08", at, lambda: hub.update_info(key, "flipped", not is_resumed(key)))
+        yield _fails("HUB-08", at, lambda: bench.called.update_info(key, "flipped", not is_resumed(key)))
     if key in model.scalars:
-        yield _fails("HUB-08", at, lambda: hub.update_scalar(key, 0.0, 1, not is_resumed(key)))
-    yield RuleFinding("HUB-08", compared_contents(at, before, contents(hub)))
+        yield _fails("HUB-08", at, lambda: bench.called.update_scalar(key, 0.0, 1, not is_resumed(key)))
+    yield RuleFinding("HUB-08", compared_wholes(at, before, whole(bench.subject.make, hub)))
+
+
+def _pop_and_flip(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
+    yield from judge_popped(bench.subject.make, op.key, at)
 
 
 # -- what was returned earlier
@@ -368,7 +389,7 @@ def _load(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     if not kept.holds:
         return
     before = contents(bench.hub)
-    yield _succeeds("HUB-20", at, lambda: bench.hub.load_state_dict(slot.state))
+    yield _succeeds("HUB-20", at, lambda: bench.called.load_state_dict(slot.state))
     for key in held.scalars:
         bench.forget(key)
     expected = before.updated_by(held)
@@ -394,43 +415,42 @@ def _load_elsewhere(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]
 
 def _load_damaged(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     """Load the state of another hub that lacks a field."""
-    state = dict(_filled(bench.subject, 1).state_dict())
+    make = bench.subject.make
+    state = dict(fill(make("conformance-1"), 1).state_dict())
     fields = sorted(state.keys() - {"version"})
     if not fields:
         return
     del state[fields[op.turn % len(fields)]]
-    before = contents(bench.hub)
-    yield _fails("HUB-13", at, lambda: bench.hub.load_state_dict(state))
-    yield RuleFinding("HUB-13", compared_contents(at, before, contents(bench.hub)))
+    other = fill(make("conformance-2"), 2)
+    for hub in (bench.hub, other):
+        before = whole(make, hub)
+        yield _fails("HUB-13", at, lambda: hub.load_state_dict(state))  # noqa: B023  # called here
+        yield RuleFinding("HUB-13", compared_wholes(at, before, whole(make, hub)))
+    yield from flags_as_before("HUB-13", at, other)
 
 
 def _load_broken(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
     """Load another hub's state, with each of its parts broken in turn: it is refused as a whole, or not at all."""
-    state: Mapping[str, Any] = _filled(bench.subject, 1).state_dict()
-    hub = _filled(bench.subject, 2)
-    before = contents(hub)
-    for damaged in _broken_states(state):
+    make = bench.subject.make
+    state: Mapping[str, Any] = fill(make("conformance-1"), 1).state_dict()
+    for damaged in (*_NO_STATES, *_broken_states(state)):
+        hub = fill(make("conformance-2"), 2)
+        before = whole(make, hub)
         try:
             hub.load_state_dict(damaged)
         except Exception:  # noqa: BLE001  # then nothing of it may be there
-            finding = _answered(at, lambda: compared_contents(at, before, contents(hub)))  # noqa: B023  # called here
-            yield RuleFinding("HUB-21", finding)
-            if not finding.holds:
+            findings = [
+                RuleFinding("HUB-21", _answered(at, lambda: compared_wholes(at, before, whole(make, hub)))),  # noqa: B023  # called here
+                *flags_as_before("HUB-21", at, hub),
+            ]
+            yield from findings
+            if not all(each.finding.holds for each in findings):
                 return
         else:  # what a state must be like to be refused, the spec does not say
             yield RuleFinding("HUB-21", ok(at))
-            hub = _filled(bench.subject, 2)
 
 
-def _filled(subject: HubSubject, number: int) -> MessageHub:
-    """Return a new hub with some infos and scalars; each number has others, and some of the same keys."""
-    hub = subject.make(f"conformance-{number}")
-    for key in ("epoch", f"info {number}", "loop_stage"):
-        hub.update_info(key, [number, key])
-    for key in ("train/loss", f"scalar {number}", "val/acc"):
-        hub.update_scalar(key, float(number))
-        hub.update_scalar(key, number + 0.5, count=3)
-    return hub
+_NO_STATES: tuple[Any, ...] = (None, (), [], "damaged", 7)
 
 
 class _Damage:
@@ -455,6 +475,8 @@ def _broken_states(part: Any, depth: int = 3) -> Iterator[Any]:
 def _broken_parts(part: Any, depth: int) -> Iterator[Any]:
     yield _Damage()
     yield "damaged"
+    if isinstance(part, list | tuple | np.ndarray) and len(cast("Any", part)):
+        yield part[:-1]
     if depth:
         yield from _broken_states(part, depth - 1)
 
@@ -471,6 +493,7 @@ _APPLY: dict[str, Callable[[_Bench, HubOp, int], Iterator[RuleFinding]]] = {
     "refuse_scalar": _refuse_scalar,
     "refuse_entry": _refuse_entry,
     "flip_resumed": _flip_resumed,
+    "pop_and_flip": _pop_and_flip,
     "keep_history": _keep_history,
     "write_data": _write_data,
     "copy": _copy,
@@ -488,32 +511,38 @@ _APPLY: dict[str, Callable[[_Bench, HubOp, int], Iterator[RuleFinding]]] = {
 
 
 def _compare(bench: _Bench, at: int) -> Iterator[RuleFinding]:
-    hub, model = bench.hub, bench.model
+    hub, model = bench.called, bench.model
     found = {key: _info(hub, key) for key in model.infos}
     for key, value in model.infos.items():
         yield RuleFinding("HUB-01", compared_infos(at, {key: value}, {key: found[key]}))
     yield RuleFinding("HUB-02", Finding(at, _ABSENT, answer(lambda: hub.get_info(_NO_KEY, _ABSENT))))
+    yield RuleFinding("HUB-02", Finding(at, 0, answer(lambda: hub.get_info(_NO_KEY, 0))))
     yield RuleFinding("HUB-02", Finding(at, None, answer(lambda: hub.get_info(_NO_KEY))))
     yield _fails("HUB-07", at, lambda: hub.get_scalar(_NO_KEY), KeyError)
     for key in model.scalars:
         if key not in hub.log_scalars:
             yield RuleFinding("HUB-14", broken(at, {key: "in log_scalars"}, {key: "not in log_scalars"}))
             continue
-        yield from _compare_history(hub, key, model.scalars[key], at)
+        yield from _compare_history(bench, key, model.scalars[key], at)
     yield RuleFinding("HUB-14", _answered(at, lambda: _compared_listed(at, model.infos, found, dict(hub.runtime_info))))
     yield RuleFinding("HUB-14", Finding(at, sorted(model.scalars), answer(lambda: sorted(hub.log_scalars))))
     for each in bench.kept:
         yield RuleFinding("HUB-22", _compare_kept(each, at))
 
 
-def _compare_history(hub: MessageHub, key: str, entries: list[Entry], at: int) -> Iterator[RuleFinding]:
+def _compare_history(bench: _Bench, key: str, entries: list[Entry], at: int) -> Iterator[RuleFinding]:
+    hub = bench.called
+
+    def history() -> Any:
+        return called(hub.get_scalar(key), bench.arguments)
+
     def ask(statistic: str, *window: int | None) -> Any:
         with _with_infinities():
-            return answer(lambda: float(getattr(hub.get_scalar(key), statistic)(*window)))
+            return answer(lambda: float(getattr(history(), statistic)(*window)))
 
     def registered(statistic: str, *window: int | None) -> Any:
         with _with_infinities():
-            return answer(lambda: float(hub.get_scalar(key).statistics(statistic, *window)))
+            return answer(lambda: float(history().statistics(statistic, *window)))
 
     for window in _windows(len(entries)):
         values, counts = _arrays(entries, window)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runtimeinfo import __version__
-from runtimeinfo_conformance.judges._judge import Case, Finding, judge
+from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
 from runtimeinfo_conformance.judges.count import contract
-from runtimeinfo_conformance.observation import Record
+from runtimeinfo_conformance.observation import Leg, Record
 
 _NOTHING = "nothing published"
 
@@ -71,12 +71,24 @@ def dataset_meta(case: Case) -> Iterator[Finding]:
 
 @judge("META-08")
 def metadata_after_resume(case: Case) -> Iterator[Finding]:
-    """A resumed run goes by its own name."""
+    """A resumed run goes by its own name, and by its seed or that of the checkpoint, whichever the runner has."""
     if case.leg.previous is not None:
+        seeds = case.plan.seed, *_seeds_before(case.leg.previous)
         for at, record, identity in _identified(case, "before_train"):
             for key in _NAMES:
                 yield Finding(at, identity[key], record.info.get(key))
+            if identity["seed"] in seeds:
+                yield ok(at)
+            else:
+                yield broken(at, f"a seed of {sorted(set(seeds))}", identity["seed"])
         yield from _named_after_plan(case, "before_train")
+
+
+def _seeds_before(leg: Leg | None) -> Iterator[int]:
+    """Yield the seeds of the legs that came before: a checkpoint may hand on the first one's."""
+    while leg is not None:
+        yield leg.plan.seed
+        leg = leg.previous
 
 
 def _named_after_plan(case: Case, event: str) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -39,10 +39,13 @@ def finds_the_run(case: Case) -> Iterator[Finding]:
 
 @judge("SHARE-02")
 def epoch_of_the_batch(case: Case) -> Iterator[Finding]:
-    """Where a training batch is made, the epoch is the batch's."""
-    key = "epoch where a batch is made"
-    for read, position, ahead in _training_reads(case):
-        yield Finding(read.at, {key: read.item.epoch + ahead["epoch"]}, {key: position["epoch"]})
+    """Where a training batch is made, the epoch is the batch's; and where an iterator is, whose workers begin then."""
+    for key, reads in (
+        ("epoch where a batch is made", case.leg.reads),
+        ("epoch where the iterator of its batches is made", case.leg.iterators),
+    ):
+        for read, position, ahead in _training_reads(case, reads):
+            yield Finding(read.at, {key: read.item.epoch + ahead["epoch"]}, {key: position["epoch"]})
 
 
 @judge("SHARE-03")
@@ -84,7 +87,7 @@ def ends_with_the_run(case: Case) -> Iterator[Finding]:
 @judge("SHARE-07")
 def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
     """Where a training batch is made, the iteration is a little behind at most."""
-    for read, position, ahead in _training_reads(case):
+    for read, position, ahead in _training_reads(case, case.leg.reads):
         place = case.plan.iteration_of(read.item.epoch, read.item.index) + ahead["iter"]
         found = position["iter"]
         if isinstance(found, Integral) and place - _MOST_BEHIND <= int(found) <= place:
@@ -94,8 +97,8 @@ def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
             yield broken(read.at, bounds, found)
 
 
-def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any], Mapping[str, int]]]:
-    """Iterate over the batches that were made.
+def _training_reads(case: Case, reads: Iterable[Read]) -> Iterator[tuple[Read, Mapping[str, Any], Mapping[str, int]]]:
+    """Iterate over the batches that were made, or the iterators.
 
     Each comes with where the training was, as another process saw it, and with how far the hub itself is ahead of
     the model at the next iteration: that is COUNT's.
@@ -103,7 +106,7 @@ def _training_reads(case: Case) -> Iterator[tuple[Read, Mapping[str, Any], Mappi
     # Where it is not known which epoch comes next, or the whole training may be one, neither is that of a batch.
     if case.plan.is_resumed_at_end_of_epoch or case.plan.iterations is not None:
         return
-    for read in case.leg.reads:
+    for read in reads:
         if read.item.stage != "train" or read.shared is None or read.shared.fault or read.at < 0:
             continue
         if read.item.epoch == case.plan.start_epoch and read.item.index < case.plan.start_batch:

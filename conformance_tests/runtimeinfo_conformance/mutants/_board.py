@@ -13,7 +13,7 @@ from runtimeinfo.board import find_board, layout
 from runtimeinfo_adapters.sharing import Board
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
 from runtimeinfo_conformance.observation import Recorder, observer_of
-from runtimeinfo_conformance.plans import Plan
+from runtimeinfo_conformance.plans import Plan, _planned_data
 
 Change = Callable[[Any], dict[int, int]]
 """What a board shows in place of the truth, by cells: called with the hub."""
@@ -76,6 +76,27 @@ class BoardShowsBetweenEvents:
             return result
 
         return fault
+
+
+def iterators_are_made_early(run: Callable[[], object]) -> object:
+    """Let each iterator over data be made while other processes read the epoch before."""
+    module: Any = _planned_data
+    tell = module.tell_of_iterator
+
+    def tell_early(name: str) -> Any:
+        path = find_board(os.getpid())
+        before = _write(path, {layout.EPOCH: 0})
+        _write(path, {cell: epoch - 1 for cell, epoch in before.items()})
+        try:
+            return tell(name)
+        finally:
+            _write(path, before)
+
+    module.tell_of_iterator = tell_early
+    try:
+        return run()
+    finally:
+        module.tell_of_iterator = tell
 
 
 class BoardLeftBehind:

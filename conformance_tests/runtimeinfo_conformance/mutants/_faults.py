@@ -544,19 +544,29 @@ class LeftoverCounters:
 
 
 def histories_of_the_first(_plan: Plan, hook: object) -> Fault:
-    """Begin a repeated training with the histories of the first one."""
+    """Begin a repeated training with the histories of the first one, as far as the hook has published them.
+
+    What a runner publishes itself may have another flag.
+    """
     held: dict[str, list[float]] = {}
+    noted: dict[str, list[float]] = {}
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        if not isinstance(hook, RuntimeInfoHook):
+            return call(runner, given)
+        hub = runner.message_hub
+        before = {key: len(history.data[0]) for key, history in hub.log_scalars.items()}
         result = call(runner, given)
-        if isinstance(hook, RuntimeInfoHook):
-            hub = runner.message_hub
-            if event == "before_run":
-                for key, values in held.items():
-                    for value in values:
-                        hub.update_scalar(key, value)
-            elif event == "after_run":
-                held.update({key: history.data[0].tolist() for key, history in hub.log_scalars.items()})
+        if event == "before_run":
+            for key, values in held.items():
+                for value in values:
+                    hub.update_scalar(key, value)
+        elif event == "after_run":
+            held.update(noted)
+        for key, history in hub.log_scalars.items():
+            more = history.data[0].tolist()[before.get(key, 0) :]
+            if more and event != "before_run":
+                noted.setdefault(key, []).extend(more)
         return result
 
     return fault

@@ -143,6 +143,11 @@ class _DefaultIgnored(Relay):
         return super().get_info(key)
 
 
+class _FalseDefaultIsNone(Relay):
+    def get_info(self, key: str, default: Any = None) -> Any:
+        return super().get_info(key, default or None)
+
+
 class _MissingInfoRaises(Relay):
     def get_info(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
         return self.runtime_info[key]
@@ -163,6 +168,24 @@ class _PopOfMissingRaises(Relay):
     def pop_info(self, key: str, default: Any = None) -> Any:
         self.runtime_info[key]
         return super().pop_info(key, default)
+
+
+class _PopOfNoneIsTheDefault(Relay):
+    def pop_info(self, key: str, default: Any = None) -> Any:
+        value = super().pop_info(key)
+        return default if value is None else value
+
+
+class _FlagByNameOnly(Relay):
+    def update_info(self, key: str, value: Any, *args: Any, resumed: bool = True) -> None:
+        if args:
+            raise TypeError("resumed is given by name")
+        super().update_info(key, value, resumed)
+
+
+class _NamedDefaultIsIgnored(Relay):
+    def get_info(self, key: str, *args: Any, default: Any = None) -> Any:  # noqa: ARG002
+        return super().get_info(key, *args)
 
 
 class _DictLosesItsLast(Relay):
@@ -218,9 +241,10 @@ class HistoryRelay:
     def max(self, window_size: int | None = None) -> Any:
         return self._history.max(window_size)
 
-    def statistics(self, method_name: str, *args: Any) -> Any:
-        own = method_name in ("current", "mean", "min", "max")
-        return getattr(self, method_name)(*args) if own else self._history.statistics(method_name, *args)
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
+        if method_name in ("current", "mean", "min", "max"):
+            return getattr(self, method_name)(*args, **kwargs)
+        return self._history.statistics(method_name, *args, **kwargs)
 
 
 class _CurrentIsFirst(HistoryRelay):
@@ -296,13 +320,26 @@ class _BlockIsLost(HistoryRelay):
 
 
 class _NamesAreMixedUp(HistoryRelay):
-    def statistics(self, method_name: str, *args: Any) -> Any:
-        return super().statistics("max" if method_name == "min" else method_name, *args)
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
+        return super().statistics("max" if method_name == "min" else method_name, *args, **kwargs)
 
 
 class _AnyNameIsCurrent(HistoryRelay):
-    def statistics(self, method_name: str, *args: Any) -> Any:
-        return self.current() if not hasattr(self, method_name) else super().statistics(method_name, *args)
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
+        return self.current() if not hasattr(self, method_name) else super().statistics(method_name, *args, **kwargs)
+
+
+class _NamedWindowIsDropped(HistoryRelay):
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+        return super().statistics(method_name, *args)
+
+
+class _MinOfNamedWindow(HistoryRelay):
+    def min(self, *args: Any, window_size: int | None = None) -> Any:  # noqa: ARG002
+        return super().min(*args)
+
+    def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
+        return super().statistics(method_name, *args, **kwargs)
 
 
 class _Reading(Relay):
@@ -674,6 +711,59 @@ class _FlipRefusedTooLate(Relay):
             raise
 
 
+class _FlipIsRefusedAndKept(MessageHub):
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        try:
+            super().update_info(key, value, resumed)
+        except Exception:
+            self._resumed_keys[key] = resumed
+            raise
+
+
+class _RefusedEntriesSetFlags(MessageHub):
+    def update_info_dict(self, info_dict: Mapping[str, Any], resumed: bool = True) -> None:
+        try:
+            super().update_info_dict(info_dict, resumed)
+        except Exception:
+            for key in info_dict:
+                self._resumed_keys.setdefault(key, resumed)
+            raise
+
+
+class _StateGoesByTheFirstFlag(MessageHub):
+    """Lets a popped info come again with another flag, and saves it by the first one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._first: dict[str, bool] = {}
+
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        self._first.setdefault(key, resumed)
+        super().update_info(key, value, resumed)
+
+    def pop_info(self, key: str, default: Any = None) -> Any:
+        if key not in self.log_scalars:
+            self._resumed_keys.pop(key, None)
+        return super().pop_info(key, default)
+
+    def state_dict(self) -> dict[str, Any]:
+        flags = self._resumed_keys
+        self._resumed_keys = {**flags, **{key: flag for key, flag in self._first.items() if key in flags}}
+        try:
+            return super().state_dict()
+        finally:
+            self._resumed_keys = flags
+
+
+class _NoneIsNotLoaded(Relay):
+    def load_state_dict(self, state_dict: Any) -> None:
+        before = dict(self.runtime_info)
+        super().load_state_dict(state_dict)
+        for key, value in dict(self.runtime_info).items():
+            if value is None and key not in before:
+                self.pop_info(key)
+
+
 class _ScalarsNotSaved(Relay):
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:  # noqa: ARG002
         super().update_scalar(key, value, count, False)
@@ -746,6 +836,31 @@ class _DamagedWipes(Relay):
             for key in list(self.log_scalars):
                 self.pop_scalar(key)
             raise
+
+
+class _RefusedStateSetsFlags(MessageHub):
+    """Takes over the flags of a state's infos before it looks at the rest.
+
+    Args:
+        name: The name of the hub.
+    """
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        try:
+            super().load_state_dict(state_dict)
+        except Exception:
+            infos: Any = state_dict.get("runtime_info")
+            if isinstance(infos, dict) and self._takes(state_dict):
+                self._resumed_keys.update(dict.fromkeys(cast("dict[str, Any]", infos), True))
+            raise
+
+    def _takes(self, state: Any) -> bool:
+        return not state.keys() >= super().state_dict().keys()
+
+
+class _BrokenStateSetsFlags(_RefusedStateSetsFlags):
+    def _takes(self, state: Any) -> bool:
+        return not super()._takes(state)
 
 
 class _LastFieldIsCheckedLast(Relay):
@@ -864,11 +979,15 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("a false value counts as nothing", "HUB-01", _FalsyIsNothing),
     HubMutant("True becomes 1", "HUB-01", _TrueIsOne),
     HubMutant("ints go through floats", "HUB-01", _InfosThroughFloats),
+    HubMutant("the flag of an info is taken by name only", "HUB-01", _FlagByNameOnly),
     HubMutant("the default is ignored", "HUB-02", _DefaultIgnored),
+    HubMutant("a default that is false is None", "HUB-02", _FalseDefaultIsNone),
     HubMutant("get_info of a missing key raises", "HUB-02", _MissingInfoRaises),
+    HubMutant("a default that is given by name is ignored", "HUB-02", _NamedDefaultIsIgnored),
     HubMutant("pop does not remove", "HUB-03", _PopDoesNotRemove),
     HubMutant("pop returns the default at all times", "HUB-03", _PopReturnsNothing),
     HubMutant("pop of a missing key raises", "HUB-03", _PopOfMissingRaises),
+    HubMutant("pop of an info that is None returns the default", "HUB-03", _PopOfNoneIsTheDefault),
     HubMutant("current is the first value", "HUB-04", _reading(_CurrentIsFirst)),
     HubMutant("current is in single precision", "HUB-04", _reading(_InSinglePrecision)),
     HubMutant("an array is read when its value is asked for", "HUB-04", _ValueIsReadLate),
@@ -878,10 +997,12 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("the window of the maximum ends too early", "HUB-06", _reading(_WindowMissesTheLast)),
     HubMutant("minimum and maximum are swapped", "HUB-06", _reading(_Swapped)),
     HubMutant("the maximum is never below zero", "HUB-06", _reading(_MaxFromZero)),
+    HubMutant("a window that is given by name is ignored", "HUB-06", _reading(_MinOfNamedWindow)),
     HubMutant("a missing scalar is an empty history", "HUB-07", _EmptyForMissing),
     HubMutant("a missing scalar raises something else", "HUB-07", _OtherErrorForMissing),
     HubMutant("a changed flag is accepted", "HUB-08", _FlipAccepted),
     HubMutant("a changed flag is refused after the write", "HUB-08", _FlipRefusedTooLate),
+    HubMutant("a changed flag is refused, and kept", "HUB-08", _of_its_own(_FlipIsRefusedAndKept), is_canary=False),
     HubMutant("the last entry of a dict is lost", "HUB-09", _DictLosesItsLast),
     HubMutant("an update replaces", "HUB-10", _UpdateReplaces, is_canary=False),
     HubMutant("every second update is lost", "HUB-10", _EverySecondIsLost),
@@ -894,10 +1015,18 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("infos are not loaded", "HUB-11", _InfosNotLoaded),
     HubMutant("ints are loaded as floats", "HUB-11", _IntsAreLoadedAsFloats),
     HubMutant("counts are not saved", "HUB-11", _of_its_own(_CountsNotSaved), is_canary=False),
+    HubMutant("an info that is None is not loaded", "HUB-11", _NoneIsNotLoaded),
     HubMutant("what is not resumable is saved", "HUB-12", _of_its_own(_UnresumedIsSaved), is_canary=False),
     HubMutant("a scalar is saved whatever its flag is", "HUB-12", _ScalarsAreAllSaved),
+    HubMutant(
+        "an info that was popped is saved by its first flag",
+        "HUB-12",
+        _of_its_own(_StateGoesByTheFirstFlag),
+        is_canary=False,
+    ),
     HubMutant("a damaged state wipes the hub", "HUB-13", _DamagedWipes),
     HubMutant("a damaged state is accepted", "HUB-13", _FieldsMayLack),
+    HubMutant("a damaged state leaves its flags", "HUB-13", _of_its_own(_RefusedStateSetsFlags), is_canary=False),
     HubMutant("a popped key is listed", "HUB-14", _PoppedIsListed),
     HubMutant("an unresumable history is not listed", "HUB-14", _UnresumedIsNotListed),
     HubMutant("keys are listed in lower case", "HUB-14", _KeysInLowerCase),
@@ -912,14 +1041,19 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("a dict is published up to what is refused", "HUB-19", _DictIsPublishedOneByOne),
     HubMutant("scalars are published up to what is refused", "HUB-19", _ScalarsArePublishedOneByOne),
     HubMutant("scalars are published up to one with the other flag", "HUB-19", _FlagsOneByOne),
+    HubMutant(
+        "infos that are refused leave their flag", "HUB-19", _of_its_own(_RefusedEntriesSetFlags), is_canary=False
+    ),
     HubMutant("a hub that loads keeps its own infos", "HUB-20", _OwnInfosWin),
     HubMutant("what is loaded is appended", "HUB-20", _LoadedIsAppended),
     HubMutant("a broken state is loaded by half", "HUB-21", _LastFieldIsCheckedLast),
+    HubMutant("a broken state leaves its flags", "HUB-21", _of_its_own(_BrokenStateSetsFlags), is_canary=False),
     HubMutant("a history that was kept is a window", "HUB-22", _KeptIsAWindow),
     HubMutant("data is the arrays of the hub", "HUB-23", _DataIsShared),
     HubMutant("a copy shares all with the hub", "HUB-24", _CopyIsTheSame),
     HubMutant("names of statistics are mixed up", "HUB-25", _reading(_NamesAreMixedUp)),
     HubMutant("an unknown statistic is the current value", "HUB-25", _reading(_AnyNameIsCurrent)),
+    HubMutant("statistics drops a window that is given by name", "HUB-25", _reading(_NamedWindowIsDropped)),
     HubMutant("pop_scalar does nothing", "HUB-26", _PopScalarDoesNothing),
     HubMutant("pop_scalar of a missing key raises", "HUB-26", _PopScalarOfMissingRaises),
     HubMutant("drop_latest does nothing", "HUB-27", _DropLatestDoesNothing),

@@ -18,6 +18,7 @@ from runtimeinfo_conformance.mutants._board import (
     counters_of_iteration_before,
     epoch_of_next,
     iteration_far_back,
+    iterators_are_made_early,
     no_entries,
     not_current,
 )
@@ -86,6 +87,8 @@ from runtimeinfo_conformance.mutants._scope import (
     stay_between_steps,
     threads_always_get_it,
     threads_never_get_it,
+    threads_never_get_it_in_a_test,
+    threads_never_get_it_in_the_end,
     workers_get_latest,
     workers_get_nothing,
     workers_outlive,
@@ -457,6 +460,12 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         publish(_saved_name, "before_train"),
         when=is_resumed,
     ),
+    Mutant(
+        "a resumed run has the seed of no run",
+        "META-08",
+        show(lambda plan, _: {"seed": plan.seed + 7}),
+        when=is_resumed,
+    ),
     Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),
     Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter"), when=goes_well),
     Mutant("the rate is that of the next iteration", "SCALAR-03", show(rates_to_come)),
@@ -490,6 +499,14 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "batches are made with the epoch to come", "SHARE-02", BoardShowsBetweenEvents(epoch_of_next), when=_has(None)
+    ),
+    # Not in a runner that makes its own loader.
+    Mutant(
+        "the iterator of an epoch is made before that counts",
+        "SHARE-02",
+        around=iterators_are_made_early,
+        when=_has(None),
+        is_canary=False,
     ),
     Mutant("other processes see no scalar", "SHARE-03", board_shows(no_entries), when=_has(None)),
     Mutant("the board is open to others", "SHARE-05", at(board_is_open_to_others, "after_train"), when=_has(None)),
@@ -536,6 +553,33 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "a thread without a context gets one of two runs", "SCOPE-04", threads_always_get_it, when=_has("strangers")
     ),
     Mutant("a thread without a context gets nothing", "SCOPE-04", threads_never_get_it, when=_has("strangers")),
+    Mutant(
+        "a thread without a context gets nothing during a test",
+        "SCOPE-04",
+        threads_never_get_it_in_a_test,
+        needs="test",
+        when=_has("strangers"),
+    ),
+    Mutant(
+        "a thread without a context gets nothing once the training has ended",
+        "SCOPE-04",
+        threads_never_get_it_in_the_end,
+        when=_has("strangers"),
+    ),
+    Mutant(
+        "a thread without a context gets the training inside another one",
+        "SCOPE-04",
+        threads_always_get_it,
+        needs="nested",
+        when=_has("nested"),
+    ),
+    Mutant(
+        "a thread without a context gets one of two trainings",
+        "SCOPE-04",
+        threads_always_get_it,
+        needs="beside",
+        when=_has("beside"),
+    ),
     Mutant("a worker gets the run that was entered last", "SCOPE-05", workers_get_latest, when=_has("forked")),
     Mutant("a worker gets nothing", "SCOPE-05", workers_get_nothing, when=_has_worker),
     Mutant("a worker answers for the run that has ended", "SCOPE-05", workers_outlive, when=_has("forked")),

@@ -139,27 +139,31 @@ copies_get_later_run = _in_scope(lambda hub: _FaultyScope(hub, during=hub, after
 copies_get_nothing = _in_scope(lambda hub: _FaultyScope(hub, during=hub, after=_NO_RUN))
 
 
-def _find(find: Callable[[Any, Callable[[], InfoReader | None]], InfoReader | None]) -> MakeFault:
+def _find(find: Callable[[Any, Callable[[], InfoReader | None]], InfoReader | None], *events: str) -> MakeFault:
     """Let the hub of code be found in another way while a run is observed, where its scope does not tell.
 
     Args:
         find: Called with the hub of the run, and with what finds the right one. A forked process is told by it, too.
+        events: At which it is so; all by default.
     """
-    return _replaced(_scopes, "_find_own_hub", lambda runner, before: partial(find, runner.message_hub, before))
+    return _replaced(
+        _scopes, "_find_own_hub", lambda runner, before: partial(find, runner.message_hub, before), *events
+    )
 
 
-def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any]) -> MakeFault:
+def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any], *events: str) -> MakeFault:
     """Put something else in the place of a module's attribute while a run is observed.
 
     Args:
         module: The module.
         name: The name of the attribute.
         replacement: Called with the runner and the attribute; returns what takes its place.
+        events: At which it is there; all by default.
     """
 
     def make(_plan: Plan, hook: object) -> Fault:
-        def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            if not isinstance(observer_of(hook), Recorder):
+        def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+            if not isinstance(observer_of(hook), Recorder) or (events and event not in events):
                 return call(runner, given)
             before = getattr(module, name)
             setattr(module, name, replacement(runner, before))
@@ -173,16 +177,18 @@ def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any]) ->
     return make
 
 
-def _without_context(answer: Callable[[Any], InfoReader]) -> MakeFault:
+def _without_context(answer: Callable[[Any], InfoReader], *events: str) -> MakeFault:
     def find(hub: Any, right: Callable[[], InfoReader | None]) -> InfoReader | None:
         has_context = bool(_scopes._in_this_context.get())  # pyright: ignore[reportPrivateUsage]
         return right() if has_context else answer(hub)
 
-    return _find(find)
+    return _find(find, *events)
 
 
 threads_always_get_it = _without_context(lambda hub: hub)
 threads_never_get_it = _without_context(lambda _hub: _NO_RUN)
+threads_never_get_it_in_a_test = _without_context(lambda _hub: _NO_RUN, "before_test_iter")
+threads_never_get_it_in_the_end = _without_context(lambda _hub: _NO_RUN, "after_train", "after_run")
 workers_get_latest = _find(lambda _hub, _right: _LatestOfParent())
 workers_get_nothing = _find(lambda _hub, _right: _NO_RUN)
 workers_outlive = _find(lambda hub, _right: Answers(infos_of(hub), hub.get_scalar))

@@ -25,12 +25,21 @@ _SECONDS = 20.0
 
 _NOTHING = "no run"
 
+_ASKED_IN_FULL = frozenset(
+    ("before_run", "before_train_iter", "before_val_iter", "after_train", "before_test_iter", "after_run")
+)
+"""Events at which other runs are opened meanwhile, too: in each part of a run."""
+
 
 class Companion(Protocol):
     """Is told of each event of a run, after it was noted."""
 
     def on_event(self, event: str, leg: Leg) -> None:
         """Hear of an event."""
+        ...
+
+    def on_moment(self, moment: str, leg: Leg) -> None:
+        """Hear of a moment between two events, in the thread of the training."""
         ...
 
 
@@ -112,6 +121,35 @@ def _told_in_thread(context: contextvars.Context | None = None) -> str:
     return told[0] if told else "no answer"
 
 
+def note_thread_of_one(leg: Leg) -> None:
+    """Note what a thread without a context is told while no other run is open."""
+    leg.answers.append(
+        Answer(len(leg.records) - 1, Situation.THREAD_OF_ONE, run_of(leg.hub), _NOTHING, _told_in_thread())
+    )
+
+
+def note_thread_of_several(leg: Leg) -> None:
+    """Note what a thread without a context is told while another run is open."""
+    at = len(leg.records) - 1
+    leg.answers.append(Answer(at, Situation.THREAD_OF_SEVERAL, run_of(leg.hub), _NOTHING, _told_in_thread()))
+
+
+class InsideAnother:
+    """Asks, in each part of a run that has another one around it, what a thread is told."""
+
+    def __init__(self) -> None:
+        self._heard: set[str] = set()
+
+    def on_event(self, event: str, leg: Leg) -> None:
+        """Ask at the first event of a kind."""
+        if event in _ASKED_IN_FULL and event not in self._heard:
+            self._heard.add(event)
+            note_thread_of_several(leg)
+
+    def on_moment(self, moment: str, leg: Leg) -> None:
+        """Do nothing: it asks at events."""
+
+
 class Strangers:
     """Lets runs of the kit's own come and go while a run is open and after it, and asks meanwhile.
 
@@ -122,23 +160,45 @@ class Strangers:
     def __init__(self, method: str | None = None) -> None:
         self._method = method
         self._kept: list[InfoReader] = []
-        self._context: contextvars.Context | None = None
+        self._contexts: dict[str, contextvars.Context] = {}
+        self._heard: set[str] = set()
         self._worker: _Worker | None = None
 
     def on_event(self, event: str, leg: Leg) -> None:
-        """Ask as the first iteration begins, and before that keep what another run is given."""
-        if event == "before_train" and not self._kept:
+        """Ask at the first event of each kind, and before that keep what another run is given."""
+        if event in self._heard:
+            return
+        self._heard.add(event)
+        if event == "before_train":
             with use_hub(Stranger("kept in")):
                 kept = current_hub()
                 pickled = pickle.loads(pickle.dumps(kept))  # noqa: S301  # it is our own
                 self._kept += [kept, copy.deepcopy(kept), pickled]
-        elif event == "before_train_iter" and self._context is None:
-            self._context = contextvars.copy_context()
-            if self._method is None:
+        if run_of(leg.hub) == _NOTHING:
+            return  # it does not say yet which run it is
+        if self._method is None:
+            self._contexts[event] = contextvars.copy_context()
+            if event in _ASKED_IN_FULL:
                 self._ask_threads(leg)
             else:
+                self._ask_briefly(leg)
+        elif event in _ASKED_IN_FULL and event != "after_run":  # where the run may be shared no more
+            if event == "before_train_iter":
                 self._worker = _Worker(self._method)
-                self._ask_worker(leg, len(leg.records) - 1, Situation.WORKER)
+            self._ask_worker(leg, len(leg.records) - 1, Situation.WORKER)
+
+    def on_moment(self, moment: str, leg: Leg) -> None:
+        """Ask where the first item of each stage is read, and in the first step."""
+        if moment not in self._heard and leg.records and self._method is None and run_of(leg.hub) != _NOTHING:
+            self._heard.add(moment)
+            self._ask_briefly(leg)
+
+    def _ask_briefly(self, leg: Leg) -> None:
+        """Ask a thread, and what was kept, while no other run is open."""
+        run, at = run_of(leg.hub), len(leg.records) - 1
+        note_thread_of_one(leg)
+        for kept in self._kept:
+            leg.answers.append(Answer(at, Situation.KEPT, run, _NOTHING, run_of(kept)))
 
     def _ask_threads(self, leg: Leg) -> None:
         run, other = run_of(leg.hub), Stranger("elsewhere")
@@ -176,9 +236,6 @@ class Strangers:
 
     def after_run(self, leg: Leg) -> None:
         """Ask what outlives the run."""
-        context = self._context
-        if context is None:
-            return
         if self._method is not None:
             self._ask_worker(leg, None, Situation.WORKER_LEFT)
             return
@@ -187,14 +244,19 @@ class Strangers:
         def note(situation: Situation, found: str) -> None:
             leg.answers.append(Answer(None, situation, run, run_of(later), found))
 
-        note(Situation.COPY_LEFT, context.run(run_here))
-        note(Situation.COPY_LEFT, _told_in_thread(context))
+        for context in self._contexts.values():
+            note(Situation.COPY_LEFT, context.run(run_here))
+        in_training = [context for event, context in self._contexts.items() if event == "before_train_iter"]
+        for context in in_training:
+            note(Situation.COPY_LEFT, _told_in_thread(context))
         for kept in self._kept:
             note(Situation.KEPT_AFTER, contextvars.Context().run(run_of, kept))
         with _open_elsewhere(later):
-            note(Situation.COPY_LEFT, _told_in_thread(context))
+            for context in in_training:
+                note(Situation.COPY_LEFT, _told_in_thread(context))
         with use_hub(later):
-            note(Situation.COPY_CALLED, context.run(run_here))
+            for context in self._contexts.values():
+                note(Situation.COPY_CALLED, context.run(run_here))
             for kept in self._kept:
                 note(Situation.KEPT_IN_LATER, run_of(kept))
 
@@ -257,12 +319,18 @@ class Beside:
         self._met: set[tuple[int, str]] = set()
 
     def on_event(self, event: str, leg: Leg) -> None:
-        """Wait for the other training."""
+        """Wait for the other training; and ask while both are open."""
         place = id(leg), event
+        if event == "before_train_iter" and place not in self._met and (id(leg), "before_train") in self._met:
+            self._met.add(place)
+            note_thread_of_several(leg)
         if event in {"before_train", "after_train"} and place not in self._met:
             self._met.add(place)
             with suppress(threading.BrokenBarrierError):
                 self._barrier.wait()
+
+    def on_moment(self, moment: str, leg: Leg) -> None:
+        """Do nothing: they wait at events."""
 
     def leave(self) -> None:
         """Let the other training wait for this one no more."""
@@ -280,8 +348,12 @@ class Nested:
         self._train = train
         self._is_due = True
 
-    def on_event(self, event: str, leg: Leg) -> None:  # noqa: ARG002  # the protocol's signature
+    def on_event(self, event: str, leg: Leg) -> None:  # the protocol's signature
         """Train."""
         if event == "after_train_iter" and self._is_due:
             self._is_due = False
             self._train()
+            note_thread_of_one(leg)
+
+    def on_moment(self, moment: str, leg: Leg) -> None:
+        """Do nothing: it is made at an event."""

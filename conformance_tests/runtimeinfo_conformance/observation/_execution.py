@@ -21,6 +21,7 @@ from runtimeinfo_adapters import UnsavedInfoWarning
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.observation._company import (
     Beside,
+    InsideAnother,
     Nested,
     Stranger,
     Strangers,
@@ -245,7 +246,7 @@ def _in_company(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
 
 def _among_strangers(subject: Subject, leg: Leg, watching: Watching) -> list[Recorder]:
     if leg.plan.company == "around":
-        recorder = Recorder(leg)
+        recorder = Recorder(leg, InsideAnother())
         with use_hub(Stranger("around")):
             _train(subject, recorder, watching)
         return [recorder]
@@ -281,7 +282,7 @@ def _beside(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[
 
 
 def _nested(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[Recorder]:
-    inside = Recorder(other)
+    inside = Recorder(other, InsideAnother())
     outside = Recorder(leg, Nested(lambda: _train(subject, inside)))
     _train(subject, outside, watching)
     return [outside, *([inside] if other.answers else [])]  # not if the first one did not get as far

@@ -187,6 +187,7 @@ class Leg:
         looks: The counters that components find in the iterations.
         stage_looks: The stages that components find between the events.
         reads: The views of another process meanwhile, at each item that was read in this process.
+        iterators: The views of another process as each iterator over the data was made, with its first item.
         read_elsewhere: How many items of each stage were read in its workers.
         answers: The runs that its code, and code of others, was told of.
         planned: The exception of the plan's fault, once it was raised.
@@ -206,6 +207,7 @@ class Leg:
     looks: list[Look] = field(default_factory=list[Look])
     stage_looks: list[StageLook] = field(default_factory=list[StageLook])
     reads: list[Read] = field(default_factory=list[Read])
+    iterators: list[Read] = field(default_factory=list[Read])
     read_elsewhere: Mapping[str, int] = field(default_factory=dict[str, int])
     answers: list[Answer] = field(default_factory=list[Answer])
     planned: BaseException | None = None

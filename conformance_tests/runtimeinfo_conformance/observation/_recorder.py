@@ -123,7 +123,20 @@ class Recorder:
             info, scalars = ({}, {}) if reader is hub else (_infos(hub), _scalars(hub))
             current = _answers(reader, hub, info, scalars)
             self.leg.glances.append(Glance(len(self.leg.records) - 1, {**info, **scalars}, current))
+            self._tell_companion(f"{item.stage}_data")
             self._maybe_raise(f"{item.stage}_data")
+
+    def on_iterator(self) -> object:
+        """Return what another process sees as an iterator is made: workers read from then on."""
+        if self._process != os.getpid() or not self.leg.records:
+            return None
+        return len(self.leg.records) - 1, self._look_on()
+
+    def on_first_read(self, seen: Any, item: Item) -> None:
+        """Note what was seen as the iterator was made whose first item is read."""
+        if seen is not None and self._process == os.getpid():
+            at, shared = seen
+            self.leg.iterators.append(Read(at, item, shared))
 
     def on_batch_begin(self) -> None:
         """Note the counters that a component finds as a training batch begins."""
@@ -135,7 +148,12 @@ class Recorder:
         if self._is_here():
             self._look("step")
         if self.leg.place == _here():
+            self._tell_companion("train_step")
             self._maybe_raise("train_step")
+
+    def _tell_companion(self, moment: str) -> None:
+        if self._companion is not None:
+            self._companion.on_moment(moment, self.leg)
 
     def _is_here(self) -> bool:
         """Tell whether this is where the latest event came, or where no event has come yet."""
@@ -264,7 +282,10 @@ def _answers(
     """Return what a reader answers on what the hub holds."""
     if reader is hub:  # nearly always, and to read it all twice would take twice as long
         return {**info, **scalars}
-    return {**{key: reader.get_info(key) for key in info}, **{key: _found(reader, key) for key in scalars}}
+    return {
+        **{key: reader.get_info(key, "nothing published") for key in info},
+        **{key: _found(reader, key) for key in scalars},
+    }
 
 
 def _found(reader: InfoReader, key: str) -> tuple[float, ...] | None:

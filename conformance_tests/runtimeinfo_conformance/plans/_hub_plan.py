@@ -29,7 +29,11 @@ HubOpName = Literal[
     "write_data",
     "copy",
     "publish_in_threads",
+    "pop_and_flip",
 ]
+
+ArgumentStyle = Literal["usual", "by_place", "by_name"]
+"""How arguments are given: some by place and some by name, with defaults left out; or all of them in one way."""
 
 # A key that begins with "here" is published with resumed=False.
 INFO_KEYS = ("epoch", "loop_stage", "val/matrix", "here/path")
@@ -92,7 +96,9 @@ class HubPlan(ShortRepr):
         ops: The operations.
         compare_every: After how many of them the whole hub is read each time, to be compared. Each read may renew what
             a hub keeps for later reads.
+        arguments: How they are given to the hub and its histories.
     """
 
     ops: tuple[HubOp, ...] = ()
     compare_every: int = 1
+    arguments: ArgumentStyle = "usual"

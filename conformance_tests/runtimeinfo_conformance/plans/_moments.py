@@ -43,6 +43,14 @@ class Listener(Protocol):
         """Hear that an item is read."""
         ...
 
+    def on_iterator(self) -> object:
+        """Hear that an iterator over some data is made; return what another process sees then."""
+        ...
+
+    def on_first_read(self, seen: object, item: Item) -> None:
+        """Hear of the first item that is read through an iterator, with what was seen as that was made."""
+        ...
+
     def on_batch_begin(self) -> None:
         """Hear that a training batch begins."""
         ...
@@ -71,6 +79,17 @@ def tell_of_read(run: str, item: Item, process: int) -> None:
         return
     for listener in _listeners_of(run):
         listener.on_read(item)
+
+
+def tell_of_iterator(run: str) -> object:
+    """Tell the listener of a run that an iterator over its data is made; return what it sees then."""
+    return next((listener.on_iterator() for listener in _listeners_of(run)), None)
+
+
+def tell_of_first_read(run: str, seen: object, item: Item) -> None:
+    """Tell the listener of a run which item is the first of an iterator, and what it saw as that was made."""
+    for listener in _listeners_of(run):
+        listener.on_first_read(seen, item)
 
 
 def reads_elsewhere(run: str) -> Counter[str]:

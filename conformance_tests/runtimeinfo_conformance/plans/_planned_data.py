@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from runtimeinfo_conformance.plans._moments import Item, ended_epochs, tell_of_read, tell_of_step
+from runtimeinfo_conformance.plans._moments import (
+    Item,
+    ended_epochs,
+    tell_of_first_read,
+    tell_of_iterator,
+    tell_of_read,
+    tell_of_step,
+)
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance.plans._plan import Plan
@@ -68,8 +75,17 @@ class PlannedDataset:
     def _length_in(self, epoch: int) -> int:
         return self._lengths[min(epoch, len(self._lengths) - 1)]
 
+    @property
+    def run(self) -> str:
+        """The name of the run that it is made for."""
+        return self._plan.experiment_name
+
+    def next_item(self, index: int) -> Item:
+        """Return which item is read if one of an index is read next."""
+        return Item(self.stage, self._epoch + (index <= self._last), index)
+
     def __getitem__(self, index: int) -> Batch:
-        epoch = self._epoch + (index <= self._last)
+        epoch = self.next_item(index).epoch
         if not 0 <= index < self._length_in(epoch):
             raise IndexError(index)
         self._epoch, self._last = epoch, index
@@ -88,7 +104,13 @@ class PlannedLoader:
         self.dataset = dataset
 
     def __iter__(self) -> Iterator[Batch]:
+        # Here workers would start, and read ahead; for which epoch, shows once a batch is asked for.
+        return self._batches(tell_of_iterator(self.dataset.run))
+
+    def _batches(self, seen: object) -> Iterator[Batch]:
         for index in range(len(self.dataset)):
+            if index == 0:
+                tell_of_first_read(self.dataset.run, seen, self.dataset.next_item(index))
             yield self.dataset[index]
 
 

@@ -30,7 +30,7 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     variants: list[dict[str, Any]] = [
         {"resume_after": 2},  # where a checkpoint is saved before the validation, the first one has no metrics
         {"resume_after": 1, "resume_batch": 1},
-        {"accumulation": 2},
+        {"accumulation": 3, "batches": 7},  # two windows and a part: one that is read as a whole shows in the second
         {"stop_after": 3},
         {"val_loaders": 2},
         {"val_interval": 1},

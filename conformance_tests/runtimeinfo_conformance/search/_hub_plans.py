@@ -76,16 +76,29 @@ def fixed_hub_plans() -> list[HubPlan]:
     loss, acc, stage = "train/loss", "val/κ", "loop_stage"
     reload, flip = HubOp("reload"), HubOp("flip_resumed")
     some = (info(value=2), info("here/path", "here"), scalar(loss, value="decimal", count=4), scalar(acc, value="int"))
+    # To stand for each other: a hub that asks whether a value is true, or None, takes them for nothing.
+    nothing: tuple[Any, ...] = (None, False, 0, "", 0.0, [], {}, ())
     arrays = tuple(filter(is_available, ("array_of_one", "tensor_float32", "tensor_of_one")))
     plans = [
         (),
         # Values that are not what they look like, and keys that are alike.
         tuple(HubOp("update_object", value=kind) for kind in OBJECT_KINDS),
         tuple(info(value=value) for value in (1, True, 1.0, 2**53 + 1, 0.1, -0.0, 0, False, "", (1, 2), [1, 2])),
-        *((info(value=value), info(stage, value), reload) for value in (1, True, 1.0, 2**53 + 1, -0.0, (1, "a"))),
+        (*(info(f"info {at}", value) for at, value in enumerate((1, True, 1.0, 2**53 + 1, -0.0, (1, "a")))), reload),
         (*(info(key, index) for index, key in enumerate((*INFO_KEYS, *LIKE_KEYS))), reload),
         (*(scalar(key, "float", index) for index, key in enumerate((*SCALAR_KEYS, *LIKE_KEYS))), reload),
-        *((scalar(loss, value=one), scalar(loss, value=other, turn=5), reload) for one, other in _PAIRS_OF_KINDS),
+        (
+            *(scalar(f"scalar {at}", value=one) for at, (one, _) in enumerate(_PAIRS_OF_KINDS)),
+            *(scalar(f"scalar {at}", value=other, turn=5) for at, (_, other) in enumerate(_PAIRS_OF_KINDS)),
+            reload,
+        ),
+        (
+            *(HubOp("update_info_dict", value=value) for value in nothing),
+            HubOp("pop_info"),
+            HubOp("pop_info", "epoch/too"),
+        ),
+        tuple(op for value in nothing for op in (info(value=value), HubOp("pop_info"))),
+        (*(info(f"info {at}", value) for at, value in enumerate(nothing)), scalar(loss, value="bool", turn=1), reload),
         # Arrays that the caller uses again.
         tuple(scalar(loss, value=kind, turn=4) for kind in arrays),
         tuple(HubOp("update_scalars", loss, kind, 4) for kind in arrays),
@@ -100,6 +113,7 @@ def fixed_hub_plans() -> list[HubPlan]:
         # What is refused.
         (*some, HubOp("refuse_entry", loss, "text"), HubOp("refuse_entry", "new", "none"), scalar("new", value="int")),
         (HubOp("refuse_scalar", loss, "text"), scalar(loss, value="float"), flip),
+        (HubOp("pop_and_flip"),),
         (*some, flip, HubOp("flip_resumed", turn=1), HubOp("flip_resumed", turn=2), reload, flip),
         # States: into a hub that holds other things, twice, and after updates of the hub that has loaded them.
         (
@@ -124,12 +138,30 @@ def fixed_hub_plans() -> list[HubPlan]:
         # Threads that publish at once.
         (HubOp("publish_in_threads", "here/time"),),
     ]
+    much = (
+        *some,
+        scalar(loss, value="float", turn=2, count=2, times=3),
+        HubOp("update_info_dict", value=7),
+        HubOp("update_scalars", acc, "decimal", count=3),
+        HubOp("refuse_scalar", loss, "text"),
+        HubOp("pop_info"),
+        HubOp("drop_latest", loss),
+        HubOp("save"),
+        HubOp("pop_scalar", acc),
+        HubOp("load"),
+        flip,
+        info("here/path", "there"),
+        scalar("here/time", value="float", count=2),
+        scalar("here/time", value="int"),
+    )
     lately = (scalar(loss, value="float", times=3), HubOp("drop_latest", loss), scalar(loss, value="decimal"))
     return [
         *(HubPlan(ops) for ops in plans),
         # Of the same length as before, and never read in between: what is kept for later reads must be renewed.
         HubPlan((*lately, HubOp("drop_latest", loss), scalar(loss, value="int", count=2)), compare_every=3),
         HubPlan((*lately[:1], HubOp("save"), *lately[1:]), compare_every=4),
+        HubPlan(much, arguments="by_place"),
+        HubPlan(much, arguments="by_name"),
     ]
 
 
@@ -164,6 +196,7 @@ def hub_plans() -> st.SearchStrategy[HubPlan]:
         ("refuse_scalar", 1, {"key": key, "value": other, "turn": turn}),
         ("refuse_entry", 1, {"key": key, "value": other, "turn": turn}),
         ("flip_resumed", 1, {"turn": turn}),
+        ("pop_and_flip", 1, {"key": key}),
         ("keep_history", 1, {"key": scalar}),
         ("write_data", 1, {"key": scalar}),
         ("copy", 1, {"key": scalar}),
@@ -176,7 +209,8 @@ def hub_plans() -> st.SearchStrategy[HubPlan]:
         [st.builds(HubOp, name=st.just(name), **given) for name, often, given in drawn for _ in range(often)]
     )
     every = st.sampled_from((1, 1, 2, 3, 12))
-    return st.builds(HubPlan, st.lists(op, max_size=12).map(tuple), every)
+    arguments = st.sampled_from(("usual", "usual", "by_place", "by_name"))
+    return st.builds(HubPlan, st.lists(op, max_size=12).map(tuple), every, arguments)
 
 
 def reduce_plans() -> st.SearchStrategy[ReducePlan]:

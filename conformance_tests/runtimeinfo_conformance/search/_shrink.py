@@ -58,6 +58,8 @@ def _smaller(plan: AnyPlan) -> Iterator[Any]:
             yield replace(plan, ops=ops)
         if plan.compare_every != 1:
             yield replace(plan, compare_every=1)
+        if plan.arguments != "usual":
+            yield replace(plan, arguments="usual")
         return
     if isinstance(plan, ReducePlan):
         for turns in (*_shorter(plan.turns), *_of_plainer_turns(plan.turns)):

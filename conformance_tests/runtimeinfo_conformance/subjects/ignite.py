@@ -63,6 +63,7 @@ class _Script:
             experiment_name=plan.experiment_name,
             hooks=hooks,
         )
+        self.is_read = False
         self.parts: dict[str, Any] = {
             "runtimeinfo": self.callback,
             **{f"scheduler{index}": each for index, each in enumerate(self.schedulers)},
@@ -82,6 +83,7 @@ class _Script:
         on(Events.ITERATION_STARTED, self.look)
         if not self.has_length:
             on(Events.EPOCH_COMPLETED, self.forget_length)
+            on(Events.EPOCH_STARTED, self.read_again)
         if plan.val_before:
             on(Events.STARTED, self.validate)
         if plan.schedule:
@@ -182,7 +184,13 @@ class _Script:
     def forget_length(self, engine: Any) -> None:
         """Let the next epoch be as long as its stream, whatever the last one was."""
         engine.state.epoch_length = None
-        engine.set_data(self.data)
+        self.is_read = True
+
+    def read_again(self, engine: Any) -> None:
+        """Begin the stream once more, after the epoch was published: its workers may read that at once (SHARE-02)."""
+        if self.is_read:
+            engine.set_data(self.data)
+            self.is_read = False
 
 
 def run(plan: Plan, hooks: Sequence[Any]) -> None:

@@ -130,5 +130,38 @@ def test_other_interpreters_do_not_run_the_script_of_the_user_again(tmp_path: Pa
     ran = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, env={"PYTHONPATH": str(tests)}, check=False
     )
-    told = [True, True, False, False, False]
+    told = [True, True, True, True, False, False, False]
     assert ran.stdout.splitlines() == ["begun", f"spawned None {told}", f"served None {told}"], ran.stderr
+
+
+def test_a_thread_is_asked_in_each_part_of_a_run_and_between_events() -> None:
+    (leg,) = execute(correct(), Plan(val_batches=1, test_batches=1, outputs=(("loss", "float"),), company="strangers"))
+    asked = [answer.at for answer in leg.answers if answer.situation is Situation.THREAD_OF_ONE]
+    events = [leg.records[at].event for at in asked if at is not None]
+    assert set(events) == {record.event for record in leg.records}
+    assert len(events) == len(set(events)) + 4  # data of three stages, and a step
+    in_full = [answer.at for answer in leg.answers if answer.situation is Situation.WITNESS]
+    assert {leg.records[at].event for at in in_full if at is not None} == {
+        "before_run",
+        "before_train_iter",
+        "before_val_iter",
+        "after_train",
+        "before_test_iter",
+        "after_run",
+    }
+
+
+@pytest.mark.parametrize("company", ["around", "beside", "nested"])
+def test_a_thread_is_asked_while_another_run_of_the_subject_is_open(company: Any) -> None:
+    legs = execute(correct(), Plan(company=company))
+    asked = [answer for leg in legs for answer in leg.answers if answer.situation is Situation.THREAD_OF_SEVERAL]
+    assert asked
+    assert {answer.found for answer in asked} == {"no run"}
+    after = [answer for answer in legs[0].answers if answer.situation is Situation.THREAD_OF_ONE]
+    assert [answer.found == answer.run for answer in after] == [True] * (company == "nested")
+
+
+def test_a_worker_is_asked_in_the_validation_and_the_test_as_well() -> None:
+    (leg,) = execute(correct(), Plan(val_batches=1, test_batches=1, company="forked"))
+    events = {leg.records[answer.at].event for answer in leg.answers if answer.at is not None}
+    assert events == {"before_train_iter", "before_val_iter", "after_train", "before_test_iter"}

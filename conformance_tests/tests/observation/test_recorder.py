@@ -81,7 +81,7 @@ def test_a_recorder_asks_the_current_hub_what_the_hub_holds() -> None:
         with use_hub(entered):
             recorder.note("before_val", shown, {})
     assert [record.current for record in leg.records] == [
-        {"iter": None, "train/loss": None},
+        {"iter": "nothing published", "train/loss": None},
         {"iter": 4, "train/loss": (0.5,)},
         {"iter": 4, "train/loss": (0.5,)},
         {"iter": 9, "train/loss": None},

@@ -25,6 +25,8 @@ class Heard:
 
     def __init__(self) -> None:
         self.items: list[Item] = []
+        self.firsts: list[tuple[object, Item]] = []
+        self.iterators = 0
         self.steps = 0
 
     def on_read(self, item: Item) -> None:
@@ -32,6 +34,13 @@ class Heard:
 
     def on_step(self) -> None:
         self.steps += 1
+
+    def on_iterator(self) -> object:
+        self.iterators = self.iterators + 1
+        return self.iterators
+
+    def on_first_read(self, seen: object, item: Item) -> None:
+        self.firsts.append((seen, item))
 
 
 def test_who_listens_last_is_told() -> None:
@@ -46,6 +55,17 @@ def test_who_listens_last_is_told() -> None:
     tell_of_read(RUN, item, os.getpid())
     assert (outer.items, outer.steps, outer.begun) == ([], 1, 1)
     assert (inner.items, inner.steps, inner.begun) == ([item], 1, 0)
+
+
+def test_an_iterator_is_told_of_as_it_is_made_and_its_epoch_with_the_first_item() -> None:
+    heard, loader = Heard(), Plan(batches=2, max_epochs=3).train_dataloader()
+    with hearing(RUN, heard):
+        early = [iter(loader), iter(loader)]
+        assert (heard.iterators, heard.firsts) == (2, [])
+        assert len(list(early[1])) == len(list(early[0])) == 2
+        iter(loader)  # one that nothing is read from has no epoch
+    assert heard.firsts == [(2, Item("train", 0, 0)), (1, Item("train", 1, 0))]
+    assert [item.epoch for item in heard.items] == [0, 0, 1, 1]
 
 
 def test_each_run_has_its_own_listener() -> None:

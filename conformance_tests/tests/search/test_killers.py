@@ -59,7 +59,13 @@ def test_a_killer_shows_its_fault_in_each_runner(make: Any, mutant: Mutant) -> N
     assert find_killer(subject, mutant.requirement, [plan]) is None
 
 
-@pytest.mark.parametrize("mutant", RUNNER_MUTANTS, ids=name_of)
+IN_MMENGINE = [
+    mutant for mutant in RUNNER_MUTANTS if mutant.name != "the iterator of an epoch is made before that counts"
+]
+"""All but one in the kit's own loader: mmengine makes another."""
+
+
+@pytest.mark.parametrize("mutant", IN_MMENGINE, ids=name_of)
 def test_a_killer_shows_its_fault_in_mmengine(mutant: Mutant) -> None:
     subject = mmengine.subject()
     plan = killers()[mutant.requirement, mutant.name]

@@ -27,7 +27,8 @@ SHARE = (
         "before the iterator of its batches is made.",
         example=(
             "Two workers that fetch ahead: each batch of the third epoch is made by a worker that reads 2, also the "
-            "first one, and also with persistent_workers=True."
+            "first one, and also with persistent_workers=True. If the iterator of the third epoch is made before the "
+            "second one has counted, its workers read 1."
         ),
         needs="share",
         since="0.2",
