@@ -175,6 +175,20 @@ def test_frames_of_ours_between_two_of_the_user_are_hidden(part: Part) -> None:
     assert without.count("File") == 3
 
 
+def test_frames_of_an_adapter_between_two_of_the_user_are_hidden(part: Part) -> None:
+    class Outer:
+        def fit(self) -> str:
+            return own["around"](Trainer())
+
+    own: dict[str, Any] = {"__name__": "runtimeinfo_adapters.of_a_framework", "error": ValueError}
+    exec("def around(trainer): return trainer.fit(fails=error)", own)
+    part.wrap(Outer, "fit", before=lambda *args: None)
+    with pytest.raises(ValueError, match="of the user") as raised:
+        Outer().fit()
+    names = [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
+    assert names[1:] == ["fit", "fit"]
+
+
 def test_ctrl_c_in_code_of_ours_is_seen_where_the_user_was(part: Part) -> None:
     part.wrap(Trainer, "fit", before=interrupt)
     with pytest.raises(KeyboardInterrupt) as interrupted:

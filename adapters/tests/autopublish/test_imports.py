@@ -210,6 +210,22 @@ def test_modules_of_one_zip_share_a_loader(folder: Path, finder: Finder, monkeyp
     assert "exec_module" not in vars(outer.__loader__)
 
 
+def test_another_module_of_a_loader_that_awaits_one_is_not_installed(
+    folder: Path, finder: Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(folder / "modules.zip", "w") as archive:
+        archive.writestr("watched.py", "END = True\n")
+        archive.writestr("other.py", "END = True\n")
+    monkeypatch.syspath_prepend(folder / "modules.zip")
+    notes: list[Any] = []
+    finder.watch("watched", noting(notes))
+    importlib.util.find_spec("watched")  # its loader, which is the same for both, awaits it now
+    importlib.import_module("other")
+    assert notes == []
+    watched = importlib.import_module("watched")
+    assert notes == [(watched, True)]
+
+
 class Slotted:
     """A loader that takes no attributes."""
 
@@ -222,8 +238,8 @@ class Slotted:
         module.END = True
 
 
-class OfAClass:
-    """A loader that is a class, as those of built-in modules are."""
+class Base:
+    """What the next one inherits."""
 
     @staticmethod
     def create_module(spec: Any) -> None:
@@ -232,6 +248,10 @@ class OfAClass:
     @staticmethod
     def exec_module(module: Any) -> None:
         module.END = True
+
+
+class OfAClass(Base):
+    """A loader that is a class, as those of built-in modules are."""
 
 
 @pytest.mark.parametrize("loader", [Slotted(), OfAClass])

@@ -144,7 +144,15 @@ def test_what_cannot_be_started_is_told(published: Run, words: list[str], code: 
     assert published(*words) == (code, "", f"runtimeinfo: {told}\n")
 
 
-@pytest.mark.parametrize("words", [["-c", "print('ISE')", "-I"], ["-W", "ignore", "-c", "print('ISE')", "-E"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-c", "print('ISE')", "-I"],
+        ["-cprint('ISE')"],
+        ["-W", "ignore", "-c", "print('ISE')", "-E"],
+        ["-Wignore::SyntaxWarning", "-c", "print('ISE')"],
+    ],
+)
 def test_options_of_a_script_are_not_those_of_python(published: Run, words: list[str]) -> None:
     assert published(*words) == (0, "ISE\n", "")
 
