@@ -724,18 +724,11 @@ class RuntimeInfoCallback:
         ]
         return self
 
-    def add_evaluator(self, engine: Engine, *roles: Role) -> None:
-        """Listen to one more evaluator, also while the trainer runs.
-
-        Args:
-            engine: The engine.
-            roles: What it does: the first while the trainer runs, the last on its own.
-
-        Source: STAGE-02 to STAGE-05.
-        """
+    def _add_evaluator(self, engine: Engine, *roles: Role) -> None:
+        """Listen to one more evaluator, also while the trainer runs."""
         self._listeners.append(self._evaluator_listener(self, engine, roles))
 
-    def remove_evaluator(self, engine: Engine) -> None:
+    def _remove_evaluator(self, engine: Engine) -> None:
         """Listen no longer to an evaluator: it is as it was."""
         removed = [each for each in self._listeners if each.listens_to(engine)]
         self._listeners = [each for each in self._listeners if each not in removed]

@@ -232,8 +232,9 @@ class _Keras(_Framework):
     def _attach(self, callback: Any, target: Any, name: str) -> _Method:
         return functools.partial(callback.guard, name, target)
 
-    def _detach(self, callback: Any, target: Any) -> None:
-        pass
+    def _detach(self, callback: Any, target: Any) -> None:  # noqa: ARG002
+        if not callback.runner.emitter.is_open("run"):
+            callback.runner.data = None
 
 
 def _items(argument: Any) -> list[Any]:
@@ -287,13 +288,13 @@ class _Ignite(_Framework):
 
     def _begin(self, owner: type, target: Any, name: str, arguments: tuple[Any, ...]) -> _Method | None:
         hub = publishing_hub()
-        trainer = next((each for each in self._callbacks.values() if each.message_hub is hub), None)
+        trainer = next((each for each in list(self._callbacks.values()) if each.message_hub is hub), None)
         if trainer is None:
             return super()._begin(owner, target, name, arguments)
         # A training inside of another one is left alone, and so is the trainer itself, which is attached.
         if self._is_attached(target, arguments) or optimizers_of(target._process_function, target):
             return None
-        trainer.add_evaluator(target, "val")
+        trainer._add_evaluator(target, "val")
         self._trainers[target] = trainer
         return self._wrapped(target, name)
 
@@ -320,7 +321,7 @@ class _Ignite(_Framework):
         if trainer is None:
             super()._end(target)
         else:
-            trainer.remove_evaluator(target)
+            trainer._remove_evaluator(target)
 
 
 def _is_of_validation_data(listener: Any) -> bool:

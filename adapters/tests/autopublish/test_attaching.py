@@ -6,6 +6,7 @@ import copy
 import itertools
 import pickle
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from runtimeinfo import current_hub, use_hub
 from runtimeinfo.authoring import Emitter, resolve_hub
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters._framework import FRAMEWORKS
-from runtimeinfo_adapters.autopublish import AutopublishWarning, _frameworks
+from runtimeinfo_adapters.autopublish import AutopublishWarning, _frameworks, _imports
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning")
 
@@ -69,12 +70,12 @@ def lightning() -> Case:
     def make(step: Step) -> Any:
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         trainer = package.Trainer(accelerator="cpu", max_epochs=2, enable_checkpointing=False, **quiet)
-        trainer.module_to_fit = Module(step)  # type: ignore[attr-defined]
+        trainer.module_to_fit = Module(step)
         return trainer
 
     def train(trainer: Any) -> None:
         trainer.fit_loop.max_epochs = trainer.current_epoch + 2
-        trainer.fit(trainer.module_to_fit, torch.utils.data.DataLoader(_data(), batch_size=2))  # type: ignore[arg-type]
+        trainer.fit(trainer.module_to_fit, torch.utils.data.DataLoader(_data(), batch_size=2))
 
     entries = ("fit", "validate", "test", "predict")
     return Case(
@@ -104,7 +105,7 @@ def transformers() -> Case:
     def make(step: Step) -> Any:
         quiet: dict[str, Any] = {"disable_tqdm": True, "report_to": [], "logging_strategy": "no", "use_cpu": True}
         args = TrainingArguments(num_train_epochs=2, per_device_train_batch_size=2, save_strategy="no", **quiet)
-        trainer = Trainer(model=Model(step), args=args, train_dataset=_data(dictionary=True))  # type: ignore[arg-type]
+        trainer = Trainer(model=Model(step), args=args, train_dataset=_data(dictionary=True))
         trainer.pop_callback(trainer.callback_handler.callbacks[-1])  # which prints
         return trainer
 
@@ -289,6 +290,20 @@ def test_explicit_attach_wins(case: Case) -> None:
     assert is_quiet(case)
 
 
+@pytest.mark.parametrize("case", ["lightning", "transformers", "keras"], indirect=True)
+def test_registered_callback_of_the_user_wins(case: Case) -> None:
+    steps, hub = Steps(), MessageHub("of-the-callback")
+    target, callback = case.make(steps), case.framework.adapter.RuntimeInfoCallback(hub=hub)
+    if case.framework.name == "keras":
+        x = torch.stack(_data()).numpy()
+        target.fit(x, x[:, :1], batch_size=2, epochs=2, verbose=0, callbacks=[callback])
+    else:
+        case.callbacks(target).append(callback)
+        case.train(target)
+    assert [each is hub for each in steps.hubs] == [True] * STEPS
+    assert is_quiet(case)
+
+
 def test_explicit_attach_after_a_training_wins(case: Case) -> None:
     steps, hub = Steps(), MessageHub("explicit")
     target = case.make(steps)
@@ -376,6 +391,22 @@ def test_guarded_class_can_be_pickled(framework: str) -> None:
     assert type(callback).__name__ == name
     assert type(pickle.loads(pickle.dumps(callback))) is type(callback)
     assert type(copy.deepcopy(callback)) is type(callback)
+
+
+def test_each_installer_has_its_module_watched() -> None:
+    assert set(_frameworks.INSTALLERS) == set(_imports.FRAMEWORK_MODULES)
+
+
+def test_model_of_keras_does_not_keep_the_data() -> None:
+    case = keras()
+    case.patch(case.framework)
+    model = case.make(Steps())
+    data = torch.stack(_data()).numpy().copy()
+    freed = weakref.ref(data)
+    model.fit(data, data[:, :1].copy(), batch_size=2, verbose=0)
+    case.framework.part.withdraw()
+    del data
+    assert freed() is None
 
 
 def test_other_names_are_not_in_the_module() -> None:
