@@ -109,7 +109,7 @@ def _update_info(hub: MessageHub, key: str, resumed: bool) -> None:
 
 
 def _update_info_dict(hub: MessageHub, key: str, resumed: bool) -> None:
-    hub.update_info_dict({f"{key}/other": 0, key: 1}, resumed=resumed)
+    hub.update_info_dict({key: 1, f"{key}/other": 0}, resumed=resumed)
 
 
 def _update_scalar(hub: MessageHub, key: str, resumed: bool) -> None:

@@ -731,7 +731,7 @@ class _RefusedEntriesSetFlags(MessageHub):
 
 
 class _StateGoesByTheFirstFlag(MessageHub):
-    """Lets a popped info come again with another flag, and saves it by the first one."""
+    """Lets a popped info come again as one that is not resumable, and saves it if it was once."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -748,7 +748,7 @@ class _StateGoesByTheFirstFlag(MessageHub):
 
     def state_dict(self) -> dict[str, Any]:
         flags = self._resumed_keys
-        self._resumed_keys = {**flags, **{key: flag for key, flag in self._first.items() if key in flags}}
+        self._resumed_keys = {**flags, **{key: True for key, flag in self._first.items() if flag and key in flags}}
         try:
             return super().state_dict()
         finally:
