@@ -12,9 +12,9 @@ from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, 
 from runtimeinfo_conformance.judges._same import differing
 from runtimeinfo_conformance.observation import Read
 
-# No worker fetches ahead here: what is left is the iteration that is published once its batch is there, and a batch
-# that the framework fetches ahead.
-_MOST_BEHIND = 2
+# No worker fetches ahead here: what is left is the iteration that is published once its batch is there, and the batches
+# of an optimizer step, which the framework may fetch ahead.
+_PUBLISHED_LATE = 1
 
 # The modes of the folder and of the board.
 _CLOSED_TO_OTHERS = (0o700, 0o600)
@@ -89,11 +89,11 @@ def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
     """Where a training batch is made, the iteration is a little behind at most."""
     for read, position, ahead in _training_reads(case, case.leg.reads):
         place = case.plan.iteration_of(read.item.epoch, read.item.index) + ahead["iter"]
-        found = position["iter"]
-        if isinstance(found, Integral) and place - _MOST_BEHIND <= int(found) <= place:
+        found, least = position["iter"], place - _PUBLISHED_LATE - case.plan.accumulation
+        if isinstance(found, Integral) and least <= int(found) <= place:
             yield ok(read.at)
         else:
-            bounds = f"an iter from {max(place - _MOST_BEHIND, 0)} to {place} where the batch of {place} is made"
+            bounds = f"an iter from {max(least, 0)} to {place} where the batch of {place} is made"
             yield broken(read.at, bounds, found)
 
 

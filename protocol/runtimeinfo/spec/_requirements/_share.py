@@ -80,10 +80,14 @@ SHARE = (
         "SHARE-07",
         "MUST",
         "While a worker of a DataLoader makes the batch of a training iteration, the iter that it reads MUST be at "
-        "most num_workers * prefetch_factor + 2 below that iteration's, and not above it.",
-        "The workers fetch ahead, by a number that is known. Of the two, one is for the iteration that is published "
-        "only once its batch is there, and one for a framework that itself fetches a batch ahead.",
-        example="Two workers, prefetch_factor=2: the batch of iteration 100 is made by a worker that reads 94 to 100.",
+        "most num_workers * prefetch_factor + accumulation + 1 below that iteration's, and not above it, where "
+        "accumulation is how many batches make an optimizer step.",
+        "The workers fetch ahead, by a number that is known. One more is for the iteration that is published only once "
+        "its batch is there, and a framework may itself fetch a batch ahead, or the batches of an optimizer step.",
+        example=(
+            "Two workers, prefetch_factor=2: the batch of iteration 100 is made by a worker that reads 94 to 100; 91 "
+            "to 100 where four batches make an optimizer step."
+        ),
         needs="share",
         since="0.2",
     ),
