@@ -15,7 +15,17 @@ from adapter_features import feature_table
 from badges import badges_of_the_project
 from lifecycle_picture import lifecycle_svg
 
-from runtimeinfo.spec import CAPABILITIES, GRAMMAR, HOOK_POINTS, REQUIREMENTS, SPEC_VERSION, SPEC_VERSIONS, Requirement
+from runtimeinfo.spec import (
+    CAPABILITIES,
+    GRAMMAR,
+    HOOK_POINTS,
+    INFERRED_RULES,
+    INFERRED_VALUES,
+    REQUIREMENTS,
+    SPEC_VERSION,
+    SPEC_VERSIONS,
+    Requirement,
+)
 from runtimeinfo_conformance.command_line._explain import faults_of
 from runtimeinfo_conformance.judges import JUDGES
 from runtimeinfo_conformance.judges.hub import judge_hub
@@ -122,6 +132,18 @@ def spec_page() -> Iterator[str]:
         "| capability | promise |",
         "|---|---|",
         *(f"| `{name}` | {promise} |" for name, promise in CAPABILITIES.items()),
+        "",
+        "## Inferred runs",
+        "",
+        "Under `runtimeinfo run`, a training whose code publishes nothing is inferred from what it does with PyTorch.",
+        "Such a run keeps none of the requirements below. Each of its values means what this table says, or is absent.",
+        "It has no total: `max_epochs` and `max_iters` cannot be known.",
+        "",
+        "| key | meaning |",
+        "|---|---|",
+        *(f"| `{key}` | {meaning} |" for key, meaning in INFERRED_VALUES.items()),
+        "",
+        *(f"- {rule}" for rule in INFERRED_RULES),
         "",
         "## Versions",
         "",

@@ -139,7 +139,7 @@ class InferredRun:
         for key, reference in self._rates:
             if reference() is not optimizer:
                 continue
-            rate = optimizer.param_groups[0]["lr"]
+            rate = rate_of(optimizer)
             if key in self._published_early:
                 early = self._published_early.pop(key)
                 if not _differ(early, rate):
@@ -158,7 +158,7 @@ class InferredRun:
 
 
 def rate_of(optimizer: Any) -> Any:
-    """Return the learning rate of the first param group: a number, or a tensor."""
+    """Return the learning rate of the first param group: a number, or a tensor. It is published as ``lr``."""
     return optimizer.param_groups[0]["lr"]
 
 

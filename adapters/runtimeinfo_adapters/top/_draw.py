@@ -253,6 +253,8 @@ def _head(run: Run, layout: LineLayout) -> Text:
     about: list[str] = []
     if run.experiment_name is not None:
         about.append(f"pid {run.pid}")
+    if run.is_inferred:
+        about.append("inferred")
     if run.is_elsewhere:
         about.append("in another container")
     stage = stage_text(run, is_ascii=layout.is_ascii)
@@ -374,7 +376,12 @@ def _columns(is_ascii: bool) -> list[_Column]:
         _Column("ETA", 2, eta_text),
         _Column("loss", 3, _loss),
         _Column("updated", 8, _age),
+        _Column("source", 9, _source, is_right=False),
     ]
+
+
+def _source(run: Run) -> str:
+    return "inferred" if run.is_inferred else ""
 
 
 def _age(run: Run) -> str:

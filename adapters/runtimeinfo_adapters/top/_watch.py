@@ -90,6 +90,11 @@ class Run:
         name = self.infos.get("experiment_name")
         return name if isinstance(name, str) and name else None
 
+    @property
+    def is_inferred(self) -> bool:
+        """Whether the script does not publish, and what it does was inferred."""
+        return self.infos.get("inferred") is True
+
 
 class Timestamp(NamedTuple):
     """A time on two clocks.

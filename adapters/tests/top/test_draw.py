@@ -106,6 +106,14 @@ def test_run_in_another_container() -> None:
     assert "pid 4711 · in another container  train" in drawn(make(is_elsewhere=True))[2]
 
 
+def test_inferred_run_says_so() -> None:
+    inferred = make(infos={"experiment_name": "digits", "inferred": True})
+    assert "pid 4711 · inferred  train" in drawn(inferred)[2]
+    assert "inferred" not in "".join(drawn(make()))
+    titles, first, second = drawn(make(), inferred, width=120, height=5)[2:]
+    assert (titles.split()[-1], second.split()[-1], "inferred" in first) == ("source", "inferred", False)
+
+
 def test_drawing_without_a_run() -> None:
     lines = drawn(folder="/dev/shm/\x1b[2J")
     assert "no runs" in lines[0]
