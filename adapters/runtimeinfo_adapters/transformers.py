@@ -341,6 +341,10 @@ class RuntimeInfoCallback(_Callback):
         """Whether it belongs to a Trainer whose methods are wrapped."""
         return self._trainer() is not None
 
+    def is_attached_to(self, trainer: Any) -> bool:
+        """Tell whether `attach` has registered this callback with a Trainer."""
+        return self._trainer() is trainer
+
     def _identify(self, args: Any) -> None:
         self.runner.identify(cfg=args.to_dict(), seed=args.seed, experiment_name=args.run_name)
 

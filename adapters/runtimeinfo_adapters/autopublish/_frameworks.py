@@ -141,8 +141,9 @@ class _Framework:
         wrapped: WrappedMethod = cast("dict[str, Any]", vars(target))[name]
         return functools.partial(wrapped.around, target)
 
-    def _detach(self, callback: Any, target: Any) -> None:  # noqa: ARG002
-        self.adapter.detach(target)
+    def _detach(self, callback: Any, target: Any) -> None:
+        if callback.is_attached_to(target):  # and not replaced by one of the user meanwhile
+            self.adapter.detach(target)
 
     def _end(self, target: Any) -> None:
         self._detach(self._callbacks[target], target)

@@ -315,6 +315,22 @@ def test_explicit_attach_after_a_training_wins(case: Case) -> None:
     assert [each is hub for each in steps.hubs] == [False] * STEPS + [True] * STEPS
 
 
+def test_explicit_attach_inside_a_training_wins(case: Case) -> None:
+    steps, hub, attached = Steps(), MessageHub("explicit"), []
+
+    def step() -> None:
+        steps()
+        if not attached:
+            attached.append(case.attach(target, hub=hub))
+
+    target = case.make(step)
+    case.train(target)
+    if case.framework.name != "mmengine":  # a runner of mmengine trains once
+        case.train(target)
+        assert [each is hub for each in steps.hubs[STEPS:]] == [True] * STEPS
+    assert len(steps.hubs) >= STEPS
+
+
 def test_hub_of_the_user_is_left_alone(case: Case) -> None:
     steps, hub = Steps(), MessageHub("of-the-user")
     target = case.make(steps)
