@@ -66,11 +66,15 @@ class Follower:
         if hub is None or hub.get_info(INFERRED) is True:
             return False
         if training is not None and (run is not None or training.has_stepped):
-            self._claimed.update(training.optimizers)
-            self._has_claimed = True
-            self.training = None
-            training.end()
+            self._give_up(training)
         return True
+
+    def _give_up(self, training: Training) -> None:
+        """Leave a training to the run that publishes it."""
+        self._claimed.update(training.optimizers)
+        self._has_claimed = True
+        self.training = None
+        training.end()
 
     def _begin_training(self) -> Training:
         before = self.training
@@ -199,6 +203,8 @@ class Follower:
         if (training is None or get_innermost().answers is not training.answers) and self._is_foreign():
             self._claimed.add(optimizer)
             self._has_claimed = True
+            if training is self.training and training is not None and training.has(optimizer):
+                self._give_up(training)
             return
         if self._has_claimed and optimizer in self._claimed:
             return

@@ -54,12 +54,14 @@ class InferredRun:
 
     def leave(self) -> None:
         """Take everything back, and let the hub be the current one no longer."""
-        self.set_training(False)
-        self.set_place(*_NOWHERE)
-        for key in tuple(self.hub.log_scalars):
-            self.hub.pop_scalar(key)
-        self._in_force.leave()
-        leave_hub(self.hub)  # also where another context or thread has entered it
+        try:
+            self.set_training(False)
+            self.set_place(*_NOWHERE)
+            for key in tuple(self.hub.log_scalars):
+                self.hub.pop_scalar(key)
+        finally:
+            self._in_force.leave()
+            leave_hub(self.hub)  # also where another context or thread has entered it
 
     def claim_workers_of(self, loader: Any) -> None:
         """Take over the persistent workers of a loader that an earlier training has left."""

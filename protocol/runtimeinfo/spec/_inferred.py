@@ -32,27 +32,27 @@ INFERRED_VALUES = MappingProxyType(
 
 INFERRED_RULES = (
     (
-        "The *training loader* is the DataLoader whose batch was the last to be drawn, with gradients enabled, before the "
-        "first step of the optimizer. Before that step nothing is said."
+        "The *training loader* is the DataLoader whose batch was the last to be drawn, with gradients enabled, "
+        "before the first step of the optimizer. Before that step nothing is said."
     ),
     (
-        "A training begins with its first optimizer. An optimizer that is made before the first step belongs to it. One "
-        "that is made after a step begins another training, and everything of the one before is withdrawn. If it drives "
-        "parameters of the one before, `epoch` and `iter` are absent from then on."
+        "A training begins with its first optimizer. An optimizer that is made before the first step belongs to "
+        "it. One that is made after a step begins another training, and everything of the one before is withdrawn. "
+        "If it drives parameters of the one before, `epoch` and `iter` are absent from then on."
     ),
     (
-        "`epoch` and `iter` are absent if batches are drawn ahead of the iteration that trains on them, if steps are made "
-        "on batches of several loaders, or on batches that were kept from an earlier pass; if one of several optimizers "
-        "makes no step in the first pass; and if the passes of the training loader are made or drawn in several threads. "
-        "`epoch` is absent once a further pass was begun after one that was broken off."
+        "`epoch` and `iter` are absent if batches are drawn ahead of the iteration that trains on them, if steps "
+        "are made on batches of several loaders, or on batches that were kept from an earlier pass; if one of "
+        "several optimizers makes no step in the first pass; and if the passes of the training loader are made or "
+        "drawn in several threads. `epoch` is absent once a further pass was begun after one that was broken off."
     ),
     (
-        "`iter` is absent between a break and the next step. `epoch`, `iter` and `loop_stage` are absent in a further pass "
-        "that makes no step, and in a pass over any loader amid one of the training loader."
+        "`iter` is absent between a break and the next step. `epoch`, `iter` and `loop_stage` are absent in a "
+        "further pass that makes no step, and in a pass over any loader amid one of the training loader."
     ),
     (
-        "`train/loss` is absent if a step has several losses, as with gradient accumulation, where there are several "
-        "optimizers, and where backward is given anything but one scalar."
+        "`train/loss` is absent if a step has several losses, as with gradient accumulation, where there are "
+        "several optimizers, and where backward is given anything but one scalar."
     ),
     "Where another run is open, the training is that run's, and nothing is inferred.",
 )
