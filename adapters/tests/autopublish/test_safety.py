@@ -64,6 +64,14 @@ def test_an_exception_of_a_watched_module_has_the_same_traceback(same: Run, tmp_
     assert ended.err.count("File") == 3
 
 
+def test_what_a_plain_loop_prints_is_the_same(same: Run, tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parent / "errors_of_a_loop.py", tmp_path)
+    ended = same("errors_of_a_loop.py")
+    assert ended.code == 1
+    assert ended.err.count("Traceback (most recent call last)") >= 15
+    assert ended.err.count("UserWarning") == 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("is_handled", [False, True])
 def test_a_signal_reaches_the_script(tmp_path: Path, number: signal.Signals, is_handled: bool) -> None:
