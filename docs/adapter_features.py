@@ -20,6 +20,14 @@ COPIES = {
 }
 """Whether a copied or pickled trainer is one with its own adapter."""
 
+# What the tests were run with where it was installed; they compare the versions: `test_keras_backends.py` of the
+# adapters, and `test_guides.py` of the docs.
+BACKENDS = {
+    "keras": "PyTorch; JAX 0.10.2; TensorFlow 2.21.0, both with one step per execution only",
+    "pytorch": "PyTorch; NumPy; JAX 0.10.2 with optax 0.2.8",
+}
+"""On what each adapter was tried; PyTorch for all others."""
+
 HEADING = "## How it is attached"
 
 
@@ -29,6 +37,7 @@ def feature_table() -> str:
     modules = [_Module(name) for name in names]
     rows = {
         "versions that were tried": [module.versions() for module in modules],
+        "tried on": [BACKENDS.get(name, "PyTorch") for name in names],
         "`attach` and `detach`": ["✓" if module.is_attached() else "·" for module in modules],
         "alone, without `attach`": [_code(module.alone()) for module in modules],
         "keywords of its own": [_code(*module.keywords()) for module in modules],

@@ -44,6 +44,7 @@ from runtimeinfo.authoring import (
     EVALUATION_EVENTS,
     EvaluationEvents,
     HasLearningRates,
+    SupportsDropLatest,
     TrainDataLoader,
     length_of,
     shown,
@@ -127,10 +128,11 @@ class KerasRunner(FrameworkRunner):
         self._target = Target()
         self._optimizers = optimizers
         self._rates: defaultdict[str, LearningRate] = defaultdict(LearningRate)
+        self._held_rates: dict[str, list[Any]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is outside of any run, and data may be a generator.
-        return {**vars(self), "data": None, "_rates": defaultdict(LearningRate)}
+        return {**vars(self), "data": None, "_rates": defaultdict(LearningRate), "_held_rates": None}
 
     @property
     def model(self) -> Any:
@@ -180,7 +182,18 @@ class KerasRunner(FrameworkRunner):
 
         On an accelerator, a rate that was written in this epoch is a tensor of shape ``()`` there.
         """
+        if self._held_rates is not None:
+            return self._held_rates
         return {name: [self._rates[name].of(optimizer)] for name, optimizer in self._named_optimizers()}
+
+    def hold_rates(self) -> None:
+        """Keep the rates as they are, for an iteration that is published once its step is done."""
+        self._held_rates = None
+        self._held_rates = self.get_lr()
+
+    def release_rates(self) -> None:
+        """Return the rates as they are from now on."""
+        self._held_rates = None
 
     def read_rates(self) -> None:
         """Read from the device what the rates follow from, so that no iteration has to."""
@@ -258,6 +271,7 @@ class RuntimeInfoCallback(_Callback):
         self._epochs: int | None = None  # of the training
         self._steps: int | None = None  # of an epoch, as Keras says when the training begins
         self._length: int | None = None  # of the epoch that is open
+        self._waiting_batch: int | None = None  # which has begun, if it exists: see `begin_iteration`
 
     def __getstate__(self) -> dict[str, Any]:
         outside: dict[str, Any] = dict.fromkeys(("_is_guarded", "_is_deaf", "_is_undecided"), False)
@@ -338,20 +352,30 @@ class RuntimeInfoCallback(_Callback):
         if batch == 0 and self.runner.length(self._steps) != self._length:
             self._tell_length()  # data may change it at the very beginning of an epoch
             self.runner.publish_totals()
-        if self._is_guarded:
-            self.runner.publish_iter()
-        else:
+        self.runner.publish_iter()
+        if not self._is_guarded:
             self.begin_iteration(batch)
 
     def begin_iteration(self, batch: int) -> None:
-        """Open an iteration."""
+        """Open an iteration.
+
+        On JAX and TensorFlow, Keras begins one batch more than data without a length have, in each epoch, and does not
+        end it. There the iteration opens when the batch has ended, with the learning rate of its beginning.
+        """
         self._values.begin(self.runner.model)
-        self.runner.emitter.emit("before_train_iter", batch_idx=batch)
+        if self._steps is None and not COUNTS_WRITES:
+            self._waiting_batch = batch
+            self.runner.hold_rates()
+        else:
+            self.runner.emitter.emit("before_train_iter", batch_idx=batch)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the iteration."""
         if threading.get_ident() != self._thread:
             raise _out_of_turn("fit")
+        if self._waiting_batch is not None:
+            self.runner.emitter.emit("before_train_iter", batch_idx=self._waiting_batch)
+            self._forget_batch()
         # Under JAX, Keras writes the variables when a callback asks for the model.
         model = self.runner.model if COUNTS_WRITES else self.model
         self.runner.emitter.emit("after_train_iter", outputs=self._values.end(model, logs or {}))
@@ -359,9 +383,25 @@ class RuntimeInfoCallback(_Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the epoch."""
         runner, emitter = self.runner, self.runner.emitter
+        self._forget_batch()
+        if emitter.is_open("train_iter"):
+            self._take_back_iteration()
         if emitter.iter - emitter.epoch_start < (self._length or 0) and not runner.model.stop_training:
             runner.ended_early = True
         emitter.emit("after_train_epoch")
+
+    def _forget_batch(self) -> None:
+        self._waiting_batch = None
+        self.runner.release_rates()
+
+    def _take_back_iteration(self) -> None:
+        """Close an iteration that has no batch: on JAX and TensorFlow, data had fewer than they had said."""
+        emitter, hub = self.runner.emitter, self.runner.message_hub
+        emitter.emit("after_train_iter")
+        emitter.iter -= 1
+        if isinstance(hub, SupportsDropLatest):
+            for name in self.runner.get_lr():
+                hub.drop_latest(f"train/{name}")
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Close the training."""
