@@ -122,7 +122,8 @@ def test_each_fault_of_a_hub_is_noticed_in_the_hub_of_a_third_party() -> None:
 
 def test_faults_of_a_hub_that_no_plan_shows_survive() -> None:
     assert len(survived_in_hub([])) == len(HUB_CANARIES)
-    left = requirements(survived_in_hub([HubPlan((HubOp("update_info", value=0),))]))
+    ops = (HubOp("update_info", value=0),)
+    left = requirements(survived_in_hub([HubPlan(ops), HubPlan(ops, arguments="by_name")]))
     assert {"HUB-05", "HUB-16", "HUB-20"} <= left
     assert not {"HUB-02", "HUB-07"} & left
     assert survived_in_hub([], passed={"HUB-03"}) == [
