@@ -1,12 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 from runtimeinfo import LoopError
 from runtimeinfo.authoring import HasLearningRates, LearningRates
+from runtimeinfo_adapters.loop import Loop
 
 
 def parameter() -> torch.nn.Parameter:
@@ -88,3 +92,118 @@ def test_what_is_no_optimizer(optimizers: Any, message: str) -> None:
     with pytest.raises(LoopError) as caught:
         LearningRates(optimizers)
     assert str(caught.value) == f"{message}; give one optimizer, a dict of them by name, or None"
+
+
+# -- of other frameworks, and of none
+
+
+class StateOfOptax(NamedTuple):
+    """What the state of optax's inject_hyperparams has; adapters/tests/hub/test_jax_values.py takes real ones."""
+
+    hyperparams: dict[str, Any]
+    hyperparams_states: dict[str, Any]
+
+
+def published(source: Any, epochs: int = 1) -> dict[str, list[float]]:
+    loop: Loop[Any] = Loop(source, range(3), max_epochs=epochs)
+    with loop.run():
+        for _ in loop.epochs():
+            list(loop.train())
+    return {key: history.data[0].tolist() for key, history in loop.message_hub.log_scalars.items()}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda step: 0.5**step,
+        np.vectorize(lambda step: 0.5**step),
+        partial(lambda base, step: base**step, 0.5),
+        lambda step, base=0.5: base**step,
+        lambda *steps: 0.5 ** steps[0],
+    ],
+    ids=["lambda", "vectorize", "partial", "default", "star"],
+)
+def test_schedule_is_called_with_the_completed_iterations(source: Any) -> None:
+    assert published(source, epochs=2) == {"train/lr": [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]}
+
+
+def test_schedule_goes_on_after_a_resume() -> None:
+    loop: Loop[Any] = Loop(lambda step: 0.5**step, range(3), max_epochs=2)
+    with loop.run():
+        list(loop.train())
+    resumed: Loop[Any] = Loop(lambda step: 0.5**step, range(3), max_epochs=2)
+    resumed.load_state_dict(loop.state_dict())
+    with resumed.run():
+        list(resumed.train())
+    assert rates(resumed) == [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]
+
+
+def test_function_without_arguments_and_an_optimizer_with_a_learning_rate_are_read_in_each_iteration() -> None:
+    rate = [1.0]
+    optimizer = SimpleNamespace(learning_rate=1.0)
+    loop: Loop[Any] = Loop({"function": lambda: rate[0], "optimizer": optimizer}, range(3))
+    with loop.run():
+        for _ in loop.train():
+            rate[0] /= 2
+            optimizer.learning_rate /= 4
+    assert rates(loop, "train/function.lr") == [1.0, 0.5, 0.25]
+    assert rates(loop, "train/optimizer.lr") == [1.0, 0.25, 0.0625]
+
+
+def test_learning_rate_that_is_a_number_to_python_only() -> None:
+    class Variable:
+        def __float__(self) -> float:
+            return 0.5
+
+    assert published(SimpleNamespace(learning_rate=Variable())) == {"train/lr": [0.5] * 3}
+
+
+def test_numbers_in_a_mapping_can_be_replaced() -> None:
+    given = {"generator": 0.5, "critic": np.float32(0.25)}
+    loop: Loop[Any] = Loop(given, range(2))
+    with loop.run():
+        for _ in loop.train():
+            given["generator"] = 0.125
+    assert rates(loop, "train/generator.lr") == [0.5, 0.125]
+    assert rates(loop, "train/critic.lr") == [0.25, 0.25]
+
+
+def test_optimizers_of_pytorch_and_schedules_together(make: Any) -> None:
+    assert published({"sgd": make.optimizer(0.5), "schedule": lambda step: step}) == {
+        "train/sgd.lr": [0.5] * 3,
+        "train/schedule.lr": [0, 1, 2],
+    }
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: ((), [state]), lambda state: {"inner": state}])
+def test_state_that_holds_the_rate(wrap: Any) -> None:
+    assert published(lambda: wrap(StateOfOptax({"learning_rate": 0.5}, {}))) == {"train/lr": [0.5] * 3}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (object(), "optimizer: an optimizer has param_groups or a learning_rate, but this is object; give "),
+        ([], "optimizer: an optimizer has param_groups or a learning_rate, but this is list; give "),
+        ({"critic": "0.1"}, "optimizer 'critic': an optimizer has param_groups or a learning_rate, but this is str; "),
+        (SimpleNamespace(learning_rate="optimal"), "optimizer: an optimizer has param_groups or a learning_rate, but "),
+        (lambda step, loss: 0.1, "optimizer: .* takes the number of completed iterations, or nothing, but .* step, lo"),
+    ],
+)
+def test_what_has_no_rate_is_refused_as_the_loop_is_made(source: Any, message: str) -> None:
+    with pytest.raises(LoopError, match=message):
+        Loop(source)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, "optimizer: its function returned NoneType, which is neither a rate nor a state"),
+        ((1, {"momentum": 0.9}), "optimizer: its function returned tuple, which is neither"),
+        (StateOfOptax({"learning_rate": None}, {}), "optimizer: the learning_rate of its state is NoneType"),
+        (StateOfOptax({"learning_rate": 0.1}, {"learning_rate": 1}), "follows from a schedule, .*: give the schedule"),
+    ],
+)
+def test_function_that_returns_no_rate_is_refused_as_it_is_called(returned: Any, message: str) -> None:
+    with pytest.raises(LoopError, match=message):
+        published(lambda: returned)
