@@ -7,6 +7,7 @@ counts of them stand in `_plain_loop_training`.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 import os
@@ -99,6 +100,11 @@ class Follower:
         if training.run is None and not isinstance(resolve_hub(), type(NO_RUN)):
             training.enter()
 
+    def note_eval(self, module: Any) -> None:
+        """Note that a module was put into evaluation mode."""
+        if self.training is not None:
+            self.training.note_eval(module)
+
     # -- draws
 
     def begin_pass(self, loader: Any) -> Pass | None:
@@ -159,7 +165,7 @@ class Follower:
                 return
             training = self._begin_training()
         loss = None
-        if grad_tensors is None and type(tensors) is self._tensor_class and not tensors.ndim:
+        if grad_tensors is None and type(tensors) is self._tensor_class and tensors.numel() == 1:
             if self._scaled is None:
                 loss = tensors.item() if tensors.is_cpu else read_loss(tensors)
             else:
@@ -172,7 +178,7 @@ class Follower:
     def note_scaled(self, result: Any, outputs: Any) -> None:
         """Note what a GradScaler has made of a loss."""
         if result is not outputs:
-            is_loss = type(outputs) is self._tensor_class and not outputs.ndim
+            is_loss = type(outputs) is self._tensor_class and outputs.numel() == 1
             self._scaled = (weakref.ref(result), read_loss(outputs)) if is_loss else (lambda: None, None)
 
     # -- steps
@@ -277,7 +283,7 @@ def follower_of_thread() -> Follower:
 
 
 def _end_all() -> None:
-    """End what is published, because the part is withdrawn."""
+    """End what is published, because the part is withdrawn or the process ends."""
     for follower in list(_followers):
         training, follower.training = follower.training, None
         if training is not None:
@@ -328,6 +334,8 @@ class _Patches:
         part.wrap(scaler, "scale", after=self._eager(_after_scale))
         skipping = {"before": self._eager(_before_maybe_step), "after": self._eager(_after_maybe_step)}
         part.wrap(scaler, "_maybe_opt_step", **skipping)
+        part.wrap(self._torch.nn.Module, "eval", before=self._eager(_before_eval))
+        atexit.register(_end_all)  # before the board is closed, and before iterators are freed
         part.on_withdraw(_end_all)
 
     def _before_compile(self, *_: Any, **__: Any) -> None:
@@ -450,6 +458,10 @@ def _end_step(optimizer: Any) -> None:
 def _after_optimizer(_: None, optimizer: Any) -> None:
     if not _is_called_by("__setstate__"):  # one that is copied or unpickled need not train
         follower_of_thread().note_optimizer(optimizer)
+
+
+def _before_eval(module: Any) -> None:
+    follower_of_thread().note_eval(module)
 
 
 def _after_scale(result: Any, _: Any, outputs: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from runtimeinfo import __version__
 from runtimeinfo._scopes import leave_hub
-from runtimeinfo.authoring import LearningRates
+from runtimeinfo.authoring import LearningRates, is_scalar
 from runtimeinfo_adapters._adapter import HubInForce, worker_pids
 from runtimeinfo_adapters.hub import MessageHub
 from runtimeinfo_adapters.sharing import claim_workers
@@ -104,7 +104,7 @@ class InferredRun:
             early: The rates before this iteration, by the id of the optimizer. Where the script sets a rate within an
                 iteration, none is published before the step.
         """
-        alive = list(optimizers)
+        alive = [each for each in optimizers if rate_of(each) is not None]
         names = LearningRates.of_list(alive).get_lr()
         self._rates = [(f"train/{name}", weakref.ref(each)) for name, each in zip(names, alive, strict=True)]
         for optimizer in alive:
@@ -129,10 +129,10 @@ class InferredRun:
             return
         for key, reference in self._rates:
             optimizer = reference()
-            if optimizer is None:
+            rate = None if optimizer is None else rate_of(optimizer)
+            if rate is None:
                 self.hub.pop_scalar(key)
             else:
-                rate = optimizer.param_groups[0]["lr"]
                 self.hub.update_scalar(key, rate)
                 self._published_early[key] = rate
 
@@ -142,6 +142,8 @@ class InferredRun:
             if reference() is not optimizer:
                 continue
             rate = rate_of(optimizer)
+            if rate is None:
+                continue
             if key in self._published_early:
                 early = self._published_early.pop(key)
                 if not _differ(early, rate):
@@ -160,8 +162,9 @@ class InferredRun:
 
 
 def rate_of(optimizer: Any) -> Any:
-    """Return the learning rate of the first param group: a number, or a tensor. It is published as ``lr``."""
-    return optimizer.param_groups[0]["lr"]
+    """Return the learning rate of the first param group, a number or a tensor; None if it has no such rate."""
+    rate = optimizer.param_groups[0].get("lr") if getattr(optimizer, "param_groups", None) else None
+    return rate if type(rate) is float or is_scalar(rate) else None
 
 
 def _differ(rate: Any, other: Any) -> bool:

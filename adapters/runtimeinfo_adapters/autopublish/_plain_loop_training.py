@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -60,7 +61,8 @@ class Pass:
             this = itself()
             if this is not None:
                 this.is_open = False
-                on_gone(this)
+                with suppress(Exception):  # there is no caller whom it could reach
+                    on_gone(this)
 
         self.is_open = True
         self._iterator = weakref.ref(iterator, gone)
@@ -139,6 +141,9 @@ class Training:
         self._older_parameters = {} if before is None else before.parameters()
         # Whether it trains what the training before has trained: then it might be the rest of that.
         self._is_continued = False
+        # Those that it trains, from the first step on, and the last module that was put into evaluation mode.
+        self._parameters: dict[int, weakref.ref[Any]] = {}
+        self._evaluated: Callable[[], Any] = lambda: None
         self.has_stepped = False
         self._stepped: list[weakref.ref[Any]] = []
         self._stepped_since_backward: set[int] = set()
@@ -295,11 +300,23 @@ class Training:
             run.set_training(False)
             run.set_place(None, None)
         else:
-            run.set_training(not self._has_other_passes)
+            run.set_training(not self._has_other_passes and not self._is_evaluating())
             if before.is_finished:
                 self._show(self._before_pass + this.draws - 1)
             else:
                 run.set_place(None, None)  # the pass before was broken off
+
+    def note_eval(self, module: Any) -> None:
+        """Note that a module was put into evaluation mode. It matters if it is trained."""
+        parameter = next(module.parameters(), None)
+        if self.run is None or parameter is None or id(parameter) not in self._parameters:
+            return
+        self._evaluated = weakref.ref(module)
+        self.run.set_training(False)
+
+    def _is_evaluating(self) -> bool:
+        module = self._evaluated()
+        return module is not None and not module.training
 
     def note_end(self, this: Pass) -> None:
         """Note that a pass has given its last batch."""
@@ -402,9 +419,8 @@ class Training:
         """Decide by what iterations are counted, at the first step of each optimizer."""
         self._stepped.append(weakref.ref(optimizer))
         own = [each for each in open_passes if self._is_own(each)]
-        if self._older_parameters:
-            older = self._older_parameters
-            self._is_continued |= any(older[key]() is each() for key, each in self.parameters().items() if key in older)
+        self._parameters, older = self.parameters(), self._older_parameters
+        self._is_continued |= any(older[key]() is each() for key, each in self._parameters.items() if key in older)
         if self._pass is None and len(own) == 1 and self._is_trained(own[0]):
             self._pass = own[0]
         elif self._pass is None and not open_passes and not self.has_drawn:

@@ -213,6 +213,30 @@ def test_iterator_that_is_made_for_each_batch_is_not_counted() -> None:
         assert place() == (None, None, None)
 
 
+def test_evaluation_over_the_training_loader_that_draws_with_gradients() -> None:
+    net, loader = Net(), make_loader()
+    for epoch in range(3):
+        for x in loader:
+            net.train(x)
+        net.model.eval()
+        for number, x in enumerate(loader):
+            assert place() == ((None, epoch + 1, 3 * epoch + 3) if not number else (None, None, None))
+            with torch.no_grad():
+                net.loss(x)
+        assert place() == (None, epoch + 1, 3 * epoch + 3)
+        net.model.train()
+
+
+def test_evaluation_without_a_loader_has_no_stage() -> None:
+    net, other = Net(), nn.Linear(2, 1)
+    for number, x in enumerate(make_loader()):
+        net.train(x)
+        other.eval()
+        assert place() == ("train", 0, number)
+        net.model.eval()
+        assert place() == (None, 0, number)
+
+
 # -- trainings
 
 
@@ -375,6 +399,21 @@ def test_skipped_steps_of_a_scaler_are_no_accumulation() -> None:
         scaler.update()
         assert place() == ("train", 0, number)
         assert latest("loss") in ({loss.item()} if number != 2 else {loss.item(), None})
+
+
+class WithoutRate(torch.optim.Optimizer):
+    def __init__(self, parameters: Any, **_: Any) -> None:
+        super().__init__(parameters, {})
+
+    def step(self, closure: Any = None) -> None:
+        pass
+
+
+def test_optimizer_without_a_rate() -> None:
+    net = Net(kind=WithoutRate)
+    for number, x in enumerate(make_loader()):
+        loss = net.train(x)
+        assert (place(), latest("lr"), latest("loss")) == (("train", 0, number), None, loss)
 
 
 # -- other runs
