@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 
 class UntestedVersionWarning(UserWarning):
@@ -94,16 +94,21 @@ def import_framework(
     return _import_tried(Framework(module, distribution, at_least, below), extra, used_by, stacklevel=4)
 
 
-def load_framework(name: str) -> Any:
+def load_framework(name: str, *, module: str | None = None, distribution: str | None = None) -> Any:
     """Return the module of a framework of the table; warn if its adapter was not tried with its version.
 
     Args:
         name: Its name in `FRAMEWORKS`, which is the extra's name, too.
+        module: What to import in its place: another package with the same versions.
+        distribution: The name to install that package by.
 
     Raises:
         ModuleNotFoundError: If the framework, or torch, is not installed; the message names the extra.
     """
-    return _import_tried(FRAMEWORKS[name], name, "this adapter", stacklevel=4)
+    framework = FRAMEWORKS[name]
+    if module is not None and distribution is not None:
+        framework = framework._replace(module=module, distribution=distribution)
+    return _import_tried(framework, name, "this adapter", stacklevel=4)
 
 
 def _import_tried(framework: Framework, extra: str, used_by: str, stacklevel: int) -> Any:
@@ -128,8 +133,8 @@ def framework_of(optimizer: object) -> tuple[str, str]:
     Args:
         optimizer: What the loop was given: one optimizer, or several by name.
     """
-    optimizers: Any = optimizer.values() if isinstance(optimizer, Mapping) else (optimizer,)
-    is_torch = any(hasattr(each, "param_groups") for each in optimizers)
+    several = cast("Mapping[str, Any]", optimizer) if isinstance(optimizer, Mapping) else {"": optimizer}
+    is_torch = any(hasattr(each, "param_groups") for each in several.values())
     for name in ("torch", "jax", "tensorflow") if is_torch else ("jax", "torch", "tensorflow"):
         version = getattr(sys.modules.get(name), "__version__", None)
         if version is not None:

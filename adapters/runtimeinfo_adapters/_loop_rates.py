@@ -24,9 +24,9 @@ def learning_rates(given: Any, completed: Callable[[], int]) -> HasLearningRates
 
     Source: SCALAR-02, SCALAR-03.
     """
-    sources = cast("Mapping[str, Any]", given).values() if isinstance(given, Mapping) else (given,)
-    if all(source is None or hasattr(source, "param_groups") for source in sources):
-        return LearningRates(given)
+    several = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {"": given}
+    if all(source is None or hasattr(source, "param_groups") for source in several.values()):
+        return LearningRates(cast("Any", given))
     return GivenRates(given, completed)
 
 
@@ -54,7 +54,7 @@ class GivenRates:
     def __init__(self, given: Any, completed: Callable[[], int]) -> None:
         self._completed = completed
         # A mapping is kept: a number in it can be replaced while the training goes on.
-        self._sources: Mapping[str, Any] = given if isinstance(given, Mapping) else {"": given}
+        self._sources = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {"": given}
         self._takes_iteration = {name: _check_source(name, source) for name, source in self._sources.items()}
 
     def get_lr(self) -> dict[str, list[Any]]:
@@ -124,8 +124,9 @@ def _rate_of_state(name: str, state: Any) -> Any:
 def _find_hyperparams(state: Any) -> Any:
     if _RATE in getattr(state, "hyperparams", ()):
         return state
-    parts: Any = state.values() if isinstance(state, Mapping) else state if isinstance(state, tuple | list) else ()
-    for part in cast("tuple[Any, ...]", parts):
+    if isinstance(state, Mapping):
+        state = tuple(cast("Mapping[Any, Any]", state).values())
+    for part in cast("tuple[Any, ...]", state if isinstance(state, tuple | list) else ()):
         found = _find_hyperparams(part)
         if found is not None:
             return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from runtimeinfo.authoring import scalar_value
 
@@ -63,7 +63,9 @@ class ArrayQueue:
             array = array.addressable_data(0)  # each device has it, and a copy on all of them takes all processes
         # A copy, because a computation that an array is donated to deletes it.
         copied = array.copy()
-        if not hasattr(type(copied), "is_ready"):  # inside of code that is traced, where a copy has no value
+        if not hasattr(
+            cast("type[Any]", type(copied)), "is_ready"
+        ):  # inside of code that is traced, where a copy has no value
             return scalar_value(array)
         value = WaitingArray(self, copied)
         self._waiting.append(value)
