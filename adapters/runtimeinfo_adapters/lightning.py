@@ -68,25 +68,17 @@ from runtimeinfo_adapters._adapter import (
     wrapped_methods,
 )
 from runtimeinfo_adapters._copied_callback import copy_callback
-from runtimeinfo_adapters._framework import FRAMEWORKS, import_framework, load_framework
+from runtimeinfo_adapters._framework import load_framework
 from runtimeinfo_adapters._wrong_target import full_name, remedy
 
 __all__ = ["LightningRunner", "RuntimeInfoCallback", "attach", "detach"]
-
 
 
 def _load() -> Any:
     """Return the package: `pytorch_lightning` where that is the one that is loaded, to load no other beside it."""
     if "pytorch_lightning" not in sys.modules or "lightning.pytorch" in sys.modules:
         return load_framework("lightning")
-    bounds = FRAMEWORKS["lightning"]
-    return import_framework(
-        "pytorch_lightning",
-        distribution="pytorch-lightning",
-        extra="lightning",
-        at_least=bounds.at_least,
-        below=bounds.below,
-    )
+    return load_framework("lightning", module="pytorch_lightning", distribution="pytorch-lightning")
 
 
 _lightning = _load()
