@@ -573,13 +573,6 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         needs="nested",
         when=_has("nested"),
     ),
-    Mutant(
-        "a thread without a context gets one of two trainings",
-        "SCOPE-04",
-        threads_always_get_it,
-        needs="beside",
-        when=_has("beside"),
-    ),
     Mutant("a worker gets the run that was entered last", "SCOPE-05", workers_get_latest, when=_has("forked")),
     Mutant("a worker gets nothing", "SCOPE-05", workers_get_nothing, when=_has_worker),
     Mutant("a worker answers for the run that has ended", "SCOPE-05", workers_outlive, when=_has("forked")),
