@@ -114,6 +114,24 @@ def test_another_kind_of_command_is_run_as_it_is(published: Run, bare: Run) -> N
     assert ended == started
 
 
+# Windows itself was not tried.
+AS_ON_WINDOWS = """
+import os, signal, sys
+from runtimeinfo_conformance.command_line._launch import _start
+
+os.name = "nt"
+child = (
+    "import os, signal, sys, time; print(sys.argv, os.environ['MARK']); os.kill(os.getppid(), signal.SIGINT); "
+    "time.sleep(0.5); sys.exit(7)"  # an end at the moment of the signal could be lost, but not on Windows
+)
+print(_start([sys.executable, "-c", child, "word"], {**os.environ, "MARK": "marked"}))
+"""
+
+
+def test_where_no_process_can_become_another_it_waits_for_a_child(bare: Run) -> None:
+    assert bare("-u", "-c", AS_ON_WINDOWS) == (0, "['-c', 'word'] marked\n7\n", "")
+
+
 def test_a_script_that_is_not_there_is_a_matter_of_python(same: Run) -> None:
     ended = same("nowhere.py")
     assert ended.code == 2
