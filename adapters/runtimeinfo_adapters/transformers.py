@@ -364,7 +364,7 @@ class RuntimeInfoCallback(_Callback):
                 self._held.put_back(self.message_hub)
         self._batch_size = state.train_batch_size
         self._identify(args)
-        saved = None if self._resume_from is None else _read(self._resume_from)
+        saved = None if self._resume_from is None else self._read(self._resume_from)
         self._without_step.clear()
         self.runner.begin(args, state, kwargs.get("train_dataloader"), kwargs.get("optimizer"), saved)
         if not emitter.is_open("run"):
@@ -374,6 +374,19 @@ class RuntimeInfoCallback(_Callback):
             load_hub(self.message_hub, saved)
         self._warn_of_resume(args, state, saved)
         emitter.emit("before_train")
+
+    def _read(self, folder: Path) -> dict[str, Any] | None:
+        """Return the checked state in a checkpoint; None if it was saved without this adapter."""
+        path = folder / _FILE_NAME
+        if not path.exists():
+            self._say("%s has no %s: the counters go on, and the histories begin empty", folder, _FILE_NAME)
+            return None
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        check_training_state(state, ("batches",))
+        return state
+
+    def _say(self, message: str, *arguments: object) -> None:
+        _logger.info(message, *arguments)
 
     def _begin_run_alone(self, args: Any, state: Any) -> None:
         """Close what an exception has left, and go over to a new hub."""
@@ -738,17 +751,6 @@ def _mentions(kind: type, name: str) -> bool:
     """Tell whether a method of a class reads or sets an attribute of this name."""
     functions = (member for each in kind.__mro__ for member in vars(each).values() if isinstance(member, FunctionType))
     return any(name in function.__code__.co_names for function in functions)
-
-
-def _read(folder: Path) -> dict[str, Any] | None:
-    """Return the checked state in a checkpoint; None if it was saved without this adapter."""
-    path = folder / _FILE_NAME
-    if not path.exists():
-        _logger.info("%s has no %s: the counters go on, and the histories begin empty", folder, _FILE_NAME)
-        return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    check_training_state(state, ("batches",))
-    return state
 
 
 def _drop_latest(hub: MessageHub, key: str) -> None:

@@ -204,7 +204,10 @@ class _Transformers(_Framework):
         def _save(callback: Any, args: Any, folder: Any) -> None:
             """Put nothing into a checkpoint: it is the script's."""
 
-        return {"_save": _save, "_notes_outputs": False}
+        def _say(callback: Any, message: str, *arguments: object) -> None:
+            """Say nothing: the script may write the log somewhere."""
+
+        return {"_save": _save, "_say": _say, "_notes_outputs": False}
 
     def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ARG002
         callbacks = target.callback_handler.callbacks

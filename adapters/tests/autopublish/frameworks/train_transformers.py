@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import tempfile
 import weakref
@@ -14,6 +15,8 @@ from compare import compare
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 how = sys.argv[1]
+logging.basicConfig(level=logging.INFO, format="%(name)s %(message)s")
+logging.getLogger("httpx").setLevel(logging.ERROR)
 
 
 class Model(torch.nn.Module):
