@@ -128,7 +128,7 @@ def lacking(name):
         yield f"a pin of {extras[extra][0]} in constraints.txt"
     for file, told in (
         ("adapters/runtimeinfo_adapters/_framework.py", f'"{extra}": Framework('),
-        ("docs/api/frameworks.rst", f"automodule:: runtimeinfo_adapters.{name}\n"),
+        ("docs/api/frameworks.rst", f"automodule:: runtimeinfo_adapters.{'loop' if name == 'pytorch' else name}\n"),
         ("adapters/runtimeinfo_adapters/__init__.py", f"{name}`"),
         ("docs/adapters.md", f" {name} |"),
     ):

@@ -96,6 +96,19 @@ def test_a_value_that_is_donated_afterwards_is_kept() -> None:
     assert hub.get_scalar("loss").data[0].tolist() == [1.0, 1.0]
 
 
+def test_a_value_of_outside_is_published_inside_of_a_function_that_is_traced() -> None:
+    hub = MessageHub("traced")
+    value = not_ready()
+
+    @jax.jit
+    def function(argument: Any) -> Any:
+        hub.update_scalar("loss", value)
+        return argument
+
+    function(1.0)
+    assert hub.get_scalar("loss").data[0].tolist() == [1.0]
+
+
 def test_a_full_queue_is_read() -> None:
     history = ScalarHistory(max_on_device=2)
     for _ in range(5):
