@@ -166,13 +166,19 @@ def warn_of(part: str, error: BaseException) -> None:
         traceback = traceback.tb_next
     place = f" ({traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno})" if traceback else ""
     try:
-        message = (
-            f"{part} was withdrawn because of {type(error).__name__}: {error}{place}. The script goes on without it. "
-            "Attach the adapter in the code to publish this run, and report the error"
-        )
+        text = f": {error}"
+    except Exception:  # noqa: BLE001  # its own text may be what is wrong
+        text = ""
+    remedy = "Attach the adapter in the code to publish this run, and report the error"
+    if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("runtimeinfo"):
+        remedy = f"Install runtimeinfo in {sys.prefix} to publish what runs there"
+    message = (
+        f"{part} was withdrawn because of {type(error).__name__}{text}{place}. The script goes on without it. {remedy}"
+    )
+    try:
         from runtimeinfo._user_warning import warn_user
 
         warn_user(message, AutopublishWarning)
-    except Exception:  # noqa: BLE001  # runtimeinfo is not installed in this environment, or the error has no text
+    except Exception:  # noqa: BLE001  # runtimeinfo is not installed here, or is broken
         if sys.stderr is not None:
-            sys.stderr.write(f"AutopublishWarning: {part} was withdrawn because of {type(error).__name__}{place}\n")
+            sys.stderr.write(f"AutopublishWarning: {message}\n")

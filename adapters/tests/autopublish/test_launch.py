@@ -190,8 +190,9 @@ def test_another_environment_without_us_is_told_once(published: Run, tmp_path: P
     ended = published(str(tmp_path / "other" / "bin" / "python"), "train.py")
     assert (ended.code, ended.out) == (0, "trained\n")
     assert ended.err.startswith(
-        "AutopublishWarning: the instrumentation of torch was withdrawn because of ModuleNotFoundError"
+        "AutopublishWarning: the instrumentation of torch was withdrawn because of ModuleNotFoundError: "
     )
+    assert ended.err.endswith(f". Install runtimeinfo in {tmp_path / 'other'} to publish what runs there\n")
     assert len(ended.err.splitlines()) == 1
 
 
