@@ -16,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from runtimeinfo._scopes import NO_RUN, get_innermost, own_hub
 from runtimeinfo.authoring import resolve_hub
@@ -119,10 +119,10 @@ class Follower:
 
     def open_pass(self, this: Pass, iterator: Any) -> None:
         """Note the iterator of a pass."""
-        before: Pass | None = cast("dict[str, Any]", vars(iterator)).get(_PASS)
+        before: Pass | None = getattr(iterator, _PASS, None)
         if before is not None:  # an iterator whose workers are persistent
             before.close()
-        vars(iterator)[_PASS] = this
+        setattr(iterator, _PASS, this)
         this.begin(iterator, self._note_gone)
         self.passes = [*(each for each in self.passes if each.is_open), this]
 
@@ -327,6 +327,7 @@ class _Patches:
         part.on_withdraw(optimizer.register_optimizer_step_post_hook(self._step_hook(_end_step)).remove)
         loader = self._torch.utils.data.dataloader
         self._patch_iter(loader.DataLoader)
+        part.patch(loader._BaseDataLoaderIter, _PASS, None)  # until there is one
         self._patch_next_data(loader._SingleProcessDataLoaderIter)
         self._patch_next_data(loader._MultiProcessingDataLoaderIter)
         self._patch_backward()
@@ -393,19 +394,20 @@ class _Patches:
             try:
                 data = function(iterator)
             except StopIteration as error:
-                if _PASS in iterator.__dict__:
-                    ended(iterator.__dict__[_PASS])
+                if iterator._runtimeinfo_pass is not None:
+                    ended(iterator._runtimeinfo_pass)
                 hide_own_frames(error)
                 raise
             except BaseException as error:
                 hide_own_frames(error)
                 raise
-            if _PASS in iterator.__dict__:
+            this: Pass | None = iterator._runtimeinfo_pass
+            if this is not None:
                 if self._is_compiled:
-                    drawn(iterator.__dict__[_PASS])
+                    drawn(this)
                     return data
                 try:
-                    follower_of_thread().note_draw(iterator.__dict__[_PASS])
+                    _note_draw(this)
                 except BaseException as error:  # noqa: BLE001  # `fail` raises what is not an Exception
                     _fail(part, error)
             return data
@@ -448,11 +450,11 @@ def _fail(part: Part, error: BaseException) -> None:
 
 
 def _begin_step(optimizer: Any) -> None:
-    follower_of_thread().begin_step(optimizer)
+    (_of_thread.follower if _of_thread is not None else follower_of_thread()).begin_step(optimizer)
 
 
 def _end_step(optimizer: Any) -> None:
-    follower_of_thread().end_step(optimizer)
+    (_of_thread.follower if _of_thread is not None else follower_of_thread()).end_step(optimizer)
 
 
 def _after_optimizer(_: None, optimizer: Any) -> None:
@@ -487,7 +489,7 @@ def _open_pass(this: Pass, iterator: Any) -> None:
 
 
 def _note_draw(this: Pass) -> None:
-    follower_of_thread().note_draw(this)
+    (_of_thread.follower if _of_thread is not None else follower_of_thread()).note_draw(this)
 
 
 def _note_end(this: Pass) -> None:
@@ -495,7 +497,7 @@ def _note_end(this: Pass) -> None:
 
 
 def _begin_backward(tensors: Any, grad_tensors: Any) -> Follower:
-    follower = follower_of_thread()
+    follower = _of_thread.follower if _of_thread is not None else follower_of_thread()
     if not follower.backward_depth:  # not one that a reentrant checkpoint calls
         follower.note_backward(tensors, grad_tensors)
     follower.backward_depth += 1
