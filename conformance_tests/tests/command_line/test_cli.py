@@ -106,6 +106,30 @@ def test_commands_that_need_an_extra_are_those_that_the_help_names() -> None:
     assert {*_cli._EXTRAS, "run", "explain", "spec", "version"} == set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
+def test_run_needs_the_library_alone(in_process: Any) -> None:
+    ran = in_process(*without([*EXTRAS, "numpy"], "run", "-c", "import numpy; print('trained')"))
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "trained\n", "")
+
+
+@pytest.mark.parametrize("missing", [(), EXTRAS], ids=["with extras", "without"])
+def test_help_of_run_says_what_it_takes(in_process: Any, missing: tuple[str, ...]) -> None:
+    ran = in_process(*without(missing, "run", "--help"))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    said = " ".join(ran.stdout.replace("│", " ").split())
+    assert "publish it without a change in its code" in said
+    assert "such as torchrun" in said
+    assert "127 there is no such command" in said
+
+
+def test_run_loads_little_before_what_it_runs(in_process: Any) -> None:
+    ran = in_process("-X", "importtime", "-c", MAIN, "run", "-c", "print('trained')")
+    assert (ran.returncode, ran.stdout) == (0, "trained\n")
+    loaded = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "runtimeinfo_conformance.command_line._launch" in loaded
+    # What takes longest of that which the command could load: nothing of it is needed to start a process.
+    assert not {"typer", "rich", "hypothesis", "numpy", "runtimeinfo", "runtimeinfo_adapters", "typing", "re"} & loaded
+
+
 def test_package_that_no_extra_brings_is_no_matter_of_extras(in_process: Any) -> None:
     ran = in_process(*without(["numpy"], "check", "nowhere.py"))
     assert ran.returncode == 1
