@@ -235,7 +235,9 @@ class Strangers:
             leg.answers.append(Answer(at, situation, run, run_of(later), self._worker.told()))
 
     def after_run(self, leg: Leg) -> None:
-        """Ask what outlives the run."""
+        """Ask what outlives the run, if that has come to an event."""
+        if leg.hub is None:
+            return
         if self._method is not None:
             self._ask_worker(leg, None, Situation.WORKER_LEFT)
             return

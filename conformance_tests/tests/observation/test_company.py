@@ -165,3 +165,9 @@ def test_a_worker_is_asked_in_the_validation_and_the_test_as_well() -> None:
     (leg,) = execute(correct(), Plan(val_batches=1, test_batches=1, company="forked"))
     events = {leg.records[answer.at].event for answer in leg.answers if answer.at is not None}
     assert events == {"before_train_iter", "before_val_iter", "after_train", "before_test_iter"}
+
+
+@pytest.mark.parametrize("company", ["strangers", "forked", "around", "nested"])
+def test_a_run_without_an_event_is_not_asked_about(company: Any) -> None:
+    legs = execute(Subject("silent", "1", run=lambda plan, hooks: None), Plan(company=company))
+    assert [answer for leg in legs for answer in leg.answers if answer.situation is not Situation.CALLER] == []
