@@ -129,8 +129,8 @@ class InferredRun:
             return
         for key, reference in self._rates:
             optimizer = reference()
-            rate = None if optimizer is None else rate_of(optimizer)
-            if rate is None:
+            rate = None if optimizer is None else optimizer.param_groups[0].get("lr")
+            if type(rate) is not float and (optimizer is None or rate_of(optimizer) is None):
                 self.hub.pop_scalar(key)
             else:
                 self.hub.update_scalar(key, rate)
@@ -139,13 +139,14 @@ class InferredRun:
     def publish_rate_of_step(self, optimizer: Any) -> None:
         """Publish the rate of a step, unless that was done before the iteration."""
         for key, reference in self._rates:
-            if reference() is not optimizer:
+            each = reference()
+            if each is None or each is not optimizer:
                 continue
-            rate = rate_of(optimizer)
-            if rate is None:
+            early = self._published_early.pop(key, None)
+            rate = each.param_groups[0].get("lr")
+            if rate is early is not None or rate_of(each) is None:
                 continue
-            if key in self._published_early:
-                early = self._published_early.pop(key)
+            if early is not None:
                 if not _differ(early, rate):
                     continue
                 self._are_rates_set_late = True

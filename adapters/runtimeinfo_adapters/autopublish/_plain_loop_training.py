@@ -150,6 +150,7 @@ class Training:
         self._counting = Counting.UNKNOWN
         self._window = _Window()
         self._has_loss = True
+        self._is_usual = False
         self._rates_at_draw: dict[int, Any] = {}
         self._are_rates_due = False
         # Of counting by draws: the pass that trains, and the finished passes and iterations before it.
@@ -171,6 +172,7 @@ class Training:
         """Take an optimizer into the training."""
         if not self.has(optimizer):
             self._optimizers.append(weakref.ref(optimizer))
+            self._is_usual = False
             self._ids.add(id(optimizer))
 
     def has(self, optimizer: Any) -> bool:
@@ -217,6 +219,7 @@ class Training:
         """Say no more how far the training is; the rate and the loss stay."""
         self._counting = Counting.NOTHING
         self._pass = None
+        self._is_usual = False
         if self.run is not None:
             self.run.set_training(False)
             self.run.set_place(None, None)
@@ -386,6 +389,31 @@ class Training:
             passes: The passes of this thread.
             draws_elsewhere: The number of draws in other threads, so far.
         """
+        window, run, this = self._window, self.run, self._pass
+        if (
+            self._is_usual
+            and window.before == 1
+            and not window.within
+            and run is not None
+            and this is not None
+            and this is self._last_pass
+            and this.is_open
+            and this.draws == this.draws_at_step + 1
+        ):
+            this.draws_at_step = this.draws
+            loss = window.loss
+            window.before, window.loss = 0, None
+            self._stepped_since_backward.add(id(optimizer))
+            self._are_rates_due = True
+            run.publish_rate_of_step(optimizer)
+            if loss is None:
+                self._withdraw_loss()
+            elif self._has_loss:
+                run.publish_loss(loss)
+        else:
+            self._note_any_step(optimizer, passes, draws_elsewhere)
+
+    def _note_any_step(self, optimizer: Any, passes: Iterable[Pass], draws_elsewhere: int) -> None:
         window = self._window
         has_backward = bool(window.before or window.within)
         is_joint = bool(self._stepped_since_backward) and id(optimizer) not in self._stepped_since_backward
@@ -414,6 +442,10 @@ class Training:
         run.publish_rate_of_step(optimizer)
         if has_backward:
             self._take_loss()
+        # Then the next step needs few checks: it comes once for each batch, with one loss, in the pass that trains.
+        this = self._pass
+        is_counted = self._counting is Counting.DRAWS and this is not None and this.has_stepped
+        self._is_usual = is_counted and len(self._optimizers) == 1
 
     def _decide(self, optimizer: Any, open_passes: list[Pass], draws_elsewhere: int) -> None:
         """Decide by what iterations are counted, at the first step of each optimizer."""
