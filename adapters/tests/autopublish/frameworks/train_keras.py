@@ -1,4 +1,4 @@
-"""Train with Keras: `fit` and `evaluate`, callbacks, and a model of a library with a `fit` of its own."""
+"""Train with Keras: `fit` and `evaluate`, callbacks, and a model of a library that has its own `fit`."""
 
 from __future__ import annotations
 

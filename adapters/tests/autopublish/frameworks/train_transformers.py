@@ -54,7 +54,7 @@ class Counts(TrainerCallback):
 
 
 class Overriding(Trainer):
-    """As libraries do it: what trains is wrapped, and a step of its own."""
+    """As libraries do it: what trains is wrapped, and so is the step."""
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         compare("before the training", stage=None)
@@ -68,11 +68,11 @@ class Overriding(Trainer):
 
 
 class Detached(Trainer):
-    """A loop of its own, in which no event of the Trainer comes."""
+    """It has its own loop, in which no event of the Trainer comes."""
 
     def train(self, *args: Any, **kwargs: Any) -> None:
         for _ in range(2):
-            compare("a loop of its own", stage=None, iter=None)
+            compare("its own loop", stage=None, iter=None)
 
 
 def data(size: int) -> list[dict[str, torch.Tensor]]:
