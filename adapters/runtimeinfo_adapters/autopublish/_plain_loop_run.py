@@ -42,7 +42,6 @@ class InferredRun:
         self._rates: list[tuple[str, weakref.ref[Any]]] = []
         # The rates that were published before a step of their optimizer, by key.
         self._published_early: dict[str, Any] = {}
-        self._are_rates_set_late = False
         self.has_rates = False
         """Whether the rates have their names."""
 
@@ -96,20 +95,15 @@ class InferredRun:
         if epoch is not None and epoch != known_epoch:
             self.hub.update_info("epoch", epoch)
 
-    def name_rates(self, optimizers: Iterable[Any], early: dict[int, Any]) -> None:
+    def name_rates(self, optimizers: Iterable[Any]) -> None:
         """Name the learning rates of the optimizers, which can be done once it is known which of them train.
 
         Args:
             optimizers: The optimizers, in the order in which they were made.
-            early: The rates before this iteration, by the id of the optimizer. Where the script sets a rate within an
-                iteration, none is published before the step.
         """
         alive = [each for each in optimizers if rate_of(each) is not None]
         names = LearningRates.of_list(alive).get_lr()
         self._rates = [(f"train/{name}", weakref.ref(each)) for name, each in zip(names, alive, strict=True)]
-        for optimizer in alive:
-            if _differ(early.get(id(optimizer)), rate_of(optimizer)):
-                self._are_rates_set_late = True
 
         self.has_rates = True
 
@@ -125,8 +119,6 @@ class InferredRun:
 
     def publish_rates(self) -> None:
         """Publish the rates before an iteration."""
-        if self._are_rates_set_late:
-            return
         for key, reference in self._rates:
             optimizer = reference()
             rate = None if optimizer is None else optimizer.param_groups[0].get("lr")
@@ -149,8 +141,7 @@ class InferredRun:
             if early is not None:
                 if not _differ(early, rate):
                     continue
-                self._are_rates_set_late = True
-                self.hub.drop_latest(key)
+                self.hub.drop_latest(key)  # the script has set another one within the iteration
             self.hub.update_scalar(key, rate)
 
     def publish_loss(self, loss: Any) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any
 
-from runtimeinfo_adapters.autopublish._plain_loop_run import InferredRun, rate_of
+from runtimeinfo_adapters.autopublish._plain_loop_run import InferredRun
 
 
 class Pass:
@@ -151,7 +151,6 @@ class Training:
         self._window = _Window()
         self._has_loss = True
         self._is_usual = False
-        self._rates_at_draw: dict[int, Any] = {}
         self._are_rates_due = False
         # Of counting by draws: the pass that trains, and the finished passes and iterations before it.
         self._pass: Pass | None = None
@@ -269,7 +268,6 @@ class Training:
             self._withdraw_loss()
         self._last_pass = this
         if self._counting is Counting.UNKNOWN:
-            self._rates_at_draw = {id(each): rate_of(each) for each in self.optimizers}
             if self._pass is not None and this is not self._pass:
                 self.lose_count()  # one of the optimizers has made no step in the whole pass
             return
@@ -427,7 +425,7 @@ class Training:
         if self._counting is Counting.UNKNOWN:
             self._decide(optimizer, [each for each in passes if each.is_open and each.draws], draws_elsewhere)
         if not run.has_rates and self._counting is not Counting.UNKNOWN:
-            run.name_rates(self.optimizers, self._rates_at_draw)
+            run.name_rates(self.optimizers)
             for each in self.optimizers:
                 if each is not optimizer:
                     run.publish_rate_of_step(each)

@@ -262,6 +262,18 @@ def test_optimizer_that_is_made_again_for_its_parameters_has_no_counts() -> None
             assert place() == ("train", *((0, number) if not epoch else (None, None)))
 
 
+def test_earlier_optimizer_that_steps_again_has_no_counts() -> None:
+    first, loader = Net(), make_loader()
+    for x in loader:
+        first.train(x)
+    second = Net(0.2)
+    for _ in range(2):
+        for x in loader:
+            first.train(x)
+            second.train(x)
+            assert place() == (None, None, None)
+
+
 def test_copied_optimizer_goes_on() -> None:
     net = Net()
     for number, x in enumerate(make_loader()):
@@ -393,10 +405,11 @@ def test_skipped_steps_of_a_scaler_are_no_accumulation() -> None:
     net, scaler = Net(), torch.amp.GradScaler("cpu", init_scale=4.0)
     for number, x in enumerate(make_loader(4)):
         net.optimizer.zero_grad()
-        loss = net.loss(x * (1e19 if number == 2 else 1))
+        loss = net.loss(x * (1e30 if number == 2 else 1))
         scaler.scale(loss).backward()
         scaler.step(net.optimizer)
         scaler.update()
+        assert (scaler.get_scale() < 4) is (number >= 2)
         assert place() == ("train", 0, number)
         assert latest("loss") in ({loss.item()} if number != 2 else {loss.item(), None})
 
@@ -489,10 +502,11 @@ def test_forked_child_that_trains_reads_its_own() -> None:
             seen.append((*place(), latest("lr")))
         return seen
 
-    net = Net()
+    net, loader = Net(), make_loader()
     for _ in range(2):
-        for x in make_loader():
+        for x in loader:
             net.train(x)
+    assert place() == (None, 2, 6)
     told = ["train"]
     expected = [(None, None, None), (None, None), (*told, 0, 0, 0.2), (0, 1), (*told, 0, 1, 0.2), (0, 2)]
     assert in_fork(train) == repr([*expected, (*told, 0, 2, 0.2)])
