@@ -317,6 +317,8 @@ class _Patches:
         self._part = part
         self._torch = torch
         self._is_compiled = False
+        # Then what runs outside of a graph would be an error: what is compiled is not followed.
+        self._is_one_graph = False
 
     def apply(self) -> None:
         """Patch, and register the hooks."""
@@ -339,8 +341,9 @@ class _Patches:
         atexit.register(_end_all)  # before the board is closed, and before iterators are freed
         part.on_withdraw(_end_all)
 
-    def _before_compile(self, *_: Any, **__: Any) -> None:
+    def _before_compile(self, *_: Any, fullgraph: bool = False, **__: Any) -> None:
         self._is_compiled = True
+        self._is_one_graph |= bool(fullgraph)
 
     def _eager(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a guarded function that is called when code runs, and not when torch.compile traces that code."""
@@ -349,7 +352,9 @@ class _Patches:
         is_compiling: Callable[[], bool] = self._torch.compiler.is_compiling
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return disabled(*args, **kwargs) if is_compiling() else guarded(*args, **kwargs)
+            if not is_compiling():
+                return guarded(*args, **kwargs)
+            return None if self._is_one_graph else disabled(*args, **kwargs)
 
         return call
 

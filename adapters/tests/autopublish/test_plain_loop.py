@@ -429,6 +429,33 @@ def test_optimizer_without_a_rate() -> None:
         assert (place(), latest("lr"), latest("loss")) == (("train", 0, number), None, loss)
 
 
+def test_compiled_step_of_one_graph_is_not_followed() -> None:
+    net, loader = Net(kind=Descent), make_loader()
+
+    @torch.compile(backend="eager", fullgraph=True)
+    def step() -> None:
+        net.optimizer.step()
+
+    for x in loader:
+        net.optimizer.zero_grad()
+        net.loss(x).backward()
+        before = net.model.weight.clone()
+        step()
+        assert not torch.equal(before, net.model.weight)
+        assert (place(), latest("loss")) == ((None, None, None), None)
+
+
+class Descent(torch.optim.Optimizer):
+    def __init__(self, parameters: Any, lr: float) -> None:
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.sub_(parameter.grad * group["lr"])
+
+
 # -- other runs
 
 

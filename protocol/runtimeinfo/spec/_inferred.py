@@ -17,8 +17,8 @@ INFERRED_VALUES = MappingProxyType(
             "drawn, or the pass ends. Where no loader is, the steps of the optimizer."
         ),
         "train/lr": (
-            "The learning rate of the first param group, as the batch was drawn; where the script sets it within an "
-            "iteration, or where no loader is, that of the last step. Of several optimizers it is "
+            "The learning rate of the first param group: as the batch was drawn, and from the step on that of the "
+            "step. Where no loader is, that of the last step. Of several optimizers it is "
             "`train/<class>.lr`, and `train/<class>-1.lr` for the second one of a class, in the order in which they "
             "were made."
         ),
@@ -53,6 +53,11 @@ INFERRED_RULES = (
     (
         "`train/loss` is absent if a step has several losses, as with gradient accumulation, where there are "
         "several optimizers, and where backward is given anything but one scalar."
+    ),
+    ("`loop_stage` is absent after `eval()` of a module that is trained, until the next batch of the pass is drawn."),
+    (
+        "Of a step that is compiled with `fullgraph=True` nothing is known, so that its training has none of these "
+        "values."
     ),
     "Where another run is open, the training is that run's, and nothing is inferred.",
 )
