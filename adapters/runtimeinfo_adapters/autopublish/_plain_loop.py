@@ -21,8 +21,9 @@ from typing import Any
 from runtimeinfo._scopes import NO_RUN, get_innermost, own_hub
 from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters.autopublish._guard import Part, hide_own_frames
-from runtimeinfo_adapters.autopublish._plain_loop_run import INFERRED, InferredRun
-from runtimeinfo_adapters.autopublish._plain_loop_training import Pass, Training
+from runtimeinfo_adapters.autopublish._plain_loop_pass import Pass
+from runtimeinfo_adapters.autopublish._plain_loop_run import INFERRED, InferredRun, read_loss
+from runtimeinfo_adapters.autopublish._plain_loop_training import Training
 
 _PASS = "_runtimeinfo_pass"  # noqa: S105  # an attribute of iterators
 
@@ -233,13 +234,6 @@ class Follower:
         training = self.training
         if training is not None and not self._is_foreign():
             training.note_skipped_step()
-
-
-def read_loss(tensor: Any) -> Any:
-    """Return the value of a loss: a number, or a detached tensor that lies on a device, for which nothing waits."""
-    if tensor.is_cpu:
-        return tensor.item()
-    return None if tensor.is_meta else tensor.detach()
 
 
 # -- of each thread

@@ -159,6 +159,13 @@ def rate_of(optimizer: Any) -> Any:
     return rate if type(rate) is float or is_scalar(rate) else None
 
 
+def read_loss(tensor: Any) -> Any:
+    """Return the value of a loss: a number, or a detached tensor that lies on a device, for which nothing waits."""
+    if tensor.is_cpu:
+        return tensor.item()
+    return None if tensor.is_meta else tensor.detach()
+
+
 def _differ(rate: Any, other: Any) -> bool:
     """Tell whether two rates differ. Those that are tensors are not read: a device might have to be waited for."""
     return type(rate) is float and type(other) is float and rate != other

@@ -1,0 +1,82 @@
+"""One pass over a DataLoader, as far as it is followed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtimeinfo_adapters.autopublish._plain_loop_training import Training
+
+
+class Pass:
+    """One pass over a DataLoader.
+
+    Attributes:
+        draws: The batches drawn.
+        trained: How many of them were followed by a backward.
+        has_gradients: Whether gradients were enabled at its beginning and at all draws.
+        has_stepped: Whether an optimizer has made a step after a draw.
+        is_open: Whether a batch can still be drawn.
+        is_finished: Whether it has given its last batch, and said so.
+        is_of_one_thread: Whether all draws were in the thread that has begun it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_iterator",
+        "_loader",
+        "draws",
+        "draws_at_step",
+        "has_gradients",
+        "has_stepped",
+        "is_finished",
+        "is_of_one_thread",
+        "is_open",
+        "last_trained",
+        "trained",
+        "training",
+    )
+
+    def __init__(self, loader: Any, training: Training | None, *, has_gradients: bool) -> None:
+        self._loader = weakref.ref(loader)
+        self._iterator: weakref.ref[Any] | None = None
+        self.training = training
+        self.has_gradients = has_gradients
+        self.draws = self.draws_at_step = self.trained = self.last_trained = 0
+        self.has_stepped = self.is_open = self.is_finished = False
+        self.is_of_one_thread = True
+
+    def begin(self, iterator: Any, on_gone: Callable[[Pass], object]) -> None:
+        """Refer to the iterator of the pass; when that is freed, the pass is over."""
+        itself = weakref.ref(self)
+
+        def gone(_: object) -> None:
+            this = itself()
+            if this is not None:
+                this.is_open = False
+                with suppress(Exception):  # there is no caller whom it could reach
+                    on_gone(this)
+
+        self.is_open = True
+        self._iterator = weakref.ref(iterator, gone)
+
+    def close(self) -> None:
+        """Note that its iterator has begun another pass."""
+        self._iterator = None
+        self.is_open = False
+
+    def finish(self) -> None:
+        """Note that it has no batch left."""
+        self.is_finished, self.is_open = True, False
+
+    def is_over(self, loader: Any) -> bool:
+        """Tell whether it goes over a loader."""
+        return loader is not None and self._loader() is loader
+
+    @property
+    def loader(self) -> Any:
+        """The loader, or None if it was freed."""
+        return self._loader()
