@@ -112,9 +112,10 @@ class _Blame:
                 leaks[id] = leak
         self._progress(_STEP, len(suspects), len(suspects))
         unclear = [id for id in suspects if id not in leaks]
-        if not leaks:
-            return [self._doubt(id) for id in unclear if not self._is_broken_alone(id)]
-        self._report(leaks, unclear)
+        if leaks:
+            self._report(leaks, unclear)
+        else:
+            self._notes += [self._doubt(id) for id in unclear if not self._is_broken_alone(id)]
         if self._is_over:
             self._notes.append(
                 f"after {_MOST_RUNS:,} runs in fresh processes no more leaks or smaller plans were looked for"

@@ -11,7 +11,7 @@ from unittest.mock import ANY
 import pytest
 from simple_trainer import Trainer
 
-from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
+from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject, _leaks
 from runtimeinfo_conformance._fresh import LEAK_RULE
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._leaks import blame
@@ -272,3 +272,47 @@ def test_a_leak_is_replayed_in_a_fresh_process_only(load: Any) -> None:
         replay(subject, LEAK_RULE, Plan(), after=(Plan(),), target="nowhere.py")
     with pytest.raises(ReplayError, match="takes a Plan, not a HubPlan"):
         replay(subject, "COUNT-01", Plan(), after=(HubPlan(),))
+
+
+def test_what_a_leak_has_broken_is_judged_again_on_some_plans_and_the_others_are_told(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, target = load("counter")
+    monkeypatch.setattr(_leaks, "_MOST_AGAIN", 3)
+    plans = [Plan(batches=batches) for batches in range(1, 9)]
+    tally, notes = blamed(subject, target, *plans)
+    assert tally.broken == {LEAK_RULE}
+    (note,) = notes
+    chosen, left = map(
+        int, re.findall(r"judged alone on (\d+) plans, and not on (\d+) others, because of the", note)[0]
+    )
+    assert chosen + left == len(plans)
+    assert 2 <= chosen <= 4
+    assert "COUNT-01" in note
+
+
+def test_the_search_for_leaks_ends_after_some_runs_and_says_so(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, target = load("aborted")
+    monkeypatch.setattr(_leaks, "_MOST_RUNS", 8)
+    plans = [Plan(batches=batches) for batches in range(1, 7)]
+    tally, notes = blamed(subject, target, *plans[:3], ABORT, *plans[3:])
+    assert LEAK_RULE in tally.broken
+    assert any(
+        "after 8 runs in fresh processes no more leaks or smaller plans were looked for" in each for each in notes
+    )
+
+
+@pytest.mark.parametrize("culprit", [0, 5, 12, 13])
+def test_a_plan_that_leaks_is_found_wherever_it_is(load: Any, culprit: int) -> None:
+    subject, target = load("raises")
+    plans = [Plan(batches=batches) for batches in range(1, 16)]
+    plans[culprit] = Plan(batches=culprit + 1, val_batches=1)
+    tally = Tally()
+    for plan in plans:
+        judge_plan(subject, plan, tally)
+    assert tally.crash is not None
+    assert tally.crash.plan == plans[culprit + 1]
+    blame(subject, tally, {}, plans, Guard(), silent, target=target)
+    failure = tally.counts[LEAK_RULE].failure
+    assert failure is not None
+    assert failure.after == (Plan(val_batches=0),)
