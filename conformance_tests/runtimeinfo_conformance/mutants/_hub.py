@@ -177,14 +177,14 @@ class _PopOfNoneIsTheDefault(Relay):
 
 
 class _FlagByNameOnly(Relay):
-    def update_info(self, key: str, value: Any, *args: Any, resumed: bool = True) -> None:
+    def update_info(self, key: str, value: Any, *args: Any, resumed: bool = True) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # the fault
         if args:
             raise TypeError("resumed is given by name")
         super().update_info(key, value, resumed)
 
 
 class _NamedDefaultIsIgnored(Relay):
-    def get_info(self, key: str, *args: Any, default: Any = None) -> Any:  # noqa: ARG002
+    def get_info(self, key: str, *args: Any, default: Any = None) -> Any:  # noqa: ARG002  # pyright: ignore[reportIncompatibleMethodOverride]  # the fault
         return super().get_info(key, *args)
 
 
@@ -335,7 +335,7 @@ class _NamedWindowIsDropped(HistoryRelay):
 
 
 class _MinOfNamedWindow(HistoryRelay):
-    def min(self, *args: Any, window_size: int | None = None) -> Any:  # noqa: ARG002
+    def min(self, *args: Any, window_size: int | None = None) -> Any:  # noqa: ARG002  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().min(*args)
 
     def statistics(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
