@@ -15,7 +15,7 @@ export HYPOTHESIS_NO_PLUGINS := 1
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters lowest killers kit-quality nightly clean
+.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters libraries lowest killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -89,6 +89,9 @@ docs: $(STAMP)                         ## write docs/spec.md and all else that i
 adapters: $(STAMP)                     ## put every adapter and hub to the test; writes docs/adapters.md, its badge and the end of docs/differences.md (2 min)
 	$(BIN)/python docs/adapters_matrix.py
 	$(BIN)/python docs/hub_rules.py
+
+libraries: $(STAMP)                    ## train with the libraries that people use, each in an environment of its own (30 GB); writes docs/libraries.md (20 min)
+	$(BIN)/python libraries/run.py --write
 
 lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims, each in an environment of its own
 	$(BIN)/python adapters/tests/lowest_versions.py
