@@ -1,4 +1,4 @@
-"""The scripts of `make libraries`, which trains with libraries that are not installed here: what can be seen of them."""
+"""The scripts of `make libraries`, which trains with libraries that are not installed here: what is seen of them."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ class Follower:
 
     def _add_late(self, training: Training, optimizer: Any) -> None:
         if training.has_stepped or optimizer in self._former:
-            training.lose_count()
+            training.note_foreign_step()
         training.add(optimizer)
 
     def note_skipped_step(self) -> None:

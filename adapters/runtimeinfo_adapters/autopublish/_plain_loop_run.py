@@ -128,6 +128,22 @@ class InferredRun:
                 self.hub.update_scalar(key, rate)
                 self._published_early[key] = rate
 
+    def publish_changed_rates(self) -> None:
+        """Publish the rates if they are not those that were published last."""
+        for key, reference in self._rates:
+            history = self.hub.log_scalars.get(key)
+            optimizer = reference()
+            rate = None if optimizer is None else rate_of(optimizer)
+            if history is not None and (rate is None or _differ(history.current(), rate)):
+                self.publish_rates()
+                return
+
+    def withdraw_rates(self) -> None:
+        """Take the rates back."""
+        for key, _ in self._rates:
+            self.hub.pop_scalar(key)
+        self._published_early.clear()
+
     def publish_rate_of_step(self, optimizer: Any) -> None:
         """Publish the rate of a step, unless that was done before the iteration."""
         for key, reference in self._rates:

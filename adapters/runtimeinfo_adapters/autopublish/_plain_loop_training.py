@@ -81,6 +81,8 @@ class Training:
         self._has_loss = True
         self._is_usual = False
         self._are_rates_due = False
+        # Whether an optimizer of another training makes its steps here too.
+        self._is_mixed = False
         # Of counting by draws: the pass that trains, and the finished passes and iterations before it.
         self._pass: Pass | None = None
         self._last_pass: Pass | None = None
@@ -152,6 +154,15 @@ class Training:
             self.run.set_training(False)
             self.run.set_place(None, None)
 
+    def note_foreign_step(self) -> None:
+        """Note the step of an optimizer that is not of this training: whose rate and loss they are is not known."""
+        self._is_mixed = True
+        self.lose_count()
+        self._withdraw_loss()
+        if self.run is not None:
+            self.run.withdraw_rates()
+            self.run.name_rates(())
+
     # -- passes
 
     def note_pass(self, this: Pass) -> None:
@@ -191,6 +202,9 @@ class Training:
         if this.training is not self and this is not self._pass and self._counting is not Counting.UNKNOWN:
             if this in self._older_passes or this.training is not None:
                 self.lose_count()
+                if run is not None:  # the training before goes on, or else this one will make the next step
+                    run.withdraw_rates()
+                    run.withdraw_loss()
             return
         self.has_drawn = True
         if self._window.before:
@@ -207,6 +221,8 @@ class Training:
         if this is self._pass or (self._are_rates_due and self._might_train(this)):
             self._are_rates_due = False
             run.publish_rates()
+        elif self._are_rates_due:
+            run.publish_changed_rates()
 
     def _might_train(self, this: Pass) -> bool:
         before = self._pass
@@ -354,7 +370,7 @@ class Training:
         if self._counting is Counting.UNKNOWN:
             self._decide(optimizer, [each for each in passes if each.is_open and each.draws], draws_elsewhere)
         if not run.has_rates and self._counting is not Counting.UNKNOWN:
-            run.name_rates(self.optimizers)
+            run.name_rates(() if self._is_mixed else self.optimizers)
             for each in self.optimizers:
                 if each is not optimizer:
                     run.publish_rate_of_step(each)
