@@ -283,6 +283,63 @@ def test_copied_optimizer_goes_on() -> None:
         assert place() == ("train", 0, number)
 
 
+def values() -> tuple[float | None, float | None]:
+    return latest("lr"), latest("loss")
+
+
+def test_trainings_in_turn_have_no_values_of_each_other() -> None:
+    def train(lr: float) -> Iterator[None]:
+        net = Net(lr)
+        loss: float | None = None
+        for x in make_loader(4):
+            assert latest("lr") in {lr, None}
+            assert latest("loss") in {loss, None}
+            loss = net.train(x)
+            assert latest("lr") in {lr, None}
+            assert latest("loss") in {loss, None}
+            yield
+
+    for _ in zip(train(0.1), train(0.2), strict=True):
+        pass
+    assert (place(), values()) == ((None, None, None), (None, None))
+
+
+def test_training_within_an_iteration_leaves_no_values_to_the_outer_one() -> None:
+    net = Net()
+    for number, x in enumerate(make_loader(4)):
+        assert latest("lr") in ({None, 0.1} if number < 2 else {None})
+        net.train(x)
+        if number == 1:
+            inner = Net(0.5)
+            for y in make_loader(3):
+                inner.train(y)
+                assert latest("lr") == 0.5
+    assert values() == (None, None)
+
+
+def test_optimizer_that_is_made_amid_a_pass_has_values_from_its_first_step() -> None:
+    net, loader = Net(), make_loader(5)
+    for number, x in enumerate(loader):
+        if number == 2:
+            net = Net(0.5)
+        if number > 2:
+            assert values() == (None, None)
+        net.train(x)
+        assert number < 2 or latest("lr") == 0.5
+
+
+def test_rate_that_is_reset_after_a_pass_that_stays_open() -> None:
+    net, loader = Net(), make_loader()
+    batches = iter(loader)
+    for _ in range(2):
+        net.train(next(batches))
+    net.optimizer.param_groups[0]["lr"] = 0.5
+    for x in loader:
+        assert latest("lr") == 0.5
+        net.train(x)
+        assert latest("lr") == 0.5
+
+
 def test_optimizer_within_each_iteration_withdraws_the_counts() -> None:
     net = Net()
     for number, x in enumerate(make_loader()):
