@@ -313,11 +313,12 @@ class _Patches:
         self._is_compiled = False
         # Then what runs outside of a graph would be an error: what is compiled is not followed.
         self._is_one_graph = False
+        self._is_skipped = False
 
     def apply(self) -> None:
         """Patch, and register the hooks."""
         part, optimizer = self._part, sys.modules["torch.optim.optimizer"]
-        part.wrap(self._torch, "compile", before=self._before_compile)
+        part.wrap(self._torch, "compile", before=self._before_compile, after=self._after_compile)
         part.wrap(optimizer.Optimizer, "_patch_step_function", after=self._eager(_after_optimizer))
         part.on_withdraw(optimizer.register_optimizer_step_pre_hook(self._step_hook(_begin_step)).remove)
         part.on_withdraw(optimizer.register_optimizer_step_post_hook(self._step_hook(_end_step)).remove)
@@ -339,16 +340,33 @@ class _Patches:
         self._is_compiled = True
         self._is_one_graph |= bool(fullgraph)
 
+    def _after_compile(self, *_: Any, **__: Any) -> None:
+        """Keep the functions that stand in the place of PyTorch's from being compiled; what they call still is."""
+        if self._is_skipped or "torch._dynamo" not in sys.modules:
+            return
+        self._is_skipped = True
+        skip_code = sys.modules["torch._dynamo.eval_frame"].skip_code
+        loader = self._torch.utils.data.dataloader
+        iterators = loader._SingleProcessDataLoaderIter, loader._MultiProcessingDataLoaderIter
+        replaced = [self._torch.autograd.backward, loader.DataLoader.__iter__, *(each._next_data for each in iterators)]
+        wrapped, ours = [self._torch.nn.Module.eval], [self._eager(_begin_step), self._step_hook(_begin_step)]
+        for function in (*replaced, *wrapped, *ours, self._part.guard(_begin_step)):
+            skip_code(function.__code__)
+
     def _eager(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a guarded function that is called when code runs, and not when torch.compile traces that code."""
+        """Return a guarded function that is called when code runs, and not when torch.compile traces that code.
+
+        What runs between two graphs is not compiled either.
+        """
         guarded = self._part.guard(function)
         disabled: Callable[..., Any] = self._torch._disable_dynamo(guarded)
         is_compiling: Callable[[], bool] = self._torch.compiler.is_compiling
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not is_compiling():
+            is_traced = is_compiling()
+            if not is_traced and not self._is_compiled:
                 return guarded(*args, **kwargs)
-            return None if self._is_one_graph else disabled(*args, **kwargs)
+            return None if is_traced and self._is_one_graph else disabled(*args, **kwargs)
 
         return call
 

@@ -8,6 +8,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -500,6 +501,34 @@ def test_compiled_step_of_one_graph_is_not_followed() -> None:
         step()
         assert not torch.equal(before, net.model.weight)
         assert (place(), latest("loss")) == ((None, None, None), None)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # dynamo asks a loss for it
+def test_compiled_step_with_its_backward_is_as_without_the_inference(inferring: Part) -> None:
+    def count_graphs() -> int:
+        graphs = []
+
+        def backend(graph: Any, _: Any) -> Any:
+            graphs.append(graph)
+            return graph
+
+        torch._dynamo.reset()
+        net = Net(kind=Descent)
+        step = torch.compile(net.train, backend=backend)
+        for number, x in enumerate(make_loader()):
+            loss = step(x)
+            assert not inferring.is_active or (place(), latest("lr")) == (("train", 0, number), 0.1)
+            assert latest("loss") in {loss, None}
+        return len(graphs)
+
+    metrics = pytest.importorskip("torch._dynamo.utils")
+    metrics.clear_compilation_metrics()
+    with_inference = count_graphs()
+    compiled = [Path(each.co_filename) for each in metrics.get_compilation_metrics()]
+    assert compiled
+    assert not [each for each in compiled if "runtimeinfo_adapters" in each.parts]
+    inferring.withdraw()
+    assert count_graphs() == with_inference
 
 
 class Descent(torch.optim.Optimizer):
