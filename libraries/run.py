@@ -104,7 +104,9 @@ def run_script(script: Path, way: str, python: Path) -> Outcome:
             timeout=_LIMIT_S,
         )
         answers = json.loads(result.read_text(encoding="utf-8")) if result.exists() else None
-    return Outcome(found.returncode, re.sub(r"\d+(\.\d+)?(e-?\d+)?", "0", found.stdout), found.stderr[-2000:], answers)
+    return Outcome(
+        found.returncode, re.sub(r"-?\d+(\.\d+)?(e-?\d+)?", "0", found.stdout), found.stderr[-2000:], answers
+    )
 
 
 def row(script: Path, python: Path) -> tuple[str, list[str]]:

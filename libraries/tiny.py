@@ -22,7 +22,9 @@ def tokenizer() -> Any:
 
 def text_model() -> Any:
     """Return a causal language model with two layers."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
+
+    set_seed(0)
 
     return LlamaForCausalLM(
         LlamaConfig(
