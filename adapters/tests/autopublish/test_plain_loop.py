@@ -513,7 +513,7 @@ def test_compiled_step_with_its_backward_is_as_without_the_inference(inferring: 
             return graph
 
         torch._dynamo.reset()
-        net = Net(kind=Descent)
+        net = Net()
         step = torch.compile(net.train, backend=backend)
         for number, x in enumerate(make_loader()):
             loss = step(x)
