@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import functools
 import inspect
+import math
 import os
 import sys
 import threading
@@ -36,7 +37,7 @@ class Follower:
     """
 
     def __init__(self, torch: Any) -> None:
-        self._tensor_class = torch.Tensor
+        self._tensor_class, self._loader_class = torch.Tensor, torch.utils.data.DataLoader
         self._is_grad_enabled: Callable[[], bool] = torch.is_grad_enabled
         self._make_run = functools.partial(InferredRun, str(torch.__version__))
         self.training: Training | None = None
@@ -113,7 +114,8 @@ class Follower:
         if self.hides_passes or self._is_foreign():
             return None
         training = self.training
-        this = Pass(loader, training, has_gradients=self._is_grad_enabled())
+        is_own = type(loader).__iter__ is not self._loader_class.__iter__
+        this = Pass(loader, training, has_gradients=self._is_grad_enabled(), has_own_iterator=is_own)
         if training is not None:
             training.note_pass(this)
         return this
@@ -133,6 +135,8 @@ class Follower:
         if (training is None or get_innermost().answers is not training.answers) and self._is_foreign():
             return
         this.draws += 1
+        if this.draws > this.length:
+            self._note_more_than_length(this)
         if this not in self.passes:
             this.is_of_one_thread = False
         if self._is_grad_enabled():
@@ -142,6 +146,14 @@ class Follower:
             this.has_gradients = False
         if training is not None:
             training.note_draw(this)
+
+    def _note_more_than_length(self, this: Pass) -> None:
+        if not this.length:
+            this.read_length()
+        if this.draws > this.length:
+            this.length = math.inf
+            if self.training is not None:
+                self.training.note_overrun(this)
 
     def note_end(self, this: Pass) -> None:
         """Note that a pass has no batch left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ class Pass:
         is_open: Whether a batch can still be drawn.
         is_finished: Whether it has given its last batch, and said so.
         is_of_one_thread: Whether all draws were in the thread that has begun it.
+        length: How many batches it has at most; 0 until the loader is asked, infinite if that is not known.
     """
 
     __slots__ = (
@@ -36,11 +38,14 @@ class Pass:
         "is_of_one_thread",
         "is_open",
         "last_trained",
+        "length",
         "trained",
         "training",
     )
 
-    def __init__(self, loader: Any, training: Training | None, *, has_gradients: bool) -> None:
+    def __init__(
+        self, loader: Any, training: Training | None, *, has_gradients: bool, has_own_iterator: bool = False
+    ) -> None:
         self._loader = weakref.ref(loader)
         self._iterator: weakref.ref[Any] | None = None
         self.training = training
@@ -48,6 +53,8 @@ class Pass:
         self.draws = self.draws_at_step = self.trained = self.last_trained = 0
         self.has_stepped = self.is_open = self.is_finished = False
         self.is_of_one_thread = True
+        # A loader that overrides `__iter__` might keep one iterator of PyTorch for all its passes.
+        self.length = 0 if has_own_iterator else math.inf
 
     def begin(self, iterator: Any, on_gone: Callable[[Pass], object]) -> None:
         """Refer to the iterator of the pass; when that is freed, the pass is over."""
@@ -71,6 +78,13 @@ class Pass:
     def finish(self) -> None:
         """Note that it has no batch left."""
         self.is_finished, self.is_open = True, False
+
+    def read_length(self) -> None:
+        """Ask the loader how many batches a pass has. An iterable dataset is not asked: it would warn of more."""
+        self.length = math.inf
+        with suppress(Exception):  # it may have no length
+            if not getattr(self.loader, "_dataset_kind", 0):
+                self.length = len(self.loader)
 
     def is_over(self, loader: Any) -> bool:
         """Tell whether it goes over a loader."""

@@ -181,6 +181,11 @@ class Training:
         if this.has_gradients and before.is_finished and this.is_over(before.loader):
             self._show(self._before_pass)  # it was taken back if a step came after the end of the pass
 
+    def note_overrun(self, this: Pass) -> None:
+        """Note that a pass has more batches than its loader: where an epoch ends, only the loader knows."""
+        if this is self._pass or self._counting is Counting.UNKNOWN:
+            self._epoch = None
+
     def note_draw(self, this: Pass) -> None:
         """Note that a batch was drawn."""
         run = self.run

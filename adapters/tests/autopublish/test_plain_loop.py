@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import itertools
 import os
 import queue
 import threading
@@ -205,6 +206,46 @@ def test_persistent_workers_that_a_break_leaves() -> None:
         net.train(x)
         assert place() == ("train", None, 2 + number)
     del loader
+
+
+class Endless(DataLoader):  # type: ignore[misc,valid-type]
+    """A loader that keeps one iterator for all its passes, as that of Ultralytics does."""
+
+    def __init__(self, batches: int) -> None:
+        order = list(torch.arange(2 * batches).split(2))
+        super().__init__(torch.randn(2 * batches, 2), batch_sampler=itertools.cycle(order))
+        self.batches = batches
+        self.iterator = super().__iter__()
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Any:
+        return itertools.islice(self.iterator, self.batches)
+
+
+def test_iterator_that_goes_on_in_the_next_pass_has_no_epoch() -> None:
+    loader = Endless(3)
+    net = Net()
+    for epoch in range(3):
+        for number, x in enumerate(loader):
+            net.train(x)
+            assert place() == ("train", None if epoch else 0, 3 * epoch + number)
+
+
+class Doubled(DataLoader):  # type: ignore[misc,valid-type]
+    """A loader that changes its batches."""
+
+    def __iter__(self) -> Any:
+        return (2 * x for x in super().__iter__())
+
+
+def test_loader_that_changes_its_batches_has_epochs() -> None:
+    net, loader = Net(), Doubled(torch.randn(6, 2), batch_size=2)
+    for epoch in range(3):
+        for number, x in enumerate(loader):
+            net.train(x)
+            assert place() == ("train", epoch, 3 * epoch + number)
 
 
 def test_iterator_that_is_made_for_each_batch_is_not_counted() -> None:
