@@ -79,6 +79,7 @@ class Training:
         self._counting = Counting.UNKNOWN
         self._window = _Window()
         self._has_loss = True
+        self._has_taken_loss = False
         self._is_usual = False
         self._are_rates_due = False
         # Whether an optimizer of another training makes its steps here too.
@@ -308,6 +309,8 @@ class Training:
 
     def note_backward(self, loss: Any, is_within: bool) -> None:
         """Note a backward: its loss, None where it is not known, and whether a step has called it."""
+        if self.has_stepped and len(self._stepped_since_backward) < len(self._optimizers) > 1:
+            self._withdraw_loss()  # each optimizer might have its own
         self._stepped_since_backward.clear()
         window = self._window
         if not is_within:
@@ -474,10 +477,14 @@ class Training:
             self.run.set_place(None, self._steps)
 
     def _take_loss(self) -> None:
+        # One backward before the first step does not tell that there will be one before each: gradients might be added
+        # up from there on. The backward of a closure is of its step.
+        is_known = self._has_taken_loss or self._window.within
+        self._has_taken_loss = True
         loss = self._window.take_loss()
-        if loss is None or len(self._optimizers) != 1:
+        if loss is None:
             self._withdraw_loss()
-        elif self._has_loss and self.run is not None:
+        elif is_known and self._has_loss and self.run is not None:
             self.run.publish_loss(loss)
 
     def _withdraw_loss(self) -> None:

@@ -410,6 +410,15 @@ def test_optimizers_with_one_loss() -> None:
         decoder.optimizer.step()
         assert place() == ("train", 0, number)
         assert (latest("SGD.lr"), latest("Adam.lr"), latest("lr")) == (0.1, 0.2, None)
+        assert latest("loss") == (loss.item() if number else None)
+
+
+def test_optimizers_with_a_loss_each() -> None:
+    first, second = Net(), Net(0.2)
+    for x in make_loader():
+        for net in (first, second):
+            net.train(x)
+            assert latest("loss") is None
 
 
 def test_step_without_a_backward_is_no_step() -> None:
@@ -451,7 +460,7 @@ def test_optimizer_that_calls_another_one_makes_one_step() -> None:
     for number in range(4):
         loss = net.train(torch.ones(2, 2))
         assert (place(), latest("lr")) == ((None, None, number + 1), 0.1)
-        assert latest("loss") == pytest.approx(loss)
+        assert latest("loss") == (pytest.approx(loss) if number else None)
     assert set(current_hub().log_scalars) == {"train/lr", "train/loss"}
 
 
@@ -482,13 +491,23 @@ def test_rate_that_is_set_in_the_body(lr: float) -> None:
 
 def test_loss_with_a_reentrant_checkpoint() -> None:
     net = Net()
-    for x in make_loader():
+    for number, x in enumerate(make_loader()):
         x.requires_grad_()
         loss = checkpoint(net.loss, x, use_reentrant=True)
         net.optimizer.zero_grad()
         loss.backward()
         net.optimizer.step()
-        assert latest("loss") == pytest.approx(loss.item())
+        assert latest("loss") == (pytest.approx(loss.item()) if number else None)
+
+
+@pytest.mark.parametrize("has_loader", [True, False])
+def test_accumulation_that_begins_with_a_step_has_no_loss(has_loader: bool) -> None:
+    net, batches = Net(), make_loader(7)
+    for number, x in enumerate(batches if has_loader else [torch.ones(2, 2)] * 7):
+        (net.loss(x) / 3).backward()
+        if number % 3 == 0:
+            net.optimizer.step()
+        assert latest("loss") is None
 
 
 def test_backward_of_several_tensors_has_no_loss() -> None:
@@ -510,7 +529,7 @@ def test_skipped_steps_of_a_scaler_are_no_accumulation() -> None:
         scaler.update()
         assert (scaler.get_scale() < 4) is (number >= 2)
         assert place() == ("train", 0, number)
-        assert latest("loss") in ({loss.item()} if number != 2 else {loss.item(), None})
+        assert latest("loss") in ({loss.item()} if number % 2 else {loss.item(), None})
 
 
 class WithoutRate(torch.optim.Optimizer):
@@ -525,7 +544,7 @@ def test_optimizer_without_a_rate() -> None:
     net = Net(kind=WithoutRate)
     for number, x in enumerate(make_loader()):
         loss = net.train(x)
-        assert (place(), latest("lr"), latest("loss")) == (("train", 0, number), None, loss)
+        assert (place(), latest("lr"), latest("loss")) == (("train", 0, number), None, loss if number else None)
 
 
 def test_compiled_step_of_one_graph_is_not_followed() -> None:
