@@ -66,11 +66,11 @@ META = (
         "MUST",
         "From before_train on, seed and experiment_name in the hub MUST be this run's, not those of a checkpoint "
         "that was loaded.",
-        "A resumed run does not go by another run's name, and tells the seed that it has.",
+        "A resumed run does not go by another run's name, and tells the seed that it has: a runner that goes on with "
+        "the checkpoint's seed, as mmengine's does, has that seed from then on.",
         example=(
             "The run 'tuesday' with seed 2 loads a checkpoint of the run 'monday' with seed 1: at before_train the hub "
-            "says 'tuesday' and 2. A runner that goes on with the checkpoint's seed, as mmengine's does, has the seed "
-            "1 from then on, and the hub says that: a run's seed is its runner's."
+            "says 'tuesday' and 2."
         ),
         needs="resume",
     ),

@@ -24,11 +24,11 @@ SHARE = (
         "While a worker of a DataLoader makes a training batch, the epoch that it reads MUST be the one that the "
         "batch is for.",
         "A schedule by epochs (an augmentation, a curriculum) works in a worker. It takes that the epoch is published "
-        "before the iterator of its batches is made.",
+        "before the iterator of its batches is made: if the iterator of the third epoch is made before the second one "
+        "has counted, its workers read 1.",
         example=(
             "Two workers that fetch ahead: each batch of the third epoch is made by a worker that reads 2, also the "
-            "first one, and also with persistent_workers=True. If the iterator of the third epoch is made before the "
-            "second one has counted, its workers read 1."
+            "first one, and also with persistent_workers=True."
         ),
         needs="share",
         since="0.2",
