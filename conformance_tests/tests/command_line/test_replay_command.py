@@ -48,7 +48,7 @@ def targets(tmp_path: Path) -> Iterator[str]:
         ("good", "COUNT-03", "Plan(max_epochs=2)", 0, "COUNT-03 holds on this plan, where it mattered 2 times"),
         ("bad", "COUNT-03", "Plan()", 1, "CountsEpochsFromOne: COUNT-03 is broken on this plan, where it mattered"),
         ("good", "FAIL-05", "Plan()", 3, "Trainer: FAIL-05 did not matter on this plan: nothing in it exercises"),
-        ("hub", "HUB-02", "HubPlan(ops=())", 0, "simple: HUB-02 holds on this plan, where it mattered 2 times"),
+        ("hub", "HUB-02", "HubPlan(ops=())", 0, "simple: HUB-02 holds on this plan, where it mattered 3 times"),
         # a plan may do more than a subject has declared
         ("bare", "COUNT-03", "Plan(val_batches=1)", 0, "bare: COUNT-03 holds on this plan, where it mattered once"),
     ],
