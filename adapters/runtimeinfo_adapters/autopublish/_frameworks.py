@@ -24,7 +24,7 @@ from runtimeinfo import InfoReader, SkippedOutputWarning
 from runtimeinfo._scopes import leave_hub, own_hub
 from runtimeinfo.authoring import is_scalar
 from runtimeinfo_adapters._adapter import ResumeWarning, WrappedMethod, wrapped_methods
-from runtimeinfo_adapters.autopublish import _accelerate_loaders
+from runtimeinfo_adapters.autopublish import _accelerate_loaders, _fastai_optimizers
 from runtimeinfo_adapters.autopublish._guard import Part, hide_own_frames
 from runtimeinfo_adapters.autopublish._guarded import guarded
 from runtimeinfo_adapters.autopublish._ignite_roles import optimizers_of
@@ -374,6 +374,7 @@ def _patch(framework: _Framework, class_name: str, *entries: str) -> Callable[[M
 _OF_LIGHTNING = ("fit", "validate", "test", "predict")
 INSTALLERS: dict[str, Callable[[ModuleType], None]] = {
     "accelerate.data_loader": _accelerate_loaders.install,
+    "fastai.optimizer": _fastai_optimizers.install,
     "lightning.pytorch.trainer.trainer": _patch(_LIGHTNING, "Trainer", *_OF_LIGHTNING),
     "pytorch_lightning.trainer.trainer": _patch(_LIGHTNING, "Trainer", *_OF_LIGHTNING),
     "transformers.trainer": _patch(_TRANSFORMERS, "Trainer", "train", "evaluate", "predict"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FRAMEWORK_MODULES: tuple[str, ...] = (
     "accelerate.data_loader",
+    "fastai.optimizer",
     "lightning.pytorch.trainer.trainer",
     "pytorch_lightning.trainer.trainer",
     "transformers.trainer",

@@ -337,6 +337,7 @@ class _Patches:
         loader = self._torch.utils.data.dataloader
         self._patch_iter(loader.DataLoader)
         part.patch(loader._BaseDataLoaderIter, _PASS, None)  # until there is one
+        part.wrap(loader._BaseDataLoaderIter, "__init__", after=self._eager(self._after_iterator))
         self._patch_next_data(loader._SingleProcessDataLoaderIter)
         self._patch_next_data(loader._MultiProcessingDataLoaderIter)
         self._patch_backward()
@@ -413,6 +414,13 @@ class _Patches:
             return iterator
 
         self._part.patch(loader_class, "__iter__", __iter__)
+
+    def _after_iterator(self, _: None, iterator: Any, loader: Any) -> None:
+        """Begin a pass whose iterator another kind of loader has made: that of fastai, for example."""
+        if not isinstance(loader, self._torch.utils.data.DataLoader):
+            this = _begin_pass(loader)
+            if this is not None:
+                _open_pass(this, iterator)
 
     def _patch_next_data(self, iterator_class: Any) -> None:
         function, part = iterator_class._next_data, self._part

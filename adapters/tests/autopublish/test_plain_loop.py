@@ -10,6 +10,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from runtimeinfo import current_hub, use_hub  # noqa: E402
 from runtimeinfo_adapters import MessageHub  # noqa: E402
-from runtimeinfo_adapters.autopublish import AutopublishWarning, _plain_loop  # noqa: E402
+from runtimeinfo_adapters.autopublish import AutopublishWarning, _fastai_optimizers, _plain_loop  # noqa: E402
 from runtimeinfo_adapters.autopublish._guard import Part  # noqa: E402
 from runtimeinfo_adapters.autopublish._plain_loop import _Patches  # noqa: E402
 from runtimeinfo_adapters.autopublish._plain_loop_run import InferredRun  # noqa: E402
@@ -206,6 +207,50 @@ def test_persistent_workers_that_a_break_leaves() -> None:
         net.train(x)
         assert place() == ("train", None, 2 + number)
     del loader
+
+
+class Another:
+    """A loader of another kind that makes iterators of PyTorch, as that of fastai does."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def __iter__(self) -> Any:
+        return torch.utils.data.dataloader._SingleProcessDataLoaderIter(self)
+
+
+class Own:
+    """An optimizer that is not one of PyTorch, with what that of fastai has of it."""
+
+    def __init__(self, parameters: Any, lr: float) -> None:
+        self.param_groups = [{"params": list(parameters), "lr": lr}]
+
+    def step(self, closure: Any = None) -> None:
+        for each in self.param_groups[0]["params"]:
+            each.data.add_(each.grad, alpha=-self.param_groups[0]["lr"])
+
+    def zero_grad(self) -> None:
+        for each in self.param_groups[0]["params"]:
+            each.grad = None
+
+
+def test_loader_and_optimizer_of_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ModuleType("own")
+    monkeypatch.setattr(own, "Optimizer", Own, raising=False)
+    _fastai_optimizers.install(own)
+    net, loader, held_out = Net(kind=Own), Another(make_loader()), Another(make_loader())
+    for epoch in range(2):
+        for number, x in enumerate(loader):
+            assert place() == (("train", epoch, 3 * epoch + number) if epoch or number else (None, None, None))
+            loss = net.train(x)
+            assert (place(), latest("lr")) == (("train", epoch, 3 * epoch + number), 0.1)
+            assert latest("loss") == (loss if epoch or number else None)
+        with torch.no_grad():
+            for _ in held_out:
+                assert place() == (None, epoch + 1, 3 * epoch + 3)
 
 
 class Endless(DataLoader):  # type: ignore[misc,valid-type]
