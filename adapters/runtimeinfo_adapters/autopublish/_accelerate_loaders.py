@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from runtimeinfo_adapters.autopublish._guard import Part, hide_own_frames
-from runtimeinfo_adapters.autopublish._plain_loop import Follower, follower_of_thread
+from runtimeinfo_adapters.autopublish._plain_loop_follower import Follower, follower_of_thread
 from runtimeinfo_adapters.autopublish._plain_loop_pass import Pass
 from runtimeinfo_adapters.autopublish._versions import is_tried_here
 

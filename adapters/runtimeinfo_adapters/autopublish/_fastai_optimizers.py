@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from runtimeinfo_adapters.autopublish._guard import Part
-from runtimeinfo_adapters.autopublish._plain_loop import follower_of_thread
+from runtimeinfo_adapters.autopublish._plain_loop_follower import follower_of_thread
 
 
 def install(module: ModuleType) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from runtimeinfo_adapters._framework import FRAMEWORKS
 from runtimeinfo_adapters.autopublish import AutopublishWarning, _accelerate_loaders
-from runtimeinfo_adapters.autopublish._plain_loop import Follower
+from runtimeinfo_adapters.autopublish._plain_loop_follower import Follower
 
 accelerate = pytest.importorskip("accelerate")
 

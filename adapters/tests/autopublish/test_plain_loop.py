@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from runtimeinfo import current_hub, use_hub  # noqa: E402
 from runtimeinfo_adapters import MessageHub  # noqa: E402
-from runtimeinfo_adapters.autopublish import AutopublishWarning, _fastai_optimizers, _plain_loop  # noqa: E402
+from runtimeinfo_adapters.autopublish import AutopublishWarning, _fastai_optimizers, _plain_loop_follower  # noqa: E402
 from runtimeinfo_adapters.autopublish._guard import Part  # noqa: E402
 from runtimeinfo_adapters.autopublish._plain_loop import _Patches  # noqa: E402
 from runtimeinfo_adapters.autopublish._plain_loop_run import InferredRun  # noqa: E402
@@ -32,7 +32,7 @@ from runtimeinfo_adapters.pytorch import Loop  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def inferring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Part]:
-    monkeypatch.setattr(_plain_loop, "_of_thread", None)
+    monkeypatch.setattr(_plain_loop_follower, "_of_thread", None)
     part = Part("the inference")
     _Patches(part, torch).apply()
     yield part
