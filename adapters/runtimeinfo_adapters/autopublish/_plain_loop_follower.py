@@ -33,7 +33,8 @@ class Follower:
     """
 
     def __init__(self, torch: Any) -> None:
-        self._tensor_class, self._loader_class = torch.Tensor, torch.utils.data.DataLoader
+        self._tensor_class = torch.Tensor
+        self._loader_class: Any = torch.utils.data.DataLoader
         self._is_grad_enabled: Callable[[], bool] = torch.is_grad_enabled
         self._make_run = functools.partial(InferredRun, str(torch.__version__))
         self.training: Training | None = None
@@ -110,8 +111,8 @@ class Follower:
         if self.hides_passes or self._is_foreign():
             return None
         training = self.training
-        is_own = type(loader).__iter__ is not self._loader_class.__iter__
-        this = Pass(loader, training, has_gradients=self._is_grad_enabled(), has_own_iterator=is_own)
+        has_own = getattr(type(loader), "__iter__", None) is not self._loader_class.__iter__
+        this = Pass(loader, training, has_gradients=self._is_grad_enabled(), has_own_iterator=has_own)
         if training is not None:
             training.note_pass(this)
         return this
