@@ -111,7 +111,8 @@ class Follower:
         if self.hides_passes or self._is_foreign():
             return None
         training = self.training
-        has_own = getattr(type(loader), "__iter__", None) is not self._loader_class.__iter__
+        kind: Any = type(loader)
+        has_own = getattr(kind, "__iter__", None) is not self._loader_class.__iter__
         this = Pass(loader, training, has_gradients=self._is_grad_enabled(), has_own_iterator=has_own)
         if training is not None:
             training.note_pass(this)
