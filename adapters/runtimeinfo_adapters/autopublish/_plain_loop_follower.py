@@ -111,8 +111,7 @@ class Follower:
         if self.hides_passes or self._is_foreign():
             return None
         training = self.training
-        kind: Any = type(loader)
-        has_own = getattr(kind, "__iter__", None) is not self._loader_class.__iter__
+        has_own = getattr(loader.__class__, "__iter__", None) is not self._loader_class.__iter__
         this = Pass(loader, training, has_gradients=self._is_grad_enabled(), has_own_iterator=has_own)
         if training is not None:
             training.note_pass(this)
