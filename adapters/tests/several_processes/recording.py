@@ -163,7 +163,7 @@ _PASSING_ON = (
     "lightning.py:_end_unheard",
     "lightning.py:_guard",
     "lightning.py:_take_logged",
-    "pytorch.py:_iterate",
+    "loop.py:_iterate",
     "transformers.py:_around_",
 )
 
