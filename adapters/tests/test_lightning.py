@@ -2039,7 +2039,7 @@ def test_without_lightning_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
             if name == "lightning":
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lightning"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"lightning", "pytorch_lightning"}]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [NotInstalled, *sys.meta_path])
     with pytest.raises(ModuleNotFoundError, match=r"needs lightning: pip install 'runtimeinfo\[lightning\]'"):

@@ -682,7 +682,7 @@ def test_a_component_does_not_find_the_run_between_the_events() -> None:
     found = broken("LIFE-15", Plan(batches=2), EntersItsHubForHooksOnly)
     (first, second) = [each for each in found if "where data is read" in each.expected]
     assert first.expected["where data is read"].keys() > {"iter", "epoch", "loop_stage", "seed"}
-    assert set(first.observed["where data is read"].values()) == {None}
+    assert set(first.observed["where data is read"].values()) == {"nothing published"}
     assert (first.at, second.at) == (2, 4)
     looks = [each for each in found if "where data is read" not in each.expected]
     assert [next(iter(each.observed.items())) for each in looks] == [("batch_begin", "none"), ("step", "none")] * 2
@@ -692,7 +692,7 @@ def test_a_component_finds_another_run() -> None:
     plan = Plan(batches=2)
     last = [each for each in broken("LIFE-15", plan, EntersTheHubOfAnotherRun) if "seed" in each.expected][-1]
     assert (last.expected["iter"], last.observed["iter"]) == (2, 0)
-    assert last.observed["experiment_name"] is None
+    assert last.observed["experiment_name"] == "nothing published"
     first = broken("LIFE-15", plan, EntersTheHubOfAnotherRun)[1]
     assert "iter" not in first.expected, "what is the same is not told"
 
