@@ -32,8 +32,9 @@ def train(accumulation: int = 1, fails_at: int | None = None) -> Any:
         for batch in train_loader:
             lr = optimizer.param_groups[0]["lr"]
             place = "train" if len(losses) >= accumulation else "first step"
-            # Of several batches to one step, which loss belongs to the step cannot be known.
-            more = {"losses": losses} if accumulation == 1 else {}
+            # Of several batches to one step, which loss belongs to the step cannot be known. So the first one is not
+            # told: whether there will be others is known from the second step on.
+            more = {"losses": losses[1:]} if accumulation == 1 and len(losses) != 1 else {}
             compare(place, stage="train", epoch=epoch, iter=len(losses), lr=lr, **more)
             with accelerator.accumulate(model):
                 loss = model(batch).square().mean()
