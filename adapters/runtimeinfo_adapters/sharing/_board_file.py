@@ -14,7 +14,6 @@ from runtimeinfo._user_warning import warn_user
 from runtimeinfo.board import (
     FOLDER_VARIABLE,
     UnsharedWarning,
-    board_files,
     board_name,
     layout,
     make_board_folder,
@@ -22,11 +21,11 @@ from runtimeinfo.board import (
 )
 from runtimeinfo.board._folder import (
     HAS_OWNERS,
+    all_board_files,
     finished_name,
     make_private_folder,
     open_unfollowed,
     read_at,
-    unfinished_board_files,
     unfinished_name,
 )
 from runtimeinfo.board.process import is_alive, is_elsewhere, is_writer_alive, pid_namespace, started
@@ -84,7 +83,7 @@ def remove_stale_boards() -> None:
 
     Source: SHARE-06.
     """
-    for path in (*board_files(), *unfinished_board_files()):
+    for path in all_board_files():
         with suppress(OSError):  # it must not keep this run from being shared
             if _is_stale(path):
                 path.unlink()

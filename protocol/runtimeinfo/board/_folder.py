@@ -159,15 +159,15 @@ def board_files(folder: str | os.PathLike[str] | None = None) -> list[Path]:
     return [path for path in _files(board_folder() if folder is None else Path(folder)) if pid_in(path)]
 
 
-def unfinished_board_files() -> list[Path]:
-    """Return the files of boards that are being made, or were when their process died.
+def all_board_files() -> list[Path]:
+    """Return the files of boards, and those of boards that are being made, or were when their process died.
 
     Raises:
         BoardError: As `board_files`.
 
     Source: SHARE-05.
     """
-    return [path for path in _files(board_folder()) if pid_in(finished_name(path)) and not pid_in(path)]
+    return [path for path in _files(board_folder()) if pid_in(finished_name(path))]
 
 
 def unfinished_name(path: Path) -> Path:
