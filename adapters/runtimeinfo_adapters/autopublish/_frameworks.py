@@ -124,8 +124,13 @@ class _Framework:
         """Tell whether nothing else publishes."""
         return publishing_hub() is None
 
-    def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:
+    def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ARG002
         """Tell whether the user has attached the adapter to a target, or registered its callback."""
+        kind = getattr(self.adapter, self.callback)
+        return any(isinstance(each, kind) for each in self._registered(target))
+
+    def _registered(self, target: Any) -> list[Any]:
+        """Return what is registered with a target, the adapter's callback or others."""
         raise NotImplementedError
 
     def _make(self, target: Any) -> Any:  # noqa: ARG002
@@ -176,8 +181,8 @@ class _Lightning(_Framework):
     def _members(self) -> dict[str, Any]:
         return {"state_dict": _no_state}
 
-    def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ARG002
-        return any(isinstance(each, self.adapter.RuntimeInfoCallback) for each in target.callbacks)
+    def _registered(self, target: Any) -> list[Any]:
+        return list(target.callbacks)
 
 
 def _no_state(callback: Any) -> dict[str, Any]:  # noqa: ARG001
@@ -209,9 +214,8 @@ class _Transformers(_Framework):
 
         return {"_save": _save, "_say": _say, "_notes_outputs": False}
 
-    def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ARG002
-        callbacks = target.callback_handler.callbacks
-        return any(isinstance(each, self.adapter.RuntimeInfoCallback) for each in callbacks)
+    def _registered(self, target: Any) -> list[Any]:
+        return list(target.callback_handler.callbacks)
 
 
 class _Keras(_Framework):
@@ -251,8 +255,8 @@ class _MMEngine(_Framework):
     callback = "RuntimeInfoHook"
     arounds: Mapping[str, int] = {"_run": 1, "_run_runner": 2}
 
-    def _is_attached(self, target: Any, arguments: tuple[Any, ...]) -> bool:  # noqa: ARG002
-        return any(isinstance(each, self.adapter.RuntimeInfoHook) for each in target.hooks)
+    def _registered(self, target: Any) -> list[Any]:
+        return list(target.hooks)
 
     def _hub_of(self, callback: Any, target: Any) -> Any:  # noqa: ARG002
         return target.message_hub

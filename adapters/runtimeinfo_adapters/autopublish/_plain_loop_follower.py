@@ -177,7 +177,7 @@ class Follower:
         loss = None
         if grad_tensors is None and type(tensors) is self._tensor_class and tensors.numel() == 1:
             if self._scaled is None:
-                loss = tensors.item() if tensors.is_cpu else read_loss(tensors)
+                loss = read_loss(tensors)
             else:
                 result, loss = self._scaled
                 if result() is not tensors:

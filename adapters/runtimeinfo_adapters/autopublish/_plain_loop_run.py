@@ -104,7 +104,6 @@ class InferredRun:
         alive = [each for each in optimizers if rate_of(each) is not None]
         names = LearningRates.of_list(alive).get_lr()
         self._rates = [(f"train/{name}", weakref.ref(each)) for name, each in zip(names, alive, strict=True)]
-
         self.has_rates = True
 
     def begin_iteration(self, epoch: int | None, iteration: int) -> None:
