@@ -121,17 +121,9 @@ def _told_in_thread(context: contextvars.Context | None = None) -> str:
     return told[0] if told else "no answer"
 
 
-def note_thread_of_one(leg: Leg) -> None:
-    """Note what a thread without a context is told while no other run is open."""
-    leg.answers.append(
-        Answer(len(leg.records) - 1, Situation.THREAD_OF_ONE, run_of(leg.hub), _NOTHING, _told_in_thread())
-    )
-
-
-def note_thread_of_several(leg: Leg) -> None:
-    """Note what a thread without a context is told while another run is open."""
-    at = len(leg.records) - 1
-    leg.answers.append(Answer(at, Situation.THREAD_OF_SEVERAL, run_of(leg.hub), _NOTHING, _told_in_thread()))
+def _note_thread(leg: Leg, situation: Situation) -> None:
+    """Note what a thread without a context is told, while no other run is open, or while another one is."""
+    leg.answers.append(Answer(len(leg.records) - 1, situation, run_of(leg.hub), _NOTHING, _told_in_thread()))
 
 
 class InsideAnother:
@@ -144,7 +136,7 @@ class InsideAnother:
         """Ask at the first event of a kind."""
         if event in _ASKED_IN_FULL and event not in self._heard:
             self._heard.add(event)
-            note_thread_of_several(leg)
+            _note_thread(leg, Situation.THREAD_OF_SEVERAL)
 
     def on_moment(self, moment: str, leg: Leg) -> None:
         """Do nothing: it asks at events."""
@@ -196,7 +188,7 @@ class Strangers:
     def _ask_briefly(self, leg: Leg) -> None:
         """Ask a thread, and what was kept, while no other run is open."""
         run, at = run_of(leg.hub), len(leg.records) - 1
-        note_thread_of_one(leg)
+        _note_thread(leg, Situation.THREAD_OF_ONE)
         for kept in self._kept:
             leg.answers.append(Answer(at, Situation.KEPT, run, _NOTHING, run_of(kept)))
 
@@ -325,7 +317,7 @@ class Beside:
         place = id(leg), event
         if event == "before_train_iter" and place not in self._met and (id(leg), "before_train") in self._met:
             self._met.add(place)
-            note_thread_of_several(leg)
+            _note_thread(leg, Situation.THREAD_OF_SEVERAL)
         if event in {"before_train", "after_train"} and place not in self._met:
             self._met.add(place)
             with suppress(threading.BrokenBarrierError):
@@ -350,12 +342,12 @@ class Nested:
         self._train = train
         self._is_due = True
 
-    def on_event(self, event: str, leg: Leg) -> None:  # the protocol's signature
+    def on_event(self, event: str, leg: Leg) -> None:
         """Train."""
         if event == "after_train_iter" and self._is_due:
             self._is_due = False
             self._train()
-            note_thread_of_one(leg)
+            _note_thread(leg, Situation.THREAD_OF_ONE)
 
     def on_moment(self, moment: str, leg: Leg) -> None:
         """Do nothing: it is made at an event."""
