@@ -119,11 +119,12 @@ def lacking(name):
             yield f"{folder}/{prefix}{name}.py"
     if not (ROOT / "docs" / "examples" / "digits" / f"train_{name}.py").exists():
         yield f"docs/examples/digits/train_{name}.py"
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras, dev = project["project"]["optional-dependencies"], project["dependency-groups"]["dev"]
     pins = re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
     extra = "torch" if name == "pytorch" else name
-    if extra not in extras or extra not in extras["dev"][0]:
-        yield f"an extra {extra!r} in pyproject.toml, which the extra 'dev' has too"
+    if extra not in extras or extra not in dev[0]:
+        yield f"an extra {extra!r} in pyproject.toml, which the group 'dev' has too"
     elif re.match(r"[\w-]+", extras[extra][0])[0] not in pins:
         yield f"a pin of {extras[extra][0]} in constraints.txt"
     for file, told in (

@@ -107,7 +107,7 @@ def test_each_extra_that_is_named_is_there():
     install = README.partition("## Install")[2].partition("\n## ")[0]
     (sentence,) = re.findall(r"^There is an extra for.*?\.$", install, flags=re.MULTILINE)
     named = set(re.findall(r"\[(\w+)\]", install)) | set(re.findall(r"`(\w+)`", sentence))
-    assert named == extras.keys() - {"dev", "docs"}
+    assert named == extras.keys()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
