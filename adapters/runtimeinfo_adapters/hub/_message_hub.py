@@ -25,6 +25,7 @@ from runtimeinfo_adapters.hub._arguments import (
 )
 from runtimeinfo_adapters.hub._device_queue import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters.hub._named_instances import NamedInstances
+from runtimeinfo_adapters.hub._run_id import checked_run_id, given_run_id, random_run_id
 from runtimeinfo_adapters.hub._scalar_history import ONE, ScalarHistory
 from runtimeinfo_adapters.hub._state import (
     MISSING,
@@ -51,7 +52,8 @@ class MessageHub(NamedInstances):
     A hub can be copied, deep-copied and pickled, for example to a spawned process, at any time. The copy has the same
     infos, histories and resumed keys and is independent: it is not shared, and its name does not find it. A deep copy
     keeps an info that cannot be copied as the same object. A pickle leaves out an info that cannot be pickled, with one
-    `UnsavedInfoWarning` for each key.
+    `UnsavedInfoWarning` for each key. A copy has another `run_id`; a pickle keeps it, because it can be the same run in
+    another process.
 
     Args:
         name: The name of the hub.
@@ -63,9 +65,11 @@ class MessageHub(NamedInstances):
             waits for the device.
         share: Whether other processes of this user can read the hub while it is entered (`use_hub`), as it is in a
             run. The environment variable ``RUNTIMEINFO_SHARE=0`` turns sharing off for all hubs.
+        run_id: The `run_id`, which no checkpoint changes then.
 
     Raises:
-        HubError: If an argument is of the wrong type, or `resumed_keys` has a key that is not published.
+        HubError: If an argument is of the wrong type, if `resumed_keys` has a key that is not published, or if `run_id`
+            or ``RUNTIMEINFO_RUN_ID`` cannot be a run id.
 
     Example:
         >>> hub = MessageHub("doc-hub")
@@ -86,8 +90,12 @@ class MessageHub(NamedInstances):
         *,
         max_on_device: int = DEFAULT_MAX_ON_DEVICE,
         share: bool = True,
+        run_id: str | None = None,
     ) -> None:
         super().__init__(name)
+        given = given_run_id(run_id)
+        self._run_id: str = given or random_run_id()
+        self._is_run_id_given: bool = given is not None
         self._log_scalars: dict[str, ScalarHistory] = as_dict("log_scalars", {} if log_scalars is None else log_scalars)
         self._runtime_info: dict[str, Any] = as_dict("runtime_info", {} if runtime_info is None else runtime_info)
         self._resumed_keys: dict[str, bool] = as_dict("resumed_keys", {} if resumed_keys is None else resumed_keys)
@@ -115,6 +123,44 @@ class MessageHub(NamedInstances):
         for history in self._log_scalars.values():
             history.wait_in(self._on_device)
         self._make_ready(self._log_scalars)
+
+    # -- which run this is
+
+    @property
+    def run_id(self) -> str:
+        """The text that tells this run from every other one, wherever its rows and its board are looked at.
+
+        It is random, unless the argument `run_id` or the environment variable ``RUNTIMEINFO_RUN_ID`` gives it. A state
+        holds it, so a training that resumes from a checkpoint goes on under the id of the checkpoint, unless one was
+        given. `renew_run_id` begins another run from a checkpoint.
+
+        Example:
+            >>> first, second = MessageHub("doc-first"), MessageHub("doc-second")
+            >>> first.run_id == second.run_id
+            False
+            >>> second.load_state_dict(first.state_dict())
+            >>> first.run_id == second.run_id
+            True
+        """
+        return self._run_id
+
+    def renew_run_id(self, run_id: str | None = None) -> str:
+        """Begin another run in this hub, before its training: a fine-tuning from a checkpoint, for example.
+
+        Args:
+            run_id: The new `run_id`, which no checkpoint changes then. It is random by default, also where
+                ``RUNTIMEINFO_RUN_ID`` is set.
+
+        Returns:
+            The new `run_id`.
+
+        Raises:
+            HubError: If it cannot be a run id.
+        """
+        renewed = random_run_id() if run_id is None else checked_run_id("run_id", run_id)
+        self._is_run_id_given = True
+        self._set_run_id(renewed)
+        return renewed
 
     # -- infos
 
@@ -396,7 +442,7 @@ class MessageHub(NamedInstances):
         return state
 
     def load_state_dict(self, state_dict: Any) -> None:
-        """Restore a saved state; a key that the state does not have stays as it is.
+        """Restore a saved state with its `run_id`; a key that the state does not have stays as it is.
 
         The tensors of the state can be on any device. An info that is a tensor comes back on the CPU, as it was saved.
 
@@ -487,6 +533,7 @@ class MessageHub(NamedInstances):
         state = self._state_of_copy()
         # Two hubs cannot share a history: its values on a device wait in the queue of one hub.
         state["_log_scalars"] = {key: copy(history) for key, history in state["_log_scalars"].items()}
+        del state["_run_id"]
         twin = type(self).__new__(type(self))
         twin._become_copy(state)
         return twin
@@ -496,12 +543,15 @@ class MessageHub(NamedInstances):
         twin = type(self).__new__(type(self))
         memo[id(self)] = twin  # an info can hold the hub
         infos = deepcopy_infos(state.pop("_runtime_info"), memo)
+        del state["_run_id"]
         twin._become_copy({**deepcopy(state, memo), "_runtime_info": infos})
         return twin
 
     def _contents(self) -> HubState:
         with self._lock:
-            return HubState(self._log_scalars.copy(), self._runtime_info.copy(), self._resumed_keys.copy())
+            return HubState(
+                self._log_scalars.copy(), self._runtime_info.copy(), self._resumed_keys.copy(), self._run_id
+            )
 
     def _state_of_copy(self) -> dict[str, Any]:
         """Return the attributes that a copy takes over, among them those of a subclass; other threads can write on."""
@@ -517,6 +567,9 @@ class MessageHub(NamedInstances):
 
     def _become_copy(self, state: dict[str, Any]) -> None:
         share, followed = state.pop("_share"), state.pop("_followed", None)
+        if "_run_id" not in state:  # a copy, or a pickle of an earlier release
+            given = given_run_id(None)
+            state["_run_id"], state["_is_run_id_given"] = given or random_run_id(), given is not None
         self.__dict__.update(state)
         self._on_device = DeviceQueue(self._on_device.max_on_device)
         self._set_up(share=share)
@@ -553,6 +606,9 @@ class MessageHub(NamedInstances):
                 self._log_scalars[key] = history  # last, so that no reader finds a history without a value
             self._make_ready({key: history})
 
+    def _set_run_id(self, run_id: str) -> None:
+        self._run_id = run_id
+
     def _make_ready(self, histories: Mapping[str, ScalarHistory]) -> None:
         for key, history in list(histories.items()):
             if self._resumed_keys.get(key) is True and type(history).update is ScalarHistory.update:
@@ -579,6 +635,8 @@ class MessageHub(NamedInstances):
         self._log_scalars.update(state.log_scalars)
         self._runtime_info.update(state.runtime_info)
         self._resumed_keys.update(state.resumed_keys)
+        if state.run_id is not None and not self._is_run_id_given:
+            self._set_run_id(state.run_id)
         self._ready.clear()
         self._make_ready(self._log_scalars)
         if self._tensors is not None:
@@ -592,7 +650,7 @@ class MessageHub(NamedInstances):
         if isinstance(hub, MessageHub):
             held = hub._contents()
             histories = {key: copy(history) for key, history in held.log_scalars.items()}
-            state = HubState(histories, held.runtime_info, held.resumed_keys)
+            state = HubState(histories, held.runtime_info, held.resumed_keys, held.run_id)
         else:
             state = read_hub(hub)
         with self._lock:

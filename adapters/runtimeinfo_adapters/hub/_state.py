@@ -2,7 +2,8 @@
 
 The state of a hub:
 
-    {"version": 1,
+    {"version": 2,
+     "run_id": str,                   which run this is; a state of version 1 has none
      "log_scalars": {key: {"values": (n,), "counts": (n,) or None, "max_length": int}},
      "runtime_info": {key: plain data},
      "resumed_keys": {key: True},
@@ -36,9 +37,10 @@ import numpy as np
 
 from runtimeinfo import HubError, StateError
 from runtimeinfo.authoring import describe, shown
+from runtimeinfo_adapters.hub._run_id import IS_A_RUN_ID, is_run_id
 from runtimeinfo_adapters.hub._scalar_history import DEFAULT_MAX_LENGTH, ScalarHistory
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 _FIELDS = ("log_scalars", "runtime_info", "resumed_keys")
 
@@ -60,11 +62,12 @@ class UnsavedInfoWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class HubState:
-    """The contents of a hub: the histories, the infos, and which of them are resumable."""
+    """The contents of a hub: the histories, the infos, which of them are resumable, and the run id if there is one."""
 
     log_scalars: dict[str, ScalarHistory]
     runtime_info: dict[str, Any]
     resumed_keys: dict[str, bool]
+    run_id: str | None = None
 
 
 def write_state(held: HubState) -> tuple[dict[str, Any], dict[str, NotPlainError]]:
@@ -85,6 +88,7 @@ def write_state(held: HubState) -> tuple[dict[str, Any], dict[str, NotPlainError
     saved = log_scalars.keys() | runtime_info.keys()
     state = {
         "version": STATE_VERSION,
+        "run_id": held.run_id,
         "log_scalars": log_scalars,
         "runtime_info": runtime_info,
         "resumed_keys": {key: True for key in held.resumed_keys if key in saved},
@@ -116,10 +120,13 @@ def read_state(state: Any) -> HubState:
             raise _wrong(field, "is missing: a state has " + ", ".join(_FIELDS))
     from_mmengine = "version" not in fields
     version = fields.get("version")
-    if not from_mmengine and (type(version) is not int or version != STATE_VERSION):
+    if not from_mmengine and (type(version) is not int or not 1 <= version <= STATE_VERSION):
         raise _wrong(
-            "version", f"is {shown(version)}; this release reads version {STATE_VERSION} and mmengine's states"
+            "version", f"is {shown(version)}; this release reads versions 1 to {STATE_VERSION} and mmengine's states"
         )
+    run_id = fields.get("run_id")
+    if version == STATE_VERSION and not is_run_id(run_id):
+        raise _wrong("run_id", f"must be {IS_A_RUN_ID}, but is {shown(run_id)}")
     resumed_keys: dict[str, bool] = {}
     for key, resumed in _mapping(fields["resumed_keys"], "resumed_keys").items():
         if not isinstance(resumed, bool):
@@ -149,7 +156,8 @@ def read_state(state: Any) -> HubState:
             "lacks each key that the hub did not have. Put the hub in as a "
             "runtimeinfo_adapters.distributed.PackedState",
         )
-    return HubState(log_scalars, runtime_info, {key: flag for key, flag in resumed_keys.items() if key in published})
+    flags = {key: flag for key, flag in resumed_keys.items() if key in published}
+    return HubState(log_scalars, runtime_info, flags, run_id if version == STATE_VERSION else None)
 
 
 def read_hub(hub: Any) -> HubState:

@@ -86,7 +86,7 @@ def test_a_saved_hub_comes_back(infos, scalars, carry):
 
 def test_values_are_tensors_and_counts_only_where_they_differ():
     state = make_hub({"epoch": 3}, {"a": [(1.5, 1), (2.5, 1)], "b": [(1, 2)]}).state_dict()
-    assert state["version"] == 1
+    assert state["version"] == 2
     assert state["resumed_keys"] == {"epoch": True, "a": True, "b": True}
     assert state["log_scalars"]["a"]["values"].dtype == torch.float64
     assert state["log_scalars"]["a"]["counts"] is None
@@ -267,8 +267,11 @@ NOT_PLAIN = st.sampled_from(
 
 # path to the damaged place, what comes there, and the field that the error has to name
 damages = st.one_of(
-    st.tuples(st.just(("version",)), st.sampled_from([0, 2, 1.0, "1", None, True, [1]]), st.just("version")),
+    st.tuples(st.just(("version",)), st.sampled_from([0, 3, 1.0, 2.0, "1", None, True, [1]]), st.just("version")),
     st.tuples(st.just(("version",)), st.just(MISSING), st.just("version")),
+    st.tuples(
+        st.just(("run_id",)), st.sampled_from([MISSING, None, "", "a/b", "a\n", "ä", 7, "a" * 129]), st.just("run_id")
+    ),
     *(
         st.tuples(st.just((field,)), st.just(MISSING) | NOT_MAPPINGS, st.just(field))
         for field in ("log_scalars", "runtime_info", "resumed_keys")
