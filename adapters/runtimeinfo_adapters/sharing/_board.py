@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from runtimeinfo import BoardError
 from runtimeinfo._user_warning import warn_user
 from runtimeinfo.authoring import is_scalar, lies_on_device, scalar_value, shown
-from runtimeinfo.board import UnsharedWarning, layout
+from runtimeinfo.board import BoardIdentity, UnsharedWarning, layout
 from runtimeinfo_adapters.sharing._board_file import make_board_file
 from runtimeinfo_adapters.sharing._json_store import JsonStore
 
@@ -125,6 +125,7 @@ class Board:
         infos: A live view of the infos of the hub.
         scalars: A live view of its histories.
         on_fault: It is called with the error if the board cannot be written any more.
+        run_id: The id of the run.
 
     Raises:
         BoardError: If the file cannot be made.
@@ -137,9 +138,11 @@ class Board:
         infos: Mapping[str, Any],
         scalars: Mapping[str, HasLatest],
         on_fault: Callable[[Exception], object] | None = None,
+        *,
+        run_id: str = "",
     ) -> None:
         self.path: Path
-        self.path, self._mapped, self._identity = make_board_file()
+        self.path, self._mapped, self._inode = make_board_file(BoardIdentity.of_process(run_id))
         self._on_fault = on_fault
         self._pid = os.getpid()
         self._is_closed = False
@@ -225,6 +228,14 @@ class Board:
             cells[layout.GENERATION] += 1
 
     @_guarded
+    def write_identity(self, run_id: str) -> None:
+        """Write the identity of the run again, where its id has changed."""
+        raw, cells = BoardIdentity.of_process(run_id).to_json(), self._cells
+        with self._lock, self._write_section(layout.IDENTITY_SEQUENCE):
+            self._bytes[layout.IDENTITY_OFFSET : layout.IDENTITY_OFFSET + len(raw)] = raw
+            cells[layout.IDENTITY_LENGTH] = len(raw)
+
+    @_guarded
     def write_claims(self, workers: Sequence[int]) -> None:
         """Write which worker processes the run has taken over; one for which there is no room knows of no run."""
         cells, pids = self._cells, workers[: layout.MAX_CLAIMS]
@@ -292,7 +303,7 @@ class Board:
             found = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             found = None
-        if found is None or (found.st_dev, found.st_ino) != self._identity:
+        if found is None or (found.st_dev, found.st_ino) != self._inode:
             raise BoardError(f"another program has removed {self.path}", path=self.path)
 
     def _refresh_all(self) -> None:

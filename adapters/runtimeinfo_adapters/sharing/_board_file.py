@@ -13,6 +13,7 @@ from runtimeinfo import BoardError
 from runtimeinfo._user_warning import warn_user
 from runtimeinfo.board import (
     FOLDER_VARIABLE,
+    BoardIdentity,
     UnsharedWarning,
     board_name,
     layout,
@@ -39,18 +40,21 @@ class BoardFile(NamedTuple):
     Attributes:
         path: Its name.
         mapped: Its content.
-        identity: Device and number of the file: another one might have the name later.
+        inode: Device and number of the file: another one might have the name later.
     """
 
     path: Path
     mapped: mmap.mmap
-    identity: tuple[int, int]
+    inode: tuple[int, int]
 
 
-def make_board_file() -> BoardFile:
-    """Make the file of a board, without any value in it, and map it.
+def make_board_file(identity: BoardIdentity) -> BoardFile:
+    """Make the file of a board, without any value in it but its identity, and map it.
 
     Where the folder for boards cannot be used, and the user has not named it, a private one is made, with a warning.
+
+    Args:
+        identity: The identity of the run.
 
     Raises:
         BoardError: If the file cannot be made.
@@ -58,7 +62,7 @@ def make_board_file() -> BoardFile:
     Source: SHARE-05.
     """
     try:
-        return _make_board_file_in(make_board_folder())
+        return _make_board_file_in(make_board_folder(), identity)
     except BoardError as error:
         try:
             private = make_private_folder()
@@ -66,7 +70,7 @@ def make_board_file() -> BoardFile:
             private = None
         if private is None:
             raise
-        made = _make_board_file_in(private)
+        made = _make_board_file_in(private, identity)
         warn_user(
             f"`runtimeinfo top` does not find this run: its board is in the private folder {private}, because "
             f"{error.message}. Set {FOLDER_VARIABLE} for both to a folder that is yours",
@@ -111,7 +115,7 @@ def _is_stale(path: Path) -> bool:
     return bool(is_left_behind) or not is_writer_alive(cells)
 
 
-def _make_board_file_in(folder: Path) -> BoardFile:
+def _make_board_file_in(folder: Path, identity: BoardIdentity) -> BoardFile:
     remove_stale_boards()
     try:
         descriptor, path = _reserve(folder)
@@ -120,7 +124,7 @@ def _make_board_file_in(folder: Path) -> BoardFile:
             try:
                 if hasattr(os, "fchmod"):
                     os.fchmod(descriptor, 0o600)  # independent of the umask
-                _write_all(descriptor, _empty_board())
+                _write_all(descriptor, _empty_board(identity))
             finally:
                 os.close(descriptor)  # Windows does not rename an open file
             unfinished.rename(path)
@@ -182,8 +186,8 @@ def _map(path: Path) -> BoardFile:
         raise
 
 
-def _empty_board() -> bytes:
-    """Return the content of a board without any value in it."""
+def _empty_board(identity: BoardIdentity) -> bytes:
+    """Return the content of a board without any value in it but its identity."""
     content = bytearray(layout.SIZE)
     content[: layout.CELL] = layout.MAGIC
     cells = memoryview(content).cast("q")
@@ -195,5 +199,8 @@ def _empty_board() -> bytes:
     cells[layout.CREATED_NS] = cells[layout.UPDATED_NS] = time_ns()
     for slot in layout.SLOTS.values():
         cells[slot] = layout.ABSENT
+    raw = identity.to_json()
+    cells[layout.IDENTITY_LENGTH] = len(raw)
     cells.release()
+    content[layout.IDENTITY_OFFSET : layout.IDENTITY_OFFSET + len(raw)] = raw
     return bytes(content)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import uuid
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,9 @@ from runtimeinfo_adapters.sharing._followed import Followed
 
 SHARE_VARIABLE = "RUNTIMEINFO_SHARE"
 """The environment variable that turns sharing by default off: ``0``, ``false``, ``no`` or ``off``."""
+
+RUN_ID_VARIABLE = "RUNTIMEINFO_RUN_ID"
+"""The environment variable with the run id of the hubs of this process."""
 
 _OFF = ("0", "false", "no", "off")
 
@@ -68,6 +72,7 @@ class Sharing:
         self._infos = infos
         self._scalars = scalars
         self._before_close = before_close
+        self._own_run_id = ""
         self._is_requested = False
         self._is_broken = False
         self._close: weakref.finalize[..., Any] | None = None
@@ -130,6 +135,12 @@ class Sharing:
         hub = self._hub()
         if hub is not None and self.board is not None:
             self.board.write_run(self._number, run_number(hub), other_run_number(hub))
+
+    def write_identity(self) -> None:
+        """Write the identity of the run again: the id of the run has changed."""
+        board = self.board
+        if board is not None:
+            board.write_identity(self._run_id())
 
     def claim_workers(self, pids: Sequence[int]) -> None:
         """Take over worker processes that were started outside of this run, and work for it from now on."""
@@ -219,11 +230,20 @@ class Sharing:
             self._close_if_unused()
             _set_current(layout.IS_CURRENT)
 
+    def _run_id(self) -> str:
+        run_id = getattr(self._hub(), "run_id", None)
+        if isinstance(run_id, str):
+            return run_id
+        # A hub of another kind, such as mmengine's, has none: it is one run as long as it is shared by this.
+        if not self._own_run_id:
+            self._own_run_id = os.environ.get(RUN_ID_VARIABLE) or uuid.uuid4().hex
+        return self._own_run_id
+
     def _open_board(self) -> Board:
         board = self.board
         if board is None:
             give_up = weakref.WeakMethod(self.give_up)  # a board must not keep its hub
-            board = Board(self._infos, self._scalars, lambda error: _call(give_up(), error))
+            board = Board(self._infos, self._scalars, lambda error: _call(give_up(), error), run_id=self._run_id())
             self._close = weakref.finalize(self, _discard, board)  # at the latest when the process ends
             self.board = board  # from now on each update is written to it
             self.write_run()

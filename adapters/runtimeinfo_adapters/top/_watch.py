@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from runtimeinfo import BoardError
-from runtimeinfo.board import BoardScalar, BoardSnapshot, board_files, pid_in, read_board
+from runtimeinfo.board import BoardIdentity, BoardScalar, BoardSnapshot, board_files, pid_in, read_board
 from runtimeinfo.board._folder import open_unfollowed
 from runtimeinfo.board._snapshot import read_open_board
 from runtimeinfo_adapters._numbers import is_int, is_same_number
@@ -61,6 +61,7 @@ class Run:
         scalars: The latest values by their keys.
         curves: The values of each scalar while it was watched, by the same keys.
         unshared: The number of infos and scalars that did not fit on the board.
+        identity: The host, rank, job, run id and command.
     """
 
     path: Path
@@ -83,6 +84,12 @@ class Run:
     scalars: Mapping[str, BoardScalar] = field(default_factory=dict[str, BoardScalar])
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     unshared: int = 0
+    identity: BoardIdentity | None = None
+
+    @property
+    def is_check(self) -> bool:
+        """Whether the conformance kit makes the run, to check an adapter."""
+        return self.identity is not None and self.identity.is_check
 
     @property
     def experiment_name(self) -> str | None:
@@ -303,6 +310,7 @@ class RunTracker:
             scalars=found.scalars,
             curves={key: self._curves[key].values for key in found.scalars},
             unshared=len(found.unshared) + max(found.unshared_numbers, 0),
+            identity=found.identity,
         )
 
     @property

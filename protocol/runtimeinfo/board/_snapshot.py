@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from runtimeinfo._errors import BoardError
 from runtimeinfo.board import layout
 from runtimeinfo.board._folder import check_open, open_board, read_of_board
+from runtimeinfo.board._identity import BoardIdentity, parse_identity
 from runtimeinfo.board.process import is_elsewhere, is_writer_alive
 from runtimeinfo.board.text import NotTextError, decode
 
@@ -217,6 +218,7 @@ class BoardSnapshot:
         scalars: The latest values by their keys.
         unshared: The keys of infos that found no place.
         unshared_numbers: The number of scalars and numbers that found no place.
+        identity: The host, rank, job, run id and command; None if they are not on the board, or not to be read.
     """
 
     path: Path
@@ -231,6 +233,7 @@ class BoardSnapshot:
     scalars: Mapping[str, BoardScalar]
     unshared: frozenset[str]
     unshared_numbers: int
+    identity: BoardIdentity | None = None
 
 
 def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
@@ -271,10 +274,12 @@ def read_open_board(descriptor: int, path: Path) -> BoardSnapshot:
     check_open(descriptor, path)
     head, head_is_whole = _read_consistent(descriptor, layout.SEQUENCE, _used_head, path)
     text, text_is_whole = _read_consistent(descriptor, layout.INFO_SEQUENCE, _used_json, path)
-    return _parse(head, text, path, is_whole=head_is_whole and text_is_whole)
+    identity, identity_is_whole = _read_consistent(descriptor, layout.IDENTITY_SEQUENCE, _used_identity, path)
+    is_whole = head_is_whole and text_is_whole and identity_is_whole
+    return _parse(head, text, identity, path, is_whole=is_whole)
 
 
-def _parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnapshot:
+def _parse(head: bytes, text: bytes, identity: bytes, path: Path, *, is_whole: bool) -> BoardSnapshot:
     raw = memoryview(head)
     cells, floats = raw.cast("q"), raw.cast("d")
     json_infos = parse_json(text, path)
@@ -303,6 +308,7 @@ def _parse(head: bytes, text: bytes, path: Path, *, is_whole: bool) -> BoardSnap
         scalars=scalars,
         unshared=json_infos.unshared,
         unshared_numbers=cells[layout.UNSHARED_NUMBERS],
+        identity=parse_identity(identity),
     )
 
 
@@ -320,6 +326,12 @@ def _used_head(descriptor: int, path: Path) -> bytes:
 def _used_json(descriptor: int, path: Path) -> bytes:
     length = json_length(_cell(descriptor, layout.INFO_LENGTH, path), path)
     return _read(descriptor, length, layout.INFO_OFFSET, path)
+
+
+def _used_identity(descriptor: int, path: Path) -> bytes:
+    length = _cell(descriptor, layout.IDENTITY_LENGTH, path)
+    # Without an identity the rest is as good: a length that cannot be is not an error.
+    return _read(descriptor, length if 0 < length <= layout.IDENTITY_CAPACITY else 0, layout.IDENTITY_OFFSET, path)
 
 
 def _read_consistent(descriptor: int, sequence: int, used: Any, path: Path) -> tuple[bytes, bool]:

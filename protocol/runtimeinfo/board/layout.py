@@ -3,7 +3,8 @@
     bytes              what
     0 ... 1,023        header: one cell each, by the names below
     1,024 ... 17,407   128 entries of 128 bytes: scalars' latest values, and infos that are numbers
-    17,408 ... 65,535  all other infos that are small enough, as JSON
+    17,408 ... 63,487  all other infos that are small enough, as JSON
+    63,488 ... 65,535  the identity of the run, as JSON: see `runtimeinfo.board.BoardIdentity`
 
 A cell is written and read as a whole, so that one value is never torn. Several values belong together if
 `SEQUENCE` is even, and the same before and after they were read: the writer makes it odd, writes, and makes it
@@ -39,6 +40,10 @@ __all__ = [
     "HEADER_SIZE",
     "HIGHEST_INT",
     "HUB",
+    "IDENTITY_CAPACITY",
+    "IDENTITY_LENGTH",
+    "IDENTITY_OFFSET",
+    "IDENTITY_SEQUENCE",
     "INFO",
     "INFO_CAPACITY",
     "INFO_LENGTH",
@@ -85,8 +90,10 @@ __all__ = [
 MAGIC = b"RTINFO\r\n"
 """The first cell. As in PNG, it shows a transfer that changed line ends."""
 
-VERSION = 2
-"""The version of this layout. Cells are in the machine's byte order: in another one, this is another number."""
+VERSION = 3
+"""The version of this layout. Cells are in the machine's byte order: in another one, this is another number.
+
+In version 3 the identity has taken 2 KiB of the JSON. Version 2 has none; a reader of one version refuses the other."""
 
 CELL = 8
 """The size of a cell in bytes."""
@@ -144,8 +151,12 @@ GENERATION = 23
 """Changes with `OTHER_RUN`, and when a run of the process claims workers."""
 CLAIMS = 24
 """The number of workers that the run has claimed: those that were started before it, and now work for it."""
-FIRST_CLAIM = 25
-"""The process id of the first of these; the others follow."""
+IDENTITY_SEQUENCE = 25
+"""As `SEQUENCE`, for the identity alone, which hardly ever changes."""
+IDENTITY_LENGTH = 26
+"""The length of the identity in bytes."""
+FIRST_CLAIM = 27
+"""The process id of the first of the claimed workers; the others follow."""
 
 HEADER_CELLS = 128
 """The length of the header in cells."""
@@ -226,7 +237,11 @@ INFO = 1
 INFO_OFFSET = HEADER_SIZE + MAX_ENTRIES * ENTRY_SIZE
 """The first byte of the JSON: ``[infos, keys]``. An info is ``[key, value]``; the keys are those of infos that have no
 place. A third member, ``true``, says that other infos have no place either."""
-INFO_CAPACITY = SIZE - INFO_OFFSET
+IDENTITY_CAPACITY = 2 * 1024
+"""The greatest length of the identity in bytes."""
+IDENTITY_OFFSET = SIZE - IDENTITY_CAPACITY
+"""The first byte of the identity: a JSON object with the fields of `runtimeinfo.board.BoardIdentity` as members."""
+INFO_CAPACITY = IDENTITY_OFFSET - INFO_OFFSET
 """The greatest length of the JSON in bytes."""
 
 MAX_INFO = 16 * 1024

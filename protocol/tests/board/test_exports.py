@@ -70,11 +70,12 @@ def test_the_parts_of_a_board_do_not_overlap_and_fill_it() -> None:
     assert layout.HEADER_SIZE == 1024
     assert layout.entry_cell(0) * layout.CELL == layout.HEADER_SIZE
     assert layout.entry_cell(layout.MAX_ENTRIES) * layout.CELL == layout.INFO_OFFSET
-    assert layout.INFO_OFFSET + layout.INFO_CAPACITY == layout.SIZE
+    assert layout.INFO_OFFSET + layout.INFO_CAPACITY == layout.IDENTITY_OFFSET
+    assert layout.IDENTITY_OFFSET + layout.IDENTITY_CAPACITY == layout.SIZE
     assert layout.NAME * layout.CELL + layout.MAX_NAME == layout.ENTRY_SIZE
     header = [value for name, value in vars(layout).items() if name in HEADER]
     assert len(header) == len(HEADER) == len(set(header))
-    assert max(header) < layout.HEADER_CELLS
+    assert max(header) + layout.MAX_CLAIMS == layout.HEADER_CELLS
     assert min(header) > 0  # where the magic is
 
 
@@ -82,4 +83,5 @@ HEADER = {
     *("IS_VERSION", "IS_SIZE", "SEQUENCE", "PID", "PID_NAMESPACE", "STARTED", "CURRENT", "CLOSED"),
     *("CREATED_NS", "UPDATED_NS", "EPOCH", "ITER", "MAX_EPOCHS", "MAX_ITERS", "LOOP_STAGE"),
     *("ENTRIES", "UNSHARED_NUMBERS", "INFO_SEQUENCE", "INFO_LENGTH"),
+    *("HUB", "RUN", "OTHER_RUN", "GENERATION", "CLAIMS", "IDENTITY_SEQUENCE", "IDENTITY_LENGTH", "FIRST_CLAIM"),
 }
