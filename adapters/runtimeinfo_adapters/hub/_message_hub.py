@@ -23,6 +23,7 @@ from runtimeinfo_adapters.hub._arguments import (
     check_scalar,
     value_and_count,
 )
+from runtimeinfo_adapters.hub._data_frame import data_frame_of
 from runtimeinfo_adapters.hub._device_queue import DEFAULT_MAX_ON_DEVICE, DeviceQueue
 from runtimeinfo_adapters.hub._named_instances import NamedInstances
 from runtimeinfo_adapters.hub._run_id import checked_run_id, given_run_id, random_run_id
@@ -41,6 +42,7 @@ from runtimeinfo_adapters.hub._tensor_view import TensorViews
 from runtimeinfo_adapters.sharing import Sharing
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
 
@@ -417,6 +419,36 @@ class MessageHub(NamedInstances):
         """
         return MappingProxyType(self._log_scalars.copy())
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the histories of all scalars as one tidy table: a value in each row, in the order of the first update.
+
+        It needs the extra ``pandas``. Values on a device are read, which waits for it.
+
+        Returns:
+            A frame that is a copy, with these columns, which an empty hub has too:
+
+            - ``scalar``, of dtype ``string``: the key.
+            - ``update``, int64: the number of the value among those that the history keeps, from 0 for the oldest.
+            - ``value``, float64. An integer beyond 2**53 is rounded.
+            - ``count``, float64: the number of samples that the value is the sum of.
+
+        Raises:
+            ModuleNotFoundError: If pandas is not installed; the message names the extra.
+
+        Example:
+            >>> hub = MessageHub("doc-to-pandas")
+            >>> hub.update_scalar("train/loss", 0.5); hub.update_scalar("train/loss", 0.25)
+            >>> hub.update_scalar("val/acc", 30, count=40)
+            >>> hub.to_pandas()
+                   scalar  update  value  count
+            0  train/loss       0   0.50    1.0
+            1  train/loss       1   0.25    1.0
+            2     val/acc       0  30.00   40.0
+
+        Source: HUB-04, HUB-14.
+        """
+        return data_frame_of(self.log_scalars)
+
     # -- state
 
     def state_dict(self) -> dict[str, Any]:
@@ -608,6 +640,7 @@ class MessageHub(NamedInstances):
 
     def _set_run_id(self, run_id: str) -> None:
         self._run_id = run_id
+        self._sharing.write_identity()
 
     def _make_ready(self, histories: Mapping[str, ScalarHistory]) -> None:
         for key, history in list(histories.items()):
