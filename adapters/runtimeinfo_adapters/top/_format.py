@@ -107,6 +107,14 @@ def printable(text: str, *, is_ascii: bool = False) -> str:
     )
 
 
+def shown_loss(run: Run) -> float | None:
+    """Return the first scalar of the training that is not a learning rate, None if there is none."""
+    rates = learning_rates(run.scalars)
+    keys = (key for key in shown_scalars(run.scalars) if key not in rates and key.startswith("train/"))
+    first = next(keys, None)
+    return None if first is None else run.scalars[first].value
+
+
 def format_value(number: float) -> str:
     """Return a number with four significant digits.
 

@@ -22,7 +22,8 @@ from rich.live import Live
 from rich.text import Text
 
 from runtimeinfo.board import board_folder
-from runtimeinfo_adapters.top._draw import ASCII, UNICODE, LineLayout, draw_runs
+from runtimeinfo_adapters.top._draw import draw_runs
+from runtimeinfo_adapters.top._layout import ASCII, UNICODE, LineLayout
 from runtimeinfo_adapters.top._watch import Run, Runs, Timestamp
 
 # For --once: a rate takes several looks.

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from runtimeinfo.board import BoardScalar
 from runtimeinfo_adapters.top import Run
-from runtimeinfo_adapters.top._draw import ASCII, UNICODE, Glyphs, LineLayout, draw_runs, sparkline
+from runtimeinfo_adapters.top._draw import draw_runs
+from runtimeinfo_adapters.top._layout import ASCII, UNICODE, Glyphs, LineLayout, sparkline
 
 CURVES = {"train/lr": (0.1, 0.01), "train/loss": (4.0, 2.0, 1.0), "val/acc": (0.25, 0.75)}
 
