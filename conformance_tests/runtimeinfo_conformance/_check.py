@@ -15,6 +15,7 @@ from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._leaks import blame
+from runtimeinfo_conformance._mark import marked_runs
 from runtimeinfo_conformance._profile import Profile, Progress, silent
 from runtimeinfo_conformance._subject import AnySubject, ReduceSubject, Subject, is_upcoming, testable
 from runtimeinfo_conformance._undeclared import undeclared
@@ -57,7 +58,7 @@ def check(
     Returns:
         The report. What the subject raises is in there.
     """
-    with _TURN, _old_objects_apart():
+    with _TURN, marked_runs(), _old_objects_apart():
         return _check(subject, profile, progress, seed, hang_seconds, target)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from runtimeinfo_conformance._fresh import LEAK_RULE, FreshProcess, FreshProcessError, find_difference
 from runtimeinfo_conformance._judging import judge_plan
 from runtimeinfo_conformance._lookup import UnknownRequirementError, find_requirement
+from runtimeinfo_conformance._mark import marked_runs
 from runtimeinfo_conformance._subject import AnySubject, missing_capabilities, party_of
 from runtimeinfo_conformance._verdict import Crash, ExitCode, Failure, Tally
 from runtimeinfo_conformance.guards import Guard
@@ -79,6 +80,18 @@ def replay(
         reason = _unfit(subject, requirement, each)
         if reason is not None:
             raise ReplayError(reason)
+    with marked_runs():
+        return _replay(subject, requirement, plan, after, target, guard)
+
+
+def _replay(
+    subject: AnySubject,
+    requirement: str,
+    plan: AnyPlan,
+    after: tuple[AnyPlan, ...],
+    target: str | None,
+    guard: Guard | None,
+) -> Replay:
     if after and requirement == LEAK_RULE:
         return _replay_leak(subject, plan, after, target)
     for each in after:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import signal
 from dataclasses import replace
@@ -10,6 +11,7 @@ from broken_runners import CountsEpochsFromOne, SwallowsInterrupts
 from simple_hub import SimpleHub
 from simple_trainer import Trainer, subject_of
 
+from runtimeinfo.board import CHECK_VARIABLE, find_board, read_board
 from runtimeinfo_conformance import HubSubject, Plan, Subject, SubjectError, _canaries
 from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._judging import judge_plan
@@ -41,24 +43,39 @@ class Checked(NamedTuple):
         report: The report.
         told: How far it was, each time that this was told.
         left: How long each run might have taken.
+        marks: Whether the boards of its runs were marked.
     """
 
     report: Report
     told: list[tuple[str, int, int]]
     left: list[float]
+    marks: set[bool | None]
+
+
+class NotesMark:
+    """A hook that notes whether the board of its run is marked as the kit's."""
+
+    def __init__(self, marks: set[bool | None]) -> None:
+        self.marks = marks
+
+    def after_train(self, runner: Any) -> None:
+        path = find_board(os.getpid())
+        identity = None if path is None else read_board(path).identity
+        self.marks.add(None if identity is None else identity.is_check)
 
 
 @pytest.fixture(scope="module")
 def checked() -> Checked:
     told: list[tuple[str, int, int]] = []
     left: list[float] = []
+    marks: set[bool | None] = set()
 
     def run(plan: Plan, hooks: Any) -> None:
         left.append(signal.getitimer(signal.ITIMER_REAL)[0] if hasattr(signal, "setitimer") else 0.0)
-        train(plan, hooks)
+        train(plan, [*hooks, NotesMark(marks)])
 
     report = check(bare(run), QUICK, lambda *progress: told.append(progress), hang_seconds=1000.0)
-    return Checked(report, told, left)
+    return Checked(report, told, left, marks)
 
 
 def test_only_what_is_declared_applies(checked: Checked) -> None:
@@ -66,6 +83,11 @@ def test_only_what_is_declared_applies(checked: Checked) -> None:
     assert report.exit_code is ExitCode.CONFORMANT
     result = next(result for result in report.results if result.requirement.id == "LIFE-06")
     assert (result.verdict, result.reason) == (Verdict.NOT_APPLICABLE, "not declared: val")
+
+
+def test_boards_of_a_check_are_marked_as_its_own(checked: Checked) -> None:
+    assert checked.marks == {True}
+    assert CHECK_VARIABLE not in os.environ
 
 
 def test_a_run_that_does_nothing_is_vacuous() -> None:

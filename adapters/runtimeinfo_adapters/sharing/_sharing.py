@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import uuid
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,9 +28,6 @@ from runtimeinfo_adapters.sharing._followed import Followed
 
 SHARE_VARIABLE = "RUNTIMEINFO_SHARE"
 """The environment variable that turns sharing by default off: ``0``, ``false``, ``no`` or ``off``."""
-
-RUN_ID_VARIABLE = "RUNTIMEINFO_RUN_ID"
-"""The environment variable with the run id of the hubs of this process."""
 
 _OFF = ("0", "false", "no", "off")
 
@@ -234,9 +230,11 @@ class Sharing:
         run_id = getattr(self._hub(), "run_id", None)
         if isinstance(run_id, str):
             return run_id
-        # A hub of another kind, such as mmengine's, has none: it is one run as long as it is shared by this.
+        # A hub of another kind, such as mmengine's, has none: it gets one for the runs that this shares.
         if not self._own_run_id:
-            self._own_run_id = os.environ.get(RUN_ID_VARIABLE) or uuid.uuid4().hex
+            from runtimeinfo_adapters.hub._run_id import given_run_id, random_run_id  # which imports this module
+
+            self._own_run_id = given_run_id(None) or random_run_id()
         return self._own_run_id
 
     def _open_board(self) -> Board:

@@ -13,12 +13,14 @@ from runtimeinfo.board._folder import (
     make_board_folder,
     pid_in,
 )
-from runtimeinfo.board._identity import BoardIdentity
+from runtimeinfo.board._identity import CHECK_VARIABLE, JOB_VARIABLE, BoardIdentity
 from runtimeinfo.board._reader import BoardFinder, BoardReader, LatestValue, Position, UnsharedWarning, find_board
 from runtimeinfo.board._snapshot import BoardScalar, BoardSnapshot, read_board
 
 __all__ = [
+    "CHECK_VARIABLE",
     "FOLDER_VARIABLE",
+    "JOB_VARIABLE",
     "BoardFinder",
     "BoardIdentity",
     "BoardReader",
