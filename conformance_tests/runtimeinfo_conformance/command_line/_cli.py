@@ -37,10 +37,15 @@ _EXTRAS = {
     "replay": ("conformance", "Run one plan again, and say whether it breaks a requirement."),
     "check-trace": ("conformance", "Judge a run that a TraceHook wrote down."),
     "top": ("top", "Show the live runs of this user."),
+    "export": ("export", "Export the live runs of this user to Prometheus or OpenTelemetry."),
 }
 
-# The packages that the two extras bring.
-_OF_EXTRAS = frozenset({"typer", "click", "rich", "hypothesis", "pytest", "jinja2", "filelock"})
+# The packages that the extras bring.
+_OF_EXTRAS = frozenset(
+    {"typer", "click", "rich", "hypothesis", "pytest", "jinja2", "filelock", "prometheus_client", "opentelemetry"}
+)
+# A package of another extra than that of the command.
+_EXTRA_OF_PACKAGE = {"opentelemetry": "otlp"}
 
 # The parser has codes that mean verdicts here: 2 for a line that it cannot parse, 1 for an interrupt.
 _PARSER_CODES: dict[str | int | None, int] = {1: _INTERRUPTED, 2: _USAGE}
@@ -154,7 +159,8 @@ def _print_or_refuse(lines: Callable[[], list[str]]) -> None:
 
 def _name_extra(words: Sequence[str], *, missing: str) -> None:
     extra, _ = _EXTRAS.get(words[0] if words else "", ("conformance", ""))
-    also = "" if extra == "top" else f", or for top alone {_with_extra('top')}"
+    extra = _EXTRA_OF_PACKAGE.get(missing, extra)
+    also = f", or for top alone {_with_extra('top')}" if extra == "conformance" else ""
     # Not a text as the code: that would be a 1, which says that a requirement is violated.
     sys.stderr.write(
         f"{NAME}: the command needs more than the library ({missing} is not installed): "

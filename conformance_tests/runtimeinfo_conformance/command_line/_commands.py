@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sys
 import threading
@@ -21,6 +20,8 @@ from runtimeinfo_conformance._lookup import group_of
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance.command_line import _cli
 from runtimeinfo_conformance.command_line._cli import HELP, Leave, show_explanation, show_spec
+from runtimeinfo_conformance.command_line._export_command import export
+from runtimeinfo_conformance.command_line._options import finite
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance._verdict import Report
@@ -61,12 +62,6 @@ def _ids_or_groups(incomplete: str) -> list[str]:
 
 def _versions(incomplete: str) -> list[str]:
     return [version for version in SPEC_VERSIONS if version.startswith(incomplete)]
-
-
-def _finite(seconds: float) -> float:
-    if math.isfinite(seconds):
-        return seconds
-    raise typer.BadParameter("it must be a finite number")
 
 
 def _print_version(*, is_wanted: bool) -> None:
@@ -228,13 +223,13 @@ def top(
     ] = False,
     interval: Annotated[
         float,
-        typer.Option(min=0.1, metavar="SECONDS", callback=_finite, help="What to leave between two looks."),
+        typer.Option(min=0.1, metavar="SECONDS", callback=finite, help="What to leave between two looks."),
     ] = 0.5,
     pid: Annotated[int | None, typer.Option(min=1, help="Show the runs of this process alone.")] = None,
     stalled_after: Annotated[
         float,
         typer.Option(
-            min=0.1, metavar="SECONDS", callback=_finite, help="Without any write for so long, a run is stalled."
+            min=0.1, metavar="SECONDS", callback=finite, help="Without any write for so long, a run is stalled."
         ),
     ] = 30.0,
 ) -> None:
@@ -257,6 +252,9 @@ def top(
     except BoardError as error:
         typer.echo(f"runtimeinfo: {error}", err=True)
         raise Leave(_UNTRUSTED) from None
+
+
+app.command()(export)
 
 
 # It ends with what belongs to the command that it runs. Without `--help`, `_cli` calls it, because that is faster.
