@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import time
-import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from runtimeinfo import BoardError
-from runtimeinfo.board import BoardIdentity, BoardScalar, BoardSnapshot, board_files, pid_in, read_board
-from runtimeinfo.board._folder import open_unfollowed
-from runtimeinfo.board._snapshot import read_open_board
+from runtimeinfo.board import BoardIdentity, BoardScalar, BoardSnapshot, board_folder, pid_in
+from runtimeinfo.board._folder import BoardListing, folders_of_others
+from runtimeinfo.board._open_board import OpenBoard
 from runtimeinfo_adapters._numbers import is_int, is_same_number
 
 # How long a run that has ended is still listed.
@@ -24,6 +24,9 @@ _LINGERS_S = 8.0
 _REST_S = 5.0
 # A board that is being made is empty for a moment.
 _YOUNG_NS = 2_000_000_000
+
+# More than anybody looks at.
+_MOST_OPEN = 4096
 
 _TIMES_USUAL = 10
 # A validation writes nothing between its beginning and its end, and neither does what surrounds a training.
@@ -62,6 +65,7 @@ class Run:
         curves: The values of each scalar while it was watched, by the same keys.
         unshared: The number of infos and scalars that did not fit on the board.
         identity: The host, rank, job, run id and command.
+        user_id: The id of the user that it belongs to.
     """
 
     path: Path
@@ -85,6 +89,7 @@ class Run:
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
     unshared: int = 0
     identity: BoardIdentity | None = None
+    user_id: int | None = None
 
     @property
     def is_check(self) -> bool:
@@ -123,10 +128,19 @@ class Timestamp(NamedTuple):
 class Runs:
     """Read the boards of this user repeatedly, and describe the runs.
 
+    A look reads only what has changed since the last one. Boards stay open in between, so that the last values of a run
+    are known after it has removed its board: as many as half of the files that this process may open. The last values
+    of any others are those of the last look.
+
     Args:
         pid: The process whose runs to read; by default, those of all processes.
         stalled_after: The seconds of silence after which a run counts as stalled, at least. Outside of training,
             where runs write seldom, it is 20 times as long.
+        all_users: Whether to read the boards of all other users of this machine as well, in the folders that they have
+            by default. This takes the rights of root.
+
+    Raises:
+        BoardError: If the boards of all users are asked for by a user other than root.
 
     Example:
         >>> import os
@@ -140,12 +154,22 @@ class Runs:
         [('digits', 3, 'ended')]
     """
 
-    def __init__(self, *, pid: int | None = None, stalled_after: float = 30.0) -> None:
+    def __init__(self, *, pid: int | None = None, stalled_after: float = 30.0, all_users: bool = False) -> None:
+        if all_users and os.geteuid() != 0:
+            raise BoardError(
+                "the boards of all users can be read by root alone: run this with sudo, or leave all_users out",
+                path=board_folder(),
+                requirement="SHARE-05",
+            )
         self._pid = pid
         self._stalled_after = stalled_after
+        self._all_users = all_users
+        self._listings: dict[Path, BoardListing] = {}
         self._watched: dict[Path, _WatchedRun] = {}
         self._ended: list[_WatchedRun] = []
         self._damaged: dict[Path, tuple[float, Run]] = {}
+        self._most_open = _most_open()
+        self._open = 0
 
     def look(self, now: Timestamp | None = None) -> list[Run]:
         """Return the runs: live ones first, and of these the latest first.
@@ -157,12 +181,12 @@ class Runs:
             BoardError: If the folder for boards belongs to another user, or is open to others.
         """
         now = now or Timestamp.now()
-        paths = [path for path in board_files() if self._pid is None or pid_in(path) == self._pid]
-        for path in self._watched.keys() - set(paths):
+        boards = self._boards()
+        for path in [path for path in self._watched if path not in boards]:
             self._end(path, now)
-        self._damaged = {path: found for path, found in self._damaged.items() if path in set(paths)}
-        for path in paths:
-            self._look_at(path, now)
+        self._damaged = {path: found for path, found in self._damaged.items() if path in boards}
+        for path, (number, owner) in boards.items():
+            self._look_at(path, number, owner, now)
         self._ended = [each for each in self._ended if now.monotonic_s - each.ended_at < _LINGERS_S]
         seen = [each.tracker.run(now) for each in (*self._watched.values(), *self._ended)]
         return sorted((*seen, *(run for _, run in self._damaged.values())), key=_order)
@@ -172,52 +196,73 @@ class Runs:
         """Whether each run that trains was timed for long enough to tell its rate."""
         return all(each.tracker.has_rate for each in self._watched.values())
 
-    def _look_at(self, path: Path, now: Timestamp) -> None:
-        if self._is_resting(path, now):
-            return
+    def _boards(self) -> dict[Path, tuple[int, int | None]]:
+        """Return the boards, each with the number of its file, and with its user where that is another one."""
+        found: dict[Path, tuple[int, int | None]] = {}
+        for listing in self._present_listings():
+            for path, number in listing.boards().items():
+                if self._pid is None or pid_in(path) == self._pid:
+                    found[path] = number, listing.owner
+        return found
+
+    def _present_listings(self) -> Iterator[BoardListing]:
+        folders: dict[Path, int | None] = {**(folders_of_others() if self._all_users else {}), board_folder(): None}
+        self._listings = {
+            folder: self._listings.get(folder) or BoardListing(folder, owner) for folder, owner in folders.items()
+        }
+        return iter(self._listings.values())
+
+    def _look_at(self, path: Path, number: int, owner: int | None, now: Timestamp) -> None:
         watched = self._watched.get(path)
+        if watched is not None and watched.number != number:
+            self._end(path, now)  # another file has its name
+            watched = None
+        if self._is_resting(path, watched, now):
+            return
         try:
-            found = read_board(path)
-            if watched is not None and watched.tracker.snapshot.created_ns != found.created_ns:
+            if watched is not None:
+                found = watched.board.read()
+                if watched.tracker.snapshot.created_ns == found.created_ns:
+                    watched.tracker.update(found, now)
+                    watched.read_at = now.monotonic_s
+                    return
                 self._end(path, now)  # another run of the same process has replaced it
-                watched = None
-            if watched is None:
-                tracker = RunTracker(found, now, stalled_after=self._stalled_after)
-                self._watched[path] = _WatchedRun(OpenBoard(path), tracker, now.monotonic_s)
-            else:
-                watched.tracker.update(found, now)
-                watched.read_at = now.monotonic_s
+            board = OpenBoard(path, owner=owner, is_kept_open=self._open < self._most_open)
+            tracker = RunTracker(board.read(), now, stalled_after=self._stalled_after, user_id=owner)
+            self._watched[path] = _WatchedRun(board, tracker, number, now.monotonic_s)
+            self._open += board.is_kept_open
             self._damaged.pop(path, None)
         except BoardError as error:
             self._fail(path, error, now)
 
-    def _is_resting(self, path: Path, now: Timestamp) -> bool:
+    def _is_resting(self, path: Path, watched: _WatchedRun | None, now: Timestamp) -> bool:
         """Tell whether a board need not be read now: nothing changes in it, or it is slow to read."""
-        if path in self._damaged:
-            return now.monotonic_s - self._damaged[path][0] < _REST_S
-        watched = self._watched.get(path)
         if watched is None:
-            return False
+            return path in self._damaged and now.monotonic_s - self._damaged[path][0] < _REST_S
         found = watched.tracker.snapshot
-        if found.state == "dead":  # only another run can write there
-            return now.monotonic_s - watched.read_at < _REST_S
-        return not found.is_whole and now.monotonic_s - watched.read_at < _REST_S
+        # Only another run can write to the board of a dead one.
+        return (found.state == "dead" or not found.is_whole) and now.monotonic_s - watched.read_at < _REST_S
 
     def _end(self, path: Path, now: Timestamp) -> None:
-        watched = self._watched.pop(path)
+        watched = self._watched[path]
         last = watched.tracker.snapshot
         try:
-            found = watched.board.read_final()
+            found = watched.board.read()
             if found.created_ns == last.created_ns:  # or else it was another run by then
                 last = found
         except BoardError:
             last = replace(last, state="ended")
-        watched.board.close()
+        self._close(path)
         if last.state == "live":  # another program has removed the board
             last = replace(last, state="ended")
         watched.tracker.update(last, now)
         watched.ended_at = now.monotonic_s
         self._ended.append(watched)
+
+    def _close(self, path: Path) -> None:
+        board = self._watched.pop(path).board
+        self._open -= board.is_kept_open
+        board.close()
 
     def _fail(self, path: Path, error: BoardError, now: Timestamp) -> None:
         try:
@@ -227,7 +272,7 @@ class Runs:
         if 0 <= age_ns < _YOUNG_NS and path not in self._watched:
             return
         if path in self._watched:
-            self._watched.pop(path).board.close()
+            self._close(path)
         message = error.message.replace(str(error.path), error.path.name)
         self._damaged[path] = now.monotonic_s, Run(path=path, pid=pid_in(path), state="damaged", error=message)
 
@@ -236,8 +281,15 @@ class Runs:
 class _WatchedRun:
     board: OpenBoard
     tracker: RunTracker
+    number: int
     read_at: float
     ended_at: float = 0.0
+
+
+def _most_open() -> int:
+    """Return the greatest number of boards to keep open: half of the files that this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_OPEN if soft == resource.RLIM_INFINITY else min(soft // 2, _MOST_OPEN)
 
 
 def _order(run: Run) -> tuple[bool, int, str]:
@@ -255,10 +307,14 @@ class RunTracker:
         first: The first snapshot.
         now: When it was taken.
         stalled_after: Seconds.
+        user_id: The user that the run belongs to; this one by default.
     """
 
-    def __init__(self, first: BoardSnapshot, now: Timestamp, *, stalled_after: float = 30.0) -> None:
+    def __init__(
+        self, first: BoardSnapshot, now: Timestamp, *, stalled_after: float = 30.0, user_id: int | None = None
+    ) -> None:
         self.snapshot: BoardSnapshot = first
+        self._user_id = os.geteuid() if user_id is None else user_id
         self._stalled_after = stalled_after
         self._rate = IterationRate()
         self._curves: dict[str, ScalarCurve] = {}
@@ -270,6 +326,9 @@ class RunTracker:
 
     def update(self, snapshot: BoardSnapshot, now: Timestamp) -> None:
         """Record the present snapshot of the board."""
+        if snapshot is self.snapshot:
+            self._looked_at = now.monotonic_s
+            return
         if snapshot.updated_ns != self.snapshot.updated_ns:
             since_last_look = now.monotonic_s - self._looked_at
             # Whatever the clocks say, the write came after the last look.
@@ -284,7 +343,7 @@ class RunTracker:
         found = self.snapshot
         age = now.monotonic_s - self._wrote_at
         stage = _text(found.infos.get("loop_stage"))
-        is_stalled = found.state == "live" and age > self._patience(stage)
+        is_stalled = found.state == "live" and age > self._stalled_after and age > self._patience(stage)
         done, total = _counter(found.infos.get("iter")), _counter(found.infos.get("max_iters"))
         rate = self._rate.at(now.monotonic_s) if found.state == "live" and not is_stalled else None
         eta = None
@@ -311,6 +370,7 @@ class RunTracker:
             curves={key: self._curves[key].values for key in found.scalars},
             unshared=len(found.unshared) + max(found.unshared_numbers, 0),
             identity=found.identity,
+            user_id=self._user_id,
         )
 
     @property
@@ -457,35 +517,3 @@ class ScalarCurve:
 
 def _mean(values: list[float]) -> float:
     return sum(value / len(values) for value in values)  # not the sum first: that may overflow
-
-
-class OpenBoard:
-    """Keep a board open, so that its last content can be read after its run has removed it.
-
-    The board is only read, and not mapped.
-
-    Args:
-        path: The board.
-
-    Raises:
-        BoardError: If it cannot be opened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            descriptor = open_unfollowed(path)
-        except OSError as error:
-            raise BoardError(
-                f"the board {path} cannot be opened: {error}. If no run of yours has made it, remove it", path=path
-            ) from error
-        self._path = path
-        self._descriptor = descriptor
-        self.close: Callable[[], object] = weakref.finalize(self, os.close, descriptor)
-
-    def read_final(self) -> BoardSnapshot:
-        """Return the present content, also if the board has been removed.
-
-        Raises:
-            BoardError: If it is damaged, or is not a board.
-        """
-        return read_open_board(self._descriptor, self._path)

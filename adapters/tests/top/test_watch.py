@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from runtimeinfo import BoardError, use_hub
-from runtimeinfo.board import BoardSnapshot, layout, make_board_folder, read_board
+from runtimeinfo.board import BoardSnapshot, layout, make_board_folder
+from runtimeinfo.board._open_board import OpenBoard
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import Runs, Timestamp
-from runtimeinfo_adapters.top._watch import IterationRate, OpenBoard, RunTracker, ScalarCurve
+from runtimeinfo_adapters.top._watch import IterationRate, RunTracker, ScalarCurve
 
 DIES = """
 import os, signal
@@ -193,13 +194,14 @@ def test_board_that_is_damaged_while_it_is_watched_and_restored(put: Any, image:
 def test_board_with_an_unfinished_write_is_read_only_now_and_then(
     put: Any, image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: list[Path] = []
+    reads: list[OpenBoard] = []
+    read = OpenBoard.read
 
-    def read(path: Path) -> BoardSnapshot:
-        reads.append(path)
-        return read_board(path)
+    def counted(board: OpenBoard) -> BoardSnapshot:
+        reads.append(board)
+        return read(board)
 
-    monkeypatch.setattr("runtimeinfo_adapters.top._watch.read_board", read)
+    monkeypatch.setattr(OpenBoard, "read", counted)
     put("1-0.board", with_cell(image, layout.SEQUENCE, 7))
     runs = Runs()
     for _ in range(3):
@@ -474,7 +476,7 @@ def board_file() -> Path:
 def test_open_board_is_read_after_it_was_removed(board_file: Path) -> None:
     held = OpenBoard(board_file)
     board_file.unlink()
-    assert held.read_final().infos == {"epoch": 3}
+    assert held.read().infos == {"epoch": 3}
     held.close()
 
 
@@ -483,7 +485,7 @@ def test_open_board_can_become_damaged(board_file: Path) -> None:
     with board_file.open("r+b") as file:
         file.truncate(100)
     with pytest.raises(BoardError, match="has 100 bytes"):
-        held.read_final()
+        held.read()
     held.close()
 
 
@@ -497,4 +499,4 @@ def test_open_board_refuses_a_link_a_pipe_and_a_folder(board_file: Path) -> None
             OpenBoard(path)
     for path in (pipe, folder):
         with pytest.raises(BoardError, match="is not a plain file"):
-            OpenBoard(path).read_final()
+            OpenBoard(path).read()

@@ -14,8 +14,9 @@ from runtimeinfo.board._folder import (
     pid_in,
 )
 from runtimeinfo.board._identity import CHECK_VARIABLE, JOB_VARIABLE, BoardIdentity
+from runtimeinfo.board._open_board import read_board
 from runtimeinfo.board._reader import BoardFinder, BoardReader, LatestValue, Position, UnsharedWarning, find_board
-from runtimeinfo.board._snapshot import BoardScalar, BoardSnapshot, read_board
+from runtimeinfo.board._snapshot import BoardScalar, BoardSnapshot
 
 __all__ = [
     "CHECK_VARIABLE",

@@ -14,6 +14,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,9 @@ HAS_OWNERS = hasattr(os, "geteuid")
 
 _NAME = re.compile(r"([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})\.board", re.ASCII)
 _UNFINISHED = ".new"
+
+_MEMORY = Path("/dev/shm")  # noqa: S108  # the folder made in it is closed to other users
+_FOLDER_NAME = re.compile(r"runtimeinfo-(0|[1-9][0-9]{0,9})", re.ASCII)
 
 
 # The folder in force, by what FOLDER_VARIABLE says: where that is a relative path, or the default cannot be used.
@@ -100,9 +104,8 @@ def _remove_private_folder(folder: Path, owner: int) -> None:
 
 
 def _default_folder() -> Path:
-    memory = Path("/dev/shm")  # noqa: S108  # the folder made in it is closed to other users
-    parent = memory
-    if not os.access(memory, os.W_OK):
+    parent = _MEMORY
+    if not os.access(_MEMORY, os.W_OK):
         with suppress(OSError):  # there is no folder for temporary files: to make one for boards fails, with the reason
             parent = Path(tempfile.gettempdir())
     folder = parent / (f"runtimeinfo-{os.geteuid()}" if HAS_OWNERS else "runtimeinfo")
@@ -187,16 +190,100 @@ def _files(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise BoardError(
-            f"the folder for boards cannot be read: {error}. Name another one in {FOLDER_VARIABLE}", path=folder
-        ) from error
+        raise _folder_error(folder, error) from error
     if fault is not None:
-        raise BoardError(
-            f"{folder} {fault}: what is in it is not read. Name another folder in {FOLDER_VARIABLE}",
-            path=folder,
-            requirement="SHARE-05",
-        )
+        raise _untrusted_error(folder, fault)
     return paths
+
+
+def _folder_error(folder: Path, error: OSError) -> BoardError:
+    return BoardError(
+        f"the folder for boards cannot be read: {error}. Name another one in {FOLDER_VARIABLE}", path=folder
+    )
+
+
+def _untrusted_error(folder: Path, fault: str) -> BoardError:
+    return BoardError(
+        f"{folder} {fault}: what is in it is not read. Name another folder in {FOLDER_VARIABLE}",
+        path=folder,
+        requirement="SHARE-05",
+    )
+
+
+class BoardListing:
+    """Lists the boards in a folder again and again, and reads the folder only after it has changed.
+
+    Args:
+        folder: The folder.
+        owner: The id of the user that it must belong to; this one by default.
+    """
+
+    def __init__(self, folder: Path, owner: int | None = None) -> None:
+        self.folder = folder
+        self.owner = owner
+        self._boards: dict[Path, int] = {}
+        self._stamp: int | None = None
+
+    def boards(self) -> dict[Path, int]:
+        """Return the files that have the name of a board, each with a number: another file of that name has another.
+
+        Raises:
+            BoardError: As `board_files`.
+
+        Source: SHARE-05.
+        """
+        try:
+            found = self.folder.lstat()
+            fault = _fault_of_folder(found, self.owner)
+            stamp = stamp_of(found)
+            if fault is None and (stamp is None or stamp != self._stamp):
+                self._boards, self._stamp = self._listed(), stamp
+        except FileNotFoundError:
+            self._boards, self._stamp, fault = {}, None, None
+        except OSError as error:
+            raise _folder_error(self.folder, error) from error
+        if fault is not None:
+            raise _untrusted_error(self.folder, fault)
+        return self._boards
+
+    def _listed(self) -> dict[Path, int]:
+        with os.scandir(self.folder) as entries:
+            names = sorted((entry.name, entry.inode()) for entry in entries if _NAME.fullmatch(entry.name))
+        return {self.folder / name: number for name, number in names}
+
+
+def folders_of_others() -> dict[Path, int]:
+    """Return the folders for boards that other users have by default, each with its user.
+
+    Only root can look into them. What is in the place of a folder, and whose it is, `BoardListing` checks.
+    """
+    others: dict[Path, int] = {}
+    for parent in {_MEMORY, Path(tempfile.gettempdir())}:
+        for path in _entries(parent):
+            found = _FOLDER_NAME.fullmatch(path.name)
+            if found:
+                others[path] = int(found[1])
+    for path in _entries(Path("/run/user")):
+        if path.name.isdecimal():
+            others[path / "runtimeinfo"] = int(path.name)
+    return {path: user for path, user in others.items() if user != os.geteuid()}
+
+
+def _entries(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return list(folder.iterdir())
+    return []
+
+
+# The clock of a file system ticks every few milliseconds: a board made in the tick of the last look does not change
+# the folder's time.
+_TICK_NS = 100_000_000
+
+
+def stamp_of(folder: os.stat_result) -> int | None:
+    """Return what changes when a board is made in a folder or removed; None if that is not reliable at the moment."""
+    changed_ns = folder.st_mtime_ns
+    return changed_ns if time.time_ns() - changed_ns > _TICK_NS else None
 
 
 def board_name(pid: int, number: int) -> str:
@@ -250,8 +337,12 @@ def read_at(descriptor: int, length: int, offset: int) -> bytes:
 
 
 @contextmanager
-def open_board(path: Path) -> Generator[int]:
+def open_board(path: Path, owner: int | None = None) -> Generator[int]:
     """Open a board for reading, check that it is one, and close it at the end of the scope.
+
+    Args:
+        path: The board.
+        owner: The id of the user that it must belong to; this one by default.
 
     Raises:
         BoardError: If it does not exist, is a link, is not a plain file, belongs to another user, is open to others,
@@ -275,15 +366,20 @@ def open_board(path: Path) -> Generator[int]:
             requirement="SHARE-05",
         ) from error
     try:
-        check_open(descriptor, path)
+        check_open(descriptor, path, owner)
         yield descriptor
     finally:
         with suppress(OSError):  # it was only read
             os.close(descriptor)
 
 
-def check_open(descriptor: int, path: Path) -> None:
+def check_open(descriptor: int, path: Path, owner: int | None = None) -> None:
     """Check that an open file is a board which can be trusted.
+
+    Args:
+        descriptor: The file.
+        path: The board.
+        owner: The id of the user that it must belong to; this one by default.
 
     Raises:
         BoardError: As `open_board`.
@@ -293,8 +389,8 @@ def check_open(descriptor: int, path: Path) -> None:
     try:
         found = os.fstat(descriptor)
     except OSError as error:
-        raise _unreadable(path, error) from error
-    fault = _fault_of_file(found)
+        raise unreadable_error(path, error) from error
+    fault = _fault_of_file(found, owner)
     if fault is not None:
         raise BoardError(
             f"{path} is not a board to be trusted: it {fault}. Remove it", path=path, requirement="SHARE-05"
@@ -313,23 +409,24 @@ def read_of_board(descriptor: int, length: int, offset: int, path: Path) -> byte
     try:
         return read_at(descriptor, length, offset)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> BoardError:
+def unreadable_error(path: Path, error: OSError) -> BoardError:
+    """Return the error for a board that the system does not let this process read."""
     return BoardError(f"the board {path} cannot be read: {error}. Remove it", path=path, requirement="SHARE-06")
 
 
-def _fault_of_folder(found: os.stat_result) -> str | None:
+def _fault_of_folder(found: os.stat_result, owner: int | None = None) -> str | None:
     if not stat.S_ISDIR(found.st_mode):  # a link to a folder counts as a link: lstat does not follow it
         return "is not a folder"
-    return _fault_of_owner(found)
+    return _fault_of_owner(found, owner)
 
 
-def _fault_of_file(found: os.stat_result) -> str | None:
+def _fault_of_file(found: os.stat_result, owner: int | None) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return "is not a plain file"
-    fault = _fault_of_owner(found)
+    fault = _fault_of_owner(found, owner)
     if fault is not None:
         return fault
     if found.st_size != SIZE:
@@ -348,10 +445,10 @@ def _fault_of_head(head: bytes) -> str | None:
     return None
 
 
-def _fault_of_owner(found: os.stat_result) -> str | None:
+def _fault_of_owner(found: os.stat_result, owner: int | None) -> str | None:
     if not HAS_OWNERS:
         return None
-    if found.st_uid != os.geteuid():
+    if found.st_uid != (os.geteuid() if owner is None else owner):
         return f"belongs to user {found.st_uid}"
     if found.st_mode & 0o077:
         return f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})"

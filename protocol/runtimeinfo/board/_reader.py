@@ -18,7 +18,8 @@ from runtimeinfo._scalar import shown
 from runtimeinfo._user_warning import warn_user
 from runtimeinfo._worker_run import WorkerOrigin
 from runtimeinfo.board import layout
-from runtimeinfo.board._folder import board_files, board_folder, open_board, pid_in
+from runtimeinfo.board._folder import board_files, board_folder, open_board, pid_in, stamp_of
+from runtimeinfo.board._open_board import read_board
 from runtimeinfo.board._snapshot import (
     BoardScalar,
     BoardSnapshot,
@@ -30,7 +31,6 @@ from runtimeinfo.board._snapshot import (
     holds_value,
     json_length,
     parse_json,
-    read_board,
     slot_value,
 )
 from runtimeinfo.board.process import is_writer_alive
@@ -456,11 +456,6 @@ class BoardReader:
             time.sleep(_PAUSE_S)
 
 
-# The clock of a file system ticks every few milliseconds: a board made in the tick of the last look does not change
-# the folder's time.
-_TICK_NS = 100_000_000
-
-
 def find_board(pid: int) -> Path | None:
     """Return the board of the run that a process entered last, or None if it shares none.
 
@@ -551,10 +546,9 @@ def folder_stamp(folder: str = "") -> int | None:
     It is where the clock of the file system has ticked since the last change.
     """
     try:
-        changed_ns = (Path(folder) if folder else board_folder()).stat().st_mtime_ns
+        return stamp_of((Path(folder) if folder else board_folder()).stat())
     except OSError:  # there is no such folder
-        changed_ns = 0
-    return changed_ns if time.time_ns() - changed_ns > _TICK_NS else None
+        return 0
 
 
 class BoardFinder:

@@ -1,22 +1,18 @@
-"""Parse the bytes of a board, and read all of it as of one moment.
+"""The content of a board, and the parsing of its bytes.
 
 Nothing in the bytes is trusted: sizes, counts, kinds and text are checked before they are used.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from runtimeinfo._errors import BoardError
 from runtimeinfo.board import layout
-from runtimeinfo.board._folder import check_open, open_board, read_of_board
-from runtimeinfo.board._identity import BoardIdentity, parse_identity
-from runtimeinfo.board.process import is_elsewhere, is_writer_alive
+from runtimeinfo.board._identity import BoardIdentity
 from runtimeinfo.board.text import NotTextError, decode
 
 
@@ -31,17 +27,6 @@ class BoardScalar:
     """
 
     value: float
-    count: float
-    updates: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The content of an entry that is in use."""
-
-    space: int
-    name: str
-    value: float | bool
     count: float
     updates: int
 
@@ -99,30 +84,6 @@ def entry_key(cells: Sequence[int], raw: bytes | memoryview, at: int, path: Path
         return space, bytes(raw[begin : begin + length]).decode()
     except UnicodeDecodeError:
         raise damage_error(path, "a name is not UTF-8") from None
-
-
-def entries(cells: Sequence[int], floats: Sequence[float], raw: bytes | memoryview, path: Path) -> Iterator[Entry]:
-    """Yield the entries in use, without those that are free.
-
-    Args:
-        cells: The header and the entries, as integers.
-        floats: The same, as floats.
-        raw: The same, as bytes.
-        path: The board.
-
-    Raises:
-        BoardError: If one of them has no meaning.
-    """
-    # Where the parts are not of one moment, the count might exceed what was copied.
-    copied = (len(cells) - layout.HEADER_CELLS) // layout.ENTRY_CELLS
-    for index in range(min(entry_count(cells[layout.ENTRIES], path), copied)):
-        at = layout.entry_cell(index)
-        kind = cells[at + layout.KIND]
-        if kind == layout.FREE:
-            continue
-        space, name = entry_key(cells, raw, at, path)
-        value = entry_value(kind, cells[at + layout.VALUE], floats[at + layout.VALUE], path)
-        yield Entry(space, name, value, floats[at + layout.COUNT], cells[at + layout.UPDATES])
 
 
 def entry_value(kind: int, as_int: int, as_float: float, path: Path) -> float | bool:
@@ -197,10 +158,6 @@ def _key(key: object, path: Path) -> str:
     raise damage_error(path, f"its JSON has the key {key!r}, where a key is a string")
 
 
-_PATIENCE_S = 0.2
-"""How long to wait for the end of a write. One takes a microsecond, and that of a stopped process never ends."""
-
-
 @dataclass(frozen=True)
 class BoardSnapshot:
     """Everything on a board, as of one moment.
@@ -234,124 +191,3 @@ class BoardSnapshot:
     unshared: frozenset[str]
     unshared_numbers: int
     identity: BoardIdentity | None = None
-
-
-def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
-    """Return what is on a board now, also if its writer is dead.
-
-    The file is read and not mapped: if it shrinks meanwhile, that is an error here, whereas a mapped file would end
-    the process.
-
-    Raises:
-        BoardError: If the board does not exist, cannot be trusted, or is damaged.
-
-    Example:
-        >>> from runtimeinfo_adapters import MessageHub
-        >>> hub = MessageHub("doc-read-board", runtime_info={"epoch": 3})
-        >>> read_board(hub.share().path).infos
-        {'epoch': 3}
-        >>> hub.unshare()
-
-    Source: SHARE-04 to SHARE-06.
-    """
-    board = Path(path)
-    with open_board(board) as descriptor:
-        return read_open_board(descriptor, board)
-
-
-def read_open_board(descriptor: int, path: Path) -> BoardSnapshot:
-    """Return what is on an open board now, also if its run has ended and removed the name.
-
-    Args:
-        descriptor: The file, open for reading.
-        path: The name that the file has, or had.
-
-    Raises:
-        BoardError: If the board cannot be trusted, or is damaged.
-
-    Source: SHARE-04 to SHARE-06.
-    """
-    check_open(descriptor, path)
-    head, head_is_whole = _read_consistent(descriptor, layout.SEQUENCE, _used_head, path)
-    text, text_is_whole = _read_consistent(descriptor, layout.INFO_SEQUENCE, _used_json, path)
-    identity, identity_is_whole = _read_consistent(descriptor, layout.IDENTITY_SEQUENCE, _used_identity, path)
-    is_whole = head_is_whole and text_is_whole and identity_is_whole
-    return _parse(head, text, identity, path, is_whole=is_whole)
-
-
-def _parse(head: bytes, text: bytes, identity: bytes, path: Path, *, is_whole: bool) -> BoardSnapshot:
-    raw = memoryview(head)
-    cells, floats = raw.cast("q"), raw.cast("d")
-    json_infos = parse_json(text, path)
-    infos = dict(json_infos.infos)
-    scalars: dict[str, BoardScalar] = {}
-    for entry in entries(cells, floats, raw, path):
-        if entry.space == layout.SCALAR:
-            scalars[entry.name] = BoardScalar(entry.value, entry.count, entry.updates)
-        else:
-            infos[entry.name] = entry.value
-    for key, slot in layout.SLOTS.items():
-        if holds_value(cells[slot]):
-            infos[key] = slot_value(slot, cells[slot], path)
-        elif cells[slot] == layout.ABSENT:  # an earlier value might still be elsewhere
-            infos.pop(key, None)
-    return BoardSnapshot(
-        path=path,
-        pid=cells[layout.PID],
-        state=_state(cells),
-        is_whole=is_whole,
-        is_current=cells[layout.CURRENT] == 1,
-        is_elsewhere=is_elsewhere(cells),
-        created_ns=cells[layout.CREATED_NS],
-        updated_ns=cells[layout.UPDATED_NS],
-        infos=infos,
-        scalars=scalars,
-        unshared=json_infos.unshared,
-        unshared_numbers=cells[layout.UNSHARED_NUMBERS],
-        identity=parse_identity(identity),
-    )
-
-
-def _state(cells: memoryview[int]) -> Literal["live", "ended", "dead"]:
-    if cells[layout.CLOSED]:
-        return "ended"
-    return "live" if is_elsewhere(cells) or is_writer_alive(cells) else "dead"
-
-
-def _used_head(descriptor: int, path: Path) -> bytes:
-    count = entry_count(_cell(descriptor, layout.ENTRIES, path), path)
-    return _read(descriptor, layout.HEADER_SIZE + count * layout.ENTRY_SIZE, 0, path)
-
-
-def _used_json(descriptor: int, path: Path) -> bytes:
-    length = json_length(_cell(descriptor, layout.INFO_LENGTH, path), path)
-    return _read(descriptor, length, layout.INFO_OFFSET, path)
-
-
-def _used_identity(descriptor: int, path: Path) -> bytes:
-    length = _cell(descriptor, layout.IDENTITY_LENGTH, path)
-    # Without an identity the rest is as good: a length that cannot be is not an error.
-    return _read(descriptor, length if 0 < length <= layout.IDENTITY_CAPACITY else 0, layout.IDENTITY_OFFSET, path)
-
-
-def _read_consistent(descriptor: int, sequence: int, used: Any, path: Path) -> tuple[bytes, bool]:
-    """Return a part of the board, and whether it is of one moment: the sequence was even and stayed the same."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        before = _cell(descriptor, sequence, path)
-        part = used(descriptor, path)
-        if not before & 1 and _cell(descriptor, sequence, path) == before:
-            return part, True
-        if time.monotonic() > deadline:
-            return part, False
-
-
-def _cell(descriptor: int, cell: int, path: Path) -> int:
-    return memoryview(_read(descriptor, layout.CELL, cell * layout.CELL, path)).cast("q")[0]
-
-
-def _read(descriptor: int, length: int, offset: int, path: Path) -> bytes:
-    part = read_of_board(descriptor, length, offset, path)
-    if len(part) != length:
-        raise damage_error(path, f"it ends after {offset + len(part):,} bytes")
-    return part
