@@ -4,11 +4,17 @@ And what tests of all packages have to know of PyTorch.
 """
 
 import gc
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
+from importlib.util import find_spec
 
 import pytest
+
+# Where PyTorch is missing, as in `make pythons`, what needs it or a framework is skipped; elsewhere it fails.
+_FRAMEWORKS = "torch|mmengine|lightning|transformers|accelerate|ignite|keras|tensorboard|sklearn"
+_NOT_THERE = re.compile(rf"ModuleNotFoundError: (No module named '({_FRAMEWORKS})\b.*'|\S+ needs torch: .*)")
 
 # A shell that is not interactive lets what it starts in the background ignore SIGINT, and so does all that is started
 # from there. Several tests interrupt a process of theirs.
@@ -28,6 +34,35 @@ def pytest_collection_finish() -> None:
 
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Skip a module of tests that needs PyTorch, where there is none."""
+    report = yield
+    missing = _missing(report.longrepr) if report.failed else None
+    if missing:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, missing)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that needs PyTorch in the middle, or in a process that it starts, where there is none."""
+    report = yield
+    missing = _missing(report.longrepr) if report.failed else None
+    if missing:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, missing)
+    return report
+
+
+def _missing(shown: object) -> str | None:
+    found = _NOT_THERE.search(str(shown)) if find_spec("torch") is None else None
+    return found and f"Skipped: {found[1]}"
 
 
 @pytest.fixture(scope="session")
