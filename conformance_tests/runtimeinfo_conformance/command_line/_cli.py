@@ -37,6 +37,7 @@ _EXTRAS = {
     "replay": ("conformance", "Run one plan again, and say whether it breaks a requirement."),
     "check-trace": ("conformance", "Judge a run that a TraceHook wrote down."),
     "top": ("top", "Show the live runs of this user."),
+    "plot": ("plot", "Plot the scalars of runs: of files, checkpoints and live runs."),
     "export": ("export", "Export the live runs of this user to Prometheus or OpenTelemetry."),
 }
 

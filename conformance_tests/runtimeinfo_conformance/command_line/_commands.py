@@ -22,6 +22,7 @@ from runtimeinfo_conformance.command_line import _cli
 from runtimeinfo_conformance.command_line._cli import HELP, Leave, show_explanation, show_spec
 from runtimeinfo_conformance.command_line._export_command import export
 from runtimeinfo_conformance.command_line._options import finite
+from runtimeinfo_conformance.command_line._plot_command import plot
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance._verdict import Report
@@ -255,6 +256,7 @@ def top(
 
 
 app.command()(export)
+app.command()(plot)
 
 
 # It ends with what belongs to the command that it runs. Without `--help`, `_cli` calls it, because that is faster.

@@ -1,0 +1,186 @@
+"""Plot sources: into a file, a window, or a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from runtimeinfo_adapters.plot._curves import Axis, RunCurves, SourceError
+from runtimeinfo_adapters.plot._drawing import draw_picture
+from runtimeinfo_adapters.plot._figure import check_output, draw_on, figure_of, load_matplotlib, size_of, write_figure
+from runtimeinfo_adapters.plot._live import LOOK_INTERVAL_S, Watch
+from runtimeinfo_adapters.plot._panels import Picture, picture_of
+from runtimeinfo_adapters.plot._sources import is_live, read_source, short_names
+from runtimeinfo_adapters.top._layout import ASCII, UNICODE, LineLayout
+
+_REDRAW_S = 0.5
+_MOST_WIDTH = 110
+
+
+def plot(
+    sources: Sequence[str],
+    *,
+    output: str | None = None,
+    scalars: Sequence[str] = (),
+    axis: Axis | None = None,
+    smoothing: float = 0.0,
+    log: bool = False,
+    step: str | None = None,
+    seconds: float | None = None,
+    in_terminal: bool = False,
+    report: Callable[[str], object] = lambda _: None,
+) -> list[SourceError]:
+    """Plot the scalars of runs: into a file, otherwise into a window where there is a display, otherwise as text.
+
+    Args:
+        sources: Files, folders and live runs. Live runs are watched until they end, until Ctrl-C, or for `seconds`.
+        output: The file to write; ``-`` is the standard output.
+        scalars: Patterns such as ``val/*`` of the scalars to show; all by default.
+        axis: What the values are placed by; by default, iter if all of them know it, and otherwise epoch.
+        smoothing: The weight of the past in a moving average, from 0 to below 1; the raw curve stays behind it.
+        log: Whether values are on a logarithmic scale.
+        step: The column of the steps of CSV and JSON Lines; by default, one of the usual names.
+        seconds: How long to watch live runs.
+        in_terminal: Whether to draw text also where there is a display.
+        report: It is called with each note on what is left out.
+
+    Returns:
+        An error for each source that cannot be read; the others are plotted.
+
+    Raises:
+        PlotOptionError: If an option asks for what cannot be.
+        ModuleNotFoundError: If a package is not installed; the message names the extra.
+    """
+    if output is not None:
+        check_output(output)
+    read, problems = _read(sources, step)
+    live = [each for each in sources if is_live(each)]
+    try:
+        watch = Watch(live)
+    except SourceError as error:
+        problems.append(error)
+        watch = Watch(())
+    for run in read:
+        for note in run.notes:
+            report(f"{run.source}: {note}")
+
+    def picture(most_points: int = 4000) -> Picture:
+        runs = [*read, *watch.curves()]
+        return picture_of(runs, scalars=scalars, axis=axis, smoothing=smoothing, log=log, most_points=most_points)
+
+    if not read and watch.is_over:
+        return problems
+    if output is not None:
+        watch.watch(seconds)
+        shown = picture()
+        if shown.panels:
+            write_figure(figure_of(shown), output)
+    else:
+        interactive = None if in_terminal or not sys.stdout.isatty() else _pyplot()
+        if interactive is None:
+            shown = _show_text(picture, watch, seconds)
+        else:
+            shown = _show_window(interactive, picture, watch, seconds)
+    if shown.left_out:
+        report(f"{len(shown.left_out)} more scalars have no place: choose some with --scalar")
+    return [*problems, *shown.problems]
+
+
+def _read(sources: Sequence[str], step: str | None) -> tuple[list[RunCurves], list[SourceError]]:
+    files = [each for each in sources if not is_live(each)]
+    runs: list[RunCurves] = []
+    problems: list[SourceError] = []
+    for given, name in zip(files, short_names(files), strict=True):
+        try:
+            runs += read_source(given, name, step)
+        except SourceError as error:
+            problems.append(error)
+    return runs, problems
+
+
+def _show_text(picture: Callable[[int], Picture], watch: Watch, seconds: float | None) -> Picture:
+    console = _console()
+
+    def drawn(width: int, height: int | None) -> tuple[Picture, Text]:
+        width = min(width, _MOST_WIDTH)
+        layout = LineLayout(width, ASCII if console.options.ascii_only else UNICODE)
+        found = picture(max(4, 8 * width))
+        lines = draw_picture(found, layout, height=height, has_colors=console.color_system is not None)
+        return found, Text("\n").join(lines)
+
+    class View:
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            yield drawn(options.max_width, options.height or console.height)[1]
+
+    if not watch.is_over and console.is_terminal and not console.is_dumb_terminal:
+        with Live(View(), console=console, screen=True, auto_refresh=False) as live:
+            watch.watch(seconds, _every(_REDRAW_S, live.refresh))
+    else:
+        watch.watch(seconds)
+    found, text = drawn(console.width, None)
+    console.print(text, no_wrap=True, overflow="ignore", crop=False)
+    return found
+
+
+def _show_window(plt: Any, picture: Callable[[], Picture], watch: Watch, seconds: float | None) -> Picture:
+    shown = picture()
+    figure = plt.figure(figsize=size_of(shown), layout="constrained")
+    draw_on(figure, shown)
+
+    def redraw() -> None:
+        if not plt.fignum_exists(figure.number):
+            raise KeyboardInterrupt  # the window was closed
+        draw_on(figure, picture())
+        plt.pause(LOOK_INTERVAL_S)
+
+    watch.watch(seconds, _every(_REDRAW_S, redraw))
+    if plt.fignum_exists(figure.number):
+        shown = picture()
+        draw_on(figure, shown)
+        with suppress(KeyboardInterrupt):
+            plt.show()
+    return shown
+
+
+def _every(seconds: float, act: Callable[[], object]) -> Callable[[], None]:
+    due = 0.0
+
+    def maybe() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            act()
+            due = time.monotonic() + seconds
+
+    return maybe
+
+
+def _pyplot() -> Any:
+    """Return pyplot if it can open a window, otherwise None."""
+    has_display = sys.platform in ("darwin", "win32") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    if not has_display:
+        return None
+    with suppress(ImportError):
+        load_matplotlib()
+        import matplotlib.pyplot as plt
+        from matplotlib.backends.registry import BackendFilter, backend_registry
+
+        windows = cast("Any", backend_registry).list_builtin(BackendFilter.INTERACTIVE)
+        if plt.get_backend().lower() in {name.lower() for name in windows}:
+            return plt
+    return None
+
+
+def _console() -> Console:
+    out: Any = sys.stdout
+    # A name that the encoding of the output lacks must not end the program.
+    if hasattr(out, "reconfigure") and out.errors == "strict":
+        out.reconfigure(errors="backslashreplace")
+    return Console(file=out, highlight=False, emoji=False, markup=False)
