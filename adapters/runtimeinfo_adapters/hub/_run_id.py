@@ -7,7 +7,7 @@ import re
 import uuid
 
 from runtimeinfo import HubError
-from runtimeinfo.authoring import shown
+from runtimeinfo.authoring import hub_number, shown
 
 RUN_ID_VARIABLE = "RUNTIMEINFO_RUN_ID"
 """The environment variable with the run id of each hub that a process creates."""
@@ -16,6 +16,9 @@ IS_A_RUN_ID = "1 to 128 letters, digits, '_', '.' and '-' of ASCII, of which the
 
 # File names, URLs and the tools that keep runs take this: W&B refuses "/", "#" and others, for example.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+# By the number of the hub: it may not be hashable.
+_of_other_hubs: dict[int, str] = {}
 
 
 def is_run_id(value: object) -> bool:
@@ -38,6 +41,18 @@ def given_run_id(argument: object) -> str | None:
 def random_run_id() -> str:
     """Return a run id that no other run has: 32 hexadecimal digits."""
     return uuid.uuid4().hex
+
+
+def run_id_of(hub: object) -> str:
+    """Return the run id of a hub; of one that has none, such as mmengine's, the same one throughout this process.
+
+    Raises:
+        HubError: If that of the environment cannot be one.
+    """
+    run_id = getattr(hub, "run_id", None)
+    if isinstance(run_id, str):
+        return run_id
+    return _of_other_hubs.setdefault(hub_number(hub) or -id(hub), given_run_id(None) or random_run_id())
 
 
 def checked_run_id(name: str, run_id: object) -> str:

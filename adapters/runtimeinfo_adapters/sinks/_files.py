@@ -9,13 +9,24 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import types
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from runtimeinfo import MessageHub
-from runtimeinfo_adapters.sinks._row_sink import POSITION, Row, RowSink, SinkError
+from runtimeinfo_adapters.sinks._row_sink import INFOS, NOT_FINITE, POSITION, Row, RowSink, SinkError
+
+fcntl: types.ModuleType | None
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
+_EXACT = 2**53
+"""Up to here, a float holds each int."""
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -23,18 +34,23 @@ _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 class CSVWriter(RowSink):
     """Write the updated scalars of a hub to a CSV file: a column for each scalar, a line for each row.
 
-        iter,epoch,loop_stage,time,train/lr,train/loss,val/acc
-        9,0,train,1764046172.123,0.1,0.25,
-        10,0,val,1764046173.456,,,0.9
+        iter,epoch,loop_stage,time,run_id,seed,cfg,train/lr,train/loss,val/acc
+        9,0,train,1764046172.123,3fd2,7,lr = 0.1,0.1,0.25,
+        10,0,val,1764046173.456,3fd2,,,,,0.9
 
     A row has the scalars that were updated since the last row; the cell of a scalar that was not logged is empty. In
     training there is a row at each iteration whose number, counted from 1, `interval` divides, with the latest value
     of each scalar. Each validation and each test has a row with its metrics, and with the iter and epoch that the hub
     holds then. The rest is written at the end of a training or run, however it ends. Values are exact: `float` reads
-    back what the hub held.
+    back what the hub held. An int is written as a float, ``3.0``, if that is exact: DuckDB would take a column that
+    begins with ints for one of ints, and round later values. NaN is ``NaN``, which Polars reads as a number.
+
+    Each row has the `run_id` of the hub, so that trainings in one file stay apart: it is the same after a resume. The
+    first row of a run has its cfg, seed and experiment_name too, as text: as JSON if the text has several lines or
+    begins with a quote.
 
     A new scalar gets a column at the end. For this, a wider file is written beside the old one, and replaces it when
-    it is complete. No other program should write to the file.
+    it is complete. Several sinks, also of several processes, can write to the file; no other program should.
 
     An existing file is appended to, for a training that is resumed: iterations after the checkpoint are then there
     twice, and the later row counts. Each row is handed to the operating system before the next iteration. A SIGKILL
@@ -48,6 +64,7 @@ class CSVWriter(RowSink):
         path: The file. Missing folders are created.
         interval: The number of iterations of the training in a row.
         reduce: The value of each scalar in a row: its ``"latest"``, or the ``"mean"`` since the last row.
+        infos: The infos of the hub that are in the first row of each run, and in a later one if they change.
         all_ranks: Whether each process of a distributed run writes a file, with its rank in the name:
             ``metrics.rank1.csv``. Otherwise only the first one writes.
 
@@ -108,15 +125,34 @@ class CSVWriter(RowSink):
         Raises:
             OSError: If that fails.
         """
-        cells = row.cells()
-        # A copy of this sink may have added columns, or the file may have been moved away.
-        if _identity(self.path) != self._left and (self.path.is_file() or not self.path.exists()):
-            self._find_columns()
-        if not cells.keys() <= self._columns.keys():
-            columns = {**self._columns, **dict.fromkeys(cells)}
-            _widen(self.path, columns)
-            self._columns = columns
-        self._append(cells.get(column) for column in self._columns)
+        cells = replace(row, scalars={key: _csv_value(value) for key, value in row.scalars.items()}).cells()
+        cells.update((key, _one_line(cell)) for key, cell in cells.items() if isinstance(cell, str))
+        with _locked(self.path):
+            # Another sink may have added columns, or the file may have been moved away.
+            if _identity(self.path) != self._left and (self.path.is_file() or not self.path.exists()):
+                self._find_columns()
+            if not cells.keys() <= self._columns.keys():
+                columns = {**self._columns, **dict.fromkeys(cells)}
+                _widen(self.path, columns)
+                self._columns = columns
+            self._append(cells.get(column) for column in self._columns)
+
+    def written_infos(self, run_id: str) -> dict[str, int | float | str]:
+        """Return the infos of the first row of a run in the file.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        if "run_id" not in self._columns:
+            return {}
+        with _opened(self.path) as file, suppress(csv.Error):
+            for row in csv.DictReader(line for line in file):
+                if row.get("run_id") == run_id:
+                    return _infos_of({key: _info_of(cell) for key, cell in row.items() if cell})
+        return {}
 
     def _find_columns(self) -> None:
         if self.path.is_file() and self.path.stat().st_size:
@@ -125,7 +161,7 @@ class CSVWriter(RowSink):
             self._left = _identity(self.path)
         else:
             self._file.open()
-            self._columns = dict.fromkeys(POSITION)
+            self._columns = dict.fromkeys((*POSITION, "run_id"))
             self._append(self._columns)  # a full disk is noticed here
 
     def _append(self, cells: Iterable[Any]) -> None:
@@ -136,15 +172,20 @@ class CSVWriter(RowSink):
 class JSONLWriter(RowSink):
     r"""Write the updated scalars of a hub to a file of JSON Lines: an object for each row.
 
-        {"iter":9,"epoch":0,"loop_stage":"train","time":1764046172.123,"train/lr":0.1,"train/loss":0.25}
+        {"iter":9,"epoch":0,"loop_stage":"train","time":1764046172.123,"run_id":"3fd2","train/lr":0.1,"train/loss":0.25}
 
     A row has the scalars that were updated since the last row; a scalar that was not logged is absent. In training
     there is a row at each iteration whose number, counted from 1, `interval` divides, with the latest value of each
     scalar. Each validation and each test has a row with its metrics, and with the iter and epoch that the hub holds
     then. The rest is written at the end of a training or run, however it ends.
 
-    NaN and infinity are written as text, ``"nan"`` and ``"-inf"``, which `float` reads: every line is JSON in
-    the strict sense.
+    Each row has the `run_id` of the hub, so that trainings in one file stay apart: it is the same after a resume. The
+    first row of a run has its cfg, seed and experiment_name too.
+
+    Every line is JSON in the strict sense, which has no NaN and no infinity: such a value is null, and the field
+    ``not_finite`` tells which it is, as in ``{..., "train/loss": null, "not_finite": "train/loss=nan"}``. A text in its
+    place would make a column of texts of it in Polars and DuckDB. For the same reason, an int is written as a float,
+    ``3.0``, if that is exact.
 
     An existing file is appended to, for a training that is resumed: iterations after the checkpoint are then there
     twice, and the later row counts. Each row is handed to the operating system before the next iteration. A SIGKILL
@@ -158,6 +199,7 @@ class JSONLWriter(RowSink):
         path: The file. Missing folders are created.
         interval: The number of iterations of the training in a row.
         reduce: The value of each scalar in a row: its ``"latest"``, or the ``"mean"`` since the last row.
+        infos: The infos of the hub that are in the first row of each run, and in a later one if they change.
         all_ranks: Whether each process of a distributed run writes a file, with its rank in the name:
             ``metrics.rank1.jsonl``. Otherwise only the first one writes.
 
@@ -209,7 +251,31 @@ class JSONLWriter(RowSink):
         Raises:
             OSError: If that fails.
         """
-        self._file.append(f"{_encoder.encode({key: _json_value(value) for key, value in row.cells().items()})}\n")
+        values = {key: _json_value(value) for key, value in row.scalars.items()}
+        not_finite = [key for key, value in values.items() if value is None]
+        cells = replace(row, scalars=values).cells()
+        if not_finite:
+            cells[NOT_FINITE] = ",".join(f"{key}={row.scalars[key]}" for key in not_finite)
+        self._file.append(f"{_encoder.encode(cells)}\n")
+
+    def written_infos(self, run_id: str) -> dict[str, int | float | str]:
+        """Return the infos of the first row of a run in the file.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        if not self.path.is_file():
+            return {}
+        said = f'"run_id":"{run_id}"'
+        with _opened(self.path) as file:
+            for line in file:
+                if said in line:
+                    with suppress(ValueError):
+                        return _infos_of(json.loads(line))
+        return {}
 
 
 class LineFile:
@@ -255,8 +321,38 @@ class LineFile:
                 file.write(b"\n")
 
 
-def _json_value(value: Any) -> Any:
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+def _csv_value(value: float) -> Any:
+    return "NaN" if value != value else _as_float(value)  # Polars takes "nan" for a text
+
+
+def _json_value(value: float) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else _as_float(value)
+
+
+def _as_float(value: float) -> int | float:
+    # DuckDB takes a column whose first values are ints for a column of ints, and rounds what comes later.
+    return float(value) if abs(value) <= _EXACT else value
+
+
+def _infos_of(cells: Mapping[str, Any]) -> dict[str, int | float | str]:
+    named = {key: cells[key] for key in INFOS if cells.get(key) is not None}
+    return named | {key.removeprefix("info/"): cell for key, cell in cells.items() if key.startswith("info/")}
+
+
+def _one_line(text: str) -> str:
+    # A row is one line: so the end of a file that a full disk has cut is a line too, and hides no row after it.
+    return json.dumps(text) if text.startswith('"') or len(text.splitlines()) > 1 or text.endswith("\n") else text
+
+
+def _info_of(cell: str) -> int | float | str:
+    if cell.startswith('"'):
+        with suppress(ValueError):
+            return str(json.loads(cell))
+    for number in (int, float):
+        with suppress(ValueError):
+            if str(number(cell)) == cell:
+                return number(cell)
+    return cell
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
@@ -298,6 +394,27 @@ def _widen(path: Path, columns: dict[str, None]) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Keep other sinks from a file, also those of other processes, where the file system can."""
+    with ExitStack() as stack:
+        while fcntl is not None:
+            try:
+                file = path.open("rb")
+            except OSError:  # it was moved away
+                break
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not path.exists() or os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    stack.enter_context(file)  # closing it releases the lock
+                    break
+            except OSError:  # a file system without locks
+                file.close()
+                break
+            file.close()  # a wider file has replaced it meanwhile
+        yield
 
 
 def _rows_of(path: Path) -> Iterator[list[str]]:

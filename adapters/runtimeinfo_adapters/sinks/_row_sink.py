@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,19 @@ from runtimeinfo import MessageHub, RuntimeInfoError, ScalarHistory
 from runtimeinfo.authoring import is_scalar, scalar_value, shown
 from runtimeinfo_adapters._numbers import is_positive_int, whole_number
 from runtimeinfo_adapters._rank import global_rank
+from runtimeinfo_adapters.hub._run_id import run_id_of
 from runtimeinfo_adapters.sinks._updates import UpdateTracker
 
 POSITION = ("iter", "epoch", "loop_stage", "time")
 """The columns that each row has, before its scalars."""
+
+INFOS = ("experiment_name", "seed", "cfg")
+"""The infos that are written once for each run, in the order of their columns."""
+
+NOT_FINITE = "not_finite"
+"""The field in which `JSONLWriter` says which null is a NaN or an infinity."""
+
+_TAKEN = (*POSITION, "run_id", *INFOS, NOT_FINITE)
 
 Reduce = Literal["latest", "mean"]
 """How several values of a scalar become one value of a row."""
@@ -51,6 +61,9 @@ class Row:
         loop_stage: The hub's stage.
         time: When the row was made, in seconds since 1970, rounded to milliseconds.
         scalars: The values by the hub's keys. None of them is older than the last row.
+        run_id: The hub's `run_id`; of a hub that has none, a random one for each hub and process.
+        infos: What is known of the run and was not in an earlier row: cfg, seed, the experiment's name. Numbers stay
+            numbers, and anything else is text.
     """
 
     iter: int | None
@@ -58,17 +71,26 @@ class Row:
     loop_stage: str | None
     time: float
     scalars: dict[str, int | float] = field(default_factory=dict[str, int | float])
+    run_id: str = ""
+    infos: dict[str, int | float | str] = field(default_factory=dict[str, int | float | str])
 
     def cells(self) -> dict[str, Any]:
-        """Return the position and the scalars in one dict; a scalar named like a position is ``scalar/<key>``.
+        """Return the position, the run and the scalars in one dict.
+
+        A scalar that is named like a field of a row, such as ``iter`` or ``seed``, is ``scalar/<key>``. An info other
+        than cfg, seed and experiment_name is ``info/<key>``.
 
         Example:
-            >>> Row(7, 1, "train", 0.5, {"train/loss": 0.25, "iter": 3}).cells()
-            {'iter': 7, 'epoch': 1, 'loop_stage': 'train', 'time': 0.5, 'train/loss': 0.25, 'scalar/iter': 3}
-        """
+            >>> Row(7, 1, "train", 0.5, {"train/loss": 0.25, "iter": 3}, "a1").cells()
+            {'iter': 7, 'epoch': 1, 'loop_stage': 'train', 'time': 0.5, 'run_id': 'a1', 'train/loss': 0.25, 'scalar/iter': 3}
+        """  # noqa: E501  # a doctest
         cells: dict[str, Any] = {name: getattr(self, name) for name in POSITION}
+        if self.run_id:
+            cells["run_id"] = self.run_id
+        for key, value in self.infos.items():
+            cells[key if key in INFOS else f"info/{key}"] = value
         for key, value in self.scalars.items():
-            cells[f"scalar/{key}" if key in POSITION else key] = value
+            cells[f"scalar/{key}" if key in _TAKEN else key] = value
         return cells
 
 
@@ -91,6 +113,7 @@ class RowSink(ABC):
         path: Where to write. A relative path is resolved at once.
         interval: The number of iterations of the training in a row.
         reduce: The value of each scalar in a row: its ``"latest"``, or the ``"mean"`` since the last row.
+        infos: The infos of the hub that are in the first row of each run, and in a later one if they change.
         all_ranks: Whether each process of a distributed run writes, to the path that `rank_path` returns.
 
     Raises:
@@ -128,6 +151,7 @@ class RowSink(ABC):
         *,
         interval: int = 10,
         reduce: Reduce = "latest",
+        infos: Iterable[str] = INFOS,
         all_ranks: bool = False,
     ) -> None:
         if not is_positive_int(interval):
@@ -140,12 +164,14 @@ class RowSink(ABC):
         self._given_path = Path(path).absolute()  # a run may change its working folder
         self._interval = interval
         self._takes_mean = reduce == "mean"
+        self._infos = tuple(infos)
         self._all_ranks = all_ranks
         self._path = self._given_path
         self._before_first_run: dict[str, Any] | None = None
         self._is_open = False
         self._hub: MessageHub | None = None
         self._tracker: UpdateTracker | None = None  # None outside of a run, and where nothing is to be written
+        self._written: dict[str, dict[str, int | float | str]] = {}  # the infos of each run that are in a row
         # Of the latest iteration: at its end, the hub may have advanced.
         self._iter: Any = None
         self._epoch: Any = None
@@ -160,6 +186,11 @@ class RowSink(ABC):
     def path(self) -> Path:
         """Where this process writes; if all ranks write, with the rank in its name once the run has begun."""
         return self._path
+
+    @property
+    def run_id(self) -> str:
+        """The `run_id` of the hub, or a random one of a hub that has none; empty outside of a run."""
+        return "" if self._hub is None else run_id_of(self._hub)
 
     # -- for a subclass to implement
 
@@ -199,6 +230,17 @@ class RowSink(ABC):
         Raises:
             OSError: If that fails; see `write`.
         """
+
+    def written_infos(self, run_id: str) -> Mapping[str, int | float | str]:  # noqa: ARG002  # for a subclass
+        """Return the infos of a run that an earlier process has written, which no row then repeats.
+
+        Args:
+            run_id: The run, which this sink has not written yet.
+
+        Raises:
+            OSError: If that cannot be read; see `write`.
+        """
+        return {}
 
     def rank_path(self, path: Path, rank: int) -> Path:
         """Return the path for one of all ranks: ``metrics.rank1.csv`` for ``metrics.csv``.
@@ -325,23 +367,35 @@ class RowSink(ABC):
             return
         iteration, epoch, stage = position or map(tracker.hub.get_info, ("iter", "epoch", "loop_stage"))
         scalars = {key: self._value(history, updates) for key, history, updates in updated}
+        run_id, new = self.run_id, dict[str, int | float | str]()
+        written = self._written.get(run_id, {}).copy()
+        if run_id not in self._written:
+            self._try(lambda: written.update(self.written_infos(run_id)))
+        for key in self._infos:
+            info = _plain(tracker.hub.get_info(key))
+            if info is not None and info != "" and written.get(key) != info:
+                new[key] = info
         row = Row(
             iter=whole_number(iteration),
             epoch=whole_number(epoch),
             loop_stage=None if stage is None else str(stage),
             time=round(time.time(), 3),
             scalars=scalars,
+            run_id=run_id,
+            infos=new,
         )
-        self._try(lambda: self.write(row))
+        if self._try(lambda: self.write(row)):
+            # Not changed in place: a copy of this sink begins with the first one.
+            self._written = {**self._written, run_id: {**written, **new}}
 
     def _value(self, history: ScalarHistory, updates: int) -> int | float:
         value: Any = history.mean(updates) if self._takes_mean and updates > 1 else history.current()
         return scalar_value(value) if is_scalar(value) else float(value)
 
-    def _try(self, write: Callable[[], None]) -> None:
-        """Call what writes; after the first error, warn, and write nothing more in this run."""
+    def _try(self, write: Callable[[], None]) -> bool:
+        """Call what writes, and return whether it did; after the first error, warn, and write no more in this run."""
         if self._tracker is None:
-            return
+            return False
         try:
             write()
         except (OSError, SinkError) as error:
@@ -356,3 +410,19 @@ class RowSink(ABC):
                 SinkWarning,
                 stacklevel=2,
             )
+            return False
+        return True
+
+
+def _plain(info: Any) -> int | float | str | None:
+    """Return an info as a file can hold it: text for everything but finite numbers, and None if it has no text."""
+    if info is None:
+        return None
+    try:
+        if isinstance(info, int):
+            return int(info)
+        if isinstance(info, float) and math.isfinite(info):
+            return float(info)
+        return str(info)
+    except Exception:  # noqa: BLE001  # of any object, which must not end the run
+        return None

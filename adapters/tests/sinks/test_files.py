@@ -46,18 +46,21 @@ HEADER = "iter,epoch,loop_stage,time"
 
 def csv_rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return [{key: cell for key, cell in row.items() if key != "time"} for row in csv.DictReader(file, strict=True)]
+        return [
+            {key: cell for key, cell in row.items() if key not in {"time", "run_id"}}
+            for row in csv.DictReader(file, strict=True)
+        ]
 
 
 def test_csv_has_a_column_for_a_new_scalar_and_an_empty_cell_for_an_absent_one(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "made" / "metrics.csv"
     train([CSVWriter(path, interval=1)], [{"loss": 0.1}, {"a,b": 1 / 3}, {"loss": 3, "a,b": math.nan}], val={"acc": 1})
-    assert path.read_text().splitlines()[0] == f'{HEADER},train/loss,"train/a,b",val/acc'
+    assert path.read_text().splitlines()[0] == f'{HEADER},run_id,train/loss,"train/a,b",val/acc'
     assert [list(row.values()) for row in csv_rows(path)] == [
         ["0", "0", "train", "0.1", "", ""],
         ["1", "0", "train", "", repr(1 / 3), ""],
-        ["2", "0", "train", "3.0", "nan", ""],
-        ["3", "0", "val", "", "", "1"],
+        ["2", "0", "train", "3.0", "NaN", ""],
+        ["3", "0", "val", "", "", "1.0"],
     ]
     assert list(path.parent.iterdir()) == [path]  # nothing is left of the rewriting
 
@@ -141,8 +144,8 @@ def test_csv_leaves_bytes_that_are_not_text_as_they_are(rows_before, train, tmp_
     path.write_bytes(b"iter,epoch,loop_stage,time\n" + b"0,0,train,1.0\n" * rows_before + b"0,0,\xff\xfe,1.0\n")
     train([CSVWriter(path, interval=1)], [{"loss": 1.0}])
     header, *_, damaged, row = path.read_bytes().splitlines()
-    assert header == b"iter,epoch,loop_stage,time,train/loss"
-    assert damaged == b"0,0,\xff\xfe,1.0,"
+    assert header == b"iter,epoch,loop_stage,time,run_id,train/loss"
+    assert damaged == b"0,0,\xff\xfe,1.0,,"
     assert row.endswith(b",1.0")
 
 
@@ -166,6 +169,7 @@ def json_rows(path: Path) -> list[dict[str, Any]]:
     read = [json.loads(line, parse_constant=refuse) for line in path.read_text(encoding="utf-8").splitlines()]
     for row in read:
         assert abs(time.time() - row.pop("time")) < 3600
+    assert len({row.pop("run_id") for row in read}) == 1
     return read
 
 
@@ -212,10 +216,19 @@ def test_jsonl_mean_is_of_the_iterations_of_the_row(train, tmp_path) -> None:  #
     assert [row["train/loss"] for row in json_rows(path)] == [2.0, 5.5, 9.0]
 
 
-def test_jsonl_writes_nan_and_infinity_as_text_that_float_reads(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_jsonl_writes_nan_and_infinity_as_null_and_says_which_it_was(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "metrics.jsonl"
     train([JSONLWriter(path, interval=1)], [{"a": math.nan, "b": math.inf, "c": -math.inf, "d": 2**60}])
-    assert json_rows(path) == [at(0, 0, "train", train__a="nan", train__b="inf", train__c="-inf", train__d=2**60)]
+    said = "train/a=nan,train/b=inf,train/c=-inf"
+    assert json_rows(path) == [
+        at(0, 0, "train", train__a=None, train__b=None, train__c=None, train__d=2**60, not_finite=said)
+    ]
+
+
+def test_jsonl_writes_an_int_as_a_float_where_that_is_exact(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "metrics.jsonl"
+    train([JSONLWriter(path, interval=1)], [{"a": 3, "b": -(2**53), "c": 2**53 + 1}])
+    assert '"train/a":3.0,"train/b":-9007199254740992.0,"train/c":9007199254740993}' in path.read_text()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])

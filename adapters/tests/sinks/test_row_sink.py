@@ -92,7 +92,8 @@ def test_a_sink_keeps_nothing_of_the_run_alive(train, tmp_path) -> None:  # type
 
 def test_a_sink_never_writes_to_the_hub(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     def state(hooks: Any) -> Any:
-        return train(hooks, [{"loss": 1.0}] * 3, val={"acc": 1.0}).message_hub.state_dict()
+        hub = MessageHub("read only", run_id="same")
+        return train(hooks, [{"loss": 1.0}] * 3, val={"acc": 1.0}, hub=hub).message_hub.state_dict()
 
     assert str(state([JSONLWriter(tmp_path / "metrics.jsonl", interval=1)])) == str(state([]))
 
