@@ -68,7 +68,6 @@ class Sharing:
         self._infos = infos
         self._scalars = scalars
         self._before_close = before_close
-        self._own_run_id = ""
         self._is_requested = False
         self._is_broken = False
         self._close: weakref.finalize[..., Any] | None = None
@@ -227,15 +226,9 @@ class Sharing:
             _set_current(layout.IS_CURRENT)
 
     def _run_id(self) -> str:
-        run_id = getattr(self._hub(), "run_id", None)
-        if isinstance(run_id, str):
-            return run_id
-        # A hub of another kind, such as mmengine's, has none: it gets one for the runs that this shares.
-        if not self._own_run_id:
-            from runtimeinfo_adapters.hub._run_id import given_run_id, random_run_id  # which imports this module
+        from runtimeinfo_adapters.hub._run_id import run_id_of  # which imports this module
 
-            self._own_run_id = given_run_id(None) or random_run_id()
-        return self._own_run_id
+        return run_id_of(self._hub())
 
     def _open_board(self) -> Board:
         board = self.board
