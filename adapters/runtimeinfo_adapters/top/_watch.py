@@ -138,6 +138,7 @@ class Runs:
             where runs write seldom, it is 20 times as long.
         all_users: Whether to read the boards of all other users of this machine as well, in the folders that they have
             by default. This takes the rights of root.
+        curves: Whether to keep the values of each scalar while it is watched, which takes a kilobyte or more.
 
     Raises:
         BoardError: If the boards of all users are asked for by a user other than root.
@@ -154,7 +155,14 @@ class Runs:
         [('digits', 3, 'ended')]
     """
 
-    def __init__(self, *, pid: int | None = None, stalled_after: float = 30.0, all_users: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        pid: int | None = None,
+        stalled_after: float = 30.0,
+        all_users: bool = False,
+        curves: bool = True,
+    ) -> None:
         if all_users and os.geteuid() != 0:
             raise BoardError(
                 "the boards of all users can be read by root alone: run this with sudo, or leave all_users out",
@@ -164,6 +172,7 @@ class Runs:
         self._pid = pid
         self._stalled_after = stalled_after
         self._all_users = all_users
+        self._has_curves = curves
         self._listings: dict[Path, BoardListing] = {}
         self._watched: dict[Path, _WatchedRun] = {}
         self._ended: list[_WatchedRun] = []
@@ -228,7 +237,9 @@ class Runs:
                     return
                 self._end(path, now)  # another run of the same process has replaced it
             board = OpenBoard(path, owner=owner, is_kept_open=self._open < self._most_open)
-            tracker = RunTracker(board.read(), now, stalled_after=self._stalled_after, user_id=owner)
+            tracker = RunTracker(
+                board.read(), now, stalled_after=self._stalled_after, user_id=owner, curves=self._has_curves
+            )
             self._watched[path] = _WatchedRun(board, tracker, number, now.monotonic_s)
             self._open += board.is_kept_open
             self._damaged.pop(path, None)
@@ -308,15 +319,23 @@ class RunTracker:
         now: When it was taken.
         stalled_after: Seconds.
         user_id: The user that the run belongs to; this one by default.
+        curves: Whether to keep the values of each scalar.
     """
 
     def __init__(
-        self, first: BoardSnapshot, now: Timestamp, *, stalled_after: float = 30.0, user_id: int | None = None
+        self,
+        first: BoardSnapshot,
+        now: Timestamp,
+        *,
+        stalled_after: float = 30.0,
+        user_id: int | None = None,
+        curves: bool = True,
     ) -> None:
         self.snapshot: BoardSnapshot = first
         self._user_id = os.geteuid() if user_id is None else user_id
         self._stalled_after = stalled_after
         self._rate = IterationRate()
+        self._has_curves = curves
         self._curves: dict[str, ScalarCurve] = {}
         self._looked_at = now.monotonic_s
         # The time of the last write, on the clock that is never set.
@@ -334,7 +353,8 @@ class RunTracker:
             # Whatever the clocks say, the write came after the last look.
             age = _seconds_between(snapshot.updated_ns, now.wall_ns)
             wrote_at = now.monotonic_s - min(max(age, 0.0), since_last_look)
-            self._pauses.append(wrote_at - self._wrote_at)
+            # Where the looks are rarer than the writes, as of an exporter, there were several.
+            self._pauses.append((wrote_at - self._wrote_at) / _writes_between(self.snapshot, snapshot))
             self._wrote_at = wrote_at
         self._record(snapshot, now)
 
@@ -367,7 +387,7 @@ class RunTracker:
             eta_s=eta,
             infos=found.infos,
             scalars=found.scalars,
-            curves={key: self._curves[key].values for key in found.scalars},
+            curves={key: self._curves[key].values for key in found.scalars if key in self._curves},
             unshared=len(found.unshared) + max(found.unshared_numbers, 0),
             identity=found.identity,
             user_id=self._user_id,
@@ -382,7 +402,7 @@ class RunTracker:
 
     def _record(self, snapshot: BoardSnapshot, now: Timestamp) -> None:
         self._rate.update(now.monotonic_s, _counter(_iter_in_training(snapshot)))
-        for key, scalar in snapshot.scalars.items():
+        for key, scalar in snapshot.scalars.items() if self._has_curves else ():
             self._curves.setdefault(key, ScalarCurve()).update(scalar.value, scalar.updates)
         self.snapshot = snapshot
         self._looked_at = now.monotonic_s
@@ -398,6 +418,17 @@ class RunTracker:
         found = self.snapshot
         writes = max((scalar.updates for scalar in found.scalars.values()), default=0)
         return max(0.0, _seconds_between(found.created_ns, found.updated_ns)) / writes if writes > 0 else 0.0
+
+
+def _writes_between(earlier: BoardSnapshot, later: BoardSnapshot) -> int:
+    """Return the number of writes, at least, that made a later snapshot of an earlier one."""
+    counts = [
+        scalar.updates - earlier.scalars[key].updates for key, scalar in later.scalars.items() if key in earlier.scalars
+    ]
+    done, done_before = _counter(later.infos.get("iter")), _counter(earlier.infos.get("iter"))
+    if done is not None and done_before is not None:
+        counts.append(done - done_before)
+    return max(1, *counts) if counts else 1
 
 
 def _iter_in_training(snapshot: BoardSnapshot) -> object:

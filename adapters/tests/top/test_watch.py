@@ -276,6 +276,21 @@ def test_counters_out_of_range(at: Any, board: Any) -> None:
     assert (run.iter, run.eta_s) == (2**62 + 3, None)
 
 
+# -- the curves
+
+
+def test_no_curve_is_kept_where_none_is_wanted() -> None:
+    hub = MessageHub("curves", runtime_info={"loop_stage": "train"})
+    hub.update_scalar("loss", 0.5)
+    hub.share()
+    try:
+        (run,), (without,) = Runs().look(), Runs(curves=False).look()
+    finally:
+        hub.unshare()
+    assert (run.curves, without.curves) == ({"loss": (0.5,)}, {})
+    assert run.scalars == without.scalars
+
+
 # -- the age
 
 
@@ -317,6 +332,16 @@ def test_run_stalls_after_a_long_silence(at: Any, board: Any) -> None:
 def test_slow_run_stalls_after_ten_of_its_pauses(at: Any, board: Any) -> None:
     tracker = watched(at, board, range(11), step=20)
     assert [tracker.run(at(200 + second)).is_stalled for second in (190, 210)] == [False, True]
+
+
+def test_looks_that_are_rarer_than_the_writes_make_no_run_slow(at: Any, board: Any) -> None:
+    by_iter, by_updates = (RunTracker(board(0, **about), at(0)) for about in ({"iter": 0, **TRAINS}, TRAINS))
+    for look in range(1, 6):
+        second = 60 * look
+        by_iter.update(board(second, iter=second, **TRAINS), at(second))
+        by_updates.update(board(second, scalars={"train/loss": (0.5, second)}, **TRAINS), at(second))
+    for tracker in (by_iter, by_updates):
+        assert [tracker.run(at(300 + second)).is_stalled for second in (29, 31)] == [False, True]
 
 
 def test_pauses_at_the_first_look_follow_from_the_updates(at: Any, board: Any) -> None:
