@@ -14,7 +14,7 @@ import pytest
 
 from runtimeinfo.board import FOLDER_VARIABLE
 from runtimeinfo_adapters import top
-from runtimeinfo_adapters.top._show import VERSION, json_document
+from runtimeinfo_adapters.top._json import VERSION, json_document
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "top.md").read_text(encoding="utf-8")
@@ -85,11 +85,11 @@ def test_each_member_of_the_document_is_described():
 
 
 def test_the_figures_are_those_of_the_code():
-    from runtimeinfo_adapters.top import _show, _watch
+    from runtimeinfo_adapters.top import _json, _show, _watch
 
     for said, value in (
         ("as seen in the last {} seconds", _watch._RATE_WINDOW_S),
-        ("texts of at most {:,} characters", _show._LONGEST_TEXT),
+        ("texts of at most {:,} characters", _json._LONGEST_TEXT),
         ("there it is {} times as many seconds", _watch._OUTSIDE_TRAINING),
     ):
         assert said.format(int(value)) in PAGE

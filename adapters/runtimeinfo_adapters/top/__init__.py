@@ -9,6 +9,7 @@ from runtimeinfo_adapters.top._watch import Run, Runs, Timestamp
 import_of_extra("rich", distribution="rich", extra="top", used_by="runtimeinfo_adapters.top")
 
 # After the message that names the extra.
+from runtimeinfo_adapters.top._json import schema  # noqa: E402
 from runtimeinfo_adapters.top._show import show  # noqa: E402
 
-__all__ = ["Run", "Runs", "Timestamp", "show"]
+__all__ = ["Run", "Runs", "Timestamp", "schema", "show"]

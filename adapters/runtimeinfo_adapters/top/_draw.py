@@ -110,6 +110,8 @@ def _add_title(drawing: Drawing, rows: Sequence[Row], layout: LineLayout, state:
     left = Text.assemble(("runtimeinfo top", "bold"), f"  {counts or 'no runs'}")
     if state.order != "begin" or state.is_reversed:
         left.append(f"  by {state.order} {order_mark(state, layout)}", style="cyan")
+    for note in state.notes:
+        left.append(f"  {note}", style="cyan")
     add_title(drawing, layout, left, state.hints or [(printable(folder, is_ascii=layout.is_ascii), "")])
 
 
@@ -156,7 +158,7 @@ def _body(rows: Sequence[Row], layout: LineLayout, state: ListState, place: int 
     return drawing
 
 
-def rows_oftable(place: int) -> int:
+def rows_of_table(place: int) -> int:
     """Return how many rows are shown in so many lines if not all fit."""
     return max(place - 2, 1)
 
@@ -234,7 +236,7 @@ def _about(row: Row) -> list[str]:
     if row.ranks:
         about.append(ranks_text(row))
         if row.slowest is not None:
-            about.append(f"slowest {rank_of(row.slowest)}, {row.behind} behind")
+            about.append(f"slowest rank {rank_of(row.slowest)}: {row.slowness}")
     elif run.experiment_name is not None:
         about.append(f"pid {run.pid}")
     rank = rank_of(run)

@@ -90,18 +90,19 @@ def _of(number: int, total: int | None) -> str:
     return format_count(number) if total is None else f"{format_count(number)}/{format_count(total)}"
 
 
-def printable(text: str, *, is_ascii: bool = False) -> str:
+def printable(text: str, *, is_ascii: bool = False, longest: int = _LONGEST_TEXT) -> str:
     r"""Return a text with escapes for everything that a terminal would obey or cannot show.
 
     Args:
         text: A text from another program.
         is_ascii: Whether the terminal can show only ASCII.
+        longest: The number of characters after which the text is cut.
 
     Example:
         >>> print(printable("red \x1b[31m alert\n"))
         red \x1b[31m alert\n
     """
-    shown = unicodedata.normalize("NFC", text[:_LONGEST_TEXT])
+    shown = unicodedata.normalize("NFC", text[:longest])
     return "".join(
         each if each.isprintable() and (each.isascii() or not is_ascii) else _escaped(each) for each in shown
     )

@@ -175,13 +175,13 @@ class Drawing:
         """Add all lines of another drawing."""
         first = len(self.lines)
         self.lines += other.lines
-        self.places += [(first + line, *rest) for line, *rest in other.places]
+        self.places += [(first + line, begin, end, action) for line, begin, end, action in other.places]
 
     def cut(self, begin: int, end: int) -> Drawing:
         """Return some of the lines."""
         return Drawing(
             self.lines[begin:end],
-            [(line - begin, *rest) for line, *rest in self.places if begin <= line < end],
+            [(line - begin, left, right, action) for line, left, right, action in self.places if begin <= line < end],
         )
 
     def action_at(self, line: int, column: int) -> Action | None:

@@ -6,14 +6,17 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from runtimeinfo_adapters.top._format import fraction, name_text, shown_loss, status
+from runtimeinfo_adapters.top._format import format_count, fraction, name_text, shown_loss, status
 from runtimeinfo_adapters.top._watch import Run
 
-# A rank that is ahead by the iteration that it has just completed is not faster: ranks are read one after another.
+# Ranks are read one after another: one that is ahead by an iteration that it has just completed is not faster, and
+# neither is one whose rate is higher by such an iteration at both ends of the time that it is measured over.
 _IN_STEP = 1
 _IN_STEP_S = 0.05
+_SLOWER = 0.9
+_RATE_WINDOW_S = 15.0
 
 # The worst first: what a job says of all its ranks.
 _SEVERITY = ("dead", "damaged", "stalled", "live", "ended")
@@ -27,8 +30,8 @@ class Row:
         run: The run. Of a job, the counters are those of the rank that is furthest behind, and the state is the
             worst; all else is that of the lowest rank.
         ranks: The runs of a job, by their rank; empty for a run.
-        slowest: The rank that is furthest behind the others, None if they are in step.
-        behind: The iterations by which it is behind.
+        slowest: The rank that is slower than the others, or else behind them; None if they are in step.
+        slowness: By how much, as a text.
         worst: The run whose state the row shows.
         job: The row of the job that this rank is shown under, if any.
     """
@@ -36,7 +39,7 @@ class Row:
     run: Run
     ranks: tuple[Run, ...] = ()
     slowest: Run | None = None
-    behind: int = 0
+    slowness: str = ""
     worst: Run = field(kw_only=True)
     job: Row | None = None
 
@@ -54,7 +57,7 @@ class Row:
     def rank_rows(self) -> list[Row]:
         """The rows of its ranks."""
         return [
-            Row(run, worst=run, job=self, slowest=self.slowest if run is self.slowest else None, behind=self.behind)
+            Row(run, worst=run, job=self, slowest=self.slowest if run is self.slowest else None, slowness=self.slowness)
             for run in self.ranks
         ]
 
@@ -81,8 +84,8 @@ def as_rows(runs: Iterable[Run]) -> list[Row]:
         same_job = by_job.setdefault(_job_of(run), [])
         group = next((each for each in same_job if rank not in each), None)
         if group is None:
-            group = {}
-            same_job.append(group)
+            same_job.append({})
+            group = same_job[-1]
             groups.append(group)
         group[rank] = run
     return [_row([group[rank] for rank in sorted(group)]) for group in groups]
@@ -105,7 +108,7 @@ def _row(ranks: Sequence[Run]) -> Row:
     last = min(moving, key=lambda run: _above_unknown(run.iter))
     rates, etas = _known(moving, "rate"), _known(moving, "eta_s")
     first = moving[0]
-    slowest, behind = _slowest(moving)
+    slowest, slowness = _slowest(moving)
     shown = replace(
         first,
         path=ranks[0].path,
@@ -118,30 +121,36 @@ def _row(ranks: Sequence[Run]) -> Row:
         rate=min(rates, default=None),
         eta_s=max(etas, default=None),
     )
-    return Row(shown, tuple(ranks), slowest, behind, worst=worst)
+    return Row(shown, tuple(ranks), slowest, slowness, worst=worst)
 
 
 def _known(runs: Iterable[Run], name: str) -> list[float]:
     return [each for each in map(attrgetter(name), runs) if each is not None]
 
 
-def _slowest(runs: Sequence[Run]) -> tuple[Run | None, int]:
-    counted = [run for run in runs if run.iter is not None]
-    if len(counted) < 2:
-        return None, 0
-    last = min(counted, key=lambda run: run.iter or 0)
-    behind = max(run.iter or 0 for run in counted) - (last.iter or 0)
-    # Nothing moves while all wait.
-    still = all(run.is_stalled for run in runs)
-    in_step = 0 if still else _IN_STEP + _IN_STEP_S * max(_known(counted, "rate"), default=0.0)
-    return (last, behind) if behind > in_step else (None, 0)
+def _slowest(runs: Sequence[Run]) -> tuple[Run | None, str]:
+    timed = [(run.rate, run) for run in runs if run.rate]
+    if len(timed) > 1:
+        (low, slowest), (high, _) = (choose(timed, key=lambda each: each[0]) for choose in (min, max))
+        if low < _SLOWER * high and (high - low) * _RATE_WINDOW_S > 2 * _IN_STEP:
+            return slowest, f"{1 - low / high:.0%} slower"
+    counted = [(run.iter, run) for run in runs if run.iter is not None]
+    if len(counted) > 1:
+        (least, last), (most, _) = (choose(counted, key=lambda each: each[0]) for choose in (min, max))
+        # Nothing moves while all wait.
+        is_still = all(run.is_stalled for run in runs)
+        in_step = 0 if is_still else _IN_STEP + _IN_STEP_S * max((rate for rate, _ in timed), default=0.0)
+        if most - least > in_step:
+            return last, f"{format_count(most - least)} behind"
+    return None, ""
 
 
 def _above_unknown(number: int | None) -> tuple[bool, int]:
     return number is None, number or 0
 
 
-class Order(NamedTuple):
+@dataclass(frozen=True)
+class Order:
     """An order of rows.
 
     Attributes:

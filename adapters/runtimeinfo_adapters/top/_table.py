@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from rich.text import Text
 
@@ -43,6 +42,7 @@ class ListState:
         is_reversed: Whether the order is reversed.
         is_compact: Whether each run has a line, even if there is room for more.
         first: The first row of a table that does not fit.
+        notes: What the title says besides.
         hints: What stands at the end of the title: texts, each with the key that it names.
     """
 
@@ -52,6 +52,7 @@ class ListState:
     is_reversed: bool = False
     is_compact: bool = False
     first: int = 0
+    notes: Sequence[str] = ()
     hints: Sequence[tuple[str, str]] = ()
 
 
@@ -78,7 +79,8 @@ def ranks_text(row: Row) -> str:
     return f"{here} ranks" if total in (None, here) else f"{here} of {total} ranks"
 
 
-class _Column(NamedTuple):
+@dataclass(frozen=True)
+class _Column:
     title: str
     rank: int
     """If the columns do not fit, those of the highest rank are left out first."""
@@ -217,31 +219,52 @@ def add_ranks(drawing: Drawing, job: Row, layout: LineLayout, *, selected: str |
         layout: The layout of a line.
         selected: The key of the selected row.
     """
-    facts = [_facts_of_rank(row, layout) for row in job.rank_rows]
-    widths = [max(map(len, column)) for column in zip(*facts, strict=True)]
-    for row, texts in zip(job.rank_rows, facts, strict=True):
+    rows = job.rank_rows
+    facts = [_facts_of_rank(row, layout) for row in rows]
+    for name in _fitting_facts(facts, rows, layout.width):
+        for each in facts:
+            each.pop(name, None)
+    widths = {name: max(len(each[name]) for each in facts) for name in facts[0]}
+    for row, texts in zip(rows, facts, strict=True):
         mark = status(row.run)
-        line = Text("    ")
-        shown = [(f"{text:<{width}}", text) for text, width in zip(texts, widths, strict=True) if width]
-        for index, (padded, text) in enumerate(shown):
-            is_fault = text == mark and mark != "live"
-            line.append(f"{'  ' if index else ''}{padded}", style=STATUS_STYLES[mark] if is_fault else "")
+        line = Text("  ")
+        for name, text in texts.items():
+            if widths[name]:
+                is_fault = name == "state" and mark != "live"
+                line.append(f"  {text:<{widths[name]}}", style=STATUS_STYLES[mark] if is_fault else "")
         if row.slowest is not None:
-            line.append(f"  slowest, {row.behind} behind", style="bold yellow")
+            line.append(f"  {_slowest_text(row)}", style="bold yellow")
         drawing.add(highlighted(layout.fitted(line), row, layout, selected), Action("row", row.key))
 
 
-def _facts_of_rank(row: Row, layout: LineLayout) -> list[str]:
+def _fitting_facts(facts: Sequence[Mapping[str, str]], rows: Sequence[Row], width: int) -> list[str]:
+    """Return the facts that have to be left out for the lines to fit: those of all ranks alike first."""
+    left_out: list[str] = []
+    order = ("stage", "age", "host", "pid", "rate", "iter")
+    mark = max((2 + len(_slowest_text(row)) for row in rows if row.slowest is not None), default=0)
+    for name in order:
+        widths = {key: max(len(each[key]) for each in facts) for key in facts[0] if key not in left_out}
+        if 2 + mark + sum(2 + each for each in widths.values() if each) <= width:
+            break
+        left_out.append(name)
+    return left_out
+
+
+def _slowest_text(row: Row) -> str:
+    return f"slowest: {row.slowness}"
+
+
+def _facts_of_rank(row: Row, layout: LineLayout) -> dict[str, str]:
     run = row.run
     host = run.identity.host if run.identity is not None else ""
     is_here = row.job is None or row.job.run.identity is None or row.job.run.identity.host == host
-    return [
-        f"rank {rank_of(run)}",
-        "" if is_here else printable(host, is_ascii=layout.is_ascii),
-        f"pid {run.pid}",
-        status(run),
-        stage_text(run, is_ascii=layout.is_ascii),
-        iterations_text(run),
-        rate_text(run),
-        _age(row),
-    ]
+    return {
+        "rank": f"rank {rank_of(run)}",
+        "host": "" if is_here else printable(host, is_ascii=layout.is_ascii),
+        "pid": f"pid {run.pid}",
+        "state": status(run),
+        "stage": stage_text(run, is_ascii=layout.is_ascii),
+        "iter": iterations_text(run),
+        "rate": rate_text(run),
+        "age": _age(row),
+    }

@@ -12,8 +12,8 @@ from runtimeinfo.board import layout, make_board_folder
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import Run, Runs, Timestamp
 from runtimeinfo_adapters.top._draw import draw_runs
+from runtimeinfo_adapters.top._json import json_document, json_line
 from runtimeinfo_adapters.top._layout import LineLayout
-from runtimeinfo_adapters.top._show import json_document, json_line
 
 MUTATED = 400
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from runtimeinfo import use_hub
-from runtimeinfo.board import BoardScalar
+from runtimeinfo.board import BoardIdentity, BoardScalar
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import Run, show
-from runtimeinfo_adapters.top._show import json_document, json_line
+from runtimeinfo_adapters.top._json import json_document, json_line
 
 TOP = (
     sys.executable,
@@ -189,6 +189,9 @@ def test_json_has_each_member_of_a_run() -> None:
         infos={"experiment_name": "digits", "seed": 0, "flag": True, "none": None, "cfg": "x" * 1001, "tuple": (1,)},
         scalars={"train/loss": BoardScalar(0.5, 2.0, 12)},
         unshared=1,
+        identity=BoardIdentity(
+            "node1", 1, 0, 4, "4711", "slurm", run_id="ab12", command=("python", "train.py"), is_check=True
+        ),
     )
     assert written(run)["runs"] == [
         {
@@ -198,9 +201,18 @@ def test_json_has_each_member_of_a_run() -> None:
             "stalled": False,
             "elsewhere": False,
             "current": True,
+            "check": True,
             "error": None,
             "started": 1_700_000_000.5,
             "age_s": 0.25,
+            "host": "node1",
+            "rank": 1,
+            "local_rank": 0,
+            "world_size": 4,
+            "job": "4711",
+            "scheduler": "slurm",
+            "run_id": "ab12",
+            "command": ["python", "train.py"],
             "experiment_name": "digits",
             "loop_stage": "train",
             "epoch": 1,

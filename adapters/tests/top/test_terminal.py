@@ -152,9 +152,9 @@ def test_terminal_is_restored_however_the_command_ends(tmux: Tmux, leave: str, c
 
 def test_new_size_and_key_do_not_wait_for_the_next_look(tmux: Tmux) -> None:
     tmux.run("--interval", "3600")
-    tmux.wait_for("^runtimeinfo top  no runs {49}q quits$")
+    tmux.wait_for("^runtimeinfo top  no runs {27}/ filters · h helps · q quits$")
     tmux("resize-window", "-x", "60", "-y", "20")
-    tmux.wait_for("^runtimeinfo top  no runs {29}q quits$")
+    tmux.wait_for("^runtimeinfo top  no runs {7}/ filters · h helps · q quits$")
     tmux.type("q")
     tmux.wait_for_the_shell(0)
 

@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from runtimeinfo import BoardError, __version__
+from runtimeinfo import __version__
 from runtimeinfo.spec import REQUIREMENTS, SPEC_VERSIONS
 from runtimeinfo_conformance._lookup import group_of
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance.command_line import _cli
 from runtimeinfo_conformance.command_line._cli import HELP, Leave, show_explanation, show_spec
 from runtimeinfo_conformance.command_line._export_command import export
-from runtimeinfo_conformance.command_line._options import finite
 from runtimeinfo_conformance.command_line._plot_command import plot
+from runtimeinfo_conformance.command_line._top_command import top
 
 if TYPE_CHECKING:
     from runtimeinfo_conformance._verdict import Report
 
 Written = TypeVar("Written")
-
-# The exit code of `top` where it cannot trust the folder for boards.
-_UNTRUSTED = 1
 
 # Which exit code counts if several subjects are checked, the worst first: 1 a requirement is violated, 4 a subject
 # broke, 2 waiver trouble, 3 something was never exercised.
@@ -216,45 +213,7 @@ def spec(
     show_spec(version, as_json=as_json)
 
 
-@app.command()
-def top(
-    once: Annotated[bool, typer.Option("--once", help="Show them once, and end.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write JSON: a document, or one in a line each look.")
-    ] = False,
-    interval: Annotated[
-        float,
-        typer.Option(min=0.1, metavar="SECONDS", callback=finite, help="What to leave between two looks."),
-    ] = 0.5,
-    pid: Annotated[int | None, typer.Option(min=1, help="Show the runs of this process alone.")] = None,
-    stalled_after: Annotated[
-        float,
-        typer.Option(
-            min=0.1, metavar="SECONDS", callback=finite, help="Without any write for so long, a run is stalled."
-        ),
-    ] = 30.0,
-) -> None:
-    """Show the live runs of this user: where each is, how fast, and how its losses go.
-
-    It needs no change in a training, and works for every framework. q or Ctrl-C ends it. Where there is no terminal,
-    it shows them once.
-
-    Exit codes: 0, also where there is no run; 1 the folder for boards is somebody else's, or cannot be read;
-    64 the command line asks for what cannot be.
-
-    Example: runtimeinfo top
-
-    Example: runtimeinfo top --once --json
-    """
-    from runtimeinfo_adapters.top import show
-
-    try:
-        show(once=once, as_json=as_json, interval=interval, pid=pid, stalled_after=stalled_after)
-    except BoardError as error:
-        typer.echo(f"runtimeinfo: {error}", err=True)
-        raise Leave(_UNTRUSTED) from None
-
-
+app.command()(top)
 app.command()(export)
 app.command()(plot)
 
