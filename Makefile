@@ -12,10 +12,12 @@ export KERAS_BACKEND := torch
 unexport PYTHONDONTWRITEBYTECODE
 # And Hypothesis would load Trio and pytest in each, for a plugin of Trio, which is there because of Selenium.
 export HYPOTHESIS_NO_PLUGINS := 1
+PYTHONS ?= python3.11 python3.12 python3.13
+WITHOUT_TORCH := protocol/tests conformance_tests/tests $(addprefix adapters/tests/,hub scopes sharing sinks top)
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters libraries lowest killers kit-quality nightly clean
+.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters libraries lowest pythons killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -95,6 +97,14 @@ libraries: $(STAMP)                    ## train with the libraries that people u
 
 lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims, each in an environment of its own
 	$(BIN)/python adapters/tests/lowest_versions.py
+
+pythons:                               ## what does without PyTorch, on each Python of PYTHONS, in an environment of its own (10 min each)
+	for python in $(PYTHONS); do \
+	    echo "with $$python:" && $$python -m venv .pythons/$$python && \
+	    .pythons/$$python/bin/python -m pip install --quiet --upgrade pip && \
+	    .pythons/$$python/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group pythons && \
+	    PATH="$(CURDIR)/.pythons/$$python/bin:$$PATH" .pythons/$$python/bin/python -m pytest --quiet $(WITHOUT_TORCH) || exit; \
+	done
 
 killers: $(STAMP)                      ## write the smallest plan that shows each mutant, and the plans that cover all values (2 min)
 	$(BIN)/python conformance_tests/quality/write_killers.py
