@@ -30,11 +30,13 @@ def read_torch(path: Path, name: str, source: str) -> list[RunCurves]:
     """
     torch: Any = import_of_extra("torch", distribution="torch", extra="torch", used_by=_USER)
     try:
+        # What is not a zip archive is of PyTorch before 1.6.
+        is_zip = zipfile.is_zipfile(path)
         # Classes that PyTorch refuses to load are not needed here.
-        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        foreign: list[str] = torch.serialization.get_unsafe_globals_in_checkpoint(path) if is_zip else []
         with torch.serialization.safe_globals([(_Inert, each) for each in foreign]):
             # With `mmap`, the weights stay in the file.
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # noqa: BLE001  # of any class, whatever is wrong with the file
         raise _unreadable(source, error) from None
     return _curves(loaded, name, source)
@@ -95,10 +97,11 @@ def _parsed(text: str) -> Any:
 
 
 def _unreadable(source: str, error: BaseException) -> SourceError:
-    # PyTorch writes paragraphs, with the advice to trust the file.
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    # PyTorch writes paragraphs, of which the first advises to trust the file.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = next((line for line in lines if "GLOBAL" in line or "WeightsUnpickler error" in line), lines[0])
     return SourceError(
-        f"{source} cannot be read as a checkpoint: {type(error).__name__}: {said[:300]}. Save hub.state_dict(), or the "
+        f"{source} cannot be read as a checkpoint: {said[:200].rstrip('. ')}. Save hub.state_dict(), or the "
         "state_dict() of a Loop, with torch.save or pickle",
         source=source,
     )

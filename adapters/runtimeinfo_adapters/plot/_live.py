@@ -25,21 +25,23 @@ class Watch:
         names: What names them: a process id, a run id or six characters of its beginning, the name of an experiment, a
             job, or the path of a board. Several runs may have one name, such as the ranks of a job.
 
+    Attributes:
+        is_over: Whether no run that was named is live.
+        problems: An error for each name that no run has.
+
     Raises:
-        SourceError: If a name is that of no run, or the boards cannot be read.
+        SourceError: If the boards cannot be read.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._runs = Runs()
         self._recorded: dict[tuple[Path, int | None], _Recorded] = {}
-        self.is_over: bool = not names
-        """Whether no run that was named is live."""
-        if names:
-            seen = self.look()
-            for name in names:
-                if not any(_is_named(run, name) for run in seen):
-                    raise _unknown(name, seen)
+        self.is_over: bool = True
+        seen = self.look() if names else []
+        self.problems: list[SourceError] = [
+            _unknown(name, seen) for name in names if not any(_is_named(run, name) for run in seen)
+        ]
 
     def look(self) -> list[Run]:
         """Record what is new, and return all runs.

@@ -5,29 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice, zip_longest
 from typing import Any, BinaryIO, cast
 
 from runtimeinfo_adapters.plot._curves import RunCurves, SourceError
 from runtimeinfo_adapters.plot._states import curves_of_states
 from runtimeinfo_adapters.plot._table import Table
+from runtimeinfo_adapters.sinks._row_sink import POSITION
 
 _CHUNK = 20_000
 _DELIMITERS = (",", ";", "\t")
 
 
-class _Lines:
+def _text_of(file: BinaryIO) -> io.TextIOWrapper:
     # A byte that is not UTF-8 becomes an escape, as sinks write it.
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="backslashreplace", newline="")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._text)
-
-    def rest(self) -> str:
-        return self._text.read()
+    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="backslashreplace", newline="")
 
 
 def read_csv(file: BinaryIO, name: str, source: str, step: str | None = None) -> list[RunCurves]:
@@ -42,21 +35,21 @@ def read_csv(file: BinaryIO, name: str, source: str, step: str | None = None) ->
     Raises:
         SourceError: If it is not such a table.
     """
-    lines = _Lines(file)
-    each_line = iter(lines)
-    head = next(each_line, "")
-    delimiter = max(_DELIMITERS, key=head.count)
     table, damaged = Table(), 0
     # A config in a cell may be longer than the usual limit, which is one for the whole process.
     limit = csv.field_size_limit(2**31 - 1)
     try:
-        columns = [each.strip() for each in next(csv.reader([head], delimiter=delimiter), list[str]())]
-        rows = csv.reader(each_line, delimiter=delimiter)
-        while chunk := list(islice(rows, _CHUNK)):
-            whole = [row for row in chunk if _is_whole(row, len(columns))]
-            damaged += sum(1 for row in chunk if row) - len(whole)
-            cells = zip_longest(*whole, fillvalue="")
-            table.add_columns(len(whole), zip(columns, cells, strict=False))
+        with _text_of(file) as lines:
+            head = lines.readline()
+            delimiter = max(_DELIMITERS, key=head.count)
+            columns = [each.strip() for each in next(csv.reader([head], delimiter=delimiter), list[str]())]
+            is_of_sink = tuple(columns[: len(POSITION)]) == POSITION
+            rows = csv.reader(_ended(lines) if is_of_sink else lines, delimiter=delimiter)
+            while chunk := list(islice(rows, _CHUNK)):
+                whole = [row for row in chunk if _is_whole(row, len(columns))]
+                damaged += sum(1 for row in chunk if row) - len(whole)
+                cells = zip_longest(*whole, fillvalue="")
+                table.add_columns(len(whole), zip(columns, cells, strict=False))
     except csv.Error as error:
         raise SourceError(
             f"{source} is not a table of CSV: {error}. Give a file whose first line names its columns", source=source
@@ -69,6 +62,11 @@ def read_csv(file: BinaryIO, name: str, source: str, step: str | None = None) ->
             source=source,
         )
     return table.runs(name, source, step=step, notes=_damage(damaged))
+
+
+def _ended(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines that have an end: the last one may be half of what a sink writes, or wrote when it was killed."""
+    return (line for line in lines if line.endswith("\n"))
 
 
 def _is_whole(row: list[str], columns: int) -> bool:
@@ -90,23 +88,23 @@ def read_json(file: BinaryIO, name: str, source: str, step: str | None = None) -
     Raises:
         SourceError: If no line of it is an object of JSON, and it is not such a document.
     """
-    lines = _Lines(file)
-    each_line = iter(lines)
-    head = list(islice(each_line, 2))
-    first = _parsed(head[0]) if head else None
-    if len(head) < 2 or not isinstance(first, dict):
-        head += lines.rest().splitlines(keepends=True)
-        found = _curves_of_document(_parsed("".join(head)), name, source, step)
-        if found:
-            return found
     table, damaged = Table(), 0
-    for line in chain(head, each_line):
-        row = _parsed(line)
-        if isinstance(row, dict):
-            table.add(cast("dict[str, Any]", row))
-        else:
-            # A line without an end is one that is being written.
-            damaged += bool(line.strip()) and line.endswith("\n")
+    with _text_of(file) as lines:
+        head = list(islice(lines, 2))
+        first = _parsed(head[0]) if head else None
+        if len(head) < 2 or not isinstance(first, dict):
+            text = "".join([*head, lines.read()])
+            found = _curves_of_document(_parsed(text), name, source, step)
+            if found:
+                return found
+            head = list(io.StringIO(text))
+        for line in chain(head, lines):
+            row = _parsed(line)
+            if isinstance(row, dict):
+                table.add(cast("dict[str, Any]", row))
+            else:
+                # A line without an end is one that is being written.
+                damaged += bool(line.strip()) and line.endswith("\n")
     if not table.rows:
         raise SourceError(
             f"{source} is neither JSON Lines nor a JSON document with rows or the state of a hub. Give a file with an "

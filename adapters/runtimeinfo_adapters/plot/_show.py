@@ -65,9 +65,10 @@ def plot(
     live = [each for each in sources if is_live(each)]
     try:
         watch = Watch(live)
-    except SourceError as error:
+    except SourceError as error:  # none of them can be read
         problems.append(error)
         watch = Watch(())
+    problems += watch.problems
     for run in read:
         for note in run.notes:
             report(f"{run.source}: {note}")
