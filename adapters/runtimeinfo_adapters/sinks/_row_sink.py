@@ -88,7 +88,8 @@ class Row:
         if self.run_id:
             cells["run_id"] = self.run_id
         for key, value in self.infos.items():
-            cells[key if key in INFOS else f"info/{key}"] = value
+            if value != "":
+                cells[key if key in INFOS else f"info/{key}"] = value
         for key, value in self.scalars.items():
             cells[f"scalar/{key}" if key in _TAKEN else key] = value
         return cells
@@ -373,7 +374,7 @@ class RowSink(ABC):
             self._try(lambda: written.update(self.written_infos(run_id)))
         for key in self._infos:
             info = _plain(tracker.hub.get_info(key))
-            if info is not None and info != "" and written.get(key) != info:
+            if info is not None and written.get(key) != info:
                 new[key] = info
         row = Row(
             iter=whole_number(iteration),

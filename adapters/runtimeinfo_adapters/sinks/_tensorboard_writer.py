@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runtimeinfo import MessageHub
 from runtimeinfo_adapters._framework import import_framework
-from runtimeinfo_adapters.sinks._row_sink import Reduce, Row, RowSink
+from runtimeinfo_adapters.hub._run_id import RUN_ID_VARIABLE
+from runtimeinfo_adapters.sinks._event_files import (
+    EventFile,
+    files_of,
+    has_event_files,
+    has_training,
+    remove_values,
+    scalar_value,
+    start_event,
+    summary_event,
+    text_value,
+    values_of,
+)
+from runtimeinfo_adapters.sinks._row_sink import INFOS, Reduce, Row, RowSink
 
 
 class TensorBoardWriter(RowSink):
@@ -23,15 +35,16 @@ class TensorBoardWriter(RowSink):
     validation and each test, with the iter that the hub holds then; and the rest at the end of a training or run,
     however it ends. TensorBoard keeps 32 bits of a value.
 
-    A training that is resumed continues in the same folder. Points beyond the iter of the checkpoint are then hidden,
-    because they are computed again; a point at that very iter stays, because a validation may have written it. Any
-    other training needs its own folder: TensorBoard draws everything in one folder as one curve.
+    A training that is resumed continues in the same folder: its run id, which its event files have in their names, is
+    that of the checkpoint. Points beyond the iter of the checkpoint are removed from those files, because they are
+    computed again, so that every reader finds one curve. Any other training that is given the folder writes to a
+    subfolder, named by its run id, because TensorBoard draws everything in one folder as one curve. Event files of
+    other programs stay as they are.
 
     A SIGKILL loses the iterations since the last points, fewer than `interval`. Reading a value on an accelerator
     waits for it: with ``interval=1``, each iteration waits.
 
-    A sink can be copied and pickled at any time. The copy opens its own event file in the same folder when it first
-    writes.
+    A sink can be copied and pickled at any time. The copy begins its own event file when it first writes.
 
     It needs the extra ``tensorboard``.
 
@@ -44,7 +57,7 @@ class TensorBoardWriter(RowSink):
             the first one writes.
 
     Raises:
-        ModuleNotFoundError: If TensorBoard or PyTorch is not installed; the message names the extra.
+        ModuleNotFoundError: If TensorBoard is not installed; the message names the extra.
         ValueError: If `interval` is not a positive int, or `reduce` is something else.
         SinkError: At `before_run`, if the folder cannot be written to. If it cannot be written to later, as on a
             full disk, there is one `SinkWarning`, and the run continues.
@@ -73,15 +86,15 @@ class TensorBoardWriter(RowSink):
         *,
         interval: int = 10,
         reduce: Reduce = "latest",
-        infos: Iterable[str] = ("cfg", "seed", "experiment_name"),
+        infos: Iterable[str] = INFOS,
         all_ranks: bool = False,
     ) -> None:
-        super().__init__(log_dir, interval=interval, reduce=reduce, all_ranks=all_ranks)
+        super().__init__(log_dir, interval=interval, reduce=reduce, infos=infos, all_ranks=all_ranks)
         _check_installed()
-        self._infos = tuple(infos)
-        self._writer: Any = None
-        self._purge_step: int | None = None
-        self._texts: dict[str, str] = {}
+        self._file: EventFile | None = None
+        self._earlier: list[Path] = []  # the event files that this training goes on from
+        self._done: int | None = None  # the iterations that were done when the training began
+        self._texts: set[bytes] = set()  # those that are in the folder
 
     def open(self, hub: MessageHub) -> None:  # noqa: ARG002
         """Create the folder if it is missing.
@@ -92,25 +105,18 @@ class TensorBoardWriter(RowSink):
         Raises:
             OSError: If the folder cannot be written to.
         """
-        self._purge_step = None
+        self._file, self._done = None, None
         self.path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.path):  # TensorBoard's own file begins with the training
+        with tempfile.TemporaryFile(dir=self.path):  # the event file begins with the first row
             pass
 
     def begin_training(self, done: int) -> None:
-        """Have the next event file hide points that are computed again.
+        """Have the next event file go on where the checkpoint was saved.
 
         Args:
             done: How many iterations are done.
-
-        Raises:
-            OSError: If the last event file cannot be closed.
         """
-        self.close()
-        # A point of a validation is at the number of completed iterations, one of the training at the number of the
-        # iteration, from 0: at `done` there may be the validation before the checkpoint. With `interval` 1, the
-        # iteration that is repeated is there as well: one point twice is less harm than a validation that is lost.
-        self._purge_step = done + 1 if done else None
+        self._file, self._done = None, done
 
     def write(self, row: Row) -> None:
         """Write a point for each scalar of a row.
@@ -121,22 +127,21 @@ class TensorBoardWriter(RowSink):
         Raises:
             OSError: If that fails.
         """
-        writer = self._opened(row)
-        for key, value in row.scalars.items():
-            writer.add_scalar(_tag(key), float(value), row.iter, row.time)
-        writer.flush()
+        file = self._file
+        if file is None:
+            file = self._begin_file()
+        tags = {_tag(key): float(value) for key, value in row.scalars.items()}
+        if self._done and row.iter == self._done:
+            # A point of a validation is at the number of completed iterations, one of the training at the number of
+            # the iteration, from 0: a point that is there at this step stays, unless there is a new one.
+            self._remove(lambda event, value: event.step == row.iter and value.tag in tags)
+        events = [summary_event(row.iter, row.time, [scalar_value(tag, value)]) for tag, value in tags.items()]
+        file.append([*self._new_texts(row), *events])
+        self._file = file
 
     def close(self) -> None:
-        """Close the event file."""
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        try:
-            writer.close()
-        except OSError:
-            with suppress(OSError):
-                writer.file_writer.close()  # flushes no more, and ends its thread
-            raise
+        """Let the next row begin another event file."""
+        self._file = None
 
     def rank_path(self, path: Path, rank: int) -> Path:
         """Return the subfolder of a rank, such as ``rank1``.
@@ -147,34 +152,60 @@ class TensorBoardWriter(RowSink):
         """
         return path / f"rank{rank}"
 
-    def _opened(self, row: Row) -> Any:
-        if self._writer is None:
-            self._writer = importlib.import_module(_MODULE).SummaryWriter(str(self.path), purge_step=self._purge_step)
-            self._purge_step = None
-            self._write_infos(row)
-        return self._writer
+    def _begin_file(self) -> EventFile:
+        hub: Any = self._hub
+        # Another hub has no id that a resumed training could be known by.
+        run_id = self.run_id if hasattr(hub, "run_id") or os.environ.get(RUN_ID_VARIABLE) else ""
+        folder = self._folder(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        is_first = not has_event_files(folder)
+        self._earlier = files_of(folder, run_id)
+        done = self._done
+        if done is not None:
+            self._remove(lambda event, _: event.step > done)
+        self._texts = {value.SerializeToString() for value in values_of(self._earlier) if value.HasField("tensor")}
+        file = EventFile(folder, run_id)
+        if done is not None and (done or is_first):
+            # For a TensorBoard that runs: it has read what is no longer there. Its Python loader obeys the mark only if
+            # the first file has one as well.
+            file.append([start_event(done + 1 if done else 0)])
+        return file
 
-    def _write_infos(self, row: Row) -> None:
-        for key in self._infos:
-            info = None if self._hub is None else self._hub.get_info(key)
-            text = str(info)
-            if info is not None and self._texts.get(key) != text:
-                self._texts = {**self._texts, key: text}  # not changed in place: a copy begins with the first one
-                # Four spaces make it code, in which TensorBoard's Markdown leaves every line as it is.
-                code = "\n".join(f"    {line}" for line in _tag(text).splitlines())
-                self._writer.add_text(_tag(key), code, row.iter, row.time)
+    def _folder(self, run_id: str) -> Path:
+        """Return where the points of this training go: TensorBoard draws everything in one folder as one curve."""
+        if not run_id:
+            return self.path
+        named = [self.path, self.path / run_id]
+        while named[-1].is_dir():
+            named.append(self.path / f"{run_id}.{len(named)}")
+        if self._done != 0:
+            begun = [folder for folder in named if files_of(folder, run_id)]
+            if begun:
+                return begun[-1]
+        return next(folder for folder in named if not has_training(folder))
+
+    def _remove(self, is_replaced: Callable[[Any, Any], bool]) -> None:
+        for path in self._earlier:
+            with suppress(OSError):  # then the mark in the new file is all that hides the points
+                remove_values(path, is_replaced)
+
+    def _new_texts(self, row: Row) -> Iterator[Any]:
+        texts = {"run_id": row.run_id, **row.infos}
+        for key, info in texts.items():
+            # Four spaces make it code, in which TensorBoard's Markdown leaves every line as it is.
+            value = text_value(_tag(key), "\n".join(f"    {line}" for line in _tag(str(info)).splitlines()))
+            if (data := value.SerializeToString()) not in self._texts:
+                self._texts = {*self._texts, data}
+                yield summary_event(self._done, row.time, [value])
 
 
 _USER = "TensorBoardWriter"
-_MODULE = "torch.utils.tensorboard"
 
 
 def _check_installed() -> None:
     import_framework(
         "tensorboard", distribution="tensorboard", extra="tensorboard", at_least="2.16", below="3", used_by=_USER
     )
-    import_framework("torch", distribution="torch", extra="tensorboard", at_least="2.6", below="3", used_by=_USER)
-    importlib.import_module(_MODULE)
 
 
 def _tag(text: str) -> str:

@@ -27,7 +27,7 @@ def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_the_keys_are_the_tags_and_the_iter_is_the_step(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
     writer = TensorBoardWriter(tmp_path / "runs" / "first", interval=2)
     losses = [{"loss": float(number)} for number in range(5)]
-    train([writer], losses, val={"acc": 0.5}, test={"acc": 0.25}, cfg="lr = 0.1\n# text", seed=7)
+    loop = train([writer], losses, val={"acc": 0.5}, test={"acc": 0.25}, cfg="lr = 0.1\n# text", seed=7)
     assert points(writer.path) == {
         "train/loss": [(1, 1.0), (3, 3.0), (4, 4.0)],
         "val/acc": [(5, 0.5)],
@@ -35,7 +35,11 @@ def test_the_keys_are_the_tags_and_the_iter_is_the_step(train, tmp_path) -> None
     }
     events = read(writer.path)
     texts = {tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in events.Tags()["tensors"]}
-    assert texts == {"cfg/text_summary": "    lr = 0.1\n    # text", "seed/text_summary": "    7"}
+    assert texts == {
+        "cfg/text_summary": "    lr = 0.1\n    # text",
+        "run_id/text_summary": f"    {loop.message_hub.run_id}",
+        "seed/text_summary": "    7",
+    }
 
 
 def test_any_key_is_a_tag_and_any_number_a_value(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -86,8 +90,9 @@ def test_nothing_is_lost_in_a_crash_and_the_sink_can_be_used_again(error, train,
     with pytest.raises(type(error)):
         train([writer], [{"loss": 1.0}, {"loss": 2.0}, error])
     assert points(tmp_path) == {"train/loss": [(2, 2.0)]}
-    train([writer], [{"grad": 3.0}])
-    assert points(tmp_path) == {"train/loss": [(2, 2.0)], "train/grad": [(0, 3.0)]}
+    other = train([writer], [{"grad": 3.0}])
+    assert points(tmp_path) == {"train/loss": [(2, 2.0)]}
+    assert points(tmp_path / other.message_hub.run_id) == {"train/grad": [(0, 3.0)]}
 
 
 def test_an_unwritable_folder_is_named_before_the_training(train, tmp_path) -> None:  # type: ignore[no-untyped-def]
