@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 from types import ModuleType
 from typing import Any, get_type_hints
 
@@ -42,6 +44,21 @@ def test_a_public_module_says_what_it_exports(module: Any) -> None:
         and value.__module__ == module.__name__
     }
     assert own <= set(module.__all__)
+
+
+@pytest.mark.parametrize("name", ["top", "export"])
+def test_what_reads_boards_alone_loads_no_hub(name: str) -> None:
+    code = (
+        f"import sys, runtimeinfo_adapters.{name}; print({{'numpy', 'runtimeinfo_adapters.hub'}} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_the_package_has_its_exports_alone() -> None:
+    assert set(runtimeinfo_adapters.__all__) <= set(dir(runtimeinfo_adapters))
+    with pytest.raises(AttributeError, match="module 'runtimeinfo_adapters' has no attribute 'MesageHub'"):
+        _ = runtimeinfo_adapters.MesageHub  # type: ignore[attr-defined]
 
 
 def test_every_framework_is_a_module_or_the_loop() -> None:
