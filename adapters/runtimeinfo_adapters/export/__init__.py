@@ -12,7 +12,7 @@ import_of_extra(
 
 # After the message that names the extra.
 from runtimeinfo_adapters.export._export import push, serve, write_repeatedly  # noqa: E402
-from runtimeinfo_adapters.export._metrics import METRICS, RUN_LABELS, Metric  # noqa: E402
+from runtimeinfo_adapters.export._metrics import Metric  # noqa: E402
 from runtimeinfo_adapters.export._prometheus import RunCollector, make_registry, text_of  # noqa: E402
 from runtimeinfo_adapters.export._samples import Limits, RunSamples  # noqa: E402
 from runtimeinfo_adapters.export._server import ExportError, MetricsServer, Security  # noqa: E402
@@ -20,9 +20,7 @@ from runtimeinfo_adapters.export._shipped import DASHBOARD, RULES, shipped_text 
 
 __all__ = [
     "DASHBOARD",
-    "METRICS",
     "RULES",
-    "RUN_LABELS",
     "ExportError",
     "Limits",
     "Metric",

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -80,10 +80,16 @@ def push(samples: RunSamples, endpoint: str, *, interval: float) -> None:
     with _exporting() as stopped:
         sender = OtlpSender(samples, endpoint)
         _say(f"sending to {sender.url} every {interval:g} s")
-        try:
-            _repeat(sender.send, stopped, interval)
-        finally:
+
+        def close() -> None:
+            stopped.wait()
             sender.close()
+
+        # From a thread: the exporter tries for ten seconds to reach a collector, and closing it ends that.
+        closing = threading.Thread(target=close, daemon=True)
+        closing.start()
+        _repeat(sender.send, stopped, interval)
+        closing.join()
 
 
 def _repeat(act: Callable[[], str | None], stopped: threading.Event, interval: float) -> None:
@@ -91,6 +97,8 @@ def _repeat(act: Callable[[], str | None], stopped: threading.Event, interval: f
     fault: str | None = None
     while True:
         before, fault = fault, act()
+        if stopped.is_set():
+            return
         if fault is not None and before is None:
             _say(f"warning: {fault}. It is tried again every {interval:g} s")
         elif fault is None and before is not None:
@@ -102,7 +110,6 @@ def _repeat(act: Callable[[], str | None], stopped: threading.Event, interval: f
 @contextmanager
 def _exporting() -> Generator[threading.Event]:
     """Yield an event that SIGTERM and Ctrl-C set, instead of what they would do."""
-    _raise_file_limit()
     stopped = threading.Event()
 
     def stop(*_: object) -> None:
@@ -114,18 +121,6 @@ def _exporting() -> Generator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _raise_file_limit() -> None:
-    """Allow as many open files as this user can have: each board that is watched is one."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Where the most is "infinite", macOS refuses to set it.
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _say(text: str) -> None:

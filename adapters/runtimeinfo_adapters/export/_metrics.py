@@ -48,7 +48,7 @@ def _of_exporter(name: str, help: str, *labels: str, unit: str = "") -> Metric:
 
 
 INFO = _of_run(
-    "info", "1 for each run, with what is known of it.", "host", "pid", "local_rank", "world_size", "scheduler"
+    "info", "1 for each run, with what is known of it.", "host", "user", "pid", "local_rank", "world_size", "scheduler"
 )
 STATE = _of_run("state", "1 for the state that the run is in, 0 for the others.", "state")
 STALLED = _of_run("stalled", "1 if the run is live, but has written nothing for far longer than usual.")

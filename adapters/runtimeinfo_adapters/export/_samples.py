@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 
 from runtimeinfo import BoardError, __version__
 from runtimeinfo.board import BoardIdentity
@@ -100,7 +101,7 @@ class RunSamples:
         labelled, superseded = with_labels(readable)
         for run, labels in labelled[: self._limits.max_runs]:
             for metric, extra, value in _samples_of_run(run, self._limits):
-                found[metric].append(((*labels, *extra), value))
+                found[metric].append(((*labels, *extra) if extra else labels, value))
         left_out = {"superseded": superseded, "limit": max(0, len(labelled) - self._limits.max_runs)}
         found[metrics.BOARDS] = [((), len(runs))]
         found[metrics.BOARDS_UNREADABLE] = [((), len(runs) - len(readable))]
@@ -155,6 +156,7 @@ def _samples_of_run(run: Run, limits: Limits) -> Iterator[tuple[Metric, tuple[st
         metrics.INFO,
         (
             label_value(identity.host),
+            _user_name(run.user_id),
             str(run.pid),
             _number(identity.local_rank),
             _number(identity.world_size),
@@ -190,6 +192,18 @@ def _samples_of_run(run: Run, limits: Limits) -> Iterator[tuple[Metric, tuple[st
         if not math.isfinite(value):
             yield metrics.SCALAR_NOT_FINITE, label, 1
     yield metrics.SCALARS_LEFT_OUT, (), left_out
+
+
+@cache
+def _user_name(user_id: int | None) -> str:
+    if user_id is None:
+        return ""
+    try:
+        import pwd
+
+        return label_value(pwd.getpwuid(user_id).pw_name)
+    except (ImportError, KeyError):  # Windows; a user that only another container knows
+        return str(user_id)
 
 
 def _ratio(done: int | None, total: int | None) -> float | None:

@@ -12,7 +12,7 @@ from runtimeinfo_conformance.command_line._cli import NAME, Leave
 from runtimeinfo_conformance.command_line._options import finite
 
 if TYPE_CHECKING:
-    from runtimeinfo_adapters.export import RunSamples
+    from runtimeinfo_adapters.export import Limits, RunSamples
 
 # The exit code where the folder for boards cannot be trusted, as of `top`.
 _UNTRUSTED = 1
@@ -84,6 +84,10 @@ def export(
     dashboard: Annotated[
         bool, typer.Option("--dashboard", rich_help_panel=_OTHERS, help="Print a dashboard for Grafana, and end.")
     ] = False,
+    all_users: Annotated[
+        bool,
+        typer.Option("--all-users", rich_help_panel=_SELECTION, help="Export the runs of all users; only root can."),
+    ] = False,
     scalars: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,7 +119,7 @@ def export(
     It needs no change in a training, and works for every framework. SIGTERM or Ctrl-C ends it.
 
     Exit codes: 0; 1 the folder for boards belongs to another user, or cannot be read; 64 the command line asks for what
-    cannot be, such as a port in use.
+    cannot be, such as a port in use, or an extra is missing.
 
     Example: runtimeinfo export
 
@@ -142,7 +146,8 @@ def export(
         typer.echo(exporter.shipped_text(exporter.RULES if rules else exporter.DASHBOARD), nl=False)
         return
     try:
-        samples = _samples(scalars, max_scalars=max_scalars, max_runs=max_runs, stalled_after=stalled_after)
+        limits = exporter.Limits(tuple(scalars or ("*",)), max_scalars, max_runs)
+        samples = _samples(limits, all_users=all_users, stalled_after=stalled_after)
         if once:
             typer.echo(exporter.text_of(exporter.make_registry(samples)), nl=False)
         elif textfile is not None:
@@ -164,14 +169,13 @@ def export(
         raise Leave(_UNTRUSTED) from None
 
 
-def _samples(scalars: list[str] | None, *, max_scalars: int, max_runs: int, stalled_after: float) -> RunSamples:
+def _samples(limits: Limits, *, all_users: bool, stalled_after: float) -> RunSamples:
     from runtimeinfo.board import board_files
-    from runtimeinfo_adapters.export import Limits, RunSamples
+    from runtimeinfo_adapters.export import RunSamples
     from runtimeinfo_adapters.top import Runs
 
     board_files()  # a folder that cannot be trusted is an error at the beginning, and later on a metric
-    limits = Limits(scalars=tuple(scalars or ("*",)), max_scalars=max_scalars, max_runs=max_runs)
-    return RunSamples(Runs(stalled_after=stalled_after), limits)
+    return RunSamples(Runs(all_users=all_users, stalled_after=stalled_after, curves=False), limits)
 
 
 def _refuse_together(names: list[str]) -> None:
