@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from runtimeinfo_adapters.top._watch import Run
 
 _LONGEST_TEXT = 200
 _LARGEST_COUNT = 10**9
+_MOST_MARKS = 2
+_VARIATION_SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 
 STATUS_STYLES = {"live": "green", "stalled": "yellow", "ended": "blue", "dead": "red", "damaged": "magenta"}
 
@@ -103,9 +105,20 @@ def printable(text: str, *, is_ascii: bool = False, longest: int = _LONGEST_TEXT
         red \x1b[31m alert\n
     """
     shown = unicodedata.normalize("NFC", text[:longest])
-    return "".join(
-        each if each.isprintable() and (each.isascii() or not is_ascii) else _escaped(each) for each in shown
-    )
+    if shown.isascii() and shown.isprintable():
+        return shown
+    return "".join(_shown_characters(shown, is_ascii=is_ascii))
+
+
+def _shown_characters(text: str, *, is_ascii: bool) -> Iterator[str]:
+    marks = 0
+    for each in text:
+        marks = marks + 1 if unicodedata.category(each) in ("Mn", "Me") else 0
+        # A terminal and we might disagree on the width of what a selector varies, and piles of accents reach the
+        # lines above.
+        is_shown = each.isprintable() and (each.isascii() or not is_ascii) and marks <= _MOST_MARKS
+        if each not in _VARIATION_SELECTORS:
+            yield each if is_shown else _escaped(each)
 
 
 def shown_loss(run: Run) -> float | None:

@@ -205,6 +205,10 @@ def wrapped(text: str, width: int) -> list[str]:
     begin = blank = used = 0
     for at, character in enumerate(text):
         size = get_character_cell_size(character)
+        if used + size > width and character == " ":
+            lines.append(text[begin:at].rstrip(" "))
+            begin, used = at + 1, 0
+            continue
         if used + size > width:
             end = blank if blank > begin + (at - begin) // 2 else at
             lines.append(text[begin:end].rstrip(" "))

@@ -11,12 +11,11 @@ from typing import Any
 from runtimeinfo_adapters.top._format import format_count, fraction, name_text, shown_loss, status
 from runtimeinfo_adapters.top._watch import Run
 
-# Ranks are read one after another: one that is ahead by an iteration that it has just completed is not faster, and
-# neither is one whose rate is higher by such an iteration at both ends of the time that it is measured over.
+# Ranks are read one after another: one that is ahead by an iteration that it has just completed is not faster.
 _IN_STEP = 1
 _IN_STEP_S = 0.05
+# A rank that is behind, but not slower by so much, may only have begun later.
 _SLOWER = 0.9
-_RATE_WINDOW_S = 15.0
 
 # The worst first: what a job says of all its ranks.
 _SEVERITY = ("dead", "damaged", "stalled", "live", "ended")
@@ -129,20 +128,21 @@ def _known(runs: Iterable[Run], name: str) -> list[float]:
 
 
 def _slowest(runs: Sequence[Run]) -> tuple[Run | None, str]:
+    counted = [(run.iter, run) for run in runs if run.iter is not None]
     timed = [(run.rate, run) for run in runs if run.rate]
+    if len(counted) < 2:
+        return None, ""
+    (least, last), (most, _) = (choose(counted, key=lambda each: each[0]) for choose in (min, max))
+    # Nothing moves while all wait.
+    is_still = all(run.is_stalled for run in runs)
+    in_step = 0 if is_still else _IN_STEP + _IN_STEP_S * max((rate for rate, _ in timed), default=0.0)
+    if most - least <= in_step:  # of ranks in step, rates differ only because they are measured one after another
+        return None, ""
     if len(timed) > 1:
         (low, slowest), (high, _) = (choose(timed, key=lambda each: each[0]) for choose in (min, max))
-        if low < _SLOWER * high and (high - low) * _RATE_WINDOW_S > 2 * _IN_STEP:
+        if low < _SLOWER * high:
             return slowest, f"{1 - low / high:.0%} slower"
-    counted = [(run.iter, run) for run in runs if run.iter is not None]
-    if len(counted) > 1:
-        (least, last), (most, _) = (choose(counted, key=lambda each: each[0]) for choose in (min, max))
-        # Nothing moves while all wait.
-        is_still = all(run.is_stalled for run in runs)
-        in_step = 0 if is_still else _IN_STEP + _IN_STEP_S * max((rate for rate, _ in timed), default=0.0)
-        if most - least > in_step:
-            return last, f"{format_count(most - least)} behind"
-    return None, ""
+    return last, f"{format_count(most - least)} behind"
 
 
 def _above_unknown(number: int | None) -> tuple[bool, int]:

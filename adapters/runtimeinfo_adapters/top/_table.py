@@ -103,7 +103,7 @@ def table(rows: Sequence[Row], layout: LineLayout, state: ListState) -> Drawing:
     widths = {title: max(len(titles[title]), *map(len, shown)) for title, shown in texts.items() if any(shown)}
     columns = [each for each in columns if each.title in widths]
     names = [_name(row, layout) for row in rows]
-    name_width = max(name.cell_len for name in names)
+    name_width = max(len("run") + len(mark), *(name.cell_len for name in names))
 
     def needed() -> int:
         return 2 + min(name_width, _NARROWEST_NAME) + sum(2 + widths[each.title] for each in columns)

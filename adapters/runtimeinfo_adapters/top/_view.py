@@ -174,7 +174,7 @@ class View:
         if self._dismissed:
             return ["All runs are dismissed.", "u shows them again."]
         if checks:
-            return [f"{checks} runs of checks by the conformance kit are hidden.", "--kit shows them."]
+            return [f"The runs that the conformance kit makes are hidden: {checks}.", "--kit shows them."]
         return []
 
     def _rows(self) -> list[Row]:
@@ -339,7 +339,7 @@ class View:
             index = 0 if rows > 0 and rows != _FAR else len(keys) - 1 if rows != -_FAR else 0
         else:
             index = max(0, min(keys.index(self._selected) + rows, len(keys) - 1))
-        self._selected = keys[index]
+        self._selected, self._index = keys[index], index
 
     def _open(self, key: str | None) -> None:
         rows = self._rows()

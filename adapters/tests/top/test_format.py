@@ -24,6 +24,8 @@ from runtimeinfo_adapters.top._format import (
         ("a\u202eb\ud800\u200b", r"a\u202eb\ud800\u200b"),
         ("non\u00a0breaking", "non breaking"),
         ("x" * 5000, "x" * 200),
+        ("heart \u2764\ufe0f", "heart \u2764"),
+        ("q" + "\u0332" * 4 + "w\u0332", "q\u0332\u0332" + r"\u0332\u0332" + "w\u0332"),
     ],
 )
 def test_printable_escapes_what_a_terminal_obeys(given: str, shown: str) -> None:
