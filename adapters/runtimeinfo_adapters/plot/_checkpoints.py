@@ -118,6 +118,10 @@ def _rebuilt_tensor(*arguments: Any) -> Any:
     return torch._utils._rebuild_tensor_v2(*arguments)
 
 
+def _bytes_of(text: str, *_: object) -> bytes:
+    return text.encode("latin1")  # as protocol 2 writes bytes
+
+
 class _Inert:
     """Stand for an object of any class in a checkpoint: it takes everything, and does nothing."""
 
@@ -138,6 +142,7 @@ class _Inert:
 
 
 _MADE: dict[tuple[str, str], Callable[..., Any]] = {
+    ("_codecs", "encode"): _bytes_of,
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuilt_tensor,
     ("torch.storage", "_load_from_bytes"): _tensor_from_bytes,
@@ -145,7 +150,7 @@ _MADE: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Make an inert object in place of each class and function except those that hold tensors."""
+    """Make an inert object in place of each class and function except those of tensors."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         return _MADE.get((module_name, global_name), _Inert)

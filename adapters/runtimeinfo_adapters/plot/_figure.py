@@ -27,8 +27,8 @@ _LEGEND_LINE_IN = 0.25
 _MOST_MARKED = 40
 # What is not finite: the marker, and its height in the panel.
 _BROKEN = {"nan": ("x", 0.03), "-inf": ("v", 0.03), "inf": ("^", 0.97)}
-# Beyond it, the limits of an axis overflow.
-_LARGEST = 1e300
+# Beyond them, the limits of an axis overflow.
+_LARGEST, _LEAST = 1e200, 1e-200
 
 
 def load_matplotlib() -> Any:
@@ -201,7 +201,8 @@ def _draw_line(axes: Any, line: Line, picture: Picture, color: Any, *, is_log: b
 
 def _drawable(positions: Floats, values: Floats, picture: Picture, *, is_log: bool) -> tuple[Any, Floats]:
     is_hidden = ~np.isfinite(values) | (values <= 0 if is_log else False)
-    return _dated(positions, picture), np.where(is_hidden, np.nan, np.clip(values, -_LARGEST, _LARGEST))
+    shown = np.clip(values, _LEAST if is_log else -_LARGEST, _LARGEST)
+    return _dated(positions, picture), np.where(is_hidden, np.nan, shown)
 
 
 def _dated(positions: Floats, picture: Picture) -> Any:

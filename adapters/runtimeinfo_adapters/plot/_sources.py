@@ -84,10 +84,11 @@ def _read_file(file: BinaryIO, head: bytes, path: Path, label: str, given: str, 
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(b"PK\x03\x04"):
         return read_torch(path, label, given)
+    # The length of a header of JSON. It may begin as a pickle does.
+    if head[4:9] == b"\0\0\0\0{":
+        return read_safetensors(path, label, given)
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return read_pickle(file, path, label, given)
-    if head[8:9] == b"{" and b"\0" in head[:8]:
-        return read_safetensors(path, label, given)
     if b"brain.Event:" in head[:64]:
         raise SourceError(
             f"{given} is an event file of TensorBoard, which reads only files with 'tfevents' in their names. Give it "
