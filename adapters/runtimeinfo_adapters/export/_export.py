@@ -26,7 +26,7 @@ def serve(samples: RunSamples, *, address: str, port: int, security: Security) -
     """
     with (
         _exporting() as stopped,
-        MetricsServer(make_registry(samples), address=address, port=port, security=security) as server,
+        MetricsServer(make_registry(samples, process=True), address=address, port=port, security=security) as server,
     ):
         if not server.is_loopback and not security.protects:
             _say(

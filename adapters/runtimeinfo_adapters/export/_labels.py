@@ -11,8 +11,9 @@ MAX_LENGTH = 128
 def label_value(text: str) -> str:
     r"""Return a printable text of bounded length. Different texts stay different.
 
-    A NUL in a label makes Prometheus refuse the whole scrape, and a lone surrogate cannot be encoded. What cannot be
-    printed is written as an escape. So is a backslash, or else the text of an escape would equal what it stands for.
+    A lone surrogate in a label cannot be encoded, and would fail the whole scrape; other characters that cannot be
+    printed would arrive, and be seen nowhere. They are written as escapes. So is a backslash, or else the text of an
+    escape would equal what it stands for.
 
     Example:
         >>> label_value("résumé/loss"), label_value("a\x00\n"), label_value("a\\x00")

@@ -61,11 +61,18 @@ def _family(metric: Metric) -> Family:
     return GaugeMetricFamily(metric.name, metric.help)
 
 
-def make_registry(samples: RunSamples) -> CollectorRegistry:
-    """Return a registry with the runs, and with the memory and the CPU time of this process."""
+def make_registry(samples: RunSamples, *, process: bool = False) -> CollectorRegistry:
+    """Return a registry with the runs.
+
+    Args:
+        samples: What to export.
+        process: Whether to add the memory and the CPU time of this process. They are not for a text file: the node
+            exporter has its own under the same names, and logs an error at each scrape.
+    """
     registry = CollectorRegistry()
     registry.register(RunCollector(samples))
-    ProcessCollector(registry=registry)
+    if process:
+        ProcessCollector(registry=registry)
     return registry
 
 
