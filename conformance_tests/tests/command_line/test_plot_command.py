@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from runtimeinfo_conformance.command_line import _cli
 
 Ran = subprocess.CompletedProcess[str]
 WITHOUT = """
@@ -21,17 +22,29 @@ it.main()
 
 
 @pytest.fixture
-def plot(tmp_path: Path) -> Callable[..., Ran]:
+def plot(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_process: Callable[..., Ran],
+) -> Callable[..., Ran]:
     """Return a function that runs the command in a folder with a file of rows."""
     (tmp_path / "good.csv").write_text("step,loss\n1,3\n2,2\n")
     (tmp_path / "bad.csv").write_text("name\nx\n")
-    variables = {"RUNTIMEINFO_FOLDER": str(tmp_path / "boards"), "PYTHONIOENCODING": "utf-8", "COLUMNS": "80"}
+    monkeypatch.setenv("RUNTIMEINFO_FOLDER", str(tmp_path / "boards"))
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
 
     def run(*words: str, without: tuple[str, ...] = ()) -> Ran:
-        environment = {name: value for name, value in os.environ.items() if "DISPLAY" not in name} | variables
-        code = WITHOUT.format(blocked=without, words=words)
-        command = [sys.executable, "-c", code]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        if without:
+            return in_process("-c", WITHOUT.format(blocked=without, words=words))
+        monkeypatch.setattr(sys, "argv", ["runtimeinfo", "plot", *words])
+        with pytest.raises(SystemExit) as end:
+            _cli.main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(words, int(end.value.code or 0), out, err)
 
     return run
 
@@ -101,9 +114,10 @@ def test_text_needs_neither_matplotlib_nor_torch(plot: Callable[..., Ran]) -> No
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_file_goes_to_the_standard_output(tmp_path: Path, plot: Callable[..., Ran]) -> None:
-    code = "import sys; from runtimeinfo_conformance.command_line._cli import main; sys.argv[0] = 'runtimeinfo'; main()"
-    command = [sys.executable, "-c", code, "plot", str(tmp_path / "good.csv"), "-o", "-"]
-    ran = subprocess.run(command, capture_output=True, check=True)
+@pytest.mark.usefixtures("plot")
+def test_file_goes_to_the_standard_output() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "runtimeinfo", "plot", "good.csv", "-o", "-"], capture_output=True, check=True
+    )
     assert ran.stdout.startswith(b"\x89PNG")
     assert ran.stdout.endswith(b"IEND\xaeB`\x82")
