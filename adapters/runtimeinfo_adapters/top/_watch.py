@@ -6,6 +6,7 @@ import os
 import resource
 import statistics
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from runtimeinfo import BoardError
 from runtimeinfo.board import BoardIdentity, BoardScalar, BoardSnapshot, board_folder, pid_in
 from runtimeinfo.board._folder import BoardListing, folders_of_others
 from runtimeinfo.board._open_board import OpenBoard
-from runtimeinfo_adapters._numbers import is_int, is_same_number
+from runtimeinfo_adapters._numbers import is_same_number
 
 # How long a run that has ended is still listed.
 _LINGERS_S = 8.0
@@ -35,6 +36,8 @@ _FEWEST_PAUSES = 3
 _ROUGH_S = 0.4
 
 _RATE_WINDOW_S = 15.0
+# A number of thousands of digits counts nothing.
+_TOO_MANY = 2**63
 _MOST_CURVE_VALUES = 128
 
 
@@ -369,7 +372,9 @@ class RunTracker:
         eta = None
         if rate and done is not None and total is not None and done <= total:
             eta = (total - done) / rate
-        return Run(
+        run = object.__new__(Run)
+        # As its constructor does with a call for each attribute, which would take a fifth of the time of a look.
+        run.__dict__.update(
             path=found.path,
             pid=found.pid,
             state=found.state,
@@ -387,11 +392,12 @@ class RunTracker:
             eta_s=eta,
             infos=found.infos,
             scalars=found.scalars,
-            curves={key: self._curves[key].values for key in found.scalars if key in self._curves},
+            curves=_Curves({key: self._curves[key].moment() for key in found.scalars if key in self._curves}),
             unshared=len(found.unshared) + max(found.unshared_numbers, 0),
             identity=found.identity,
             user_id=self._user_id,
         )
+        return run
 
     @property
     def has_rate(self) -> bool:
@@ -403,7 +409,10 @@ class RunTracker:
     def _record(self, snapshot: BoardSnapshot, now: Timestamp) -> None:
         self._rate.update(now.monotonic_s, _counter(_iter_in_training(snapshot)))
         for key, scalar in snapshot.scalars.items() if self._has_curves else ():
-            self._curves.setdefault(key, ScalarCurve()).update(scalar.value, scalar.updates)
+            curve = self._curves.get(key)
+            if curve is None:
+                curve = self._curves[key] = ScalarCurve()
+            curve.update(scalar.value, scalar.updates)
         self.snapshot = snapshot
         self._looked_at = now.monotonic_s
 
@@ -422,12 +431,11 @@ class RunTracker:
 
 def _writes_between(earlier: BoardSnapshot, later: BoardSnapshot) -> int:
     """Return the number of writes, at least, that made a later snapshot of an earlier one."""
-    counts = [
-        scalar.updates - earlier.scalars[key].updates for key, scalar in later.scalars.items() if key in earlier.scalars
-    ]
     done, done_before = _counter(later.infos.get("iter")), _counter(earlier.infos.get("iter"))
-    if done is not None and done_before is not None:
-        counts.append(done - done_before)
+    if done is not None and done_before is not None and done > done_before:
+        return done - done_before
+    before = earlier.scalars
+    counts = [scalar.updates - before[key].updates for key, scalar in later.scalars.items() if key in before]
     return max(1, *counts) if counts else 1
 
 
@@ -440,7 +448,7 @@ def _seconds_between(begin_ns: int, end_ns: int) -> float:
 
 
 def _counter(value: object) -> int | None:
-    return value if is_int(value) and abs(value) < 2**63 else None  # a number of thousands of digits counts nothing
+    return value if type(value) is int and -_TOO_MANY < value < _TOO_MANY else None
 
 
 def _text(value: object) -> str | None:
@@ -516,16 +524,21 @@ class ScalarCurve:
     """
 
     def __init__(self) -> None:
-        self._means: list[float] = []
-        self._step = 1
-        self._open: list[float] = []
+        self._means: array[float] = array("d")
+        self._step: int = 1
+        # Of the values since the last mean: each is divided by the step first, because the sum of them may overflow.
+        self._sum: float = 0.0
+        self._count: int = 0
         self._latest: tuple[float, int] | None = None
 
     @property
     def values(self) -> tuple[float, ...]:
         """The means of equal numbers of values; the last mean may be of fewer."""
-        last = [_mean(self._open)] if self._open else []
-        return (*self._means, *last)
+        return _values_at(self.moment())
+
+    def moment(self) -> _Moment:
+        """Return what `values` can be computed from later, when there are more: most curves are never drawn."""
+        return self._means, len(self._means), self._sum * (self._step / self._count) if self._count else None
 
     def update(self, value: float, updates: int) -> None:
         """Record the latest value, unless it is the one of the last call.
@@ -537,14 +550,42 @@ class ScalarCurve:
         if self._latest is not None and updates == self._latest[1] and is_same_number(value, self._latest[0]):
             return
         self._latest = value, updates
-        self._open.append(float(value))
-        if len(self._open) == self._step:
-            self._means.append(_mean(self._open))
-            self._open.clear()
+        self._sum += value / self._step
+        self._count += 1
+        if self._count == self._step:
+            self._means.append(self._sum)
+            self._sum, self._count = 0.0, 0
         if len(self._means) == _MOST_CURVE_VALUES:
-            self._means = [_mean(self._means[at : at + 2]) for at in range(0, _MOST_CURVE_VALUES, 2)]
+            means = self._means  # replaced, not changed: see `moment`
+            self._means = array("d", [means[at] / 2 + means[at + 1] / 2 for at in range(0, _MOST_CURVE_VALUES, 2)])
             self._step *= 2
 
 
-def _mean(values: list[float]) -> float:
-    return sum(value / len(values) for value in values)  # not the sum first: that may overflow
+_Moment = tuple["array[float]", int, float | None]
+"""The means of a curve, how many of them there were, and the mean of the values after them."""
+
+
+def _values_at(moment: _Moment) -> tuple[float, ...]:
+    means, count, last = moment
+    return (*means[:count], *(() if last is None else (last,)))
+
+
+class _Curves(Mapping[str, tuple[float, ...]]):
+    """The values of each scalar at one moment, by key."""
+
+    __slots__ = ("_moments",)
+
+    def __init__(self, moments: dict[str, _Moment]) -> None:
+        self._moments = moments
+
+    def __getitem__(self, key: str) -> tuple[float, ...]:
+        return _values_at(self._moments[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._moments)
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
