@@ -61,6 +61,7 @@ def test_a_wheel_has_the_three_packages_with_their_types(wheel: Path) -> None:
     assert top == {*PACKAGES, f"{wheel.name.split('-py3')[0]}.dist-info"}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert "runtimeinfo_conformance/subjects/mmengine.py" in names
+    assert {f"runtimeinfo_adapters/export/{name}" for name in ("alert_rules.yml", "dashboard.json")} <= names
     assert "runtimeinfo_adapters/autopublish/_site/sitecustomize.py" in names
     assert not any("/tests/" in name or name.endswith(".pyc") for name in names)
 
