@@ -212,7 +212,13 @@ class Runs:
         """Return the boards, each with the number of its file, and with its user where that is another one."""
         found: dict[Path, tuple[int, int | None]] = {}
         for listing in self._present_listings():
-            for path, number in listing.boards().items():
+            try:
+                boards = listing.boards()
+            except BoardError:
+                if listing.owner is None:
+                    raise
+                continue  # another user must not keep root from seeing the rest
+            for path, number in boards.items():
                 if self._pid is None or pid_in(path) == self._pid:
                     found[path] = number, listing.owner
         return found

@@ -192,6 +192,7 @@ def test_mutated_boards_give_an_answer_or_an_error_and_take_no_memory(
     path = write(image)
     used = [*range(layout.HEADER_SIZE), *range(layout.HEADER_SIZE, layout.HEADER_SIZE + 4 * layout.ENTRY_SIZE)]
     used += range(layout.INFO_OFFSET, layout.INFO_OFFSET + 200)
+    used += range(layout.IDENTITY_OFFSET, layout.IDENTITY_OFFSET + 200)
     answered = refused = 0
     tracemalloc.start()
     for _ in range(rounds):
@@ -208,7 +209,7 @@ def test_mutated_boards_give_an_answer_or_an_error_and_take_no_memory(
             else:
                 content[at : at + 8] = chance.choice((b"[[[[[[[[", b"{{{{{{{{", b'"""""""', b"\xff" * 8, b"99999999"))
         # An odd sequence is a writer at work: readers wait for it, which is another test's matter.
-        for sequence in (layout.SEQUENCE, layout.INFO_SEQUENCE):
+        for sequence in (layout.SEQUENCE, layout.INFO_SEQUENCE, layout.IDENTITY_SEQUENCE):
             content[sequence * layout.CELL] &= 0xFE if sys.byteorder == "little" else 0xFF
         if chance.randrange(20) == 0:
             del content[chance.randrange(layout.SIZE) :]

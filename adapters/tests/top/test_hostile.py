@@ -35,7 +35,9 @@ def image() -> bytes:
 
 def mutated(image: bytes, chance: random.Random) -> bytes:
     content = bytearray(image)
-    used = [*range(layout.IS_VERSION, layout.INFO_LENGTH + 1), *range(layout.entry_cell(0), layout.entry_cell(4))]
+    used = [*range(layout.IS_VERSION, layout.FIRST_CLAIM), *range(layout.entry_cell(0), layout.entry_cell(4))]
+    identity = layout.IDENTITY_OFFSET // layout.CELL
+    used += range(identity, identity + 30)
     for _ in range(chance.randint(1, 4)):
         at = chance.choice(used) * layout.CELL
         if chance.random() < 0.5:
@@ -43,7 +45,7 @@ def mutated(image: bytes, chance: random.Random) -> bytes:
         else:
             content[at + chance.randrange(layout.CELL)] = chance.randrange(256)
     # Else each look would wait for the writer.
-    for cell in (layout.SEQUENCE, layout.INFO_SEQUENCE):
+    for cell in (layout.SEQUENCE, layout.INFO_SEQUENCE, layout.IDENTITY_SEQUENCE):
         content[cell * layout.CELL] &= 0xFE
     return bytes(content)
 
