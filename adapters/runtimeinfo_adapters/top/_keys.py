@@ -131,8 +131,6 @@ def _first(text: str) -> tuple[int, Event | None]:
         return found.end(), _key(found[1] or found[2] or "", found[3])
     if (begun := _BEGUN.match(text)) and begun.end() > 1:  # a sequence that is broken off, or too long to be one
         return begun.end(), None
-    if text[1].isprintable():
-        return 2, f"alt_{text[1]}"
     return 1, "escape"
 
 

@@ -73,21 +73,32 @@ def as_rows(runs: Iterable[Run]) -> list[Row]:
     Runs belong together if they have the same job, number of ranks and command, and different ranks: a process that
     trains twice has two rows.
     """
-    groups: list[dict[int, Run]] = []
+    all_runs = list(runs)
     by_job: dict[object, list[dict[int, Run]]] = {}
-    for run in runs:
+    for run in sorted(all_runs, key=lambda run: run.started_ns or 0):
         rank = rank_of(run)
-        if rank is None:
-            groups.append({0: run})
-            continue
-        same_job = by_job.setdefault(_job_of(run), [])
-        group = next((each for each in same_job if rank not in each), None)
+        if rank is not None:
+            _add_to_latest(by_job.setdefault(_job_of(run), []), rank, run)
+    groups = {id(run): group for same_job in by_job.values() for group in same_job for run in group.values()}
+    rows: list[Row] = []
+    done: set[int] = set()
+    for run in all_runs:
+        group = groups.get(id(run))
         if group is None:
-            same_job.append({})
-            group = same_job[-1]
-            groups.append(group)
+            rows.append(_row([run]))
+        elif id(group) not in done:
+            done.add(id(group))
+            rows.append(_row([group[rank] for rank in sorted(group)]))
+    return rows
+
+
+def _add_to_latest(groups: list[dict[int, Run]], rank: int, run: Run) -> None:
+    # A job that is begun once more under the same name: the ranks of each time belong together.
+    group = next((each for each in reversed(groups) if rank not in each), None)
+    if group is None:
+        groups.append({rank: run})
+    else:
         group[rank] = run
-    return [_row([group[rank] for rank in sorted(group)]) for group in groups]
 
 
 def _job_of(run: Run) -> object:

@@ -25,7 +25,7 @@ _BACK_HINTS = (("h helps", "h"), ("Esc goes back", "escape"))
 _HELP_HINTS = (("Esc goes back", "escape"),)
 
 # The keys that move a selection or scroll: the number of rows, or of pages.
-_STEPS = {"up": -1, "k": -1, "alt_k": -1, "ctrl_p": -1, "down": 1, "j": 1, "alt_j": 1, "ctrl_n": 1}
+_STEPS = {"up": -1, "k": -1, "ctrl_p": -1, "down": 1, "j": 1, "ctrl_n": 1}
 _PAGES = {"page_up": -1, "ctrl_b": -1, "page_down": 1, "ctrl_f": 1}
 _FAR = 1 << 20
 _ENDS = {"home": -_FAR, "g": -_FAR, "end": _FAR, "G": _FAR}

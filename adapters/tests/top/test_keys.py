@@ -28,7 +28,7 @@ def decoded(*pieces: bytes) -> list[Event]:
         (b"\x1bOP\x1bOQ\x1b[11~\x1b[15~\x1b[17~\x1b[21~", ["f1", "f2", "f1", "f5", "f6", "f10"]),
         (b"\x1b[[A\x1b[[E", ["f1", "f5"]),  # of the Linux console
         (b"\x03\x04\x0c\x15", ["ctrl_c", "ctrl_d", "ctrl_l", "ctrl_u"]),
-        (b"\x1bj\x1bk", ["alt_j", "alt_k"]),
+        (b"\x1bj\x1bq", ["escape", "j", "escape", "q"]),
         (b"\x1b", ["escape"]),
         (b"\x1b\x1b[A", ["escape", "up"]),
         (b"\x1b[<0;1;1M\x1b[<0;1;1m", [Mouse("press", 0, 0)]),

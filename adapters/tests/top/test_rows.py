@@ -57,6 +57,16 @@ def test_second_run_of_a_rank_is_in_another_row() -> None:
     assert ranks(ranked(0), ranked(1), ranked(0, hub=1), ranked(1, hub=1)) == [[0, 1], [0, 1]]
 
 
+def test_job_that_is_begun_once_more_keeps_its_ranks_together() -> None:
+    first, second = ranked(1, started_ns=1), ranked(0, started_ns=2)
+    again = ranked(0, hub=1, started_ns=3)
+    assert [[run.path for run in row.runs] for row in as_rows([again, first, second])] == [
+        [again.path],
+        [second.path, first.path],
+    ]
+    assert ranks(again, first, second, ranked(1, hub=1, started_ns=4)) == [[0, 1], [0, 1]]
+
+
 def test_runs_without_a_rank_or_of_one_process_are_not_folded() -> None:
     same = BoardIdentity("node1", job="4711", scheduler="slurm")
     one = replace(same, rank=0, world_size=1)

@@ -112,7 +112,7 @@ def test_nothing_is_selected_at_first_and_keys_select(hands: Hands) -> None:
         ("home", "run-1"),
         ("end", "run-3"),
         ("page_up", "run-1"),
-        ("alt_j", "run-2"),
+        ("ctrl_n", "run-2"),
         ("escape", ""),
         ("up", "run-3"),
     ):
