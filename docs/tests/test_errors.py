@@ -24,6 +24,7 @@ from runtimeinfo_adapters.autopublish._guard import Part
 from runtimeinfo_adapters.distributed import reduce
 from runtimeinfo_adapters.distributed._aggregate import EMPTY, Offsets
 from runtimeinfo_adapters.distributed._exchange import Agreement, Contribution, exchange
+from runtimeinfo_adapters.plot import picture_of, read_source
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_conformance import _replay
 from runtimeinfo_conformance.command_line import _explain, _launch, _target
@@ -180,6 +181,8 @@ TABLE = [
     ("MissingScalarError", lambda _: ri.current_hub().get_scalar("a"), "'a'", "HUB-07", "enter use_hub(hub)"),
     ("EmptyHistoryError", lambda _: ScalarHistory().current(), "the history", None, "update it first"),
     ("UnknownStatisticError", lambda _: ScalarHistory([1]).statistics("med"), "'med'", None, "register_statistics"),
+    ("SourceError", lambda folder: read_source(str(folder / "no.csv")), "no.csv", None, "Give the path of CSV"),
+    ("PlotOptionError", lambda _: picture_of([], smoothing=2), "smoothing", None, "leave it out"),
     ("SinkError", lambda folder: sinks.JSONLWriter(folder).before_run(Writable()), "JSONLWriter", None, "Give it a"),
     ("SubjectError", lambda _: kit.Subject("me", "1", run=print, capabilities={"vall"}), "'vall'", None, "mean 'val'?"),
     ("PlanError", lambda _: kit.Plan(max_epochs=-1), "max_epochs", None, "give that or more"),

@@ -9,14 +9,13 @@ from runtimeinfo_adapters._framework import import_of_extra
 import_of_extra("rich", distribution="rich", extra="plot", used_by="runtimeinfo_adapters.plot")
 
 # After the message that names the extra.
-from runtimeinfo_adapters.plot._curves import Axis, Curve, RunCurves, SourceError  # noqa: E402
+from runtimeinfo_adapters.plot._curves import Curve, RunCurves, SourceError  # noqa: E402
 from runtimeinfo_adapters.plot._figure import figure_of  # noqa: E402
 from runtimeinfo_adapters.plot._panels import Line, Panel, Picture, PlotOptionError, picture_of  # noqa: E402
 from runtimeinfo_adapters.plot._show import plot  # noqa: E402
 from runtimeinfo_adapters.plot._sources import read_source  # noqa: E402
 
 __all__ = [
-    "Axis",
     "Curve",
     "Line",
     "Panel",
