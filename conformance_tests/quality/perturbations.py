@@ -66,7 +66,7 @@ PLANS: tuple[Plan, ...] = (
     replace(_RICH, resume_after=1),
     replace(_RICH, batches=3, resume_after=0, resume_batch=1, stopped_by="stop"),
     replace(_RICH, resume_after=1, resume_batch=2, outputs=()),
-    replace(_RICH, iterations=3, resume_after=1, stopped_by="iterations"),
+    replace(_RICH, iterations=3, resume_after=0, resume_batch=1, stopped_by="iterations"),
     replace(_SMALL, batches=0),
     replace(_SMALL, val_batches=0),
     *(replace(_SMALL, company=company) for company in ("strangers", "around", "beside", "nested", "in_turn", "forked")),

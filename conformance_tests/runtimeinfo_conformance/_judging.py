@@ -120,6 +120,8 @@ def judge_legs(
         broken = {id for id in ids if not tally.add_all(id, JUDGES[id](case), plan, leg)}
         # A run that raises because it breaks a rule is red already; an upcoming rule makes nothing red yet.
         explained = any(not is_upcoming(subject, REQUIREMENTS[id]) for id in broken)
+        # It may demand a name and a seed.
+        explained = explained or leg.plan.leaves_out_who
         if leg.raised is not None and not leg.is_planned(leg.raised) and not explained:
             crash = crash or leg.raised
     return crash

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from simple_hub import SimpleHub
@@ -431,6 +432,65 @@ class PublishesAfterItsHandlers(Trainer):
         super().train_iter(index, batch)
 
 
+class SavesIfItCan(Trainer):
+    """Goes on without a checkpoint, also where a hook raised as it was saved."""
+
+    def save_checkpoint(self, is_due: bool, batches: int = 0) -> None:
+        if is_due and self.plan.checkpoint is not None:
+            with suppress(Exception):
+                self.emit("before_save_checkpoint", checkpoint={})
+        super().save_checkpoint(is_due, batches)
+
+
+class LoadsInSilence(Trainer):
+    """Announces no exception of a hook that hears of the loaded checkpoint."""
+
+    def run(self) -> None:
+        if self.plan.resume_from is not None:
+            self.has_announced = True
+            self.emit("after_load_checkpoint", checkpoint={})
+            self.has_announced = False
+        super().run()
+
+
+class TrainsAsLongAgain(Trainer):
+    """Makes as many iterations as it is asked for after those of the checkpoint."""
+
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        super().load(checkpoint)
+        if self.plan.iterations is not None:
+            self.plan = replace(self.plan, iterations=self.plan.iterations + self.iter)
+
+
+class TakesBackItsWindow(Trainer):
+    """Goes back to the begin of the window of accumulation at an exception."""
+
+    def announce(self, error: BaseException) -> None:
+        if not self.has_announced:
+            self.iter -= self.iter % self.plan.accumulation
+        super().announce(error)
+
+
+class HasAnEmptyName(Trainer):
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, hooks)
+        self.experiment_name = plan.experiment_name or ""
+
+
+class IsSeededWithNothing(Trainer):
+    def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
+        super().__init__(plan, hooks)
+        self.seed = plan.seed or 0
+
+
+class KeepsTheSavedName(Trainer):
+    """Goes by the name of the checkpoint if it has none."""
+
+    def load(self, checkpoint: dict[str, Any]) -> None:
+        super().load(checkpoint)
+        self.experiment_name = self.experiment_name or checkpoint["hub"]["info"]["experiment_name"]
+
+
 BROKEN: dict[type[Trainer], str] = {
     CountsOptimizerSteps: "COUNT-10",
     LeavesEmptyEpochOpen: "LIFE-04",
@@ -483,5 +543,12 @@ BROKEN: dict[type[Trainer], str] = {
     NumbersItsBatchesAnew: "RESUME-04",
     EndsInAnEpochTooMany: "COUNT-12",
     AsksForAnEpoch: "COUNT-07",
+    SavesIfItCan: "FAIL-01",
+    LoadsInSilence: "FAIL-02",
+    TrainsAsLongAgain: "COUNT-08",
+    TakesBackItsWindow: "COUNT-15",
+    HasAnEmptyName: "META-03",
+    IsSeededWithNothing: "META-02",
+    KeepsTheSavedName: "META-08",
 }
 """Each broken runner, and the requirement that it breaks."""

@@ -101,6 +101,10 @@ class IsOnlyAskedForIterations(Trainer):
     def train_epoch(self) -> None:
         self.scope("train_epoch", self.train_batches)
 
+    def train_batches(self) -> None:
+        super().train_batches()
+        self.is_cut_short = self.has_stopped  # after the last batch of an epoch, too
+
 
 class MakesOneEpochOfIterations(Trainer):
     """Takes a training that is asked for iterations for a single epoch, as Transformers and detectron2 do."""
@@ -122,6 +126,13 @@ class MakesOneEpochOfIterations(Trainer):
     def train_iter(self, index: int, batch: Any) -> None:
         # The batches of the one epoch are numbered on when the data begins again.
         super().train_iter(index if self.plan.iterations is None else self.iter, batch)
+
+
+class ValidatesByItsOneEpoch(MakesOneEpochOfIterations):
+    """Asks by the place of a batch in its one epoch whether a validation is due."""
+
+    def after_iter(self, index: int) -> None:
+        super().after_iter(index if self.plan.iterations is None else self.iter - 1)
 
 
 class NeverTellsItsLength(Trainer):
@@ -348,6 +359,7 @@ ODD_NUMBERS: tuple[type[Trainer], ...] = (
     NumbersItsBatchesInNumPyIntegers,
     IsOnlyAskedForIterations,
     MakesOneEpochOfIterations,
+    ValidatesByItsOneEpoch,
     NeverTellsItsLength,
     LearnsItsLength,
     NamesItsRatesByModule,

@@ -43,6 +43,50 @@ class SavesAllTheTime(Trainer):
             super().emit("after_load_checkpoint", checkpoint={})
 
 
+class TellsOfItsCheckpoints(Trainer):
+    """Has the events of a checkpoint that is saved or loaded."""
+
+    def run(self) -> None:
+        if self.plan.resume_from is not None:
+            self.emit("after_load_checkpoint", checkpoint={})
+        super().run()
+
+    def save_checkpoint(self, is_due: bool, batches: int = 0) -> None:
+        if is_due and self.plan.checkpoint is not None:
+            self.emit("before_save_checkpoint", checkpoint={})
+        super().save_checkpoint(is_due, batches)
+
+
+class SavesAsTheEpochEnds(TellsOfItsCheckpoints):
+    """Saves in a hook that hears of the end of an epoch, as mmengine does: by then the epoch is not counted."""
+
+    def train_epoch(self) -> None:
+        super().train_epoch()
+        if self.plan.checkpoint is not None:
+            self.emit("before_save_checkpoint", checkpoint={})
+
+
+class TrainsAnewInEachEpoch(Trainer):
+    """Makes a training of each epoch, all of them in one run."""
+
+    def run(self) -> None:
+        self.validate(self.plan.val_before)
+        is_first = True
+        while is_first or (not self.has_stopped and self.epoch < self.plan.epochs):
+            self.scope("train", self.train_once)
+            is_first = False
+        self.validate(self.plan.val_after)
+        if self.plan.test_batches is not None:
+            self.evaluate("test", [self.plan.test_dataloader()])
+
+    def train_once(self) -> None:
+        if not self.has_stopped and self.epoch < self.plan.epochs:
+            self.train_epoch()
+            self.epoch += 1
+            self.validate(self.plan.validates_after_epoch)
+            self.save_checkpoint(self.plan.checkpoint_epochs and not self.is_cut_short)
+
+
 class ValidatesInsideTheIteration(Trainer):
     lacks = "batch_begin"
 
@@ -643,6 +687,9 @@ ODD: tuple[type[Trainer], ...] = (
     CountsBatchesFromOne,
     ShowsNoBatch,
     SavesAllTheTime,
+    TellsOfItsCheckpoints,
+    SavesAsTheEpochEnds,
+    TrainsAnewInEachEpoch,
     ValidatesInsideTheIteration,
     ValidatesInsideTheEpoch,
     DoesAllInsideTheTraining,

@@ -9,30 +9,38 @@ import pytest
 from odd_numbers import (
     ODD_NUMBERS,
     CountsInItsOwnIntegers,
+    CountsInNumPyIntegers,
     IsOnlyAskedForIterations,
     LearnsItsLength,
     MakesOneEpochOfIterations,
     NamesItsRatesByModule,
     NeverTellsItsLength,
     NumbersItsBatchesOn,
+    ValidatesByItsOneEpoch,
 )
 from odd_runners import (
     ODD,
+    AddsATimeStamp,
+    FinishesItsEpoch,
     RaisesWhenABatchIsDue,
     ResizesProgressively,
+    SavesAsTheEpochEnds,
     StopsBeforeValidating,
     StopsForGood,
+    TellsOfItsCheckpoints,
+    TrainsAnewInEachEpoch,
     WarmsUpEachValidation,
     WarmsUpFirst,
 )
 from simple_trainer import Trainer, subject_of
 
 from runtimeinfo_conformance import Fault, Plan
+from runtimeinfo_conformance._canaries import survivors
 from runtimeinfo_conformance._judging import judge_plan
-from runtimeinfo_conformance._profile import PROFILES
+from runtimeinfo_conformance._profile import PROFILES, silent
 from runtimeinfo_conformance._verdict import Tally
 from runtimeinfo_conformance.plans import CHANGING_KIND
-from runtimeinfo_conformance.search import draw_plans
+from runtimeinfo_conformance.search import draw_plans, killers
 
 KINDS = [*ODD, *ODD_NUMBERS]
 
@@ -56,6 +64,15 @@ SHOWN_BY: list[tuple[type[Trainer], Plan]] = [
     (IsOnlyAskedForIterations, Plan(max_epochs=2, batches=3)),
     (IsOnlyAskedForIterations, Plan(max_epochs=2, batches=3, sized=False)),
     (MakesOneEpochOfIterations, Plan(iterations=5, batches=2, max_epochs=3, **VAL)),
+    (MakesOneEpochOfIterations, Plan(iterations=2, val_batches=0, val_interval=2)),
+    (ValidatesByItsOneEpoch, Plan(iterations=2, val_batches=0, val_interval=2)),
+    (NeverTellsItsLength, Plan(iterations=4, batches=2, resume_after=0, resume_batch=2, stopped_by="iterations")),
+    (TellsOfItsCheckpoints, Plan(max_epochs=2, fault=Fault("before_save_checkpoint", 1))),
+    (TellsOfItsCheckpoints, Plan(batches=3, resume_after=0, resume_batch=1, fault=Fault("before_save_checkpoint"))),
+    (TellsOfItsCheckpoints, Plan(max_epochs=2, resume_after=1, fault=Fault("after_load_checkpoint", 0, "interrupt"))),
+    (SavesAsTheEpochEnds, Plan(max_epochs=2, fault=Fault("before_save_checkpoint"))),
+    (AddsATimeStamp, Plan(experiment_name=None, seed=None)),
+    (CountsInNumPyIntegers, Plan(experiment_name=None, seed=None)),
     (NamesItsRatesByModule, Plan(batches=2, schedule=True)),
     (NamesItsRatesByModule, Plan(batches=2, schedule=True, optimizers=("generator", "critic"), groups=2)),
     (StopsBeforeValidating, Plan(batches=4, val_interval=2, stop_after=2, val_batches=1)),
@@ -81,6 +98,14 @@ def test_what_is_odd_breaks_nothing(kind: type[Trainer], plan: Plan) -> None:
     assert tally.crash is None
     assert tally.broken == frozenset()
     assert tally.counts["SCALAR-03"].occurrences or not plan.schedule
+
+
+@pytest.mark.parametrize(
+    ("kind", "requirement"), [(FinishesItsEpoch, "RESUME-01"), (TrainsAnewInEachEpoch, "COUNT-06")]
+)
+def test_each_fault_put_into_an_odd_runner_is_noticed(kind: type[Trainer], requirement: str) -> None:
+    plans = [plan for (id, _), plan in killers().items() if id == requirement]
+    assert list(survivors(subject_of(kind), plans, {requirement}, silent)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -89,6 +89,15 @@ class Case:
         """Whether the hook refused the runner, or what it gave it: that has requirements of its own."""
         return isinstance(self.leg.raised, RunnerError)
 
+    @property
+    def fails_inside(self) -> bool:
+        """Whether the planned exception was raised while a scope was open: at the last after_run there is none.
+
+        And while nothing else had gone wrong: then another exception was announced already.
+        """
+        at = self.leg.fault_at
+        return at is not None and bool(self.expectations[at].inside) and not self.expectations[at].aborting
+
     def each(self, *events: str) -> Iterator[tuple[int, Record, Expectation]]:
         """Iterate over the records of some events, or of all, with the model's word on each."""
         if not events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -79,6 +79,7 @@ def max_epochs(case: Case) -> Iterator[Finding]:
             right += [None] if is_same(training.begin.info.get("max_iters"), plan.max_iters) else []
         for at, record in training.events:
             yield _one_of(at, right, record.info.get("max_epochs", _NOTHING))
+            yield from _within(case, at, "before_train_epoch", "max_epochs")
 
 
 @judge("COUNT-08")
@@ -94,6 +95,7 @@ def max_iters(case: Case) -> Iterator[Finding]:
         # the next epoch of a stream can have another length.
         may_be_open = plan.iterations is None
         for at, record in training.events:
+            yield from _within(case, at, "before_train_iter", "max_iters")
             published = record.info.get("max_iters", _NOTHING)
             if plan.stop_after is not None and case.expectations[at].iter >= plan.stop_after:
                 yield _bounded(at, plan.stop_after, plan.max_iters, published)
@@ -208,6 +210,8 @@ def only_where_something_ends(case: Case) -> Iterator[Finding]:
     is_announced = not case.leg.ended_well or plan.is_cut_short or len(closed) == plan.epochs - case.leg.start_epoch
     for at, record in _from_before_train_on(case):
         model = case.expectations[at]
+        if model.aborting and case.fails_inside and at > (case.leg.fault_at or 0):
+            yield from _nothing_taken_back(case, at)
         is_resumed = record.event == "before_train" and case.leg.previous is not None  # RESUME-01
         if model.aborting or model.objection is not None or is_resumed:  # FAIL-04, and LIFE-01
             continue
@@ -217,6 +221,20 @@ def only_where_something_ends(case: Case) -> Iterator[Finding]:
             # The last epoch of a training that is cut short may count, or not.
             uncounted = plan.is_cut_short and at > last_epoch and is_same(record.epoch, model.epoch - 1)
             yield Finding(at, {"epoch": model.epoch - uncounted}, {"epoch": record.epoch})
+
+
+def _nothing_taken_back(case: Case, at: int) -> Iterator[Finding]:
+    """Find whether a counter forgets, after an exception, what was completed before. What it counts is FAIL-04's."""
+    record, model = case.records[at], case.expectations[at]
+    may_lag = case.plan.is_cut_short and is_same(record.epoch, model.epoch - 1) and "train" not in model.inside
+    expected, shown = {"epoch": model.epoch - may_lag, "iter": model.iter}, _counters(record)
+    yield Finding(at, expected, shown) if is_taken_back(expected, shown) else ok(at)
+
+
+def is_taken_back(expected: Mapping[str, int], shown: Mapping[str, Any]) -> bool:
+    """Tell whether counters have forgotten something, and count nothing that was not completed."""
+    counts = {name: _count(value) for name, value in shown.items()}
+    return expected != counts and all(count is not None and count <= expected[name] for name, count in counts.items())
 
 
 # Where COUNT-01 to -04 and COUNT-10 to -12 speak of the counters.
@@ -305,6 +323,15 @@ def _one_of(at: int, right: Iterable[int | None], published: Any) -> Finding:
     """Find that a total is one of several right ones; the first of them is what is usual."""
     values = list(right)
     return Finding(at, next((value for value in values if is_same(value, published)), values[0]), published)
+
+
+def _within(case: Case, at: int, event: str, total: str) -> Iterator[Finding]:
+    """Find whether an iteration or epoch begins though as many as there are in all lie behind."""
+    record, model = case.records[at], case.expectations[at]
+    published = _count(record.info.get(total))
+    if record.event == event and model.objection is None and published is not None:
+        done = model.epoch if total == "max_epochs" else model.iter
+        yield ok(at) if done < published else broken(at, {total: f"more than the {done} behind"}, {total: published})
 
 
 def _bounded(at: int, least: int, most: int, published: Any) -> Finding:

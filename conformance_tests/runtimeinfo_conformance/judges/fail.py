@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
 from runtimeinfo_conformance.judges._same import is_same
+from runtimeinfo_conformance.judges.count import is_taken_back
 
 
 @judge("FAIL-01")
@@ -24,7 +25,7 @@ def same_exception(case: Case) -> Iterator[Finding]:
 @judge("FAIL-02")
 def announced_once(case: Case) -> Iterator[Finding]:
     """on_exception comes once, with it."""
-    if _ends_inside(case):
+    if case.fails_inside:
         announced = [(at, record.arguments.get("exception")) for at, record, _ in case.each(ABORT)]
         yield Finding(case.leg.fault_at, {ABORT: 1}, {ABORT: len(announced)})
         for at, exception in announced:
@@ -40,7 +41,7 @@ def announced_once(case: Case) -> Iterator[Finding]:
 def unwinding(case: Case) -> Iterator[Finding]:
     """After it the scopes close, innermost first, and nothing else happens."""
     announced = [at for at, _, _ in case.each(ABORT)]
-    if not _ends_inside(case) or not announced:  # that it is announced, and once, is FAIL-02's
+    if not case.fails_inside or not announced:  # that it is announced, and once, is FAIL-02's
         return
     begin = (case.leg.fault_at or 0) + 1
     if (case.leg.moment or "").endswith("_data"):
@@ -56,15 +57,17 @@ def unwinding(case: Case) -> Iterator[Finding]:
 
 @judge("FAIL-04")
 def not_counted(case: Case) -> Iterator[Finding]:
-    """What was not completed is not counted, from the exception to the end."""
-    if not _ends_inside(case):
+    """What was not completed is not counted, from the exception to the end. COUNT-15 says what is taken back."""
+    if not case.fails_inside:
         return
     for at, record, model in case.since("before_train"):
         if at > (case.leg.fault_at or 0):
             # As at COUNT-12, an epoch that is meant to be cut short may count once the training is over, or not.
             may_lag = case.plan.is_cut_short and "train" not in model.inside
             epoch = model.epoch - (may_lag and is_same(record.epoch, model.epoch - 1))
-            yield Finding(at, {"epoch": epoch, "iter": model.iter}, {"epoch": record.epoch, "iter": record.iter})
+            expected = {"epoch": epoch, "iter": model.iter}
+            shown = {"epoch": record.epoch, "iter": record.iter}
+            yield ok(at) if is_taken_back(expected, shown) else Finding(at, expected, shown)
 
 
 @judge("FAIL-05")
@@ -84,12 +87,3 @@ def no_stage(case: Case) -> Iterator[Finding]:
     """No stage is left."""
     if case.leg.planned is not None and case.leg.final_info is not None:
         yield Finding(None, None, case.leg.final_info.get("loop_stage"))
-
-
-def _ends_inside(case: Case) -> bool:
-    """Whether the planned exception was raised while a scope was open: at the last after_run there is none.
-
-    And while nothing else had gone wrong: then another exception was announced already.
-    """
-    at = case.leg.fault_at
-    return at is not None and bool(case.expectations[at].inside) and not case.expectations[at].aborting

@@ -272,6 +272,18 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
     # In an epoch that is opened once more after its last batch, a framework may make the validation after that batch.
     if case.plan.val_interval is None or case.plan.val_batches is None or case.plan.is_resumed_at_end_of_epoch:
         return
+    # Where the whole training is one epoch, which reads the loader again and again, a batch may be known by its place
+    # in the loader, or by its place in that epoch.
+    by_loader = _inside_its_epoch(case, case.plan.batches)
+    if case.plan.iterations is None or _times(case, "before_train_epoch") != 1:
+        yield from by_loader
+        return
+    findings, by_epoch = list(by_loader), list(_inside_its_epoch(case, case.plan.max_iters))
+    yield from by_epoch if all(finding.holds for finding in by_epoch) else findings
+
+
+def _inside_its_epoch(case: Case, length: int) -> Iterator[Finding]:
+    """Compare the validations made in each epoch with those that are due, by a batch's place among so many."""
     key = "validations inside this epoch"
     batch = made = due = latest = 0
     for at, record, model in case.each("before_train_epoch", "before_train_iter", "before_val", "after_train_epoch"):
@@ -287,7 +299,7 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
         else:
             yield Finding(at, {key: due}, {key: made})
         if record.event == "before_train_iter":
-            latest = case.plan.validates_after(batch)
+            latest = case.plan.validates_after(batch % max(length, 1))
             due += latest
             batch += 1
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from runtimeinfo import __version__
 from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
+from runtimeinfo_conformance.judges._same import is_same
 from runtimeinfo_conformance.judges.count import contract
 from runtimeinfo_conformance.observation import Leg, Record
 
@@ -28,7 +29,7 @@ def seed(case: Case) -> Iterator[Finding]:
     yield from _published(case, "seed")
     if case.leg.previous is None:
         for at, record, _ in case.since("before_run"):
-            yield Finding(at, case.plan.seed, record.info.get("seed"))
+            yield _seeded(at, case.plan.seed, record.info.get("seed"))
 
 
 @judge("META-03")
@@ -79,12 +80,21 @@ def metadata_after_resume(case: Case) -> Iterator[Finding]:
                 yield Finding(at, identity[key], record.info.get(key))
             if identity["seed"] in seeds:
                 yield ok(at)
+            elif case.plan.seed is None:
+                yield _seeded(at, None, identity["seed"])
             else:
-                yield broken(at, f"a seed of {sorted(set(seeds))}", identity["seed"])
+                yield broken(at, f"a seed of {sorted(filter(None, seeds))}", identity["seed"])
         yield from _named_after_plan(case, "before_train")
 
 
-def _seeds_before(leg: Leg | None) -> Iterator[int]:
+def _seeded(at: int, planned: int | None, held: Any) -> Finding:
+    """Find that a seed is the one that was planned; if there was none, a framework may draw one, but 0 is no such."""
+    if planned is None and held is not None:
+        return broken(at, None, held) if is_same(held, 0) else ok(at)
+    return Finding(at, planned, held)
+
+
+def _seeds_before(leg: Leg | None) -> Iterator[int | None]:
     """Yield the seeds of the legs that came before: a checkpoint may hand on the first one's."""
     while leg is not None:
         yield leg.plan.seed
@@ -92,9 +102,15 @@ def _seeds_before(leg: Leg | None) -> Iterator[int]:
 
 
 def _named_after_plan(case: Case, event: str) -> Iterator[Finding]:
+    planned, previous = case.plan.experiment_name, case.leg.previous
     for at, record, _ in case.since(event):
-        name = str(record.info.get("experiment_name"))
-        yield Finding(at, case.plan.experiment_name, name[: len(case.plan.experiment_name)])
+        held = record.info.get("experiment_name")
+        if planned is not None:
+            yield Finding(at, planned, str(held)[: len(planned)])
+        elif held == "" or (previous is not None and str(held).startswith(previous.plan.run_name)):
+            yield broken(at, None, held)
+        else:
+            yield ok(at)  # a framework may make one up
 
 
 def _published(case: Case, key: str) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
 
 
 def _saved_name(plan: Plan, _runner: Any) -> dict[str, Any]:
-    return {"experiment_name": plan.experiment_name.removesuffix("-resumed")}
+    return {"experiment_name": plan.saved_name.removesuffix("-resumed")}
 
 
 def _leave_stage(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -52,6 +52,19 @@ def _count_epoch(event: str, call: Call, runner: Any, given: dict[str, Any]) -> 
     """Count the epoch once it has closed, as a loop does that counts in a `finally`."""
     counts = event in {"after_train", "after_run"}
     return call(ShownRunner(runner, epoch=runner.epoch + 1) if counts else runner, given)
+
+
+def _window_taken_back(plan: Plan, hook: object) -> Fault:
+    """Go back to the begin of a window of accumulation, as a loop does that repeats what made no optimizer step."""
+
+    def take_back(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+        return call(ShownRunner(runner, iter=runner.iter - runner.iter % plan.accumulation), given)
+
+    return once_aborting(take_back)(plan, hook)
+
+
+def _fails_in_an_iteration(plan: Plan) -> bool:
+    return plan.fault is not None and plan.fault.event == "before_train_iter"
 
 
 def _forget_validations(_plan: Plan, runner: Any) -> dict[str, Any]:
@@ -301,7 +314,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the seed changes during the training",
         "META-02",
-        publish(lambda plan, _: {"seed": plan.seed + 7}, "before_train_epoch"),
+        publish(lambda plan, _: {"seed": (plan.seed or 0) + 7}, "before_train_epoch"),
         when=_is_one_plain_run,
     ),
     Mutant(
@@ -361,6 +374,13 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         _hand_on("after_test_epoch", "metrics"),
     ),
     Mutant("an epoch that failed is counted as it closes", "FAIL-04", once_aborting(_count_epoch)),
+    Mutant(
+        "an exception takes back the iterations of its window",
+        "COUNT-15",
+        _window_taken_back,
+        when=_fails_in_an_iteration,
+        needs="accumulation",
+    ),
     Mutant("an iteration that failed is counted for a moment", "FAIL-04", momentarily(iter_ahead, ABORT)),
     Mutant(
         "hooks change places in a validation",

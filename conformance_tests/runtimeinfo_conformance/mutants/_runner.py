@@ -172,7 +172,7 @@ def _no_max_epochs(_plan: Plan, _runner: Any) -> dict[str, Any]:
 
 
 def _saved_name(plan: Plan, _runner: Any) -> dict[str, Any]:
-    return {"experiment_name": plan.experiment_name.removesuffix("-resumed")}
+    return {"experiment_name": plan.saved_name.removesuffix("-resumed")}
 
 
 def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
@@ -246,6 +246,10 @@ def _has(company: str | None) -> Callable[[Plan], bool]:
 
 def _has_worker(plan: Plan) -> bool:
     return plan.company in {"forked", "spawned", "served"}
+
+
+def _has_no_name(plan: Plan) -> bool:
+    return plan.experiment_name is None
 
 
 def _is_not_resumed(plan: Plan) -> bool:
@@ -396,7 +400,8 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     # Not in a runner that publishes it ahead of the event, for handlers of that moment.
     Mutant("iter is not published", "COUNT-05", drop("before_train_iter", only=RuntimeInfoHook), is_canary=False),
-    Mutant("epoch is not published", "COUNT-06", drop("before_train_epoch", only=RuntimeInfoHook)),
+    # Not in a runner that makes each epoch a training: the number is published as that begins.
+    Mutant("epoch is not published", "COUNT-06", drop("before_train_epoch", only=RuntimeInfoHook), is_canary=False),
     Mutant(
         "epoch is stale after the training",
         "COUNT-06",
@@ -440,9 +445,24 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("components are told the iteration before", "COUNT-14", BehindInIterations(), when=_has(None)),
     Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
     Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
-    Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": plan.seed + 7})),
+    Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": (plan.seed or 0) + 7})),
     Mutant(
         "the name is another one", "META-03", show(lambda _, __: {"experiment_name": "another"}), when=_is_not_resumed
+    ),
+    # Not in a runner that makes up a seed and a name, or demands them.
+    Mutant(
+        "a run that was not seeded has the seed 0",
+        "META-02",
+        show(lambda _, __: {"seed": 0}),
+        when=lambda plan: plan.seed is None,
+        is_canary=False,
+    ),
+    Mutant(
+        "a run without a name has an empty one",
+        "META-03",
+        show(lambda _, __: {"experiment_name": ""}),
+        when=_has_no_name,
+        is_canary=False,
     ),
     Mutant("the framework's version is another one", "META-04", publish(_another_version, *_PUBLISHES_METADATA)),
     Mutant("the framework's version is not published", "META-04", drop("before_run", only=RuntimeInfoHook)),
@@ -461,9 +481,16 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=is_resumed,
     ),
     Mutant(
+        "a resumed run without a name goes by that of the saved one",
+        "META-08",
+        show(_saved_name),
+        when=lambda plan: is_resumed(plan) and _has_no_name(plan),
+        is_canary=False,
+    ),
+    Mutant(
         "a resumed run has the seed of no run",
         "META-08",
-        show(lambda plan, _: {"seed": plan.seed + 7}),
+        show(lambda plan, _: {"seed": (plan.seed or 0) + 7}),
         when=is_resumed,
     ),
     Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),
@@ -641,6 +668,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         show(epoch_ahead),
         when=_goes_on_after_a_stop,
         needs="early_stop resume_mid_epoch",
+        is_canary=False,  # a runner that goes on to the end of the epoch is never saved in its middle
     ),
     Mutant("histories are lost in a resume", "RESUME-02", show(forget_histories, "before_train")),
     Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),

@@ -68,7 +68,7 @@ def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> l
     # Nothing of an earlier run on the same plan fits this one: a recording of it shows.
     salt = _random.randrange(_MOST_SALT)
     name = f"{plan.experiment_name}-{next(_run_numbers)}{_random.choice(string.ascii_lowercase)}{salt}"
-    plan = replace(plan, experiment_name=name, salt=salt)
+    plan = replace(plan, experiment_name=None if plan.experiment_name is None else name, salt=salt)
     # In a context by itself: what a run leaves there would be in the way of the next plan.
     return contextvars.copy_context().run(_execute, subject, plan, watching)
 
@@ -106,31 +106,48 @@ def _course(run: Callable[..., list[Leg]], plan: Plan, firsts: Sequence[Leg] = (
         )
         return legs[-1]
 
-    with tempfile.TemporaryDirectory(prefix="runtimeinfo-") if plan.resumes else nullcontext("") as folder:
+    saves = bool(plan.resumes) or plan.saves_at_the_end
+    with tempfile.TemporaryDirectory(prefix="runtimeinfo-") if saves else nullcontext("") as folder:
         for number, moment in enumerate(plan.resumes):
             checkpoint = Path(folder) / f"checkpoint{number}"
             if not _has_stopped(go_on(_to_save(plan, moment, checkpoint)), plan.iteration_of(*moment)):
                 return legs
             plan = replace(
                 plan,
-                experiment_name=f"{plan.experiment_name}-resumed",
-                seed=plan.seed + 1,
+                experiment_name=None if plan.experiment_name is None else f"{plan.experiment_name}-resumed",
+                seed=None if plan.seed is None else plan.seed + 1,
                 start_epoch=moment[0],
                 start_batch=moment[1],
                 resume_from=checkpoint,
             )
-        go_on(replace(plan, resume_after=None, resume_batch=0, later_resumes=()))
+        last = Path(folder) / "checkpoint" if plan.saves_at_the_end else None
+        in_epochs = last is not None and any(batch for _, batch in plan.resumes)
+        go_on(
+            replace(
+                plan,
+                checkpoint=last,
+                checkpoint_iterations=in_epochs,
+                resume_after=None,
+                resume_batch=0,
+                later_resumes=(),
+            )
+        )
     return legs
 
 
+_SAVED_SEED = 7
+
+
 def _to_save(plan: Plan, moment: tuple[int, int], checkpoint: Path) -> Plan:
-    """Return the plan of a leg that is saved, and ends there."""
+    """Return the plan of a leg that is saved, and ends there. It has a name and a seed for the checkpoint."""
     batch, done = moment[1], plan.iteration_of(*moment)
     return replace(
         plan,
+        experiment_name=plan.saved_name,
+        seed=_SAVED_SEED if plan.seed is None else plan.seed,
         checkpoint=checkpoint,
         checkpoint_epochs=batch < plan.batches or not batch,
-        checkpoint_iterations=batch > 0 or plan.stopped_by != "interrupt",
+        checkpoint_iterations=batch > 0,
         resume_after=None,
         resume_batch=0,
         later_resumes=(),
@@ -174,7 +191,7 @@ def _train(subject: Subject, recorder: Recorder, watching: Watching = nullcontex
     """Let a subject train, and note what comes out, and what its caller is told then."""
     plan = recorder.leg.plan
     before = run_here()
-    with _noting(recorder), watching(), _let_through(recorder), hearing(plan.experiment_name, recorder):
+    with _noting(recorder), watching(), _let_through(recorder), hearing(plan.run_name, recorder):
         subject.run(plan.for_subject, _hooks(recorder))
     note_caller(recorder.leg, before)
 
@@ -229,7 +246,7 @@ def _let_through(recorder: Recorder) -> Generator[None]:
 
 
 def _in_company(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
-    other = Leg(replace(plan, experiment_name=f"{plan.experiment_name}-other", seed=plan.seed + 1))
+    other = Leg(replace(plan, experiment_name=f"{plan.run_name}-other", seed=(plan.seed or 0) + 1))
     with _quiet():
         if plan.company == "beside":
             recorders = _beside(subject, Leg(plan), other, watching)
@@ -291,7 +308,7 @@ def _nested(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[
 def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[Recorder]:
     recorders = [Recorder(leg), Recorder(other)]
     before = run_here()
-    with watching(), hearing(leg.plan.experiment_name, recorders[0]), hearing(other.plan.experiment_name, recorders[1]):
+    with watching(), hearing(leg.plan.run_name, recorders[0]), hearing(other.plan.run_name, recorders[1]):
         waiting: list[tuple[Recorder, Iterator[object]]] = []
         for recorder in recorders:
             with _noting(recorder), _let_through(recorder):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from runtimeinfo.spec import FREE_EVENTS
 from runtimeinfo_conformance.observation._model import RunModel
 from runtimeinfo_conformance.observation._shared_view import SharedView
 from runtimeinfo_conformance.plans import MOMENTS, Item, Plan
@@ -270,6 +271,27 @@ class Leg:
                     aborting=model.aborting,
                 )
             )
-            if not model.aborting and (index != self.fault_at or self.moment is not None):
+            is_over = index != self.fault_at or self.moment is not None
+            if not model.aborting and is_over and not self._saves_within(index, model):
                 model.count(record.event)
         return expectations
+
+    def _saves_within(self, index: int, model: RunModel) -> bool:
+        """Tell whether an event is not over as the exception is raised that keeps it from being counted.
+
+        A framework may save in a hook that hears of the end of an iteration or epoch: by its counter at that moment the
+        end is not over yet.
+        """
+        at = self.fault_at
+        if (
+            at is None
+            or index >= at
+            or any(record.event not in FREE_EVENTS for record in self.records[index + 1 : at + 1])
+        ):
+            return False
+        counters = {
+            "after_train_iter": (self.records[at].iter, model.iter),
+            "after_train_epoch": (self.records[at].epoch, model.epoch),
+        }
+        shown, before = counters.get(self.records[index].event, (None, None))
+        return shown is not None and shown == before

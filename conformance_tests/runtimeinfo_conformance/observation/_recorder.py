@@ -194,7 +194,7 @@ class Recorder:
         # A hub which cannot be read has made the run crash already, when its first event was noted.
         if self.leg.hub is not None and self.leg.records:
             self.leg.final_info = _infos(self.leg.hub)
-        elsewhere = reads_elsewhere(self.leg.plan.experiment_name)
+        elsewhere = reads_elsewhere(self.leg.plan.run_name)
         for leg in self.legs:
             leg.read_elsewhere = elsewhere
         if self.leg.plan.is_alone:

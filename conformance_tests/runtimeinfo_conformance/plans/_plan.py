@@ -71,8 +71,8 @@ class Plan(ShortRepr):
         again: Whether the training is made twice, from its start each time, with all that the user can keep: the same
             trainer, or a new one with the same callback.
         metainfo: The metainfo of the training dataset, or None if it has none.
-        seed: The seed of the run. Publish it; nothing here is random.
-        experiment_name: The name of the run.
+        seed: The seed of the run; None if its user gives none. Publish it; nothing here is random.
+        experiment_name: The name of the run; None if its user gives none.
         resume_after: The kit's own: after how many epochs the training is saved, and goes on in a new runner.
         resume_batch: The kit's own: after how many batches of the next epoch that is. After all of them, it is saved
             after the last batch, and not once more at the end of that epoch.
@@ -83,7 +83,8 @@ class Plan(ShortRepr):
         repeat: The kit's own: the training is run once more from the beginning, in the same process; with a `fault` it
             goes wrong in between.
         fault: The kit's own: what goes wrong; in a training that is resumed, after the last time. Where a training is
-            made again, its occurrence counts through both.
+            made again, its occurrence counts through both. One at ``"before_save_checkpoint"`` has the training saved
+            after each epoch, and after each iteration, too, if it was resumed in an epoch.
         hook_order: The kit's own: in which order the hooks are given.
         company: The kit's own, but for ``"in_turn"``: what else is there while the run is open, see `Company`. With
             ``"in_turn"``, `run` returns a generator, which trains on one batch at each step.
@@ -119,8 +120,8 @@ class Plan(ShortRepr):
     stop_after: int | None = None
     again: bool = False
     metainfo: dict[str, Any] | None = None
-    seed: int = 0
-    experiment_name: str = "conformance"
+    seed: int | None = 0
+    experiment_name: str | None = "conformance"
     resume_after: int | None = None
     resume_batch: int = 0
     later_resumes: tuple[tuple[int, int], ...] = ()
@@ -174,6 +175,10 @@ class Plan(ShortRepr):
                 f"again goes with a training alone: leave out {', '.join(_NOT_AGAIN)}, resume_after and test_batches, "
                 "and give epochs and batches"
             )
+        self._check_company()
+        self._check_resume()
+
+    def _check_company(self) -> None:
         if self.company is not None and any(
             getattr(self, name) is not None and getattr(self, name) is not False for name in _NOT_IN_COMPANY
         ):
@@ -184,7 +189,11 @@ class Plan(ShortRepr):
             raise PlanError(
                 "company='in_turn' is stepped as an iterator, which a StopIteration ends: give another kind"
             )
-        self._check_resume()
+        if self.leaves_out_who and (self.company is not None or self.repeat or self.again):
+            raise PlanError(
+                "experiment_name and seed tell runs apart, and are the same as a training is repeated: give both, or "
+                "leave out company, repeat and again"
+            )
 
     def _check_resume(self) -> None:
         done = (self.resume_after or 0, self.resume_batch)
@@ -218,10 +227,11 @@ class Plan(ShortRepr):
                 f"stop_after must come after the {self.iteration_of(*done)} iterations that are saved, but is "
                 f"{self.stop_after}: give more"
             )
-        if self.stopped_by == "stop" and not all(batch for _, batch in self.resumes):
+        if self.stopped_by != "interrupt" and not all(batch for _, batch in self.resumes):
+            # Whether the epoch counts whose last batch ends the training is open.
             raise PlanError(
-                "stopped_by='stop' ends an epoch, with its last batch at the latest: give resume_batch, which may be "
-                "that of all batches"
+                f"stopped_by={self.stopped_by!r} ends an epoch, with its last batch at the latest: give resume_batch, "
+                "which may be that of all batches"
             )
         if self.stopped_by == "iterations" and self.iterations is None:
             raise PlanError("stopped_by='iterations' goes with iterations: give them")
@@ -274,7 +284,7 @@ class Plan(ShortRepr):
 
     def on_batch_begin(self) -> None:
         """Look at the run as a component does: call it in a handler of the moment in which a training batch begins."""
-        tell_of_batch_begin(self.experiment_name)
+        tell_of_batch_begin(self.run_name)
 
     def outputs_of(self, iteration: int) -> dict[str, Any]:
         """Return what the training step of an iteration returns; `Batch.outputs` has it ready."""
@@ -314,7 +324,24 @@ class Plan(ShortRepr):
         """How many iterations a resumed training has behind it."""
         return self.iteration_of(self.start_epoch, self.start_batch)
 
+    @property
+    def run_name(self) -> str:
+        """The name by which the data knows its run: that of the run, if it has one."""
+        if self.experiment_name is not None:
+            return self.experiment_name
+        return f"unnamed-{self.salt}-{self.start_epoch}-{self.start_batch}"
+
+    @property
+    def saved_name(self) -> str:
+        """The name of a training that is saved: where the one that goes on has none, the checkpoint has one."""
+        return f"saved-{self.salt}" if self.experiment_name is None else self.experiment_name
+
     # -- what the kit expects
+
+    @property
+    def leaves_out_who(self) -> bool:
+        """Whether the user gives no name, or no seed. A framework may then make one up, or refuse to run."""
+        return self.experiment_name is None or self.seed is None
 
     @property
     def needs(self) -> frozenset[str]:
@@ -337,7 +364,7 @@ class Plan(ShortRepr):
             "iterations": self.iterations is not None,
             "again": self.again,
             "early_stop": self.stop_after is not None or (self.resume_after is not None and self.stopped_by == "stop"),
-            "resume": self.resume_after is not None,
+            "resume": self.resume_after is not None or self.saves_at_the_end,
             "beside": self.company == "beside",
             "nested": self.company == "nested",
             "in_turn": self.company == "in_turn",
@@ -362,6 +389,11 @@ class Plan(ShortRepr):
     def resumes(self) -> tuple[tuple[int, int], ...]:
         """After how many epochs, and batches of the next one, the training is saved and goes on, for each time."""
         return () if self.resume_after is None else ((self.resume_after, self.resume_batch), *self.later_resumes)
+
+    @property
+    def saves_at_the_end(self) -> bool:
+        """Whether the training is saved after each epoch although nothing goes on from there: so that it can fail."""
+        return self.fault is not None and self.fault.event == "before_save_checkpoint"
 
     @property
     def epochs(self) -> int:

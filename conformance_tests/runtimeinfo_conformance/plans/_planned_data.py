@@ -68,9 +68,7 @@ class PlannedDataset:
             self.metainfo: dict[str, Any] = plan.metainfo
 
     def __len__(self) -> int:
-        return (
-            self._lengths[0] if len(self._lengths) == 1 else self._length_in(ended_epochs(self._plan.experiment_name))
-        )
+        return self._lengths[0] if len(self._lengths) == 1 else self._length_in(ended_epochs(self._plan.run_name))
 
     def _length_in(self, epoch: int) -> int:
         return self._lengths[min(epoch, len(self._lengths) - 1)]
@@ -78,7 +76,7 @@ class PlannedDataset:
     @property
     def run(self) -> str:
         """The name of the run that it is made for."""
-        return self._plan.experiment_name
+        return self._plan.run_name
 
     def next_item(self, index: int) -> Item:
         """Return which item is read if one of an index is read next."""
@@ -89,12 +87,12 @@ class PlannedDataset:
         if not 0 <= index < self._length_in(epoch):
             raise IndexError(index)
         self._epoch, self._last = epoch, index
-        tell_of_read(self._plan.experiment_name, Item(self.stage, self._epoch, index), self._process)
+        tell_of_read(self._plan.run_name, Item(self.stage, self._epoch, index), self._process)
         if self.stage != "train":
             return Batch(self.stage, index, {})
         turn = self._plan.iteration_of(self._epoch, index)
         stop = turn + 1 == self._plan.stop_after
-        return Batch("train", index, self._plan.outputs_of(turn), stop, self._plan.experiment_name)
+        return Batch("train", index, self._plan.outputs_of(turn), stop, self._plan.run_name)
 
 
 class PlannedLoader:

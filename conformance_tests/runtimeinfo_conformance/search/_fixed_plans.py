@@ -45,7 +45,7 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
         {"resume_after": 2, "resume_batch": 2, "outputs": ()},
         {"iterations": 5},
         {"iterations": 5, "resume_after": 1, "resume_batch": 1, "stopped_by": "iterations"},
-        {"iterations": 5, "resume_after": 2, "stopped_by": "iterations"},
+        {"iterations": 5, "resume_after": 1, "resume_batch": 2, "outputs": (), "stopped_by": "iterations"},
         {"company": "forked"},  # the other companies are among the plans that cover all values
     ]
     inside = {"val_interval": 25} if {"val", "val_inside"} <= capabilities else {}
@@ -55,8 +55,18 @@ def _runner_plans(capabilities: frozenset[str]) -> list[Plan]:
     varied = [replace(plan, **fields) for fields in variants]
     # One may need two capabilities: to resume in mid-epoch is also to resume.
     plans = [plan, replace(plan, repeat=True), *(each for each in varied if each.needs <= capabilities)]
+    # Some frameworks have events for their checkpoints, and not all of them save and load where they train.
+    plans += [each for each in _FAILING_CHECKPOINTS if each.needs <= capabilities]
     plans += [killer for killer in killers_of(Plan) if isinstance(killer, Plan) and killer.needs <= capabilities]
     return plans
+
+
+_FAILING_CHECKPOINTS = (
+    Plan(max_epochs=2, fault=Fault("before_save_checkpoint", 1)),
+    Plan(batches=3, resume_after=0, resume_batch=1, fault=Fault("before_save_checkpoint", 0, "interrupt")),
+    Plan(max_epochs=2, resume_after=1, fault=Fault("after_load_checkpoint")),
+)
+"""A hook raises as the training is saved, and as it is loaded: no fault of the kit's has such an event."""
 
 
 def fault_plans(subject: AnySubject) -> list[Plan]:

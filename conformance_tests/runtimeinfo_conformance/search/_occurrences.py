@@ -41,6 +41,9 @@ def times_of(plan: Plan) -> dict[str, int]:
     if leg.is_resumed_at_end_of_epoch and not iterations:
         scopes["train"] = 0  # nothing is left to do, and a framework need not begin
     events = {f"{when}_{scope}": times for scope, times in scopes.items() for when in ("before", "after")}
+    if plan.resumes:  # these two take a framework that saves and loads
+        complete = epochs - first - leg.is_cut_short
+        events |= {"before_save_checkpoint": max(complete, 0), "after_load_checkpoint": 1}
     moments = {"train_data": iterations, "val_data": val_batches, "test_data": test_batches}
     times = {**events, **moments, "train_step": iterations if leg.outputs else 0}
     return {place: count * (1 + plan.again) for place, count in times.items()}

@@ -86,7 +86,7 @@ def _plans(capabilities: frozenset[str], kinds: tuple[str, ...]) -> st.SearchStr
         plan = Plan(**chosen)  # type: ignore[arg-type]  # each strategy draws what its field takes
         course = draw(_one_of(_courses(plan, capabilities)), label="course")
         plan = _COURSES[course](draw, plan)
-        for turn in (_stopped_early, _wrong, _twice):
+        for turn in (_stopped_early, _wrong, _twice, _without_name):
             if draw(_SELDOM, label=f"and {turn.__name__}"):
                 with suppress(PlanError):  # not each goes with each
                     changed = turn(draw, plan)
@@ -171,6 +171,10 @@ def _twice(_draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(plan, repeat=True)
 
 
+def _without_name(_draw: st.DrawFn, plan: Plan) -> Plan:
+    return replace(plan, experiment_name=None, seed=None)
+
+
 def _wrong_and_again(draw: st.DrawFn, plan: Plan) -> Plan:
     return replace(_wrong(draw, plan), repeat=True)
 
@@ -224,9 +228,9 @@ def _stopped_early_and_resumed(draw: st.DrawFn, plan: Plan) -> Plan:
 
 def _resumed_by_iterations(draw: st.DrawFn, plan: Plan) -> Plan:
     done = draw(_one_of(tuple(range(1, plan.max_iters))), label="resume_after, resume_batch")
-    epoch, batch = divmod(done, plan.batches)
+    epoch, batch = divmod(done - 1, plan.batches)
     asked = replace(plan, iterations=plan.max_iters, outputs=())
-    return replace(asked, resume_after=epoch, resume_batch=batch, stopped_by="iterations")
+    return replace(asked, resume_after=epoch, resume_batch=batch + 1, stopped_by="iterations")
 
 
 _COURSES: Mapping[str, Callable[[st.DrawFn, Plan], Plan]] = MappingProxyType(

@@ -241,6 +241,24 @@ def test_between_epochs_only_whole_epochs_are_saved() -> None:
     assert first.records[first.fault_at or 0].event == "before_train_epoch"
 
 
+def test_a_training_that_is_to_fail_as_it_is_saved_is_saved() -> None:
+    (leg,) = execute(correct(), Plan(fault=Fault("before_save_checkpoint")))
+    assert leg.plan.checkpoint is not None
+    assert (leg.plan.checkpoint_epochs, leg.plan.checkpoint_iterations) == (True, False)
+    fault = Fault("before_save_checkpoint")
+    _, second = execute(correct(), Plan(batches=2, resume_after=0, resume_batch=1, fault=fault))
+    assert (second.plan.checkpoint_epochs, second.plan.checkpoint_iterations) == (True, True)
+
+
+def test_a_run_without_a_name_goes_on_from_one_that_has_a_name() -> None:
+    first, second = execute(correct(), Plan(max_epochs=2, experiment_name=None, seed=None, resume_after=1))
+    assert isinstance(first.plan.experiment_name, str)
+    assert first.plan.seed is not None
+    assert (second.plan.experiment_name, second.plan.seed) == (None, None)
+    assert second.reads != []
+    assert second.ended_well
+
+
 # -- once more
 
 

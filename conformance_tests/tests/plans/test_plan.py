@@ -111,6 +111,13 @@ def test_which_outputs_are_scalars() -> None:
             "stop_after must come after the 2 iterations that are saved, but is 2",
         ),
         ({"max_epochs": 2, "resume_after": 1, "stopped_by": "stop"}, "stopped_by='stop' ends an epoch, with its last"),
+        ({"iterations": 2, "resume_after": 1, "stopped_by": "iterations"}, "stopped_by='iterations' ends an epoch"),
+        *(
+            ({name: None, other: True}, "experiment_name and seed tell runs apart")
+            for name in ("seed", "experiment_name")
+            for other in ("repeat", "again")
+        ),
+        ({"seed": None, "company": "strangers"}, "experiment_name and seed tell runs apart"),
         *(
             ({"max_epochs": 2, "batches": 2, "resume_after": 0, "resume_batch": 1, **given}, "later_resumes goes with")
             for given in (

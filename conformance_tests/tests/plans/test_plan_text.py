@@ -89,8 +89,8 @@ def test_none_and_defaults_may_be_said() -> None:
         # types
         ("Plan(max_epochs='2')", "column 17: max_epochs must be an int, but is '2'"),
         ("Plan(max_epochs=2.0)", "column 17: max_epochs must be an int, but is 2.0"),
-        ("Plan(seed=True)", "column 11: seed must be an int, but is True"),
-        ("Plan(seed=None)", "column 11: seed must be an int, but is None"),
+        ("Plan(seed=True)", "column 11: seed must be an int or None, but is True"),
+        ("Plan(groups=None)", "column 13: groups must be an int, but is None"),
         ("Plan(sized=1)", "column 12: sized must be True or False, but is 1"),
         ("Plan(val_batches='1')", "column 18: val_batches must be an int or None, but is '1'"),
         ("Plan(fault=1)", "column 12: fault must be Fault(...) or None, but is 1"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimeinfo.spec import CAPABILITIES, CLOSES, OPENS
+from runtimeinfo.spec import CAPABILITIES, CLOSES, FREE_EVENTS, OPENS
 from runtimeinfo_conformance import Plan, Subject
 from runtimeinfo_conformance.plans import (
     FAULT_KINDS,
@@ -88,7 +88,7 @@ def test_each_kind_and_each_fault_occurs(everything: list[Plan]) -> None:
     assert {fault.occurrence for fault in faults} >= {0, 1, 2}
     assert {fault.hook for fault in faults} == {"first", "last"}
     # In a short search not at each event: `test_fixed_plans.py`.
-    assert {fault.event for fault in faults} <= {*OPENS, *CLOSES, *MOMENTS}
+    assert {fault.event for fault in faults} <= {*OPENS, *CLOSES, *MOMENTS, *FREE_EVENTS}
 
 
 def test_the_edges_occur(everything: list[Plan]) -> None:

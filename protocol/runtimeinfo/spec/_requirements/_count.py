@@ -80,8 +80,8 @@ COUNT = (
         "it is not known: never -1, infinity, or a huge number.",
         "A component that divides by it gets a fraction, or can see that there is none.",
         example=(
-            "10 epochs of 100 batches: max_iters is 1000, not 100. 10 epochs over a stream without a length: it is "
-            "None."
+            "10 epochs of 100 batches: max_iters is 1000, not 100; resumed after 600, the training makes 400 more. 10 "
+            "epochs over a stream without a length: it is None."
         ),
     ),
     rule(
@@ -162,7 +162,8 @@ COUNT = (
         "A hook can read the counters at any event.",
         example=(
             "2 epochs of 3 batches, and a validation after each: at the first before_val_iter iter is 3, and epoch is "
-            "1. A counter of epochs that is raised after the validation shows 0."
+            "1. A counter of epochs that is raised after the validation shows 0. If the third batch of an accumulation "
+            "over four raises, iter stays 2: the exception takes nothing back."
         ),
         since="0.3",
     ),
