@@ -84,6 +84,20 @@ def test_each_member_of_the_document_is_described():
     assert f"`version`, which is {VERSION} and" in sentence
 
 
+def test_each_key_of_the_help_is_on_the_page():
+    from runtimeinfo_adapters.top._screens import KEYS
+
+    def words(text):
+        return {word for word in re.split(r"[\s,]+", text.replace("\\\\", "\\").replace("`", "")) if word}
+
+    for name, rows in KEYS.items():
+        table = PAGE.partition(f"| in the {name} | |")[2].partition("\n\n")[0]
+        said = set().union(*(words(row.split("|")[1]) for row in table.splitlines()[2:]))
+        helped = set().union(*(words(keys) for keys, _ in rows)) - {"second"}
+        spelled = {",": "comma", ".": "period"}
+        assert {spelled.get(word, word) for word in helped if word not in ("D", "*", "u")} <= said
+
+
 def test_the_figures_are_those_of_the_code():
     from runtimeinfo_adapters.top import _json, _show, _watch
 
@@ -102,4 +116,5 @@ def test_the_options_that_are_named_are_there():
     from runtimeinfo_conformance.command_line._commands import app
 
     options = {option for each in get_command(app).commands["top"].params for option in each.opts}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= options
+    without_shell = re.sub(r"^```bash\n.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)  # other programs' options
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", without_shell)) <= options

@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from runtimeinfo import use_hub
-from runtimeinfo.board import BoardIdentity, BoardScalar
+from runtimeinfo import BoardError, use_hub
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.top import Run, show
-from runtimeinfo_adapters.top._json import json_document, json_line
+from runtimeinfo_adapters.top import show
 
 TOP = (
     sys.executable,
@@ -152,99 +150,39 @@ def test_reader_can_stop_reading() -> None:
         assert process.stderr.read() == b""
 
 
-NOW_NS = 1_700_000_000_500_000_000
+def test_runs_of_the_kit_are_shown_on_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIMEINFO_CHECK", "1")
+    with use_hub(MessageHub("check", runtime_info={"experiment_name": "checked"})):
+        assert "checked" not in shown(once=True)
+        assert json.loads(shown(once=True, as_json=True))["runs"] == []
+        assert "checked" in shown(once=True, checks=True)
+        done = top("--once", "--json", "--kit")
+    (run,) = json.loads(done.stdout)["runs"]
+    assert (run["experiment_name"], run["check"]) == ("checked", True)
 
 
-def written(*runs: Run) -> dict[str, Any]:
-    text = json_line(json_document(runs, NOW_NS))
-    assert text.isascii()
-    assert "\n" not in text
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    read: dict[str, Any] = json.loads(text, parse_constant=refuse)
-    return read
-
-
-def test_json_without_a_run(folder: Path) -> None:
-    assert written() == {"version": 1, "time": 1_700_000_000.5, "folder": str(folder), "runs": []}
+def test_ranks_of_a_job_are_one_block_and_each_a_run_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-17")
+    with ExitStack() as stack:
+        for rank in (0, 1):
+            monkeypatch.setenv("RANK", str(rank))
+            stack.enter_context(use_hub(MessageHub(f"rank-{rank}", runtime_info={"experiment_name": "ddp"})))
+        done = top("--once")
+        runs = json.loads(shown(once=True, as_json=True))["runs"]
+    assert re.search(r"^▸ ddp +2 ranks  \d+(\.\d)? s ago$", done.stdout, re.MULTILINE), done.stdout
+    assert sorted((run["rank"], run["world_size"], run["job"]) for run in runs) == [(0, 2, "job-17"), (1, 2, "job-17")]
 
 
-def test_json_has_each_member_of_a_run() -> None:
-    run = Run(
-        Path("boards/7-0.board"),
-        7,
-        "live",
-        is_current=True,
-        started_ns=NOW_NS,
-        age_s=0.25,
-        loop_stage="train",
-        epoch=1,
-        iter=12,
-        max_epochs=2,
-        max_iters=24,
-        rate=4.0,
-        eta_s=3.0,
-        infos={"experiment_name": "digits", "seed": 0, "flag": True, "none": None, "cfg": "x" * 1001, "tuple": (1,)},
-        scalars={"train/loss": BoardScalar(0.5, 2.0, 12)},
-        unshared=1,
-        identity=BoardIdentity(
-            "node1", 1, 0, 4, "4711", "slurm", run_id="ab12", command=("python", "train.py"), is_check=True
-        ),
-    )
-    assert written(run)["runs"] == [
-        {
-            "path": "boards/7-0.board",
-            "pid": 7,
-            "state": "live",
-            "stalled": False,
-            "elsewhere": False,
-            "current": True,
-            "check": True,
-            "error": None,
-            "started": 1_700_000_000.5,
-            "age_s": 0.25,
-            "host": "node1",
-            "rank": 1,
-            "local_rank": 0,
-            "world_size": 4,
-            "job": "4711",
-            "scheduler": "slurm",
-            "run_id": "ab12",
-            "command": ["python", "train.py"],
-            "experiment_name": "digits",
-            "loop_stage": "train",
-            "epoch": 1,
-            "iter": 12,
-            "max_epochs": 2,
-            "max_iters": 24,
-            "rate": 4.0,
-            "eta_s": 3.0,
-            "scalars": {"train/loss": {"value": 0.5, "count": 2.0, "updates": 12}},
-            "infos": {"experiment_name": "digits", "seed": 0, "flag": True, "none": None},
-            "unshared": 1,
-        }
-    ]
+def test_runs_of_all_users_are_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(BoardError, match="root"):
+        show(once=True, all_users=True)
 
 
-def test_json_of_a_damaged_board_has_the_same_members() -> None:
-    good, bad = written(Run(Path("a"), 1, "live"), Run(Path("b"), 2, "damaged", error="it is short"))["runs"]
-    assert good.keys() == bad.keys()
-    assert (bad["error"], bad["iter"], bad["scalars"], bad["started"]) == ("it is short", None, {}, None)
-
-
-def test_json_has_nan_and_infinity_as_text_that_float_reads() -> None:
-    numbers = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-    scalars = {key: BoardScalar(value, value, 1) for key, value in numbers.items()}
-    (run,) = written(Run(Path("a"), 1, "live", scalars=scalars, infos=numbers, rate=math.inf, eta_s=math.nan))["runs"]
-    for key, value in numbers.items():
-        assert run["scalars"][key]["value"] == run["scalars"][key]["count"] == run["infos"][key] == key
-        assert repr(float(key)) == repr(value)
-    assert (run["rate"], run["eta_s"]) == ("inf", "nan")
-
-
-def test_json_keeps_texts_of_other_programs() -> None:
-    evil = "\x1b[2J[red]\ud800\n"
-    (run,) = written(Run(Path("a"), 1, "live", infos={"experiment_name": evil}, loop_stage=evil))["runs"]
-    assert run["experiment_name"] == run["loop_stage"] == evil
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look at the boards of all users")
+def test_root_sees_the_runs_of_all_users() -> None:
+    with use_hub(MessageHub("ours", runtime_info={"experiment_name": "ours"})):
+        done = top("--once", "--all-users")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ours" in done.stdout

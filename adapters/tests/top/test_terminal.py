@@ -21,6 +21,7 @@ from runtimeinfo import use_hub
 from runtimeinfo.board import FOLDER_VARIABLE
 from runtimeinfo_adapters import MessageHub
 
+TRAINING = Path(__file__).with_name("training.py")
 TMUX = shutil.which("tmux")
 
 pytestmark = pytest.mark.skipif(TMUX is None, reason="there is no tmux")
@@ -67,8 +68,22 @@ class Tmux:
     def type(self, *keys: str) -> None:
         self("send-keys", *keys)
 
-    def run(self, *options: str) -> None:
+    def press_mouse(self, text: str, button: int = 0) -> None:
+        """Press and release a button on the first place of a text, as a terminal tells it."""
+        row, line = next((row, line) for row, line in enumerate(self.screen, start=1) if text in line)
+        where = f"{button};{cell_len(line.partition(text)[0]) + 1};{row}"
+        self("send-keys", "-H", *(f"{byte:x}" for byte in f"\x1b[<{where}M\x1b[<{where}m".encode()))
+
+    @property
+    def child(self) -> int:
+        """The command that runs in the shell."""
+        (pid,) = self("list-panes", "-F", "#{pane_pid}").split()
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(child)
+
+    def run(self, *options: str, **environment: str) -> None:
         command = shlex.join([sys.executable, "-c", TOP, "top", *options])
+        command = " ".join((*(f"{name}={value}" for name, value in environment.items()), command))
         self.type("-l", f"clear; echo what was; echo there before; {command}; echo left with $?")
         self.type("Enter")
 
@@ -90,7 +105,7 @@ class Tmux:
         # tmux moves what is on the screen when its size changes.
         lines = [line.strip() for line in self.screen if line.strip()]
         assert lines[:3] == ["what was", "there before", f"left with {code}"]
-        assert (self.state("alternate_on"), self.state("cursor_flag")) == ("0", "1")
+        assert (self.state("alternate_on"), self.state("cursor_flag"), self.state("mouse_any_flag")) == ("0", "1", "0")
         self.type("stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | sort | xargs", "Enter")
         self.wait_for("^echo icanon$")
 
@@ -135,16 +150,22 @@ def test_training_is_watched_until_it_dies(training: subprocess.Popen[bytes], tm
     tmux.wait_for_the_shell(0)
 
 
-@pytest.mark.parametrize(("leave", "code"), [("C-c", 0), ("C-d", 0), ("SIGTERM", 143)])
-def test_terminal_is_restored_however_the_command_ends(tmux: Tmux, leave: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("leave", "code"),
+    [("C-c", 0), ("C-d", 0), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131), ("no trust", 1)],
+)
+def test_terminal_is_restored_however_the_command_ends(tmux: Tmux, folder: Path, leave: str, code: int) -> None:
     tmux.run()
     tmux.wait_for("^runtimeinfo top  no runs ", "No run of this user is seen")
     tmux.type("F2")  # which sends a Q, among others
     tmux.wait_for("^runtimeinfo top  no runs ")
-    if leave == "SIGTERM":
-        (pid,) = tmux("list-panes", "-F", "#{pane_pid}").split()
-        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(int(child), signal.SIGTERM)
+    if leave.startswith("SIG"):
+        os.kill(tmux.child, signal.Signals[leave])
+    elif leave == "no trust":  # an exception, of a look
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+        tmux.wait_for("^runtimeinfo: /", "^left with 1$")
+        tmux.type("clear; echo what was; echo there before; echo left with 1", "Enter")
     else:
         tmux.type(leave)
     tmux.wait_for_the_shell(code)
@@ -177,15 +198,84 @@ def test_run_with_hostile_names_begins_and_ends_while_it_is_watched(tmux: Tmux) 
     tmux.wait_for_the_shell(0)
 
 
-def test_command_can_be_stopped_and_continued(tmux: Tmux) -> None:
-    tmux.run()
+@pytest.mark.parametrize("way", ["C-z", "SIGSTOP"])
+def test_command_can_be_stopped_and_continued(tmux: Tmux, way: str) -> None:
+    tmux.run("--interval", "3600")
     tmux.wait_for("^runtimeinfo top  no runs ")
-    tmux.type("C-z")
-    tmux.wait_for("Stopped")
-    assert tmux.screen[:2] == ["what was", "there before"]
-    assert (tmux.state("alternate_on"), tmux.state("cursor_flag")) == ("0", "1")
-    tmux.type("fg", "Enter")
+    if way == "SIGSTOP":  # which no program can handle
+        os.kill(tmux.child, signal.SIGSTOP)
+        tmux.wait_for("Stopped")
+    else:
+        tmux.type(way)
+        tmux.wait_for("Stopped")
+        assert tmux.screen[:2] == ["what was", "there before"]
+        assert (tmux.state("alternate_on"), tmux.state("cursor_flag"), tmux.state("mouse_any_flag")) == ("0", "1", "0")
+    tmux.type("clear", "Enter", "fg", "Enter")
     tmux.wait_for("^runtimeinfo top  no runs ")
-    assert (tmux.state("alternate_on"), tmux.state("cursor_flag")) == ("1", "0")
-    tmux.type("q")
+    assert (tmux.state("alternate_on"), tmux.state("cursor_flag"), tmux.state("mouse_any_flag")) == ("1", "0", "1")
+    tmux.type("h")
+    tmux.wait_for("^runtimeinfo top  help ")
+    tmux.type("Escape", "q")
     tmux.until(lambda: tmux.state("alternate_on") == "0")
+
+
+RANK = {"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "job-17", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def ranks() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two trainings, in the environment that torchrun gives to ranks."""
+    command = [sys.executable, str(TRAINING)]
+    processes = [subprocess.Popen(command, env=os.environ | RANK | {"RANK": rank}) for rank in "01"]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_ranks_are_watched_with_keys_and_mouse(ranks: list[subprocess.Popen[bytes]], tmux: Tmux) -> None:
+    tmux.run("--interval", "0.1")
+    tmux.wait_for(r"^▸ digits/\[red\]résumé .*  2 ranks .*(train|val)  \d\.\d s ago$", "^runtimeinfo top  2 live ")
+    tmux.press_mouse("▸ digits")
+    tmux.wait_for(rf"^ +rank 0  pid {ranks[0].pid}  live ", rf"^ +rank 1  pid {ranks[1].pid}  live ")
+    tmux.press_mouse(f"pid {ranks[1].pid}")
+    tmux.press_mouse(f"pid {ranks[1].pid}")
+    tmux.wait_for("^runtimeinfo top  details ", rf"^● digits/\[red\]résumé  .*pid {ranks[1].pid} · rank 1 of 2  ")
+    tmux.wait_for(r"^ +train/loss [\d.e-]+  since top began", r"│[▁-█]+", r"▸ train/loss +[\d.e-]+ [▁-█]+$")
+    tmux.type("End")
+    tmux.wait_for("^  job +job-17 .torchelastic.$")
+    tmux.type("Home", "Right")
+    tmux.wait_for("^ +val/acc [^ ]+  since top began|^ +train/lr [^ ]+  since top began")
+    tmux("resize-window", "-x", "60", "-y", "15")
+    tmux.wait_for(r"^  … and \d+ more$")
+    tmux.press_mouse("details", button=65)  # the wheel
+    tmux.wait_for(r"^  3 above, \d+ below$")
+    tmux.type("Escape", "/", "zzz", "Enter")
+    tmux.wait_for("No run matches the filter zzz")
+    tmux.type("Escape")
+    ranks[1].kill()
+    tmux.wait_for(r"rank 1 dead, \d\.\d s ago$", "^runtimeinfo top  1 live · 1 dead ")
+    tmux.type("D")
+    tmux.wait_for("^runtimeinfo top  1 live  1 dismissed ", "rank 0 of 2")
+    tmux.type("q")
+    tmux.wait_for_the_shell(0)
+
+
+def test_selection_is_seen_without_colours_and_the_mouse_can_be_left_alone(tmux: Tmux) -> None:
+    with use_hub(MessageHub("plain", runtime_info={"experiment_name": "plain", "iter": 1, "max_iters": 2})):
+        tmux.run("--no-mouse", NO_COLOR="1")
+        tmux.wait_for("^● plain ")
+        tmux.type("j")
+        tmux.until(lambda: "\x1b[7m" in tmux("capture-pane", "-p", "-e"))
+        assert not re.search(r"\x1b\[[0-9;]*(3[0-7]|9[0-7])m", tmux("capture-pane", "-p", "-e"))
+        assert tmux.state("mouse_any_flag") == "0"
+        tmux.type("q")
+        tmux.wait_for_the_shell(0)
+
+
+def test_terminal_that_cannot_be_drawn_on_gets_the_runs_once(tmux: Tmux) -> None:
+    tmux.run(TERM="dumb")
+    tmux.wait_for("^left with 0$", "^runtimeinfo top  no runs$")
+    assert tmux.state("alternate_on") == "0"
