@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from runtimeinfo.spec import REQUIREMENTS
 from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters.export import RULES, shipped_text
 from runtimeinfo_adapters.pytorch import Evaluation, Loop
 from runtimeinfo_conformance import Plan
 from runtimeinfo_conformance.command_line._commands import app
@@ -28,7 +29,7 @@ _GROUPS = "|".join(sorted({id.partition("-")[0] for id in REQUIREMENTS}))
 # What a page calls the things that it has made.
 _VARIABLES = {"hub": MessageHub, "loop": Loop, "val": Evaluation, "plan": Plan}
 
-# Names of others that pages talk about.
+# Names of others that pages talk about, and of alerts.
 _OTHERS = frozenset(
     {
         "BackupAndRestore",
@@ -40,6 +41,7 @@ _OTHERS = frozenset(
         "IterBasedTrainLoop",
         "LogProcessor",
         "RuleBasedStateMachine",
+        *re.findall(r"alert: (\w+)", shipped_text(RULES)),
     }
 )
 
