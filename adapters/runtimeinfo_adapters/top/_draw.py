@@ -23,6 +23,7 @@ from runtimeinfo_adapters.top._format import (
     stage_text,
     status,
     status_text,
+    user_text,
 )
 from runtimeinfo_adapters.top._layout import Action, Drawing, LineLayout, sparkline
 from runtimeinfo_adapters.top._rows import Row, as_rows, rank_of, visible
@@ -209,7 +210,7 @@ def head(row: Row, layout: LineLayout, *, is_unfolded: bool = False) -> Text:
     style = STATUS_STYLES[mark]
     dot = layout.glyphs.dot if not row.ranks else layout.glyphs.unfolded if is_unfolded else layout.glyphs.folded
     left = Text.assemble((f"{dot} ", style), (name_text(run, is_ascii=layout.is_ascii), "bold"))
-    about = _about(row)
+    about = _about(row, layout)
     stage = stage_text(run, is_ascii=layout.is_ascii)
     said = status_text(run)
     if row.ranks and mark in ("dead", "stalled", "damaged"):
@@ -230,9 +231,11 @@ def head(row: Row, layout: LineLayout, *, is_unfolded: bool = False) -> Text:
     return layout.spread(left, right())
 
 
-def _about(row: Row) -> list[str]:
+def _about(row: Row, layout: LineLayout) -> list[str]:
     run = row.run
     about: list[str] = []
+    if user := user_text(run, is_ascii=layout.is_ascii):
+        about.append(user)
     if row.ranks:
         about.append(ranks_text(row))
         if row.slowest is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from runtimeinfo_adapters.top._watch import Run
 
@@ -29,6 +31,23 @@ def name_text(run: Run, *, is_ascii: bool = False) -> str:
 def stage_text(run: Run, *, is_ascii: bool = False) -> str:
     """Return the stage of a run, or nothing between stages."""
     return printable(run.loop_stage or "", is_ascii=is_ascii)[:12]
+
+
+def user_text(run: Run, *, is_ascii: bool = False) -> str:
+    """Return the user that a run belongs to, nothing if it is this one or not known."""
+    if run.user_id is None or run.user_id == os.geteuid():
+        return ""
+    return printable(_user_name(run.user_id), is_ascii=is_ascii)
+
+
+@cache
+def _user_name(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except (KeyError, OverflowError):  # it has been removed, or is known in a container alone
+        return str(number)
 
 
 def status_text(run: Run) -> str:

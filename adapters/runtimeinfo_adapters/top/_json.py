@@ -58,6 +58,7 @@ def _json_run(run: Run) -> dict[str, Any]:
     return {
         "path": str(run.path),
         "pid": run.pid,
+        "user_id": run.user_id,
         "state": run.state,
         "stalled": run.is_stalled,
         "elsewhere": run.is_elsewhere,

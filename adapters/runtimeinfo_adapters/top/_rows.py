@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from runtimeinfo_adapters.top._format import format_count, fraction, name_text, shown_loss, status
+from runtimeinfo_adapters.top._format import format_count, fraction, name_text, shown_loss, status, user_text
 from runtimeinfo_adapters.top._watch import Run
 
 # Ranks are read one after another: one that is ahead by an iteration that it has just completed is not faster.
@@ -107,7 +107,7 @@ def _job_of(run: Run) -> object:
         return None
     # Some launchers tell each rank its number by an argument.
     shared = tuple(each for each in identity.command if not each.startswith(("--local-rank", "--local_rank")))
-    return identity.job, identity.world_size, shared
+    return identity.job, identity.world_size, shared, run.user_id
 
 
 def _row(ranks: Sequence[Run]) -> Row:
@@ -216,9 +216,9 @@ def in_order(rows: Iterable[Row], title: str, *, is_reversed: bool = False) -> l
 
 
 def is_match(row: Row, words: str) -> bool:
-    """Tell whether a row matches a filter: a text in the name, state, stage, job, host, command or process of a run.
+    """Tell whether a row matches a filter.
 
-    Capital letters do not matter, and ``|`` separates texts one of which has to match.
+    It is a text in the name, state, stage, user, job, run id, host, command or process id of a run. Capital letters do not matter, and ``|`` separates texts one of which has to match.
 
     Args:
         row: The row. A job matches if one of its ranks does.
@@ -232,7 +232,7 @@ def is_match(row: Row, words: str) -> bool:
 
 
 def _texts(run: Run) -> str:
-    texts = [name_text(run), str(run.pid), status(run), run.loop_stage or ""]
+    texts = [name_text(run), str(run.pid), status(run), run.loop_stage or "", user_text(run)]
     identity = run.identity
     if identity is not None:
         texts += [identity.job or "", identity.host, identity.run_id, " ".join(identity.command)]

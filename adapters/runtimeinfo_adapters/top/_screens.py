@@ -10,7 +10,7 @@ from datetime import datetime
 from rich.text import Text
 
 from runtimeinfo_adapters.top._draw import add_title, head, progress, scalar_cell
-from runtimeinfo_adapters.top._format import format_value, printable, shown_scalars
+from runtimeinfo_adapters.top._format import format_value, printable, shown_scalars, user_text
 from runtimeinfo_adapters.top._layout import Action, Drawing, LineLayout, finite_range, large_curve, wrapped
 from runtimeinfo_adapters.top._rows import Row
 from runtimeinfo_adapters.top._table import SELECTED, add_ranks
@@ -201,6 +201,7 @@ def _about(row: Row) -> list[tuple[str, str]]:
     found: list[tuple[str, str | None]] = [
         ("name", run.experiment_name),
         ("pid", ", ".join(str(each.pid) for each in row.runs)),
+        ("user", user_text(run)),
         ("board", str(run.path)),
         ("begin", _time(run.started_ns)),
         ("fault", run.error),

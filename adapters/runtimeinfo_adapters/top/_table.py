@@ -21,6 +21,7 @@ from runtimeinfo_adapters.top._format import (
     shown_loss,
     stage_text,
     status,
+    user_text,
 )
 from runtimeinfo_adapters.top._layout import Action, Drawing, LineLayout
 from runtimeinfo_adapters.top._rows import ORDERS, Row, rank_of
@@ -174,17 +175,18 @@ def _columns(is_ascii: bool) -> list[_Column]:
         return stage_text(row.run, is_ascii=is_ascii)
 
     return [
+        _Column("user", 3, lambda row: user_text(row.run, is_ascii=is_ascii), is_right=False),
         _Column("state", 0, lambda row: status(row.run), is_right=False),
-        _Column("ranks", 3, _ranks),
-        _Column("stage", 6, stage, is_right=False),
-        _Column("epoch", 5, lambda row: epoch_text(row.run)),
-        _Column("iter", 7, lambda row: iterations_text(row.run)),
+        _Column("ranks", 4, _ranks),
+        _Column("stage", 7, stage, is_right=False),
+        _Column("epoch", 6, lambda row: epoch_text(row.run)),
+        _Column("iter", 8, lambda row: iterations_text(row.run)),
         _Column("done", 1, lambda row: percent_text(row.run)),
-        _Column("rate", 8, lambda row: rate_text(row.run)),
+        _Column("rate", 9, lambda row: rate_text(row.run)),
         _Column("ETA", 2, lambda row: eta_text(row.run)),
-        _Column("loss", 4, _loss),
-        _Column("updated", 9, _age),
-        _Column("source", 10, lambda row: "inferred" if row.run.is_inferred else "", is_right=False),
+        _Column("loss", 5, _loss),
+        _Column("updated", 10, _age),
+        _Column("source", 11, lambda row: "inferred" if row.run.is_inferred else "", is_right=False),
     ]
 
 

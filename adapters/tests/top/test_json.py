@@ -40,6 +40,7 @@ def test_json_has_each_member_of_a_run() -> None:
         7,
         "live",
         is_current=True,
+        user_id=1000,
         started_ns=NOW_NS,
         age_s=0.25,
         loop_stage="train",
@@ -60,6 +61,7 @@ def test_json_has_each_member_of_a_run() -> None:
         {
             "path": "boards/7-0.board",
             "pid": 7,
+            "user_id": 1000,
             "state": "live",
             "stalled": False,
             "elsewhere": False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -378,6 +379,15 @@ def test_only_runs_that_are_over_are_dismissed_and_they_come_back() -> None:
 def test_dead_ranks_of_a_job_are_dismissed_with_it() -> None:
     hands = Hands(*(replace(run, state="dead") for run in ranks()))
     assert "All runs are dismissed." in hands.press("down", "d").text
+
+
+def test_run_of_another_user_says_whose_it_is() -> None:
+    hands = Hands(make(1, user_id=os.geteuid()), make(2, user_id=2**31 - 2))
+    assert f"{2**31 - 2} · pid 2" in hands.text
+    assert f"{os.geteuid()} · pid 1" not in hands.text
+    assert hands.press("c").lines[2].split()[:3] == ["run", "user", "state"]
+    assert "run-1" not in hands.press("/", *str(2**31 - 2)).text
+    assert f"user     {2**31 - 2}" in hands.press("enter", "enter").text
 
 
 def test_runs_of_the_kit_are_hidden_unless_they_are_asked_for() -> None:
