@@ -218,7 +218,8 @@ def in_order(rows: Iterable[Row], title: str, *, is_reversed: bool = False) -> l
 def is_match(row: Row, words: str) -> bool:
     """Tell whether a row matches a filter.
 
-    It is a text in the name, state, stage, user, job, run id, host, command or process id of a run. Capital letters do not matter, and ``|`` separates texts one of which has to match.
+    It is a text in the name, state, stage, user, job, run id, host, command or process id of a run. Capital letters
+    do not matter, and ``|`` separates texts one of which has to match.
 
     Args:
         row: The row. A job matches if one of its ranks does.
