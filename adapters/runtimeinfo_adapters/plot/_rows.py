@@ -46,8 +46,10 @@ def read_csv(file: BinaryIO, name: str, source: str, step: str | None = None) ->
             is_of_sink = tuple(columns[: len(POSITION)]) == POSITION
             rows = csv.reader(_ended(lines) if is_of_sink else lines, delimiter=delimiter)
             while chunk := list(islice(rows, _CHUNK)):
-                whole = [row for row in chunk if _is_whole(row, len(columns))]
-                damaged += sum(1 for row in chunk if row) - len(whole)
+                whole = chunk
+                if {*map(len, chunk)} != {len(columns)}:
+                    whole = [row for row in chunk if _is_whole(row, len(columns))]
+                    damaged += sum(1 for row in chunk if row) - len(whole)
                 cells = zip_longest(*whole, fillvalue="")
                 table.add_columns(len(whole), zip(columns, cells, strict=False))
     except csv.Error as error:

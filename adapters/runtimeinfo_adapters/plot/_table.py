@@ -54,26 +54,21 @@ class Table:
             count: The number of rows.
             columns: The name of each column, and its cells.
         """
-        begin = self.rows
         for name, cells in columns:
             if _is_text_column(name):
-                for index, cell in enumerate(cells):
-                    if cell:
-                        self._add_text(name, begin + index, cell)
+                self._add_texts(name, cells)
                 continue
             try:
-                # As fast as a parser of C.
-                given = np.array(cells)
-                places = np.flatnonzero(given != "")
-                numbers = given[places].astype(np.float64)
-            except ValueError:
-                found = [(index, _number(cell)) for index, cell in enumerate(cells)]
+                numbers = np.fromiter(map(float, cells), np.float64, count)
+                places = np.arange(count)
+            except ValueError:  # a cell is empty, or another text
+                found = [(index, _number(cell)) for index, cell in enumerate(cells) if cell]
                 kept = [(index, number) for index, number in found if number is not None]
                 places = np.array([index for index, _ in kept], dtype=np.int64)
                 numbers = np.array([number for _, number in kept], dtype=np.float64)
             if len(places):
                 indices, values = self._column(name)
-                indices.frombytes((places.astype(np.int64) + begin).tobytes())
+                indices.frombytes((places + self.rows).tobytes())
                 values.frombytes(numbers.tobytes())
         self.rows += count
 
@@ -164,9 +159,21 @@ class Table:
                 values.append(number)
 
     def _add_text(self, name: str, index: int, text: str) -> None:
-        indices, codes, known = self._texts.setdefault(_normalised(name), (array("q"), array("q"), {}))
+        indices, codes, known = self._text_column(name)
         indices.append(index)
         codes.append(known.setdefault(text, len(known)))
+
+    def _add_texts(self, name: str, cells: tuple[str, ...]) -> None:
+        indices, codes, known = self._text_column(name)
+        for text in dict.fromkeys(cells):
+            known.setdefault(text, len(known))
+        given = np.fromiter(map(known.__getitem__, cells), np.int64, len(cells))
+        places = np.flatnonzero(given != known.get("", -1))
+        indices.frombytes((places + self.rows).tobytes())
+        codes.frombytes(given[places].tobytes())
+
+    def _text_column(self, name: str) -> tuple[array[int], array[int], dict[str, int]]:
+        return self._texts.setdefault(_normalised(name), (array("q"), array("q"), {}))
 
     def _column(self, name: str) -> tuple[array[int], array[float]]:
         return self._numbers.setdefault(name, (array("q"), array("d")))
