@@ -7,8 +7,8 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -413,6 +413,19 @@ class RowSink(ABC):
             )
             return False
         return True
+
+
+@contextmanager
+def as_os_error() -> Generator[None]:
+    """Turn any error of a tool into one that stops the sink, and not the run."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        # SQLAlchemy adds the statement and its parameters.
+        said = " ".join(str(error).partition("[SQL: ")[0].split())
+        raise OSError(f"{type(error).__name__}: {said[:500]}") from error
 
 
 def _plain(info: Any) -> int | float | str | None:
