@@ -18,6 +18,7 @@ from runtimeinfo_adapters.autopublish._guard import Part, hide_own_frames
 from runtimeinfo_adapters.autopublish._plain_loop_follower import (
     PASS,
     Follower,
+    after_load,
     after_maybe_step,
     after_optimizer,
     after_scale,
@@ -82,6 +83,8 @@ class _Patches:
         skipping = {"before": self._eager(before_maybe_step), "after": self._eager(after_maybe_step)}
         part.wrap(scaler, "_maybe_opt_step", **skipping)
         part.wrap(self._torch.nn.Module, "eval", before=self._eager(before_eval))
+        for each in (self._torch.nn.Module, optimizer.Optimizer):
+            part.wrap(each, "load_state_dict", after=self._eager(after_load))
         atexit.register(end_all)  # before the board is closed, and before iterators are freed
         part.on_withdraw(end_all)
 

@@ -43,7 +43,7 @@ class Follower:
         self._claimed: weakref.WeakSet[Any] = weakref.WeakSet()
         self._has_claimed = False
         # Those of earlier trainings.
-        self._former: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._former: weakref.WeakSet[Any] = weakref.WeakSet(_of_parent_optimizers)
         self._draws = 0
         # The open steps, outermost first: the optimizer, and the optimizers that it has called.
         self._steps: list[tuple[Any, list[Any]]] = []
@@ -104,6 +104,20 @@ class Follower:
         if self.training is not None:
             self.training.note_eval(module)
 
+    def note_restored(self, restored: Any) -> None:
+        """Note that an optimizer or a module has loaded a state."""
+        training = self.training
+        if training is not None and not self._is_foreign():
+            if training.has(restored):
+                training.note_restored(has_rates=True)
+            elif not hasattr(restored, "param_groups") and training.trains(restored):
+                training.note_restored(has_rates=False)
+
+    def optimizers(self) -> list[Any]:
+        """Return the optimizers of its trainings that have made a step, as far as they are alive."""
+        training = self.training
+        return [*self._former, *(training.optimizers if training is not None and training.has_stepped else ())]
+
     # -- draws
 
     def begin_pass(self, loader: Any) -> Pass | None:
@@ -136,6 +150,8 @@ class Follower:
             self._note_more_than_length(this)
         if this not in self.passes:
             this.is_of_one_thread = False
+        if training is None and this.training is not None and this not in self.passes:
+            self._begin_training().enter()  # in a forked child, that goes on: the parent's values are not its own
         if self._is_grad_enabled():
             _counts.draws += 1
             self._draws += 1
@@ -234,6 +250,8 @@ class Follower:
             training.note_step(each, self.passes, _counts.draws - self._draws)
 
     def _add_late(self, training: Training, optimizer: Any) -> None:
+        if training.take_back(optimizer):
+            return
         if training.has_stepped or optimizer in self._former:
             training.note_foreign_step()
         training.add(optimizer)
@@ -264,10 +282,14 @@ _followers: weakref.WeakSet[Follower] = weakref.WeakSet()
 _of_thread: _OfThread | None = None
 # In a forked child: what belongs to its parent. It is kept, because to free it would leave the hub of the parent.
 _of_parent: list[object] = []
+# Those whose training the parent has begun. How far it is when the child goes on with it is not known.
+_of_parent_optimizers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
     global _of_thread  # noqa: PLW0603  # no other thread is there
+    for follower in _followers:
+        _of_parent_optimizers.update(follower.optimizers())
     _of_parent.append(_of_thread)
     _of_thread = None
     _followers.clear()
@@ -315,6 +337,11 @@ def after_optimizer(_: None, optimizer: Any) -> None:
 def before_eval(module: Any) -> None:
     """Note that a module was put into evaluation mode."""
     follower_of_thread().note_eval(module)
+
+
+def after_load(_: Any, restored: Any, *__: Any, **___: Any) -> None:
+    """Note that an optimizer or a module has loaded a state."""
+    follower_of_thread().note_restored(restored)
 
 
 def after_scale(result: Any, _: Any, outputs: Any) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtimeinfo_adapters.autopublish._plain_loop_training import Training
+
+CallPath = tuple[tuple[CodeType, int], ...]
+"""The calls that have led to a line, innermost first: the code of each, and its line."""
 
 
 class Pass:
@@ -24,12 +29,15 @@ class Pass:
         is_finished: Whether it has given its last batch, and said so.
         is_of_one_thread: Whether all draws were in the thread that has begun it.
         length: How many batches it has at most; 0 until the loader is asked, infinite if that is not known.
+        path: The calls that have led to its beginning; none where gradients were not enabled.
     """
 
     __slots__ = (
         "__weakref__",
+        "_is_whole",
         "_iterator",
         "_loader",
+        "_sources",
         "draws",
         "draws_at_step",
         "has_gradients",
@@ -39,6 +47,7 @@ class Pass:
         "is_open",
         "last_trained",
         "length",
+        "path",
         "trained",
         "training",
     )
@@ -55,6 +64,9 @@ class Pass:
         self.is_of_one_thread = True
         # A loader that overrides `__iter__` might keep one iterator of PyTorch for all its passes.
         self.length = 0 if has_own_iterator else math.inf
+        self.path: CallPath = _call_path() if has_gradients else ()
+        self._sources = [_reference(loader, name) for name in ("dataset", "sampler", "batch_sampler")]
+        self._is_whole = _is_whole(loader)
 
     def begin(self, iterator: Any, on_gone: Callable[[Pass], object]) -> None:
         """Refer to the iterator of the pass; when that is freed, the pass is over."""
@@ -94,3 +106,52 @@ class Pass:
     def loader(self) -> Any:
         """The loader, or None if it was freed."""
         return self._loader()
+
+    def is_again_over(self, before: Pass) -> bool:
+        """Tell whether it goes over all that another pass went over, by a loader that has taken that one's place."""
+        if before.loader is not None or self.path != before.path:
+            return False
+        dataset, sampler, batch_sampler = (
+            each() is not None and each() is other() for each, other in zip(self._sources, before._sources, strict=True)
+        )
+        return dataset and ((self._is_whole and before._is_whole) or sampler or batch_sampler)
+
+    def is_begun_as(self, before: Pass) -> bool:
+        """Tell whether calls of the same functions have led to another pass, from whatever lines."""
+        return [code for code, _ in self.path] == [code for code, _ in before.path]
+
+
+def _call_path() -> CallPath:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _is_between(str(frame.f_globals.get("__name__"))):
+        frame = frame.f_back
+    path: list[tuple[CodeType, int]] = []
+    while frame is not None:  # by lines: the instruction of a call differs once Python has specialized it
+        path.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(path)
+
+
+def _is_between(module: str) -> bool:
+    return module.startswith(("runtimeinfo_adapters.autopublish.", "torch."))
+
+
+def _reference(loader: Any, name: str) -> Callable[[], Any]:
+    with suppress(Exception):  # a list, for example, cannot be referred to
+        return weakref.ref(getattr(loader, name))
+    return lambda: None
+
+
+def _is_whole(loader: Any) -> bool:
+    """Tell whether a pass over a loader draws all of its dataset, or as many samples as that has.
+
+    Only what PyTorch has made is asked: code of the script might take its time, or print.
+    """
+    with suppress(Exception):
+        if loader._dataset_kind:  # an iterable dataset
+            return True
+        sampler = loader.sampler
+        kinds = type(sampler), type(loader.batch_sampler)
+        is_known = all(kind.__module__.startswith(("torch.", "builtins")) for kind in kinds)
+        return is_known and (hasattr(sampler, "num_replicas") or len(sampler) >= len(loader.dataset))
+    return False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
 
+from runtimeinfo_adapters.autopublish._plain_loop_losses import Losses
 from runtimeinfo_adapters.autopublish._plain_loop_pass import Pass
 from runtimeinfo_adapters.autopublish._plain_loop_run import InferredRun
 
@@ -22,30 +23,6 @@ class Counting(Enum):
     DRAWS = "the draws of a loader"
     STEPS = "the steps of the optimizer, because no loader is there"
     NOTHING = "not to be known"
-
-
-class _Window:
-    """The backwards since the last step.
-
-    Attributes:
-        before: The number of those before the step.
-        within: The number of those that the step itself has made, by its closure.
-        loss: The loss of the step, if it is the only one: of the first call of the closure, or of the backward.
-    """
-
-    __slots__ = ("before", "loss", "within")
-
-    def __init__(self) -> None:
-        self.before = self.within = 0
-        self.loss: Any = None
-
-    def take_loss(self) -> Any:
-        """Return the loss of the step, None if it has none or several, and begin with the next step."""
-        is_only = self.before == 1 if not self.within else not self.before
-        loss = self.loss
-        self.before = self.within = 0
-        self.loss = None
-        return loss if is_only else None
 
 
 class Training:
@@ -66,9 +43,11 @@ class Training:
         """What answers in the thread, as long as its run is the innermost one: its hub."""
         self._optimizers: list[weakref.ref[Any]] = []
         self._ids: set[int] = set()
+        # All of them, once some were left out that make no step.
+        self._before_left_out: list[weakref.ref[Any]] = []
         self._older_passes = list(open_passes)
-        self._older_parameters = {} if before is None else before.parameters()
-        # Whether it trains what the training before has trained: then it might be the rest of that.
+        self._older_parameters = {} if before is None else before.all_parameters()
+        # Whether it trains what a training before has trained: then it might be the rest of that.
         self._is_continued = False
         # Those that it trains, from the first step on, and the last module that was put into evaluation mode.
         self._parameters: dict[int, weakref.ref[Any]] = {}
@@ -77,13 +56,12 @@ class Training:
         self._stepped: list[weakref.ref[Any]] = []
         self._stepped_since_backward: set[int] = set()
         self._counting = Counting.UNKNOWN
-        self._window = _Window()
-        self._has_loss = True
-        self._has_taken_loss = False
+        self._losses = Losses()
         self._is_usual = False
         self._are_rates_due = False
         # Whether an optimizer of another training makes its steps here too.
         self._is_mixed = False
+        self._is_restored = False
         # Of counting by draws: the pass that trains, and the finished passes and iterations before it.
         self._pass: Pass | None = None
         self._last_pass: Pass | None = None
@@ -127,6 +105,11 @@ class Training:
         groups = [group for each in self.optimizers for group in each.param_groups]
         return {id(each): weakref.ref(each) for group in groups for each in group["params"]}
 
+    def all_parameters(self) -> dict[int, weakref.ref[Any]]:
+        """Return the parameters that are alive of this training and of those before, by their ids."""
+        every = self._older_parameters | self._parameters | self.parameters()
+        return {key: each for key, each in every.items() if each() is not None}
+
     # -- the run
 
     def enter(self) -> InferredRun:
@@ -159,10 +142,23 @@ class Training:
         """Note the step of an optimizer that is not of this training: whose rate and loss they are is not known."""
         self._is_mixed = True
         self.lose_count()
-        self._withdraw_loss()
+        self._losses.withdraw(self.run)
         if self.run is not None:
             self.run.withdraw_rates()
             self.run.name_rates(())
+
+    def note_restored(self, has_rates: bool) -> None:
+        """Note that an earlier state of an optimizer, or else of the model, was loaded.
+
+        The next pass might be the first one of a training, after a search for a learning rate, for example. A model
+        alone is also restored after an evaluation of its average.
+        """
+        if not self.has_stepped:
+            return
+        if self._counting is Counting.STEPS:
+            self.lose_count()
+        elif has_rates or (self._pass is not None and not self._pass.is_open and not self._pass.is_finished):
+            self._is_restored = True
 
     # -- passes
 
@@ -177,9 +173,14 @@ class Training:
         if getattr(this.loader, "persistent_workers", False):
             run.claim_workers_of(this.loader)
         before = self._pass
+        if this.has_gradients and self._is_restored:
+            self.lose_count()
         if self._counting is not Counting.DRAWS or before is None:
             return
-        if this.has_gradients and before.is_finished and this.is_over(before.loader):
+        if not before.is_finished and not before.is_open and self._epoch is not None:
+            self._epoch = None  # the script has left it before its last batch, and goes on
+            self._show(self._before_pass + before.draws - 1)
+        if this.has_gradients and before.is_finished and self._is_next(before, this):
             self._show(self._before_pass)  # it was taken back if a step came after the end of the pass
 
     def note_overrun(self, this: Pass) -> None:
@@ -191,8 +192,8 @@ class Training:
         """Note that a batch was drawn."""
         run = self.run
         if this is self._pass and this is self._last_pass and self._counting is Counting.DRAWS and this.has_gradients:
-            if self._window.before:  # no step has come since: its gradients are added to those of this batch
-                self._withdraw_loss()
+            if self._losses.before:  # no step has come since: its gradients are added to those of this batch
+                self._losses.withdraw(self.run)
             if run is not None:
                 if self._is_continued:
                     run.set_training(True)
@@ -205,34 +206,31 @@ class Training:
             run.set_training(False)
 
     def _note_draw_of_another(self, this: Pass, run: InferredRun | None) -> None:
-        if this.training is not self and this is not self._pass and self._counting is not Counting.UNKNOWN:
-            if this in self._older_passes or this.training is not None:
-                self.lose_count()
-                if run is not None:  # the training before goes on, or else this one will make the next step
-                    run.withdraw_rates()
-                    run.withdraw_loss()
+        if this is not self._pass and self._counting is not Counting.UNKNOWN and not self._is_own(this):
+            self.lose_count()
+            if run is not None:  # the training before goes on, or else this one will make the next step
+                run.withdraw_rates()
+                run.withdraw_loss()
             return
         self.has_drawn = True
-        if self._window.before:
-            self._withdraw_loss()
+        if self._losses.before:
+            self._losses.withdraw(self.run)
         self._last_pass = this
-        if self._counting is Counting.UNKNOWN:
-            if self._pass is not None and this is not self._pass:
-                self.lose_count()  # one of the optimizers has made no step in the whole pass
-            return
-        if run is None:
+        if self._counting is Counting.UNKNOWN or run is None:
             return
         if self._counting is Counting.DRAWS:
             self._note_draw_of_counted(this, run)
-        if this is self._pass or (self._are_rates_due and self._might_train(this)):
+        before = self._pass
+        might_train = before is None or (not before.is_open and self._is_next(before, this))
+        if this is before or (self._are_rates_due and might_train):
             self._are_rates_due = False
             run.publish_rates()
         elif self._are_rates_due:
             run.publish_changed_rates()
 
-    def _might_train(self, this: Pass) -> bool:
-        before = self._pass
-        return before is None or (not before.is_open and this.is_over(before.loader))
+    def _is_next(self, before: Pass, this: Pass) -> bool:
+        """Tell whether a pass goes over the data of the one before."""
+        return this.is_over(before.loader) or this.is_again_over(before)
 
     def _note_draw_of_counted(self, this: Pass, run: InferredRun) -> None:
         before = self._pass
@@ -245,23 +243,38 @@ class Training:
             self._has_other_passes |= this.draws > self._longest_wait and this.is_over(before.loader)
             run.set_training(False)
             run.set_place(None, None)
-        elif not this.is_over(before.loader):
+        elif not self._is_next(before, this):
             run.set_training(False)
+            self._note_draw_of_other_data(before, this, run)
         elif this.draws > self._longest_wait or this.trained < this.draws - 1:
-            self._has_other_passes = True  # a pass that makes no steps: an evaluation, for example
+            self._has_other_passes |= this.is_begun_as(before)  # it makes no steps: an evaluation, for example
             run.set_training(False)
             run.set_place(None, None)
         else:
-            run.set_training(not self._has_other_passes and not self._is_evaluating())
+            is_usual = this.is_begun_as(before) and not self._has_other_passes
+            run.set_training(is_usual and not self._is_evaluating())
             if before.is_finished:
                 self._show(self._before_pass + this.draws - 1)
             else:
                 run.set_place(None, None)  # the pass before was broken off
 
+    def _note_draw_of_other_data(self, before: Pass, this: Pass, run: InferredRun) -> None:
+        if not before.is_finished:
+            return
+        if self._is_evaluating() or (this.draws > 1 and not this.trained):
+            self._show(self._before_pass)
+        elif this.draws == 1 and this.path == before.path:  # an epoch might be made of several loaders
+            run.set_place(None, None if self._is_continued else self._before_pass)
+        else:
+            run.set_place(None, None)
+
+    def trains(self, module: Any) -> bool:
+        """Tell whether the first parameter of a module is trained."""
+        return id(next(module.parameters(), None)) in self._parameters
+
     def note_eval(self, module: Any) -> None:
         """Note that a module was put into evaluation mode. It matters if it is trained."""
-        parameter = next(module.parameters(), None)
-        if self.run is None or parameter is None or id(parameter) not in self._parameters:
+        if self.run is None or not self.trains(module):
             return
         self._evaluated = weakref.ref(module)
         self.run.set_training(False)
@@ -278,8 +291,6 @@ class Training:
         if was_finished or run is None:
             return
         run.set_training(False)
-        if self._counting is Counting.UNKNOWN and this is before:
-            self.lose_count()
         if self._counting is not Counting.DRAWS or before is None:
             return
         if this is before:
@@ -287,8 +298,9 @@ class Training:
             self._epoch = None if self._epoch is None else self._epoch + 1
             self._steps_after_end = 0
             self._show(self._before_pass)
-        elif before.is_finished and not self._steps_after_end and this.training is self:
-            self._has_other_passes |= this.has_gradients and this.is_over(before.loader)
+        elif before.is_finished and not self._steps_after_end and self._is_own(this):
+            is_alike = this.has_gradients and this.is_over(before.loader) and this.is_begun_as(before)
+            self._has_other_passes |= is_alike
             self._show(self._before_pass)  # the pass has trained nothing
 
     def note_gone(self, this: Pass) -> None:
@@ -298,7 +310,9 @@ class Training:
             return
         run.set_training(False)
         if self._counting is Counting.DRAWS and this.draws == this.draws_at_step:
-            # After a break the iteration is finished. After an exception it is not.
+            # After a break the iteration is finished. After an exception it is not. Whether the pass counts as an epoch
+            # is for the script to say.
+            self._epoch = None
             self._show(None)
 
     def _show(self, iteration: int | None) -> None:
@@ -310,16 +324,9 @@ class Training:
     def note_backward(self, loss: Any, is_within: bool) -> None:
         """Note a backward: its loss, None where it is not known, and whether a step has called it."""
         if self.has_stepped and len(self._stepped_since_backward) < len(self._optimizers) > 1:
-            self._withdraw_loss()  # each optimizer might have its own
+            self._losses.withdraw(self.run)  # each optimizer might have its own
         self._stepped_since_backward.clear()
-        window = self._window
-        if not is_within:
-            window.before += 1
-            window.loss = loss
-        else:
-            if not window.within:
-                window.loss = loss
-            window.within += 1
+        self._losses.note_backward(loss, is_within)
         last = self._last_pass
         if last is not None and last.last_trained != last.draws:
             last.last_trained = last.draws
@@ -327,8 +334,8 @@ class Training:
 
     def note_skipped_step(self) -> None:
         """Note that a GradScaler has skipped a step."""
-        if self._window.before or self._window.within:
-            self._take_loss()
+        if self._losses.before or self._losses.within:
+            self._losses.take(self.run)
             if self._counting is Counting.STEPS:
                 self._count_step()
 
@@ -340,11 +347,11 @@ class Training:
             passes: The passes of this thread.
             draws_elsewhere: The number of draws in other threads, so far.
         """
-        window, run, this = self._window, self.run, self._pass
+        losses, run, this = self._losses, self.run, self._pass
         if (
             self._is_usual
-            and window.before == 1
-            and not window.within
+            and losses.before == 1
+            and not losses.within
             and run is not None
             and this is not None
             and this is self._last_pass
@@ -352,21 +359,20 @@ class Training:
             and this.draws == this.draws_at_step + 1
         ):
             this.draws_at_step = this.draws
-            loss = window.loss
-            window.before, window.loss = 0, None
+            loss = losses.loss
+            losses.before, losses.loss = 0, None
             self._stepped_since_backward.add(id(optimizer))
             self._are_rates_due = True
             run.publish_rate_of_step(optimizer)
             if loss is None:
-                self._withdraw_loss()
-            elif self._has_loss:
+                self._losses.withdraw(self.run)
+            elif losses.is_known:
                 run.publish_loss(loss)
         else:
             self._note_any_step(optimizer, passes, draws_elsewhere)
 
     def _note_any_step(self, optimizer: Any, passes: Iterable[Pass], draws_elsewhere: int) -> None:
-        window = self._window
-        has_backward = bool(window.before or window.within)
+        has_backward = bool(self._losses.before or self._losses.within)
         is_joint = bool(self._stepped_since_backward) and id(optimizer) not in self._stepped_since_backward
         if not has_backward and not is_joint:
             if self._counting is Counting.STEPS:
@@ -392,7 +398,7 @@ class Training:
         self._are_rates_due = True
         run.publish_rate_of_step(optimizer)
         if has_backward:
-            self._take_loss()
+            self._losses.take(self.run)
         # Then the next step needs few checks: it comes once for each batch, with one loss, in the pass that trains.
         this = self._pass
         is_counted = self._counting is Counting.DRAWS and this is not None and this.has_stepped
@@ -400,7 +406,9 @@ class Training:
 
     def _decide(self, optimizer: Any, open_passes: list[Pass], draws_elsewhere: int) -> None:
         """Decide by what iterations are counted, at the first step of each optimizer."""
-        self._stepped.append(weakref.ref(optimizer))
+        is_first_step = all(each() is not optimizer for each in self._stepped)
+        if is_first_step:
+            self._stepped.append(weakref.ref(optimizer))
         own = [each for each in open_passes if self._is_own(each)]
         self._parameters, older = self.parameters(), self._older_parameters
         self._is_continued |= any(older[key]() is each() for key, each in self._parameters.items() if key in older)
@@ -410,13 +418,44 @@ class Training:
             self._counting = Counting.STEPS if len(self.optimizers) == 1 else Counting.NOTHING
             self._draws_elsewhere = draws_elsewhere
             return
-        elif self._pass is None or not self._pass.is_open:
+        elif self._pass is None or (self._pass.is_open and self._last_pass is not self._pass):
             self._counting = Counting.NOTHING
             return
+        elif not self._pass.is_open:
+            if is_first_step or own != [self._last_pass] or not self._can_leave_out(self._pass, own[0]):
+                self._counting = Counting.NOTHING
+                return
+            self._leave_out(self._pass, own[0])
         stepped = [each() for each in self._stepped]
         if all(any(each is one for one in stepped) for each in self.optimizers):
             self._counting = Counting.DRAWS
             self._longest_wait = max(self._pass.draws, 1)
+
+    def _can_leave_out(self, before: Pass, this: Pass) -> bool:
+        is_whole = before.is_finished and before.trained == before.draws
+        return is_whole and this.is_over(before.loader) and this.is_begun_as(before) and self._is_trained(this)
+
+    def _leave_out(self, before: Pass, this: Pass) -> None:
+        """Leave the optimizers out that have made no step in the whole first pass."""
+        self._before_left_out = self._optimizers
+        self._optimizers = self._stepped[:]
+        self._ids = {id(each) for each in self.optimizers}
+        self._before_pass, self._epoch = before.draws, 1
+        self._pass = this
+        self._losses.begin_again()
+
+    def take_back(self, optimizer: Any) -> bool:
+        """Note a step of an optimizer that might have been left out; tell whether it was."""
+        if all(each() is not optimizer for each in self._before_left_out):
+            return False
+        self._optimizers, self._before_left_out = self._before_left_out, []
+        self._ids = {id(each) for each in self.optimizers}
+        self.lose_count()
+        self._losses.withdraw(self.run)
+        if self.run is not None:
+            self.run.withdraw_rates()
+            self.run.has_rates = False
+        return True
 
     def _is_trained(self, this: Pass) -> bool:
         is_complete = this.trained == this.draws  # otherwise batches are drawn ahead, or several at once
@@ -437,9 +476,9 @@ class Training:
             before.draws_at_step = before.draws
             if before.has_stepped:
                 return  # it is shown already
-        elif last is not before and last.training is self:
+        elif last is not before and self._is_own(last):
             has_drawn = last.draws > last.draws_at_step
-            if last.is_over(before.loader) and last.is_open and has_drawn and self._can_follow(before):
+            if last.is_open and has_drawn and self._can_follow(before, last):
                 self._go_over(before, last)
                 before = last
             elif not before.is_open or before.draws == before.draws_at_step:
@@ -459,15 +498,18 @@ class Training:
         self._show(self._before_pass + before.draws - 1)
         run.set_training(True)
 
-    def _can_follow(self, before: Pass) -> bool:
-        """Tell whether the iterations of the pass before are known, once another one trains."""
-        return before.is_finished or (not before.is_open and before.draws - before.trained <= 1)
+    def _can_follow(self, before: Pass, this: Pass) -> bool:
+        """Tell whether the iterations of the pass before are known, once another one trains, and whether they go on."""
+        if not before.is_finished and (before.is_open or before.draws - before.trained > 1):
+            return False
+        return this.is_over(before.loader) or (this.path == before.path and this.trained == this.draws)
 
     def _go_over(self, before: Pass, this: Pass) -> None:
-        """Let a further pass over the loader be the one that trains."""
-        if not before.is_finished:  # whether it counts as an epoch is for the script to say
+        """Let a further pass be the one that trains."""
+        if not before.is_finished:
             self._before_pass += before.trained
-            self._epoch = None
+        if not before.is_finished or not self._is_next(before, this):
+            self._epoch = None  # an epoch might be made of both
         self._pass = this
         self._steps_after_end = 0
 
@@ -475,19 +517,3 @@ class Training:
         self._steps += 1
         if self.run is not None and not self._is_continued:
             self.run.set_place(None, self._steps)
-
-    def _take_loss(self) -> None:
-        # One backward before the first step does not tell that there will be one before each: gradients might be added
-        # up from there on. The backward of a closure is of its step.
-        is_known = self._has_taken_loss or self._window.within
-        self._has_taken_loss = True
-        loss = self._window.take_loss()
-        if loss is None:
-            self._withdraw_loss()
-        elif is_known and self._has_loss and self.run is not None:
-            self.run.publish_loss(loss)
-
-    def _withdraw_loss(self) -> None:
-        self._has_loss = False
-        if self.run is not None:
-            self.run.withdraw_loss()

@@ -437,13 +437,19 @@ def test_optimizer_within_each_iteration_withdraws_the_counts() -> None:
 
 
 def test_optimizer_that_trains_after_another_one_has_no_counts() -> None:
-    first, second, loader = Net(), Net(), make_loader()
-    for net in (first, second):
-        for _ in range(2):
-            for x in loader:
-                assert place()[1:] == (None, None)
-                net.train(x)
-                assert place()[1:] == (None, None)
+    first, second, loader = Net(), Net(0.2), make_loader()
+    for epoch in range(3):
+        for number, x in enumerate(loader):
+            is_known = epoch > 1 or (epoch == 1 and number > 0)
+            assert place() == (("train", epoch, 3 * epoch + number) if is_known else (None, None, None))
+            first.train(x)
+            assert place() == (("train", epoch, 3 * epoch + number) if epoch else (None, None, None))
+            assert latest("lr") == (0.1 if epoch else None)
+    for number, x in enumerate(loader):
+        assert number == 0 or place() == (None, None, None)
+        second.train(x)
+        assert (place(), latest("lr")) == ((None, None, None), None)
+        assert (latest("SGD.lr"), latest("SGD-1.lr")) == (0.1, 0.2)
 
 
 def test_optimizers_with_one_loss() -> None:
