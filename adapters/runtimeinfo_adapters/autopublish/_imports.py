@@ -30,6 +30,7 @@ FRAMEWORK_MODULES: tuple[str, ...] = (
 """The keys of `_frameworks.INSTALLERS`, repeated because that module loads numpy."""
 
 _PACKAGE = "runtimeinfo_adapters.autopublish"
+_NEEDED = "runtimeinfo_adapters.hub"  # by each part, which publishes through it
 
 
 class AutopublishWarning(UserWarning):
@@ -153,7 +154,7 @@ def _load(name: str) -> ModuleType:
     import importlib
 
     try:
-        importlib.import_module(_PACKAGE)
+        importlib.import_module(_NEEDED)
     except Exception:
         FINDER.stop()  # no part can be loaded, and one warning is enough
         raise
