@@ -16,13 +16,15 @@ from typing import Any, Literal, NamedTuple
 from runtimeinfo import BoardError
 from runtimeinfo.board import BoardIdentity, BoardScalar, BoardSnapshot, board_folder, pid_in
 from runtimeinfo.board._folder import BoardListing, folders_of_others
-from runtimeinfo.board._open_board import OpenBoard
+from runtimeinfo.board._open_board import PATIENCE_S, OpenBoard
 from runtimeinfo_adapters._numbers import is_same_number
 
 # How long a run that has ended is still listed.
 _LINGERS_S = 8.0
 # Reading a board whose writer was stopped in the middle of a write takes a fifth of a second each time.
 _REST_S = 5.0
+# And many such boards must not take a look as many times as long.
+_PATIENCE_OF_LOOK_S = 0.5
 # A board that is being made is empty for a moment.
 _YOUNG_NS = 2_000_000_000
 
@@ -182,6 +184,7 @@ class Runs:
         self._damaged: dict[Path, tuple[float, Run]] = {}
         self._most_open = _most_open()
         self._open = 0
+        self._patience_s = 0.0
 
     def look(self, now: Timestamp | None = None) -> list[Run]:
         """Return the runs: live ones first, and of these the latest first.
@@ -194,6 +197,7 @@ class Runs:
         """
         now = now or Timestamp.now()
         boards = self._boards()
+        self._patience_s = _PATIENCE_OF_LOOK_S
         for path in [path for path in self._watched if path not in boards]:
             self._end(path, now)
         self._damaged = {path: found for path, found in self._damaged.items() if path in boards}
@@ -239,7 +243,7 @@ class Runs:
             return
         try:
             if watched is not None:
-                found = watched.board.read()
+                found = self._read(watched.board)
                 if watched.tracker.snapshot.created_ns == found.created_ns:
                     watched.tracker.update(found, now)
                     watched.read_at = now.monotonic_s
@@ -247,13 +251,21 @@ class Runs:
                 self._end(path, now)  # another run of the same process has replaced it
             board = OpenBoard(path, owner=owner, is_kept_open=self._open < self._most_open)
             tracker = RunTracker(
-                board.read(), now, stalled_after=self._stalled_after, user_id=owner, curves=self._has_curves
+                self._read(board), now, stalled_after=self._stalled_after, user_id=owner, curves=self._has_curves
             )
             self._watched[path] = _WatchedRun(board, tracker, number, now.monotonic_s)
             self._open += board.is_kept_open
             self._damaged.pop(path, None)
         except BoardError as error:
             self._fail(path, error, now)
+
+    def _read(self, board: OpenBoard) -> BoardSnapshot:
+        """Read a board; what it takes to wait for a write that does not end is of the patience of this look."""
+        begin = time.monotonic()
+        found = board.read(min(PATIENCE_S, self._patience_s))
+        if not found.is_whole:
+            self._patience_s = max(0.0, self._patience_s - (time.monotonic() - begin))
+        return found
 
     def _is_resting(self, path: Path, watched: _WatchedRun | None, now: Timestamp) -> bool:
         """Tell whether a board need not be read now: nothing changes in it, or it is slow to read."""

@@ -15,7 +15,7 @@ import pytest
 
 from runtimeinfo import BoardError, use_hub
 from runtimeinfo.board import BoardSnapshot, layout, make_board_folder
-from runtimeinfo.board._open_board import OpenBoard
+from runtimeinfo.board._open_board import PATIENCE_S, OpenBoard
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import Runs, Timestamp
 from runtimeinfo_adapters.top._watch import IterationRate, RunTracker, ScalarCurve
@@ -496,6 +496,28 @@ def board_file() -> Path:
     path.touch(mode=0o600)
     path.write_bytes(image)
     return path
+
+
+def test_many_boards_amid_a_write_share_the_patience_of_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = MessageHub("half", runtime_info={"epoch": 1})
+    image = bytearray(hub.share().path.read_bytes())
+    hub.unshare()
+    image[layout.SEQUENCE * layout.CELL] |= 1
+    for number in range(8):
+        path = make_board_folder() / f"{os.getpid()}-{number + 100}.board"
+        path.write_bytes(image)
+        path.chmod(0o600)
+    patience: list[float] = []
+    read = OpenBoard.read
+
+    def recording(board: OpenBoard, patience_s: float = PATIENCE_S) -> Any:
+        patience.append(patience_s)
+        return read(board, patience_s)
+
+    monkeypatch.setattr(OpenBoard, "read", recording)
+    assert [(run.state, run.epoch) for run in Runs().look()] == [("live", 1)] * 8
+    assert patience[0] == PATIENCE_S
+    assert patience[-1] == 0
 
 
 def test_open_board_is_read_after_it_was_removed(board_file: Path) -> None:

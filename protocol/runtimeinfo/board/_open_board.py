@@ -30,7 +30,7 @@ from runtimeinfo.board._snapshot import (
 )
 from runtimeinfo.board.process import is_alive, is_elsewhere
 
-_PATIENCE_S = 0.2
+PATIENCE_S = 0.2
 """How long to wait for the end of a write. One takes a microsecond, and that of a stopped process never ends."""
 
 # The header up to the claimed workers, which nobody needs here.
@@ -80,6 +80,7 @@ class OpenBoard:
         self._path = path
         self._owner = owner
         self._descriptor: int | None = None
+        self._deadline = 0.0
         self.close: Callable[[], object] = _nothing
         self._forget()
         if is_kept_open:
@@ -96,14 +97,18 @@ class OpenBoard:
         """Whether the file stays open between two reads."""
         return self._descriptor is not None
 
-    def read(self) -> BoardSnapshot:
+    def read(self, patience_s: float = PATIENCE_S) -> BoardSnapshot:
         """Return the present content: the same object as the last time if nothing has changed.
+
+        Args:
+            patience_s: The seconds to wait for the end of a write. After that, not all values are of one moment.
 
         Raises:
             BoardError: If the board does not exist, cannot be trusted, or is damaged.
 
         Source: SHARE-04 to SHARE-06.
         """
+        self._deadline = time.monotonic() + patience_s
         try:
             if self._descriptor is not None:
                 return self._read(self._descriptor)
@@ -164,7 +169,7 @@ class OpenBoard:
             part = _read(descriptor, layout.HEADER_SIZE + count * layout.ENTRY_SIZE, 0, self._path)
             if _cell(descriptor, layout.SEQUENCE, self._path) == sequence:
                 return part, True
-        return _read_consistent(descriptor, layout.SEQUENCE, _used_head, self._path)
+        return _read_consistent(descriptor, layout.SEQUENCE, _used_head, self._path, self._deadline)
 
     def _parse_entries(self, part: bytes, cells: tuple[int, ...]) -> None:
         infos: dict[str, Any] = {}
@@ -195,7 +200,7 @@ class OpenBoard:
         at = (cells[layout.INFO_SEQUENCE], cells[layout.INFO_LENGTH])
         if at == self._json_at:
             return True
-        raw, is_whole = _read_consistent(descriptor, layout.INFO_SEQUENCE, _used_json, self._path)
+        raw, is_whole = _read_consistent(descriptor, layout.INFO_SEQUENCE, _used_json, self._path, self._deadline)
         self._json = parse_json(raw, self._path)
         self._json_at = at if is_whole else (-1, -1)
         return is_whole
@@ -205,7 +210,9 @@ class OpenBoard:
         at = (cells[layout.IDENTITY_SEQUENCE], cells[layout.IDENTITY_LENGTH])
         if at == self._identity_at:
             return True
-        raw, is_whole = _read_consistent(descriptor, layout.IDENTITY_SEQUENCE, _used_identity, self._path)
+        raw, is_whole = _read_consistent(
+            descriptor, layout.IDENTITY_SEQUENCE, _used_identity, self._path, self._deadline
+        )
         self._identity = parse_identity(raw)
         self._identity_at = at if is_whole else (-1, -1)
         return is_whole
@@ -279,10 +286,9 @@ def _used_identity(descriptor: int, path: Path) -> bytes:
 
 
 def _read_consistent(
-    descriptor: int, sequence: int, used: Callable[[int, Path], bytes], path: Path
+    descriptor: int, sequence: int, used: Callable[[int, Path], bytes], path: Path, deadline: float
 ) -> tuple[bytes, bool]:
     """Return a part of the board, and whether it is of one moment: the sequence was even and stayed the same."""
-    deadline = time.monotonic() + _PATIENCE_S
     while True:
         before = _cell(descriptor, sequence, path)
         part = used(descriptor, path)
