@@ -197,9 +197,9 @@ def test_board_with_an_unfinished_write_is_read_only_now_and_then(
     reads: list[OpenBoard] = []
     read = OpenBoard.read
 
-    def counted(board: OpenBoard) -> BoardSnapshot:
+    def counted(board: OpenBoard, patience_s: float) -> BoardSnapshot:
         reads.append(board)
-        return read(board)
+        return read(board, patience_s)
 
     monkeypatch.setattr(OpenBoard, "read", counted)
     put("1-0.board", with_cell(image, layout.SEQUENCE, 7))
@@ -209,6 +209,23 @@ def test_board_with_an_unfinished_write_is_read_only_now_and_then(
     assert len(reads) == 1
     assert told(runs, later(6)) == [("image", "live")]
     assert len(reads) == 2
+
+
+def test_many_boards_with_an_unfinished_write_share_the_patience_of_a_look(
+    put: Any, image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        put(f"1-{number}.board", with_cell(image, layout.SEQUENCE, 7))
+    patience: list[float] = []
+    read = OpenBoard.read
+
+    def recording(board: OpenBoard, patience_s: float = PATIENCE_S) -> BoardSnapshot:
+        patience.append(patience_s)
+        return read(board, patience_s)
+
+    monkeypatch.setattr(OpenBoard, "read", recording)
+    assert told(Runs()) == [("image", "live")] * 8
+    assert (patience[0], patience[-1]) == (PATIENCE_S, 0)
 
 
 def test_folder_that_is_open_to_others_is_not_read(folder: Path) -> None:
@@ -496,28 +513,6 @@ def board_file() -> Path:
     path.touch(mode=0o600)
     path.write_bytes(image)
     return path
-
-
-def test_many_boards_amid_a_write_share_the_patience_of_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = MessageHub("half", runtime_info={"epoch": 1})
-    image = bytearray(hub.share().path.read_bytes())
-    hub.unshare()
-    image[layout.SEQUENCE * layout.CELL] |= 1
-    for number in range(8):
-        path = make_board_folder() / f"{os.getpid()}-{number + 100}.board"
-        path.write_bytes(image)
-        path.chmod(0o600)
-    patience: list[float] = []
-    read = OpenBoard.read
-
-    def recording(board: OpenBoard, patience_s: float = PATIENCE_S) -> Any:
-        patience.append(patience_s)
-        return read(board, patience_s)
-
-    monkeypatch.setattr(OpenBoard, "read", recording)
-    assert [(run.state, run.epoch) for run in Runs().look()] == [("live", 1)] * 8
-    assert patience[0] == PATIENCE_S
-    assert patience[-1] == 0
 
 
 def test_open_board_is_read_after_it_was_removed(board_file: Path) -> None:
