@@ -85,7 +85,7 @@ class Table:
             SourceError: If there is no column of steps or epochs, or no scalar.
         """
         is_of_sink = {*POSITION} <= {*self._numbers, *self._texts}
-        at = _Positions(self, step, source)
+        at = _Positions(self, step, source, is_of_sink=is_of_sink)
         taken = {*at.columns, *(INFOS if is_of_sink and "run_id" in self._texts else ())}
         scalars = [each for each in self._numbers if each not in taken and not each.startswith("info/")]
         if not scalars:
@@ -134,10 +134,18 @@ class Table:
         result[indices] = values
         return result
 
-    def find(self, names: tuple[str, ...]) -> str | None:
-        """Return the first of some columns that is there and has numbers."""
+    def full_of_any(self, columns: list[str]) -> Floats:
+        """Return, for each row, the number in the first of some columns that has one."""
+        result = self.full(columns[0])
+        for other in columns[1:]:
+            missing = np.isnan(result)
+            result[missing] = self.full(other)[missing]
+        return result
+
+    def find(self, names: tuple[str, ...]) -> list[str]:
+        """Return those of some columns that are there and have numbers."""
         by_name = {_normalised(each): each for each in reversed(self._numbers)}
-        return next((by_name[each] for each in names if each in by_name), None)
+        return [by_name[each] for each in names if each in by_name]
 
     @property
     def columns(self) -> list[str]:
@@ -199,32 +207,33 @@ class Table:
 class _Positions:
     # Where each row of a table belongs.
 
-    def __init__(self, table: Table, step: str | None, source: str) -> None:
+    def __init__(self, table: Table, step: str | None, source: str, *, is_of_sink: bool) -> None:
         if step is not None and step not in table.columns:
             raise SourceError(
                 f"{source} has no column {step!r} of numbers; it has {_listed(table.columns)}. Give one of "
                 "these as the step",
                 source=source,
             )
-        step = step or table.find(_STEPS)
-        epoch, time = table.find(_EPOCHS), table.find(_TIMES)
-        if step is None and epoch is None:
+        # Some loggers, such as mmengine's, have one in the rows of the training, and another one in all.
+        steps = [step] if step is not None else table.find(POSITION[:1] if is_of_sink else _STEPS)
+        epoch, time = next(iter(table.find(_EPOCHS)), None), next(iter(table.find(_TIMES)), None)
+        if not steps and epoch is None:
             raise SourceError(
                 f"{source} has no column of steps ({', '.join(_STEPS[:4])}) or epochs; it has "
                 f"{_listed(table.columns)}. Name one of these with --step",
                 source=source,
             )
-        self.iters = None if step is None else table.full(step)
+        self.iters = table.full_of_any(steps) if steps else None
         self.epochs = None if epoch is None else table.full(epoch)
         times = None if time is None else table.full(time)
         if times is not None and not _are_times(times):
             time = times = None
         self.times = times
-        self.columns = {each for each in (step, epoch, time) if each is not None}
+        self.columns = {*steps, *(each for each in (epoch, time) if each is not None)}
         if self.iters is not None and self.epochs is not None:
             self.iters = _continued(self.iters, self.epochs)
         counted = self.iters if self.iters is not None else self.epochs
-        self.described = step or epoch
+        self.described = " or ".join(steps) or epoch
         self.is_placed: npt.NDArray[np.bool_] = np.isfinite(np.empty(0) if counted is None else counted)
 
     def curve(self, rows: npt.NDArray[np.int64], values: Floats) -> Curve:

@@ -166,6 +166,20 @@ def test_state_of_the_trainer_of_transformers_is_read(written: Callable[..., lis
     assert points(run, "eval_loss") == {20: 1.5}
 
 
+def test_log_of_mmengine_is_read(written: Callable[..., list[RunCurves]]) -> None:
+    rows = [
+        {"loss": 2.0, "time": 0.5, "epoch": 1, "iter": 10, "step": 10},
+        {"acc": 0.5, "step": 1},  # of a validation, whose step is the epoch
+        {"loss": 1.0, "time": 0.5, "epoch": 2, "iter": 20, "step": 20},
+        {"acc": 0.75, "step": 2},
+    ]
+    (run,) = written("\n".join(map(json.dumps, rows)), "scalars.json")
+    assert list(run.curves) == ["loss", "time", "acc"]
+    assert points(run, "loss") == {10: 2, 20: 1}
+    assert points(run, "acc") == {1: 0.5, 2: 0.75}
+    assert run.notes == ()
+
+
 def test_damaged_lines_are_left_out_and_counted(written: Callable[..., list[RunCurves]]) -> None:
     lines = ['{"step":1,"loss":1}', '{"step":2,"lo', "[3]", '{"step":3,"a":' + "[" * 100_000 + "]" * 100_000 + "}"]
     (run,) = written("\n".join([*lines, '{"step":4,"loss":4}', ""]), "other.jsonl")
