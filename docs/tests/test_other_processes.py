@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimeinfo.board import FOLDER_VARIABLE, layout
+from runtimeinfo.board import FOLDER_VARIABLE, JOB_VARIABLE, BoardIdentity, layout
 from runtimeinfo_adapters.sharing import SHARE_VARIABLE
 
 PAGE = (Path(__file__).resolve().parents[1] / "other-processes.md").read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ PAGE = (Path(__file__).resolve().parents[1] / "other-processes.md").read_text(en
 EXAMPLES = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("code", "shown"), EXAMPLES, ids=["worker", "other process"])
+@pytest.mark.parametrize(("code", "shown"), EXAMPLES, ids=["worker", "other process", "identity"])
 def test_an_example_prints_what_the_page_shows(code, shown, tmp_path):
     path = tmp_path / "example.py"
     path.write_text(code)
@@ -24,7 +24,7 @@ def test_an_example_prints_what_the_page_shows(code, shown, tmp_path):
 
 
 def test_every_example_is_tried():
-    assert len(EXAMPLES) == PAGE.count("```python") == 2
+    assert len(EXAMPLES) == PAGE.count("```python") == 3
 
 
 def test_the_numbers_are_those_of_the_layout():
@@ -33,3 +33,11 @@ def test_the_numbers_are_those_of_the_layout():
     assert f"the latest value of up to {layout.MAX_ENTRIES}" in PAGE
     assert f"`{SHARE_VARIABLE}=0`" in PAGE
     assert f"`{FOLDER_VARIABLE}=/path`" in PAGE
+    assert f"at most {layout.IDENTITY_CAPACITY // 1024} KiB, and adds nothing" in PAGE
+
+
+def test_every_member_of_the_identity_is_described():
+    rows = PAGE.partition("## Which run it is")[2].partition("\n## ")[0].splitlines()
+    named = [name for row in rows if row.startswith("| `") for name in re.findall("`(.*?)`", row.split("|")[1])]
+    assert named == list(BoardIdentity.__slots__)
+    assert f"`{JOB_VARIABLE}`" in PAGE
