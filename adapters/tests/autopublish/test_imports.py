@@ -32,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder whose modules can be imported. They are forgotten after the test, and the finders are as before."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    importlib.import_module("runtimeinfo_adapters.hub")  # its NumPy can be loaded once in a process
     loaded = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - loaded:

@@ -186,6 +186,112 @@ def test_further_loader_of_a_later_step_withdraws_the_counts() -> None:
         assert place() == (None, None, None)
 
 
+SAMPLERS = {
+    "shuffled": lambda: {"shuffle": True},
+    "weighted": lambda: {"sampler": torch.utils.data.WeightedRandomSampler(torch.ones(6), 6)},
+}
+
+
+@pytest.mark.parametrize("options", SAMPLERS.values(), ids=SAMPLERS)
+def test_loader_that_is_made_for_each_epoch(options: Callable[[], dict[str, Any]]) -> None:
+    net, dataset = Net(), torch.utils.data.TensorDataset(torch.randn(6, 2))
+    for epoch in range(3):
+        for number, (x,) in enumerate(DataLoader(dataset, batch_size=2, **options())):
+            assert place() == (("train", epoch, 3 * epoch + number) if epoch or number else (None, None, None))
+            net.train(x)
+            assert place() == ("train", epoch, 3 * epoch + number)
+
+
+def test_loaders_over_parts_of_a_dataset_have_no_epoch() -> None:
+    net, dataset = Net(), torch.utils.data.TensorDataset(torch.randn(12, 2))
+    for part in range(2):  # of one epoch
+        sampler = torch.utils.data.SubsetRandomSampler(range(6 * part, 6 * part + 6))
+        for number, (x,) in enumerate(DataLoader(dataset, batch_size=2, sampler=sampler)):
+            assert place()[1:] == ((None if part else 0, 3 * part + number) if part or number else (None, None))
+            net.train(x)
+            assert place() == ("train", None if part else 0, 3 * part + number)
+
+
+def test_sampler_that_is_kept_for_the_loaders_of_all_epochs() -> None:
+    net, dataset = Net(), torch.utils.data.TensorDataset(torch.randn(8, 2))
+    sampler = torch.utils.data.SubsetRandomSampler(range(6))
+    for epoch in range(2):
+        for number, (x,) in enumerate(DataLoader(dataset, batch_size=2, sampler=sampler)):
+            net.train(x)
+            assert place() == ("train", epoch, 3 * epoch + number)
+
+
+def test_loaders_in_turn_have_no_epoch() -> None:
+    net, loaders = Net(), [make_loader(), make_loader(2)]
+    steps = 0
+    for epoch in range(2):
+        for loader in loaders:
+            for number, x in enumerate(loader):
+                is_first = epoch == 0 and loader is loaders[0]
+                expected = ("train" if number else None, 0 if is_first else None, steps)
+                assert place() == (expected if steps else (None, None, None))
+                net.train(x)
+                assert place() == ("train", expected[1], steps)
+                steps += 1
+
+
+def test_accumulation_over_loaders_in_turn() -> None:
+    net, batches = Net(), itertools.chain(make_loader(4), make_loader(4))
+    for number, x in enumerate(batches):
+        net.loss(x).backward()
+        if number % 4 == 3:
+            net.optimizer.step()
+        assert place()[2] in ({number, None} if number > 2 else {None})
+    assert place() == (None, None, 8)
+
+
+def test_loader_with_iterators_of_their_own_that_are_drawn_in_turn() -> None:
+    first, second = iter(make_loader()), iter(make_loader())
+    net = Net()
+    for batches in (first, second, first, second):
+        net.train(next(batches))
+        assert place() == (("train", 0, 0) if batches is first and place()[1] == 0 else (None, None, None))
+
+
+@pytest.mark.parametrize("is_broken_off", [True, False])
+def test_state_that_is_loaded_after_a_pass_begins_counts_that_are_not_known(is_broken_off: bool) -> None:
+    net, loader = Net(), make_loader()
+    model, optimizer = copy.deepcopy((net.model.state_dict(), net.optimizer.state_dict()))
+    for x in loader:  # a search for a learning rate
+        net.train(x)
+        if is_broken_off:
+            break
+    net.model.load_state_dict(model)
+    if not is_broken_off:
+        net.optimizer.load_state_dict(optimizer)
+    for x in loader:
+        assert place() == (None, None, None)
+        net.train(x)
+        assert place() == (None, None, None)
+        assert latest("lr") == 0.1
+
+
+def test_model_that_is_restored_after_its_evaluation_goes_on() -> None:
+    net, loader = Net(), make_loader()
+    for epoch in range(2):
+        for number, x in enumerate(loader):
+            net.train(x)
+            assert place() == ("train", epoch, 3 * epoch + number)
+        net.model.load_state_dict(net.model.state_dict())
+
+
+def test_epoch_is_not_known_after_a_pass_that_was_left() -> None:
+    net, loader, held_out = Net(), make_loader(4), make_loader()
+    for number, x in enumerate(loader):
+        if number == 2:
+            break
+        net.train(x)
+    assert place() == (None, 0, 2)
+    with torch.no_grad():
+        for _ in held_out:
+            assert place() == (None, None, 2)
+
+
 @pytest.mark.parametrize("has_gradients", [True, False])
 def test_validation_amid_a_pass(has_gradients: bool) -> None:
     net, loader, held_out = Net(), make_loader(), make_loader()
@@ -314,6 +420,22 @@ def test_evaluation_over_the_training_loader_that_draws_with_gradients() -> None
         net.model.train()
 
 
+def test_function_that_evaluates_on_the_training_loader_is_no_training() -> None:
+    net, loader = Net(), make_loader()
+
+    def evaluate(epoch: int) -> None:
+        for number, x in enumerate(loader):
+            assert place() == (None, *((epoch, 3 * epoch) if not number else (None, None)))
+            net.loss(x)
+
+    for epoch in range(3):
+        for number, x in enumerate(loader):
+            assert place() == (("train", epoch, 3 * epoch + number) if epoch or number else (None, None, None))
+            net.train(x)
+        evaluate(epoch + 1)
+        assert place() == (None, epoch + 1, 3 * epoch + 3)
+
+
 def test_evaluation_without_a_loader_has_no_stage() -> None:
     net, other = Net(), nn.Linear(2, 1)
     for number, x in enumerate(make_loader()):
@@ -347,6 +469,46 @@ def test_optimizer_that_is_made_again_for_its_parameters_has_no_counts() -> None
         for number, x in enumerate(loader):
             net.train(x)
             assert place() == ("train", *((0, number) if not epoch else (None, None)))
+
+
+def test_optimizer_of_a_function_that_trains_an_epoch_has_no_counts() -> None:
+    model, other, loader = nn.Linear(2, 1), nn.Linear(2, 1), make_loader()
+
+    def train(model: Any) -> None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for x in loader:
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            optimizer.step()
+            seen.append(place())
+
+    for epoch in range(3):
+        seen: list[Any] = []
+        train(model)
+        expected = [("train", 0, number) if not epoch else ("train", None, None) for number in range(3)]
+        assert seen == expected
+        train(other)
+
+
+def test_optimizer_that_makes_no_step_is_left_out() -> None:
+    net, idle, loader = Net(), Net(0.2), make_loader()
+    for epoch in range(3):
+        for number, x in enumerate(loader):
+            loss = net.train(x)
+            assert place() == (("train", epoch, 3 * epoch + number) if epoch else (None, None, None))
+            assert values() == ((0.1, loss if epoch > 1 or number else None) if epoch else (None, None))
+    assert set(current_hub().log_scalars) == {"train/lr", "train/loss"}
+    del idle
+
+
+def test_optimizers_that_train_in_turn_by_the_epoch_have_no_counts() -> None:
+    first, second, loader = Net(), Net(0.2), make_loader()
+    for _ in range(3):
+        for net in (first, second):
+            for x in loader:
+                assert place() == (None, None, None)
+                net.train(x)
+                assert place() == (None, None, None)
 
 
 def test_earlier_optimizer_that_steps_again_has_no_counts() -> None:
@@ -735,6 +897,25 @@ def test_forked_child_that_trains_reads_its_own() -> None:
     expected = [(None, None, None), (None, None), (*told, 0, 0, 0.2), (0, 1), (*told, 0, 1, 0.2), (0, 2)]
     assert in_fork(train) == repr([*expected, (*told, 0, 2, 0.2)])
     net.train(torch.ones(2, 2))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_forked_child_that_goes_on_with_the_training_is_told_nothing() -> None:
+    def go_on() -> list[Any]:
+        seen = []
+        for x in batches:
+            seen.append((place(), values()))
+            net.train(x)
+            seen.append((place(), values()))
+        return seen
+
+    net = Net()
+    batches = iter(make_loader(4))
+    net.train(next(batches))
+    net.train(next(batches))
+    assert in_fork(go_on) == repr([((None, None, None), (None, None))] * 4)
+    net.train(next(batches))
+    assert place() == ("train", 0, 2)
 
 
 # -- safety
