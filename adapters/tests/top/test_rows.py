@@ -65,6 +65,7 @@ def test_job_that_is_begun_once_more_keeps_its_ranks_together() -> None:
         [second.path, first.path],
     ]
     assert ranks(again, first, second, ranked(1, hub=1, started_ns=4)) == [[0, 1], [0, 1]]
+    assert ranks(second, again, ranked(1, hub=1, started_ns=4)) == [[0], [0, 1]]  # a rank of the first time has gone
 
 
 def test_runs_without_a_rank_or_of_one_process_are_not_folded() -> None:

@@ -199,6 +199,12 @@ def test_details_have_all_that_is_known() -> None:
         assert line in found, hands.text
 
 
+def test_long_value_is_wrapped() -> None:
+    command = tuple(f"--option-{number}={number}" for number in range(40))
+    hands = Hands(make(1, identity=BoardIdentity("node1", command=command)), width=60, height=60).press("enter")
+    assert all(option in hands.text.split() for option in command)
+
+
 def test_scalar_of_the_curve_is_chosen(hands: Hands) -> None:
     hands.press("down", "enter")
     assert "  train/loss 1  since" in hands.text
@@ -374,6 +380,7 @@ def test_only_runs_that_are_over_are_dismissed_and_they_come_back() -> None:
     hands.press("D")
     hands.view.show([make(1), replace(make(2), started_ns=5)])  # another run under the same name
     assert "run-2" in hands.text
+    assert "dismissed" not in hands.text
 
 
 def test_dead_ranks_of_a_job_are_dismissed_with_it() -> None:
