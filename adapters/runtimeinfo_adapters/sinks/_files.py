@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import types
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -114,7 +115,10 @@ class CSVWriter(RowSink):
                 "can be replaced. Give it another path",
                 path=self.path,
             )
-        self._find_columns()
+        if not self.path.exists():
+            self._file.open()
+        with _locked(self.path):  # another process may begin the file now
+            self._find_columns()
 
     def write(self, row: Row) -> None:
         """Append a row, with a new column for each new scalar.
@@ -157,6 +161,7 @@ class CSVWriter(RowSink):
     def _find_columns(self) -> None:
         if self.path.is_file() and self.path.stat().st_size:
             self._columns = _columns_of(self.path)  # before the file is touched: it may be another program's
+            _close_quote(self.path)
             self._file.open()
             self._left = _identity(self.path)
         else:
@@ -373,6 +378,18 @@ def _columns_of(path: Path) -> dict[str, None]:
             path=path,
         )
     return dict.fromkeys(columns)
+
+
+def _close_quote(path: Path) -> None:
+    """End a cell in quotes in which a full disk has cut the last line: it would hide the rows that come now."""
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        (last,) = deque(file, maxlen=1)
+        if last.count(b'"') % 2:
+            file.write(b'"')
 
 
 def _widen(path: Path, columns: dict[str, None]) -> None:
