@@ -36,15 +36,31 @@ INFERRED_RULES = (
         "before the first step of the optimizer. Before that step nothing is said."
     ),
     (
+        "Another loader follows it if a step is made on its first batch, and the same calls begin its pass, after the "
+        "pass before has ended. `iter` then goes on. `epoch` goes on if the loader before was freed and both draw the "
+        "same dataset as a whole, or by the same sampler. It is absent otherwise, because an epoch might be made of "
+        "several loaders, and `loop_stage` is then absent until the step."
+    ),
+    (
         "A training begins with its first optimizer. An optimizer that is made before the first step belongs to "
         "it. One that is made after a step begins another training, and everything of the one before is withdrawn. "
-        "If it drives parameters of the one before, `epoch` and `iter` are absent from then on."
+        "If it drives parameters of an earlier one, `epoch` and `iter` are absent from then on."
     ),
     (
         "`epoch` and `iter` are absent if batches are drawn ahead of the iteration that trains on them, if steps "
-        "are made on batches of several loaders, or on batches that were kept from an earlier pass; if one of "
-        "several optimizers makes no step in the first pass; and if the passes of the training loader are made or "
-        "drawn in several threads. `epoch` is absent once a further pass was begun after one that was broken off."
+        "are made on batches of several loaders in other ways, or on batches that were kept from an earlier pass; and "
+        "if the passes of the training loader are made or drawn in several threads. `epoch` is absent after a pass "
+        "that was broken off."
+    ),
+    (
+        "An optimizer that makes no step in the first pass is not of the training, which is then said from the first "
+        "step of the second pass on. If it makes a step later, `epoch`, `iter` and `loop_stage` are absent from then "
+        "on."
+    ),
+    (
+        "`epoch`, `iter` and `loop_stage` are absent from the next pass on if an optimizer has loaded a state after "
+        "its first step, or the model has after a pass that was broken off: what follows a search for a learning rate "
+        "begins to count again."
     ),
     (
         "`iter` is absent between a break and the next step. `epoch`, `iter` and `loop_stage` are absent in a "
@@ -54,7 +70,11 @@ INFERRED_RULES = (
         "`train/loss` is absent if a step has several losses, as with gradient accumulation, where there are "
         "several optimizers, and where backward is given anything but one scalar."
     ),
-    ("`loop_stage` is absent after `eval()` of a module that is trained, until the next batch of the pass is drawn."),
+    (
+        "`loop_stage` is absent after `eval()` of a module that is trained, until the next batch of the pass is drawn, "
+        "and in the first iteration of a pass that another function begins than the pass before."
+    ),
+    "Where a forked child goes on with a training of its parent, it has none of these values.",
     (
         "Of a step that is compiled with `fullgraph=True` nothing is known, so that its training has none of these "
         "values."
