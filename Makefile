@@ -17,7 +17,7 @@ WITHOUT_TORCH := protocol/tests conformance_tests/tests $(addprefix adapters/tes
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters libraries lowest pythons killers kit-quality nightly clean
+.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters libraries trackers lowest pythons killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,7 @@ bench-gpu:                             ## what values on a device cost, with the
 
 bench: $(STAMP)                        ## us and the peers in one run, with BASE=<commit> its adapters too; writes docs/performance.md, README.md, docs/cost.svg
 	$(BIN)/python benchmarks/run.py --write $(if $(BASE),--base $(BASE))
+	$(if $(BASE),$(BIN)/python benchmarks/watching.py --write --base $(BASE))
 	$(MAKE) --no-print-directory bench-gpu PYTHON=$(BIN)/python
 
 soak: $(STAMP)                         ## ten million iterations through hook and hub; writes docs/soak.md
@@ -94,6 +95,11 @@ adapters: $(STAMP)                     ## put every adapter and hub to the test;
 
 libraries: $(STAMP)                    ## train with the libraries that people use, each in an environment of its own (30 GB); writes docs/libraries.md (20 min)
 	$(BIN)/python libraries/run.py --write
+
+trackers:                              ## try the sinks of MLflow and W&B, in an environment of its own (300 MB, 3 min)
+	$(PYTHON) -m venv .trackers
+	.trackers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[mlflow,wandb,conformance]'
+	.trackers/bin/python -m pytest --quiet adapters/tests/sinks/test_mlflow_sink.py adapters/tests/sinks/test_wandb_sink.py
 
 lowest: $(STAMP)                       ## try each adapter with the lowest versions that it claims, each in an environment of its own
 	$(BIN)/python adapters/tests/lowest_versions.py

@@ -212,7 +212,7 @@ def main() -> int:
     except TreeError as error:
         print(error, file=sys.stderr)
         return 1
-    text = every_figure([table], circumstances(load, os.getloadavg()[0]))
+    text = f"{every_figure([table], '').strip()}\n\n{circumstances(load, os.getloadavg()[0])}"
     print(text)
     if arguments.write:
         write_section(arguments.root / "docs" / "performance.md", "watching", text)

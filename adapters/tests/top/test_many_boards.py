@@ -62,7 +62,7 @@ class Boards:
         set_cell(content, layout.CREATED_NS, self.chance.getrandbits(60))
         return content
 
-    def put(self, name: str, content: bytes, *, in_place: bool = False) -> None:
+    def put(self, name: str, content: bytes | bytearray, *, in_place: bool = False) -> None:
         path = self.folder / name
         made = path if in_place else path.with_suffix(".new")
         made.touch(mode=0o600)
