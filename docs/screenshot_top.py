@@ -1,8 +1,8 @@
-"""Takes the screenshot of `runtimeinfo top`: three trainings on handwritten digits, one of which is killed.
+"""Takes the screenshots of `runtimeinfo top`: three trainings on handwritten digits, one of which is killed.
 
-python docs/screenshot_top.py [FILE]
+python docs/screenshot_top.py [FOLDER]
 
-It needs tmux, which is the terminal: what is on its screen becomes an SVG.
+It needs tmux, which is the terminal: what is on its screen becomes an SVG, of the list and of the details of a run.
 """
 
 import io
@@ -45,7 +45,7 @@ PATIENCE_S = 120
 
 def main() -> None:
     """Train, look, and write what is seen."""
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "top.svg"
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     tmux = shutil.which("tmux")
     if tmux is None:
         sys.exit("there is no tmux here")
@@ -57,9 +57,11 @@ def main() -> None:
             for module, epochs in TRAININGS.items()
         }
         wait_for(len(trainings))
-        screen = take(stack, tmux, trainings[KILLED].kill)
-    target.write_text(svg(screen), encoding="utf-8")
-    print(f"wrote {target}: {target.stat().st_size // 1024} KB")
+        screens = take(stack, tmux, trainings[KILLED].kill)
+    for name, screen in zip(("top.svg", "top_details.svg"), screens, strict=True):
+        file = target / name
+        file.write_text(svg(screen), encoding="utf-8")
+        print(f"wrote {file}: {file.stat().st_size // 1024} KB")
 
 
 def script(module: str, epochs: int) -> str:
@@ -86,8 +88,8 @@ def trains(run: Run) -> bool:
     return run.state == "live" and bool(run.rate) and "train/loss" in run.scalars
 
 
-def take(stack: ExitStack, tmux: str, meanwhile: Callable[[], None]) -> str:
-    """Return what is on the screen, colours included."""
+def take(stack: ExitStack, tmux: str, meanwhile: Callable[[], None]) -> tuple[str, str]:
+    """Return what is on the screen, colours included: the list, and the details of the second run."""
 
     def tell(*words: str) -> str:
         command = [tmux, "-u", "-L", f"runtimeinfo-{os.getpid()}", "-f", os.devnull, *words]
@@ -100,7 +102,10 @@ def take(stack: ExitStack, tmux: str, meanwhile: Callable[[], None]) -> str:
     time.sleep(WATCHED_S)
     meanwhile()
     time.sleep(2)
-    return tell("capture-pane", "-p", "-e")
+    in_list = tell("capture-pane", "-p", "-e")
+    tell("send-keys", "Down", "Down", "Enter")
+    time.sleep(1)
+    return in_list, tell("capture-pane", "-p", "-e")
 
 
 def svg(screen: str) -> str:
