@@ -60,26 +60,32 @@ class Watch:
         self.is_over = not any(run.state == "live" for run in mine)
         return seen
 
-    def watch(self, seconds: float | None, each_look: Callable[[], object] | None = None) -> None:
+    def watch(
+        self,
+        seconds: float | None,
+        each_look: Callable[[], object] = lambda: None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
         """Look until no run is live, for some seconds at most, or until Ctrl-C.
 
         Args:
             seconds: The longest time; None for no limit.
             each_look: It is called after each look.
+            wait: It is called with the seconds between two looks, and ends the watch if it returns something true.
         """
         end = time.monotonic() + (float("inf") if seconds is None else seconds)
         try:
             while not self.is_over and (left := end - time.monotonic()) > 0:
-                time.sleep(min(LOOK_INTERVAL_S, left))
+                if wait(min(LOOK_INTERVAL_S, left)):
+                    break
                 self.look()
-                if each_look is not None:
-                    each_look()
+                each_look()
         except KeyboardInterrupt:  # what was seen is shown
             pass
 
     def curves(self) -> list[RunCurves]:
         """Return what was recorded of each run."""
-        recorded = list(self._recorded.values())
+        recorded = sorted(self._recorded.values(), key=lambda each: (each.experiment, each.rank, each.pid))
         labels = [each.label for each in recorded]
         return [
             each.curves(each.label if labels.count(each.label) == 1 else f"{each.label} pid {each.pid}")
@@ -89,6 +95,8 @@ class Watch:
 
 @dataclass
 class _Recorded:
+    experiment: str = ""
+    rank: int = -1
     label: str = ""
     pid: int = 0
     source: str = ""
@@ -98,8 +106,10 @@ class _Recorded:
     )
 
     def record(self, run: Run, now: float) -> None:
-        rank = "" if run.identity is None or run.identity.rank is None else f" rank {run.identity.rank}"
-        self.label, self.pid = f"{run.experiment_name or f'pid {run.pid}'}{rank}", run.pid
+        if run.identity is not None and run.identity.rank is not None:
+            self.rank = run.identity.rank
+        self.experiment, self.pid = run.experiment_name or f"pid {run.pid}", run.pid
+        self.label = self.experiment if self.rank < 0 else f"{self.experiment} rank {self.rank}"
         self.source = str(run.path)
         position = _number(run.iter), _number(run.epoch), now
         for key, scalar in run.scalars.items():

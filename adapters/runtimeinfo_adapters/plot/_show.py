@@ -9,20 +9,22 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live
+from rich.console import Console
 from rich.text import Text
 
 from runtimeinfo_adapters.plot._curves import Axis, RunCurves, SourceError
 from runtimeinfo_adapters.plot._drawing import draw_picture
 from runtimeinfo_adapters.plot._figure import check_output, draw_on, figure_of, load_matplotlib, size_of, write_figure
-from runtimeinfo_adapters.plot._live import LOOK_INTERVAL_S, Watch
+from runtimeinfo_adapters.plot._live import Watch
 from runtimeinfo_adapters.plot._panels import Picture, picture_of
 from runtimeinfo_adapters.plot._sources import is_live, read_source, short_names
 from runtimeinfo_adapters.top._layout import ASCII, UNICODE, LineLayout
+from runtimeinfo_adapters.top._terminal import Terminal
 
 _REDRAW_S = 0.5
 _MOST_WIDTH = 110
+# The keys that end a watch.
+_ENDING = {"q", "Q", "ctrl_c", "ctrl_d"}
 
 
 def plot(
@@ -110,24 +112,26 @@ def _read(sources: Sequence[str], step: str | None) -> tuple[list[RunCurves], li
 def _show_text(picture: Callable[[int], Picture], watch: Watch, seconds: float | None) -> Picture:
     console = _console()
 
-    def drawn(width: int, height: int | None) -> tuple[Picture, Text]:
+    def drawn(width: int, height: int | None) -> tuple[Picture, list[Text]]:
         width = min(width, _MOST_WIDTH)
         layout = LineLayout(width, ASCII if console.options.ascii_only else UNICODE)
         found = picture(max(4, 8 * width))
-        lines = draw_picture(found, layout, height=height, has_colors=console.color_system is not None)
-        return found, Text("\n").join(lines)
-
-    class View:
-        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-            yield drawn(options.max_width, options.height or console.height)[1]
+        return found, draw_picture(found, layout, height=height, has_colors=console.color_system is not None)
 
     if not watch.is_over and console.is_terminal and not console.is_dumb_terminal:
-        with Live(View(), console=console, screen=True, auto_refresh=False) as live:
-            watch.watch(seconds, _every(_REDRAW_S, live.refresh))
+        with Terminal(console, has_mouse=False) as terminal:
+
+            def redraw() -> None:
+                width, height = console.size
+                terminal.draw(drawn(width, height)[1])
+
+            redraw()
+            watch.watch(seconds, _every(_REDRAW_S, redraw), lambda pause: _ENDING & {*terminal.events(pause)})
     else:
         watch.watch(seconds)
-    found, text = drawn(console.width, None)
-    console.print(text, no_wrap=True, overflow="ignore", crop=False)
+    found, lines = drawn(console.width, None)
+    for line in lines:
+        console.print(line, no_wrap=True, overflow="ignore", crop=False)
     return found
 
 
@@ -136,13 +140,11 @@ def _show_window(plt: Any, picture: Callable[[], Picture], watch: Watch, seconds
     figure = plt.figure(figsize=size_of(shown), layout="constrained")
     draw_on(figure, shown)
 
-    def redraw() -> None:
-        if not plt.fignum_exists(figure.number):
-            raise KeyboardInterrupt  # the window was closed
-        draw_on(figure, picture())
-        plt.pause(LOOK_INTERVAL_S)
+    def wait(seconds: float) -> bool:
+        plt.pause(seconds)
+        return not plt.fignum_exists(figure.number)  # it was closed
 
-    watch.watch(seconds, _every(_REDRAW_S, redraw))
+    watch.watch(seconds, _every(_REDRAW_S, lambda: draw_on(figure, picture())), wait)
     if plt.fignum_exists(figure.number):
         shown = picture()
         draw_on(figure, shown)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,9 @@ import pytest
 from runtimeinfo import use_hub
 from runtimeinfo.board import find_board
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.plot import plot
+from runtimeinfo_adapters.plot import picture_of, plot
 from runtimeinfo_adapters.plot._live import Watch
-from runtimeinfo_adapters.plot._show import _pyplot
+from runtimeinfo_adapters.plot._show import _pyplot, _show_window
 from runtimeinfo_adapters.plot._sources import is_live, read_source, short_names
 
 TRAINING = """
@@ -113,6 +117,16 @@ def test_hub_is_found_by_each_of_its_names(monkeypatch: pytest.MonkeyPatch) -> N
         assert [str(problem.source) for problem in Watch(["abcde", "digit"]).problems] == ["abcde", "digit"]
 
 
+def test_ranks_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    hubs = [MessageHub(f"rank-{rank}", runtime_info={"experiment_name": "digits"}) for rank in range(11)]
+    with ExitStack() as stack:
+        for rank in (10, 2, 0):
+            monkeypatch.setenv("RANK", str(rank))
+            hubs[rank].update_scalar("loss", float(rank))
+            stack.enter_context(use_hub(hubs[rank]))
+        assert [run.name for run in Watch(["digits"]).curves()] == ["digits rank 0", "digits rank 2", "digits rank 10"]
+
+
 def test_live_run_is_watched_until_it_ends(training: Any, tmp_path: Path) -> None:
     process = training(60)
     watch = Watch(["watched"])
@@ -153,6 +167,59 @@ def test_without_a_display_there_is_no_window(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DISPLAY", ":77")
     monkeypatch.setenv("MPLBACKEND", "agg")
     assert _pyplot() is None  # this backend has no windows
+
+
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive:UserWarning")
+def test_window_shows_a_live_run_beside_a_file(train: Any) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")  # without a display: it keeps the figures of windows, and shows none
+    (run,) = read_source(str(train() / "metrics.csv"))
+    hub = MessageHub("watched", runtime_info={"experiment_name": "digits", "iter": 3})
+    hub.update_scalar("train/loss", 0.5)
+    with use_hub(hub):
+        watch = Watch(["digits"])
+        _show_window(plt, lambda: picture_of([run, *watch.curves()], scalars=["train/loss"]), watch, 0.3)
+    figure = plt.gcf()
+    lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].get_lines()}
+    assert lines == {"metrics.csv": list(range(4, 40, 5)), "digits": [0.5]}
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"])
+def test_key_ends_the_watch_in_a_terminal_and_leaves_the_last_picture(key: bytes) -> None:
+    hub = MessageHub("watched", runtime_info={"experiment_name": "digits", "iter": 3})
+    hub.update_scalar("train/loss", 0.5)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (20, 60))
+    code = "from runtimeinfo_adapters.plot import plot; plot(['digits'], in_terminal=True)"
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    with use_hub(hub):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment | {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+        output = b""
+        while output.count("● ".encode()) < 2:  # it is redrawn
+            output += os.read(ours, 65536)
+        os.write(ours, key)
+        try:
+            while part := os.read(ours, 65536):
+                output += part
+        except OSError:  # the other side is closed
+            pass
+        assert process.wait(30) == 0
+    os.close(ours)
+    assert b"\x1b[?1049h" in output
+    last = output.rpartition(b"\x1b[?1049l")[2].decode()
+    assert last.lstrip().startswith("\x1b[1mtrain/loss\x1b[0m")
+    assert "digits" in last
 
 
 @pytest.mark.parametrize(
