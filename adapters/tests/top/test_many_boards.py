@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from runtimeinfo import BoardError
-from runtimeinfo.board import _folder, board_name, layout, make_board_folder, read_board
+from runtimeinfo.board import _folder, _open_board, board_name, layout, make_board_folder, read_board
 from runtimeinfo.board.process import started
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.top import Run, Runs, Timestamp
@@ -142,6 +142,28 @@ def test_file_that_was_written_in_place_is_read_again_without_a_sequence() -> No
     struct.pack_into("=d", changed, layout.entry_cell(0) * layout.CELL, 0.25)
     (boards.folder / "1-0.board").write_bytes(changed)
     assert [run.scalars["train/loss"].value for run in runs.look()] == [0.25]
+
+
+def test_header_that_is_read_while_it_is_written_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = MessageHub("one", runtime_info={"epoch": 1, "max_epochs": 1})
+    runs = Runs()
+    path = hub.share().path
+    runs.look()
+    before = path.read_bytes()
+    hub.update_info_dict({"epoch": 2, "max_epochs": 2})
+    torn = bytearray(before)
+    set_cell(torn, layout.EPOCH, 2)
+    real = _open_board.read_at
+    reads: list[int] = []
+
+    def read_at(descriptor: int, length: int, offset: int) -> bytes:
+        reads.append(offset)
+        return bytes(torn[:length]) if len(reads) == 1 else real(descriptor, length, offset)
+
+    monkeypatch.setattr(_open_board, "read_at", read_at)
+    (run,) = runs.look()
+    assert (run.epoch, run.max_epochs) == (2, 2)
+    hub.unshare()
 
 
 def test_writer_that_died_since_the_last_look_is_dead() -> None:

@@ -142,7 +142,10 @@ class OpenBoard:
         if not head.startswith(_BEGIN):
             check_open(descriptor, self._path, self._owner)  # which says what is wrong
         is_whole = True
-        if (cells[layout.SEQUENCE], cells[layout.ENTRIES]) != self._sequence:
+        if (cells[layout.SEQUENCE], cells[layout.ENTRIES]) != self._sequence or (
+            # Else `iter` alone was written, unless a write has begun while the header was read.
+            _cell(descriptor, layout.SEQUENCE, self._path) != cells[layout.SEQUENCE]
+        ):
             part, is_whole = self._read_head(descriptor, cells)
             cells = _HEAD.unpack_from(part)
             self._parse_entries(part, cells)
