@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from runtimeinfo_adapters.autopublish._imports import AutopublishWarning, warn_of
@@ -14,7 +16,10 @@ T = TypeVar("T")
 
 _ABSENT: Any = object()
 
-_OWN = frozenset({"runtimeinfo", "runtimeinfo_adapters"})
+_OWN = ("runtimeinfo", "runtimeinfo_adapters")
+_INSTRUMENTATION = "runtimeinfo_adapters.autopublish"
+_API = ("runtimeinfo", "runtimeinfo_adapters.loop", "runtimeinfo_adapters.hub")
+"""What scripts call. Everything else of this project is called by frameworks to which the instrumentation attaches."""
 
 __all__ = ["AutopublishWarning", "Part", "hide_own_frames"]
 
@@ -135,19 +140,29 @@ class Part:
 
 
 def hide_own_frames(error: BaseException) -> None:
-    """Take the frames of this project out of the traceback of an exception.
+    """Take the frames of the instrumentation out of the traceback of an exception.
 
-    Call it where the exception is caught, and raise it again by a bare ``raise``: that does not add the frame again.
+    These are the frames of its wrappers and of adapters, and what these have called in this project. What the script
+    itself has called stays. Call it where the exception is caught, and raise it again by a bare ``raise``: that does
+    not add the frame again.
     """
     traceback = error.__traceback__
-    while traceback is not None and _is_own(traceback):
-        traceback = traceback.tb_next
-    error.__traceback__ = traceback
+    kept: list[TracebackType] = []
+    was_own = is_hidden = False
     while traceback is not None:
-        while traceback.tb_next is not None and _is_own(traceback.tb_next):
-            traceback.tb_next = traceback.tb_next.tb_next
+        is_own = _is_of(traceback, *_OWN)
+        if not is_own or not was_own:
+            is_hidden = is_own and not _is_of(traceback, *_API)
+        was_own, is_hidden = is_own, is_hidden or _is_of(traceback, _INSTRUMENTATION)
+        if not is_hidden:
+            kept.append(traceback)
         traceback = traceback.tb_next
+    for each, following in pairwise([*kept, None]):
+        if each is not None and each.tb_next is not following:
+            each.tb_next = following
+    error.__traceback__ = kept[0] if kept else None
 
 
-def _is_own(traceback: Any) -> bool:
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0] in _OWN
+def _is_of(traceback: TracebackType, *packages: str) -> bool:
+    module = f"{traceback.tb_frame.f_globals.get('__name__', '')}."
+    return module.startswith(tuple(f"{package}." for package in packages))

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from runtimeinfo import HubError, current_hub, use_hub
+from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.autopublish import AutopublishWarning
 from runtimeinfo_adapters.autopublish._guard import Part
 
@@ -187,6 +189,26 @@ def test_frames_of_an_adapter_between_two_of_the_user_are_hidden(part: Part) -> 
         Outer().fit()
     names = [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
     assert names[1:] == ["fit", "fit"]
+
+
+def test_frames_of_what_the_user_has_called_of_this_project_stay(part: Part) -> None:
+    class Outer:
+        def fit(self, path: str) -> None:
+            current_hub().update_info(path, 1)
+            own["train"](Trainer())
+
+    own: dict[str, Any] = {"__name__": "runtimeinfo_adapters.loop"}
+    exec("def train(trainer): return trainer.fit(fails=ValueError)", own)
+    part.wrap(Outer, "fit", before=lambda *args: None)
+    part.wrap(Trainer, "fit", before=lambda *args, **kwargs: None)
+    hub = MessageHub("test-guard")
+    with use_hub(hub), pytest.raises(ValueError, match="of the user") as raised:
+        Outer().fit("path")
+    assert [each.name for each in traceback.extract_tb(raised.value.__traceback__)][1:] == ["fit", "train", "fit"]
+    with use_hub(hub), pytest.raises(HubError) as refused:
+        Outer().fit(3)  # type: ignore[arg-type]
+    names = [each.name for each in traceback.extract_tb(refused.value.__traceback__)]
+    assert names[1:3] == ["fit", "update_info"]
 
 
 def test_ctrl_c_in_code_of_ours_is_seen_where_the_user_was(part: Part) -> None:
