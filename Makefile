@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # And Hypothesis would load Trio and pytest in each, for a plugin of Trio, which is there because of Selenium.
 export HYPOTHESIS_NO_PLUGINS := 1
 PYTHONS ?= python3.11 python3.12 python3.13
-WITHOUT_TORCH := protocol/tests conformance_tests/tests $(addprefix adapters/tests/,hub scopes sharing sinks top)
+WITHOUT_TORCH := protocol/tests conformance_tests/tests $(addprefix adapters/tests/,export hub scopes sharing sinks top)
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
@@ -96,7 +96,7 @@ adapters: $(STAMP)                     ## put every adapter and hub to the test;
 libraries: $(STAMP)                    ## train with the libraries that people use, each in an environment of its own (30 GB); writes docs/libraries.md (20 min)
 	$(BIN)/python libraries/run.py --write
 
-trackers:                              ## try the sinks of MLflow and W&B, in an environment of its own (300 MB, 3 min)
+trackers:                              ## try the sinks of MLflow and W&B, in an environment of its own (350 MB, 3 min)
 	$(PYTHON) -m venv .trackers
 	.trackers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[mlflow,wandb,conformance]'
 	.trackers/bin/python -m pytest --quiet adapters/tests/sinks/test_mlflow_sink.py adapters/tests/sinks/test_wandb_sink.py
@@ -126,6 +126,7 @@ nightly: $(STAMP)                      ## the long searches: millions of reads, 
 	RUNTIMEINFO_EVERY_PLAN=1 $(BIN)/python -m pytest conformance_tests/tests/test_mutants.py
 	$(BIN)/python conformance_tests/quality/run.py --good 10000
 	$(BIN)/python conformance_tests/quality/perturbations.py
+	$(MAKE) trackers
 
 clean:                                 ## remove the environment and what tools leave behind
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

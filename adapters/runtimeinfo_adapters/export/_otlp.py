@@ -69,10 +69,12 @@ class OtlpSender:
         data = MetricsData(
             [ResourceMetrics(self._resource, [ScopeMetrics(self._scope, metrics, schema_url="")], schema_url="")]
         )
-        result = self._exporter.export(data)  # pyright: ignore[reportUnknownMemberType]
-        return (
-            None if result is MetricExportResult.SUCCESS else f"the collector at {self.url} has not taken the metrics"
-        )
+        fault = f"the collector at {self.url} has not taken the metrics"
+        try:
+            result = self._exporter.export(data)  # pyright: ignore[reportUnknownMemberType]
+        except OSError as error:  # of `requests`, which newer exporters catch
+            return f"{fault}: {error}"
+        return None if result is MetricExportResult.SUCCESS else fault
 
     def close(self) -> None:
         """Close the connection."""

@@ -107,7 +107,10 @@ def test_a_signal_ends_the_tries_to_reach_a_collector(exporter: Exporter) -> Non
         process, line = exporter("--otlp", url, "--interval", 0.1)
         assert line == f"runtimeinfo export: sending to {url}/v1/metrics every 0.1 s\n"
         assert process.stderr is not None
-        assert "retrying in" in process.stderr.readline()
+        first = process.stderr.readline()
         process.terminate()
         said = process.communicate(timeout=PATIENCE_S)[1]
-    assert (process.returncode, said) == (0, "Shutdown in progress, aborting retry.\n")
+    # Older exporters of OpenTelemetry try once.
+    expected = "Shutdown in progress, aborting retry.\n" if "retrying in" in first else ""
+    assert "retrying in" in first or "has not taken the metrics" in first
+    assert (process.returncode, said) == (0, expected)
