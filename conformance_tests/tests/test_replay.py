@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import os
 import shlex
 from typing import Any
 
 import pytest
 from broken_runners import CountsEpochsFromOne, PublishesHalfAValidation
 from simple_hub import SimpleHub
-from simple_trainer import correct, subject_of
+from simple_trainer import Trainer, correct, subject_of
 
+from runtimeinfo.board import CHECK_VARIABLE, find_board, read_board
 from runtimeinfo_conformance import Fault, HubSubject, Plan, Subject
 from runtimeinfo_conformance._replay import ReplayError, replay, replay_line
 from runtimeinfo_conformance._verdict import ExitCode
@@ -41,6 +43,24 @@ def test_what_holds_holds() -> None:
     replayed = replay(correct(), "FAIL-05", HALF)
     assert (replayed.failure, replayed.crash, replayed.exit_code) == (None, None, ExitCode.CONFORMANT)
     assert replayed.occurrences > 0
+
+
+def test_board_of_a_replayed_plan_is_marked_as_the_kits(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks: list[bool] = []
+
+    class Looks:
+        def after_train(self, runner: Any) -> None:
+            path = find_board(os.getpid())
+            identity = None if path is None else read_board(path).identity
+            marks.append(identity is not None and identity.is_check)
+
+    def run(plan: Any, hooks: Any) -> None:
+        Trainer(plan, [*hooks, Looks()]).fit()
+
+    monkeypatch.setenv(CHECK_VARIABLE, "0")
+    replay(Subject("looked at", "1", run=run), "LIFE-03", Plan())
+    assert marks == [True]
+    assert os.environ[CHECK_VARIABLE] == "0"
 
 
 def test_a_requirement_is_not_broken_by_what_breaks_another() -> None:
