@@ -129,4 +129,4 @@ nightly: $(STAMP)                      ## the long searches: millions of reads, 
 	$(MAKE) trackers
 
 clean:                                 ## remove the environment and what tools leave behind
-	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .trackers build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
