@@ -334,6 +334,7 @@ class RowSink(ABC):
         with suppress(OSError):  # of a run that has no end
             self._close()
         try:
+            run_id_of(hub)  # one that the environment gives wrongly is an error before any training
             self.open(hub)
         except OSError as error:
             raise SinkError(

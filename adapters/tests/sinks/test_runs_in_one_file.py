@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from runtimeinfo import HubError
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_adapters.sinks import CSVWriter, JSONLWriter, Row, RowSink, TensorBoardWriter
@@ -241,3 +242,13 @@ def test_tensorboard_of_a_hub_without_a_run_id_goes_on_in_its_folder(tmp_path: P
                 for _ in loop.train():
                     loop.log(loss=1.0)
     assert len([path for path in tmp_path.iterdir() if path.is_file()]) == 2
+
+
+def test_a_wrong_run_id_of_the_environment_is_an_error_before_the_training(tmp_path: Path, monkeypatch: Any) -> None:
+    mmengine = pytest.importorskip("mmengine.logging")
+    monkeypatch.setenv("RUNTIMEINFO_RUN_ID", "a/b")
+    monkeypatch.setenv("RUNTIMEINFO_SHARE", "0")
+    hub = mmengine.MessageHub("of mmengine")
+    loop: Loop[Any] = Loop(train_loader=range(2), max_epochs=1, hub=hub, hooks=[JSONLWriter(tmp_path / "a.jsonl")])
+    with pytest.raises(HubError, match="RUNTIMEINFO_RUN_ID must be"), loop.run():
+        raise AssertionError("it trained")
