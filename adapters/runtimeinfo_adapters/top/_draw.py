@@ -225,13 +225,18 @@ def head(row: Row, layout: LineLayout, *, is_unfolded: bool = False) -> Text:
             (said, "bright_black" if mark == "live" else f"bold {style}"),
         )
 
+    def is_too_wide() -> bool:
+        return layout.width - right().cell_len - 2 < min(left.cell_len, _NARROWEST_NAME)
+
     # The name is cut, which may be of any length, and then what is known from elsewhere.
-    while len(about) > 1 and layout.width - right().cell_len - 2 < min(left.cell_len, _NARROWEST_NAME):
+    if is_too_wide():
+        about = _about(row, layout, is_short=True)
+    while len(about) > 1 and is_too_wide():
         about.pop()
     return layout.spread(left, right())
 
 
-def _about(row: Row, layout: LineLayout) -> list[str]:
+def _about(row: Row, layout: LineLayout, *, is_short: bool = False) -> list[str]:
     run = row.run
     about: list[str] = []
     if user := user_text(run, is_ascii=layout.is_ascii):
@@ -239,7 +244,8 @@ def _about(row: Row, layout: LineLayout) -> list[str]:
     if row.ranks:
         about.append(ranks_text(row))
         if row.slowest is not None:
-            about.append(f"slowest rank {rank_of(row.slowest)}: {row.slowness}")
+            rank = rank_of(row.slowest)
+            about.append(f"slow {rank}" if is_short else f"slowest rank {rank}: {row.slowness}")
     elif run.experiment_name is not None:
         about.append(f"pid {run.pid}")
     rank = rank_of(run)

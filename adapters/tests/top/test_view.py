@@ -279,6 +279,7 @@ def test_slowest_rank_is_marked() -> None:
     hands = Hands(*late)
     assert "4 ranks · slowest rank 2: 10 behind  " in hands.lines[2]
     assert hands.lines[3].startswith("  iter 3/100")
+    assert "▸ ddp         4 ranks · slow 2  train  0.1 s ago" in Hands(*late, width=48).lines[2]
     hands.press("*")
     assert [line for line in hands.lines if "slowest: 10 behind" in line] == [
         "    rank 2  pid 12  live  train  3/100   0.1 s  slowest: 10 behind"
