@@ -13,25 +13,26 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MethodType, ModuleType
 from typing import Any, cast
 
-from runtimeinfo import InfoReader, SkippedOutputWarning
+from runtimeinfo import InfoReader
 from runtimeinfo._scopes import leave_hub, own_hub
 from runtimeinfo.authoring import is_scalar
-from runtimeinfo_adapters._adapter import ResumeWarning, WrappedMethod, wrapped_methods
+from runtimeinfo_adapters._adapter import WrappedMethod, wrapped_methods
 from runtimeinfo_adapters.autopublish import _accelerate_loaders, _fastai_optimizers
 from runtimeinfo_adapters.autopublish._guard import Part, hide_own_frames
 from runtimeinfo_adapters.autopublish._guarded import guarded
 from runtimeinfo_adapters.autopublish._ignite_roles import optimizers_of
+from runtimeinfo_adapters.autopublish._silence import Silence
 from runtimeinfo_adapters.autopublish._versions import is_tried_here
-from runtimeinfo_adapters.hub import UnsavedInfoWarning
 
 _Method = Callable[..., Any]
+
+_SILENCE = Silence()
 
 
 def publishing_hub() -> InfoReader | None:
@@ -91,13 +92,15 @@ class _Framework:
         def entry(target: Any, *args: Any, **kwargs: Any) -> Any:
             method = MethodType(function, target)
             try:
-                around = begin(owner, target, name, (*args, *kwargs.values()))
+                with _SILENCE:
+                    around = begin(owner, target, name, (*args, *kwargs.values()))
                 if around is None:
                     return method(*args, **kwargs)
-                try:
-                    return around(method, *args, **kwargs)
-                finally:
-                    end(target)
+                with _SILENCE:
+                    try:
+                        return around(method, *args, **kwargs)
+                    finally:
+                        end(target)
             except BaseException as error:
                 hide_own_frames(error)
                 raise
@@ -350,12 +353,6 @@ def _publishable(output: Any) -> Any:
     return samples if all(isinstance(each, Mapping) for each in samples) else None
 
 
-def _silence() -> None:
-    """Let the adapters say nothing of what they leave out: a script that has not asked for them has no use for it."""
-    for category in (ResumeWarning, SkippedOutputWarning, UnsavedInfoWarning):
-        warnings.filterwarnings("ignore", category=category)
-
-
 _LIGHTNING, _TRANSFORMERS, _KERAS, _IGNITE, _MMENGINE = _Lightning(), _Transformers(), _Keras(), _Ignite(), _MMEngine()
 
 
@@ -369,7 +366,6 @@ def __getattr__(name: str) -> Any:
 
 def _patch(framework: _Framework, class_name: str, *entries: str) -> Callable[[ModuleType], None]:
     def install(module: ModuleType) -> None:
-        _silence()
         framework.patch(getattr(module, class_name), *entries)
 
     return install

@@ -15,7 +15,7 @@ import torch
 
 from runtimeinfo import current_hub, use_hub
 from runtimeinfo.authoring import Emitter, resolve_hub
-from runtimeinfo_adapters import MessageHub
+from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters._framework import FRAMEWORKS
 from runtimeinfo_adapters.autopublish import AutopublishWarning, _frameworks, _imports
 
@@ -278,6 +278,17 @@ def test_training_publishes_and_leaves_nothing_behind(case: Case) -> None:
     assert list(case.callbacks(target)) == callbacks
     added = set(vars(target)) - members
     assert not added & {"fit", "train", "run", "evaluate", "validate", "test", "predict", "val"}
+
+
+def test_warnings_of_the_adapters_are_silent_within_a_training_only(case: Case) -> None:
+    silent: list[bool] = []
+
+    def is_silent() -> bool:
+        return any(action == "ignore" and kind is ResumeWarning for action, _, kind, *_ in warnings.filters)
+
+    case.train(case.make(lambda: silent.append(is_silent())))
+    assert silent == [True] * STEPS
+    assert not is_silent()
 
 
 def test_explicit_attach_wins(case: Case) -> None:
