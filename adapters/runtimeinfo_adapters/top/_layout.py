@@ -11,6 +11,8 @@ from typing import NamedTuple
 from rich.cells import get_character_cell_size
 from rich.text import Text
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Glyphs:
@@ -299,4 +301,6 @@ def _averaged(values: Sequence[float], width: int) -> list[float]:
 def _level(value: float, low: float, high: float, last: int) -> int:
     # Halves: the difference of two finite numbers may be infinite.
     span = high / 2 - low / 2
-    return round((value / 2 - low / 2) / span * last) if span > 0 else last // 2
+    # Equal values differ by a rounding error once they are averaged.
+    is_flat = span <= _ROUNDING * max(abs(low), abs(high))
+    return last // 2 if is_flat else round((value / 2 - low / 2) / span * last)

@@ -113,7 +113,8 @@ def _job_of(run: Run) -> object:
 def _row(ranks: Sequence[Run]) -> Row:
     if len(ranks) == 1:
         return Row(ranks[0], worst=ranks[0])
-    worst = min(ranks, key=lambda run: _SEVERITY.index(status(run)))
+    # The longest silent of the worst: where one rank is killed, its launcher ends the others.
+    worst = min(ranks, key=lambda run: (_SEVERITY.index(status(run)), -(run.age_s or 0.0)))
     moving = [run for run in ranks if run.state == "live"] or list(ranks)
     last = min(moving, key=lambda run: _above_unknown(run.iter))
     rates, etas = _known(moving, "rate"), _known(moving, "eta_s")

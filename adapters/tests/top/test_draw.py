@@ -206,6 +206,7 @@ def test_nan_is_shown_as_such() -> None:
         ([math.nan], "!"),
         ([-1.7e308, 1.7e308], "▁█"),
         ([0.0] * 50 + [1.0] * 50, "▁▁▁▁▁█████"),
+        ([0.05] * 51, "▄▄▄▄▄▄▄▄▄▄"),  # their means differ by a rounding error
         ([1.0] * 99 + [math.nan], "▄▄▄▄▄▄▄▄▄!"),
     ],
 )

@@ -88,6 +88,8 @@ def test_job_shows_the_rank_that_is_furthest_behind_and_the_worst_state() -> Non
     assert (row.run.state, row.run.is_stalled, row.run.age_s, row.worst.pid) == ("live", True, 45.0, 4711)
     (row,) = as_rows([ranked(0, iter=5), ranked(1, state="dead", iter=3), ranked(2, is_stalled=True)])
     assert (row.run.state, row.worst.pid, row.run.iter) == ("dead", 4711, 5)
+    (row,) = as_rows([ranked(0, state="dead", age_s=1.0), ranked(1, state="dead", age_s=2.0)])
+    assert (row.worst.pid, row.run.age_s) == (4711, 2.0)  # that which was killed, before its launcher ended the other
     (row,) = as_rows([ranked(0, state="ended"), ranked(1)])
     assert row.run.state == "live"
     (row,) = as_rows([ranked(0, state="ended"), ranked(1, state="ended")])
