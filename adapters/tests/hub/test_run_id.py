@@ -123,7 +123,7 @@ def test_a_text_that_cannot_be_a_run_id_is_refused(wrong, monkeypatch):
             MessageHub("wrong")
 
 
-def test_an_empty_variable_is_no_run_id(monkeypatch):
+def test_an_empty_variable_is_not_a_run_id(monkeypatch):
     monkeypatch.setenv("RUNTIMEINFO_RUN_ID", "")
     assert len(MessageHub("random").run_id) == 32
 

@@ -180,7 +180,7 @@ def test_a_run_says_how_it_ended(error: BaseException, status: str, train: Any, 
     assert (run.info.status, points(database, run)) == (status, {"train/loss": [(2, 2.0)]})
 
 
-def test_a_file_that_is_no_database_is_named_before_the_training(train: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named_before_the_training(train: Any, tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database " * 1000)
     with pytest.raises(SinkError, match=r"MLflowSink cannot write to .*notes\.txt: .*Give it a path"):
