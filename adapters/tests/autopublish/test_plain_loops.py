@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 SCRIPTS = Path(__file__).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-from expected import EXPECTED, compare  # noqa: E402
+from expected import EVERYTHING, EXPECTED, Expectation, compare  # noqa: E402
 
 Run = Callable[..., Any]
 
@@ -26,3 +26,16 @@ def test_values_of_a_plain_script_are_right_or_absent(published: Run, tmp_path: 
     assert ended.code == EXPECTED[name].exit_code, ended.err
     assert "AutopublishWarning" not in ended.err
     assert compare(map(json.loads, read.read_text().splitlines()), EXPECTED[name]) == []
+
+
+def test_values_of_each_rank_are_right(published: Run, tmp_path: Path) -> None:
+    read = tmp_path / "read.jsonl"
+    command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPTS / "ranks.py"))
+    ended = published(*command, PROBE_FILE=str(read))
+    assert ended.code == 0, ended.err
+    assert "AutopublishWarning" not in ended.err
+    assert sorted(ended.out.splitlines()) == ["rank 0 done", "rank 1 done"]
+    for rank in range(2):
+        lines = [json.loads(line) for line in Path(f"{read}.{rank}").read_text().splitlines()]
+        assert len(lines) == 12
+        assert compare(lines, Expectation("a loader of its own in each rank", EVERYTHING)) == []
