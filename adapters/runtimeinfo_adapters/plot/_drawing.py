@@ -78,7 +78,7 @@ def _panel(panel: Panel, picture: Picture, layout: LineLayout, height: int, *, l
         title.append("  log", style="bright_black")
     hidden = sum(line.hidden for line in panel.lines)
     if hidden:
-        title.append(f"  {hidden} values of 0 or less are not shown", style="bright_black")
+        title.append(f"  not shown, as 0 or less: {hidden}", style="bright_black")
     lines = [layout.fitted(title)]
     cells = dots.reshape(height, _DOT_ROWS, width, _DOT_COLUMNS).transpose(0, 2, 1, 3)
     for row in range(height):

@@ -165,7 +165,7 @@ def _draw_panel(axes: Any, panel: Panel, picture: Picture, colors: list[Any]) ->
         axes.text(
             0.99,
             0.01,
-            f"{hidden} values of 0 or less are not shown",
+            f"not shown, as 0 or less: {hidden}",
             transform=axes.transAxes,
             ha="right",
             va="bottom",

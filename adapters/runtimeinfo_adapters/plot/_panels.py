@@ -95,6 +95,7 @@ def picture_of(
     smoothing: float = 0.0,
     log: bool = False,
     most_points: int = 4000,
+    must_match: bool = True,
 ) -> Picture:
     """Return what a picture of runs shows.
 
@@ -105,6 +106,7 @@ def picture_of(
         smoothing: The weight of the past, from 0 to below 1.
         log: Whether values are on a logarithmic scale.
         most_points: About how many points a line has at most.
+        must_match: Whether a pattern that matches no scalar is an error: not while scalars may still come.
 
     Raises:
         PlotOptionError: If a pattern matches no scalar, or `smoothing` is out of range.
@@ -114,7 +116,7 @@ def picture_of(
             f"smoothing must be a number from 0 to below 1, but is {smoothing}. Give 0.6, for example, or leave it out"
         )
     keys = shown_scalars(dict.fromkeys(key for run in runs for key in run.curves))
-    for pattern in scalars:
+    for pattern in scalars if must_match else ():
         if not any(fnmatchcase(key, pattern) for key in keys):
             raise PlotOptionError(
                 f"no scalar matches {pattern!r}; there are {', '.join(keys[:20]) or 'none'}"

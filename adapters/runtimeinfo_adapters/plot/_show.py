@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -23,8 +23,13 @@ from runtimeinfo_adapters.top._terminal import Terminal
 
 _REDRAW_S = 0.5
 _MOST_WIDTH = 110
+_MOST_POINTS = 4000
 # The keys that end a watch.
 _ENDING = {"q", "Q", "ctrl_c", "ctrl_d"}
+
+
+class _PictureOf(Protocol):
+    def __call__(self, most_points: int, *, is_final: bool) -> Picture: ...
 
 
 def plot(
@@ -61,12 +66,12 @@ def plot(
         PlotOptionError: If an option asks for what cannot be.
         ModuleNotFoundError: If a package is not installed; the message names the extra.
     """
+    picture_of((), smoothing=smoothing)  # raises if that is out of range
     if output is not None:
         check_output(output)
     read, problems = _read(sources, step)
-    live = [each for each in sources if is_live(each)]
     try:
-        watch = Watch(live)
+        watch = Watch([each for each in sources if is_live(each)])
     except SourceError as error:  # none of them can be read
         problems.append(error)
         watch = Watch(())
@@ -75,26 +80,39 @@ def plot(
         for note in run.notes:
             report(f"{run.source}: {note}")
 
-    def picture(most_points: int = 4000) -> Picture:
-        runs = [*read, *watch.curves()]
-        return picture_of(runs, scalars=scalars, axis=axis, smoothing=smoothing, log=log, most_points=most_points)
+    def picture(most_points: int, *, is_final: bool) -> Picture:
+        return picture_of(
+            [run for run in (*read, *watch.curves()) if run.curves],
+            scalars=scalars,
+            axis=axis,
+            smoothing=smoothing,
+            log=log,
+            most_points=most_points,
+            must_match=is_final,
+        )
 
-    if not read and watch.is_over:
+    if not read and watch.is_over and not watch.curves():
         return problems
+    plt = None if output is not None or in_terminal or not sys.stdout.isatty() else _pyplot()
     if output is not None:
         watch.watch(seconds)
-        shown = picture()
+        shown = picture(_MOST_POINTS, is_final=True)
         if shown.panels:
             write_figure(figure_of(shown), output)
+    elif plt is None:
+        shown = _show_text(picture, watch, seconds)
     else:
-        interactive = None if in_terminal or not sys.stdout.isatty() else _pyplot()
-        if interactive is None:
-            shown = _show_text(picture, watch, seconds)
-        else:
-            shown = _show_window(interactive, picture, watch, seconds)
+        shown = _show_window(plt, picture, watch, seconds)
     if shown.left_out:
         report(f"{len(shown.left_out)} more scalars have no place: choose some with --scalar")
-    return [*problems, *shown.problems]
+    empty = [_empty(run) for run in (*read, *watch.curves()) if not run.curves]
+    return [*problems, *empty, *shown.problems]
+
+
+def _empty(run: RunCurves) -> SourceError:
+    return SourceError(
+        f"{run.name} has no scalar, in {run.source}. Publish some with update_scalar, and look again", source=run.source
+    )
 
 
 def _read(sources: Sequence[str], step: str | None) -> tuple[list[RunCurves], list[SourceError]]:
@@ -109,13 +127,13 @@ def _read(sources: Sequence[str], step: str | None) -> tuple[list[RunCurves], li
     return runs, problems
 
 
-def _show_text(picture: Callable[[int], Picture], watch: Watch, seconds: float | None) -> Picture:
+def _show_text(picture: _PictureOf, watch: Watch, seconds: float | None) -> Picture:
     console = _console()
 
-    def drawn(width: int, height: int | None) -> tuple[Picture, list[Text]]:
+    def drawn(width: int, height: int | None, *, is_final: bool) -> tuple[Picture, list[Text]]:
         width = min(width, _MOST_WIDTH)
         layout = LineLayout(width, ASCII if console.options.ascii_only else UNICODE)
-        found = picture(max(4, 8 * width))
+        found = picture(max(4, 8 * width), is_final=is_final)
         return found, draw_picture(found, layout, height=height, has_colors=console.color_system is not None)
 
     if not watch.is_over and console.is_terminal and not console.is_dumb_terminal:
@@ -123,20 +141,20 @@ def _show_text(picture: Callable[[int], Picture], watch: Watch, seconds: float |
 
             def redraw() -> None:
                 width, height = console.size
-                terminal.draw(drawn(width, height)[1])
+                terminal.draw(drawn(width, height, is_final=False)[1])
 
             redraw()
             watch.watch(seconds, _every(_REDRAW_S, redraw), lambda pause: _ENDING & {*terminal.events(pause)})
     else:
         watch.watch(seconds)
-    found, lines = drawn(console.width, None)
+    found, lines = drawn(console.width, None, is_final=True)
     for line in lines:
         console.print(line, no_wrap=True, overflow="ignore", crop=False)
     return found
 
 
-def _show_window(plt: Any, picture: Callable[[], Picture], watch: Watch, seconds: float | None) -> Picture:
-    shown = picture()
+def _show_window(plt: Any, picture: _PictureOf, watch: Watch, seconds: float | None) -> Picture:
+    shown = picture(_MOST_POINTS, is_final=False)
     figure = plt.figure(figsize=size_of(shown), layout="constrained")
     draw_on(figure, shown)
 
@@ -144,9 +162,12 @@ def _show_window(plt: Any, picture: Callable[[], Picture], watch: Watch, seconds
         plt.pause(seconds)
         return not plt.fignum_exists(figure.number)  # it was closed
 
-    watch.watch(seconds, _every(_REDRAW_S, lambda: draw_on(figure, picture())), wait)
+    def redraw() -> None:
+        draw_on(figure, picture(_MOST_POINTS, is_final=False))
+
+    watch.watch(seconds, _every(_REDRAW_S, redraw), wait)
+    shown = picture(_MOST_POINTS, is_final=True)
     if plt.fignum_exists(figure.number):
-        shown = picture()
         draw_on(figure, shown)
         with suppress(KeyboardInterrupt):
             plt.show()

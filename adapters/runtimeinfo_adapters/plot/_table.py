@@ -20,6 +20,10 @@ _EPOCHS = ("epoch", "epochs")
 _TIMES = ("time", "timestamp", "_timestamp", "wall_time")
 # Columns of text that are read.
 _TEXTS = ("run_id", "loop_stage", "experiment_name")
+# A scalar with the name of a field of a row has another one there.
+_FIELDS = frozenset({*POSITION, "run_id", *INFOS, NOT_FINITE})
+# Objects of JSON in one another.
+_DEEPEST = 8
 _RANDOM_ID = re.compile("[0-9a-f]{32}")
 
 # Seconds since 1970: of 1980 to 5138. A column `time` of smaller numbers is a duration.
@@ -112,9 +116,9 @@ class Table:
             for run in np.unique(ids[indices]):
                 mine = ids[indices] == run
                 curve = at.curve(indices[mine], values[mine]).without_repeated()
-                found.setdefault(int(run), {})[scalar.removeprefix("scalar/") if is_of_sink else scalar] = curve
+                found.setdefault(int(run), {})[_key_of(scalar) if is_of_sink else scalar] = curve
         if lost:
-            notes = (*notes, f"{lost} values have no {at.described} and are left out")
+            notes = (*notes, f"{lost} {'value' if lost == 1 else 'values'} without {at.described}, left out")
         labels = {code: _short_id(text) for text, code in names.items()}
         many = len(found) > 1
         return [
@@ -152,10 +156,11 @@ class Table:
         """The columns with numbers."""
         return list(self._numbers)
 
-    def _add_cell(self, name: str, cell: Any) -> None:
+    def _add_cell(self, name: str, cell: Any, depth: int = 0) -> None:
         if isinstance(cell, Mapping):
-            for inner, value in cast("Mapping[str, Any]", cell).items():
-                self._add_cell(f"{name}/{inner}", value)
+            if depth < _DEEPEST:
+                for inner, value in cast("Mapping[str, Any]", cell).items():
+                    self._add_cell(f"{name}/{inner}", value, depth + 1)
         elif _is_text_column(name):
             if cell is not None:
                 self._add_text(name, self.rows, str(cell))
@@ -230,7 +235,7 @@ class _Positions:
             time = times = None
         self.times = times
         self.columns = {*steps, *(each for each in (epoch, time) if each is not None)}
-        if self.iters is not None and self.epochs is not None:
+        if self.iters is not None and self.epochs is not None and not is_of_sink:
             self.iters = _continued(self.iters, self.epochs)
         counted = self.iters if self.iters is not None else self.epochs
         self.described = " or ".join(steps) or epoch
@@ -239,6 +244,11 @@ class _Positions:
     def curve(self, rows: npt.NDArray[np.int64], values: Floats) -> Curve:
         iters, epochs, times = (None if of is None else of[rows] for of in (self.iters, self.epochs, self.times))
         return Curve(values, iters, _if_known(epochs), _if_known(times))
+
+
+def _key_of(column: str) -> str:
+    key = column.removeprefix("scalar/")
+    return key if key in _FIELDS else column
 
 
 def _if_known(positions: Floats | None) -> Floats | None:

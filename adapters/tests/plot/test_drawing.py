@@ -53,7 +53,7 @@ def test_what_is_not_finite_is_marked_on_the_axis(curves: Curves) -> None:
 
 def test_logarithmic_scale_is_labeled_with_values(curves: Curves) -> None:
     lines = drawn([curves(loss=[100, 10, 1, 0])], log=True, width=60)
-    assert lines[0] == "loss  log  1 values of 0 or less are not shown"
+    assert lines[0] == "loss  log  not shown, as 0 or less: 1"
     assert (lines[1].split()[0], lines[8].split()[0]) == ("100", "1")
 
 

@@ -83,7 +83,7 @@ def test_points_between_two_gaps_are_seen_in_a_long_curve(curves: Curves) -> Non
 def test_logarithmic_scale_says_what_it_does_not_show(curves: Curves) -> None:
     loss, below = figure_of(picture_of([curves("a", loss=[10, 0, 1], loss2=[0, -1])], log=True)).axes
     assert (loss.get_yscale(), below.get_yscale()) == ("log", "linear")
-    assert [text.get_text() for text in loss.texts] == ["1 values of 0 or less are not shown"]
+    assert [text.get_text() for text in loss.texts] == ["not shown, as 0 or less: 1"]
     np.testing.assert_array_equal(lines_of(loss)["a"].get_ydata(), [10, np.nan, 1])
 
 

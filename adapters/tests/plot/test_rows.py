@@ -193,7 +193,21 @@ def test_damaged_lines_are_left_out_and_counted(written: Callable[..., list[RunC
 def test_values_without_a_step_are_left_out_and_counted(written: Callable[..., list[RunCurves]]) -> None:
     (run,) = written("step,loss\n1,2\n,3\n")
     assert points(run, "loss") == {1: 2}
-    assert run.notes == ("1 values have no step and are left out",)
+    assert run.notes == ("1 value without step, left out",)
+
+
+def test_runs_of_a_sink_that_alternate_are_not_continued(written: Callable[..., list[RunCurves]]) -> None:
+    # The short epochs of the second run do not make the iter of the first one begin again.
+    rows = ["100,0,train,1.7e9,a,1", "9,2,train,1.7e9,b,2", "110,0,train,1.7e9,a,3", "19,4,train,1.7e9,b,4"]
+    first, second = written("\n".join(["iter,epoch,loop_stage,time,run_id,loss", *rows, ""]))
+    assert points(first, "loss") == {100: 1, 110: 3}
+    assert points(second, "loss") == {9: 2, 19: 4}
+
+
+def test_objects_in_one_another_are_read_to_a_depth(written: Callable[..., list[RunCurves]]) -> None:
+    deep = '{"a":' * 900 + "1" + "}" * 900
+    (run,) = written(f'{{"step":1,"loss":2,"deep":{deep}}}\n{{"step":2,"loss":1}}\n', "other.jsonl")
+    assert list(run.curves) == ["loss"]
 
 
 def test_numbers_beyond_a_float_are_infinite(written: Callable[..., list[RunCurves]]) -> None:

@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from runtimeinfo import use_hub
 from runtimeinfo.board import find_board
 from runtimeinfo_adapters import MessageHub
-from runtimeinfo_adapters.plot import picture_of, plot
+from runtimeinfo_adapters.plot import Picture, PlotOptionError, picture_of, plot
 from runtimeinfo_adapters.plot._live import Watch
 from runtimeinfo_adapters.plot._show import _pyplot, _show_window
 from runtimeinfo_adapters.plot._sources import is_live, read_source, short_names
@@ -127,6 +128,20 @@ def test_ranks_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [run.name for run in Watch(["digits"]).curves()] == ["digits rank 0", "digits rank 2", "digits rank 10"]
 
 
+def test_scalar_of_a_live_run_may_come_later(tmp_path: Path, capsys: Any) -> None:
+    hub = MessageHub("watched", runtime_info={"experiment_name": "digits"})
+    later = threading.Timer(1.0, lambda: (hub.update_scalar("val/acc", 0.5), hub.update_info("epoch", 1)))
+    with use_hub(hub):
+        (problem,) = plot(["digits"], output=str(tmp_path / "out.png"), seconds=0.2)
+        assert str(problem).startswith("digits has no scalar, in ")
+        assert not (tmp_path / "out.png").exists()
+        later.start()
+        assert plot(["digits"], scalars=["val/*"], seconds=4.0) == []
+        assert capsys.readouterr().out.startswith("val/acc")
+        with pytest.raises(PlotOptionError, match="no scalar matches 'test/"):
+            plot(["digits"], scalars=["test/*"], seconds=0.2)
+
+
 def test_live_run_is_watched_until_it_ends(training: Any, tmp_path: Path) -> None:
     process = training(60)
     watch = Watch(["watched"])
@@ -179,7 +194,11 @@ def test_window_shows_a_live_run_beside_a_file(train: Any) -> None:
     hub.update_scalar("train/loss", 0.5)
     with use_hub(hub):
         watch = Watch(["digits"])
-        _show_window(plt, lambda: picture_of([run, *watch.curves()], scalars=["train/loss"]), watch, 0.3)
+
+        def picture(most_points: int, *, is_final: bool) -> Picture:
+            return picture_of([run, *watch.curves()], scalars=["train/loss"], most_points=most_points)
+
+        _show_window(plt, picture, watch, 0.3)
     figure = plt.gcf()
     lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].get_lines()}
     assert lines == {"metrics.csv": list(range(4, 40, 5)), "digits": [0.5]}
