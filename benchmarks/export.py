@@ -242,12 +242,11 @@ def render(found: Figures, load: float) -> str:
     """Return the figures as Markdown."""
     today = date.today().isoformat()  # noqa: DTZ011
     mib = 2**20
-    priority = ", with a raised priority over the rest of it" if os.nice(0) < 0 else ""
-    return f"""Measured by `benchmarks/export.py` on {today}: Python {platform.python_version()}, {os.cpu_count()} cores at load {load:.1f}{priority}; each board has {SCALARS} scalars, and is written between two scrapes.
+    return f"""Measured by `benchmarks/export.py` on {today}: Python {platform.python_version()}, {os.cpu_count()} cores at load {load:.1f}, which other programs cause; each board has {SCALARS} scalars, and is written between two scrapes.
 
 | | |
 |---|---|
-| a scrape of {found.boards} boards | {found.scrape_s * 1e3:.0f} ms at best, {found.scrape_median_s * 1e3:.0f} ms in the median; {found.scrape_cpu_s * 1e3:.0f} ms of processor time; {found.scrape_bytes / mib:.1f} MiB of text |
+| a scrape of {found.boards} boards | {found.scrape_cpu_s * 1e3:.0f} ms of processor time; at this load {found.scrape_s * 1e3:.0f} ms at best and {found.scrape_median_s * 1e3:.0f} ms in the median; {found.scrape_bytes / mib:.1f} MiB of text |
 | memory with {found.boards} boards | {found.resident / mib:.0f} MiB |
 | memory with {found.more_boards:,} boards | {found.resident_more / mib:.0f} MiB |
 | memory over {found.scrapes:,} scrapes of 8 boards | {found.resident_early / mib:.1f} MiB after a tenth of them, {found.resident_late / mib:.1f} MiB after all |

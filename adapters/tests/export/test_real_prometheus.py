@@ -122,7 +122,7 @@ def test_four_ranks_of_which_one_is_killed_and_one_stalls(
     until(lambda: len(prometheus.query(f"runtimeinfo_run_iterations_per_second{of_digits}", "rank")) == 4)
     rates = prometheus.query(f"runtimeinfo_run_iterations_per_second{of_digits}", "rank")
     assert rates.keys() == {("0",), ("1",), ("2",), ("3",)}
-    assert all(0 < rate <= 50 for rate in rates.values())  # it sleeps for 20 ms in each iteration
+    assert all(0 < rate < 500 for rate in rates.values())  # it sleeps for 20 ms in each iteration
     about = prometheus.query(f"runtimeinfo_run_info{of_digits}", "rank", "pid", "host", "local_rank", "world_size")
     host = os.uname().nodename
     assert about.keys() == {(str(n), str(ranks[n].pid), host, str(n), "4") for n in range(4)}
