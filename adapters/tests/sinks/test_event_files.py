@@ -250,3 +250,36 @@ def test_values_are_as_torch_writes_them(tmp_path: Path) -> None:
     writer.add_scalar("val/acc", 0.0, 2)
     writer.close()
     assert by_file_loader(tmp_path / "ours") == by_file_loader(tmp_path / "theirs")
+
+
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:The '.*dataloader' does not have many workers")
+def test_a_checkpoint_of_lightning_brings_the_run_id(tmp_path: Path) -> None:
+    import lightning.pytorch as pl
+
+    from runtimeinfo_adapters.lightning import attach
+
+    class Model(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return self.layer(batch).square().mean()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    def fit(until: int, resume: Path | None = None) -> Any:
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = pl.Trainer(
+            max_epochs=until, accelerator="cpu", enable_checkpointing=False, default_root_dir=tmp_path, **quiet
+        )
+        attach(trainer, hooks=[TensorBoardWriter(tmp_path / "tb", interval=1)])
+        trainer.fit(Model(), torch.utils.data.DataLoader(torch.ones(4, 2), batch_size=2), ckpt_path=resume)
+        return trainer
+
+    fit(1).save_checkpoint(tmp_path / "last.ckpt")
+    fit(2, tmp_path / "last.ckpt")
+    fit(3, tmp_path / "last.ckpt")
+    assert [step for step, _ in without_purge(tmp_path / "tb")["train/loss"]] == [0, 1, 2, 3, 4, 5]
