@@ -48,8 +48,7 @@ def install(torch: ModuleType) -> None:
 class _Patches:
     """What is put around functions of PyTorch: it finds the follower of the thread, and tells it.
 
-    Draws, backwards and steps come in each iteration, so that their code has few calls. Code that torch.compile might
-    trace goes the way of `_eager`.
+    Draws, backwards and steps come in each iteration, so that their code has few calls.
 
     Args:
         part: The part that can take it back.
@@ -69,8 +68,8 @@ class _Patches:
         part, optimizer = self._part, sys.modules["torch.optim.optimizer"]
         part.wrap(self._torch, "compile", before=self._before_compile, after=self._after_compile)
         part.wrap(optimizer.Optimizer, "_patch_step_function", after=self._eager(after_optimizer))
-        part.on_withdraw(optimizer.register_optimizer_step_pre_hook(self._step_hook(begin_step)).remove)
-        part.on_withdraw(optimizer.register_optimizer_step_post_hook(self._step_hook(end_step)).remove)
+        part.on_withdraw(optimizer.register_optimizer_step_pre_hook(self._eager(begin_step)).remove)
+        part.on_withdraw(optimizer.register_optimizer_step_post_hook(self._eager(end_step)).remove)
         loader = self._torch.utils.data.dataloader
         self._patch_iter(loader.DataLoader)
         part.patch(loader._BaseDataLoaderIter, PASS, None)  # until there is one
@@ -101,7 +100,7 @@ class _Patches:
         loader = self._torch.utils.data.dataloader
         iterators = loader._SingleProcessDataLoaderIter, loader._MultiProcessingDataLoaderIter
         replaced = [self._torch.autograd.backward, loader.DataLoader.__iter__, *(each._next_data for each in iterators)]
-        wrapped, ours = [self._torch.nn.Module.eval], [self._eager(begin_step), self._step_hook(begin_step)]
+        wrapped, ours = [self._torch.nn.Module.eval], [self._eager(begin_step)]
         for function in (*replaced, *wrapped, *ours, self._part.guard(begin_step)):
             if hasattr(function, "__code__"):  # something else may have been put around it
                 skip_code(function.__code__)
@@ -111,31 +110,22 @@ class _Patches:
 
         What runs between two graphs is not compiled either.
         """
-        guarded = self._part.guard(function)
-        disabled: Callable[..., Any] = self._torch._disable_dynamo(guarded)
+        part = self._part
+        disabled: Callable[..., Any] = self._torch._disable_dynamo(part.guard(function))
         is_compiling: Callable[[], bool] = self._torch.compiler.is_compiling
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            is_traced = is_compiling()
-            if not is_traced and not self._is_compiled:
-                return guarded(*args, **kwargs)
-            return None if is_traced and self._is_one_graph else disabled(*args, **kwargs)
+            if self._is_compiled:
+                return None if self._is_one_graph and is_compiling() else disabled(*args, **kwargs)
+            try:  # as `Part.guard` does, without its calls
+                return function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the script must not notice
+                part.withdraw(error)
+            except BaseException as error:
+                hide_own_frames(error)
+                raise
 
         return call
-
-    def _step_hook(self, function: Callable[[Any], None]) -> Callable[[Any, Any, Any], None]:
-        part, eager = self._part, self._eager(function)
-
-        def hook(optimizer: Any, args: Any, kwargs: Any) -> None:  # noqa: ARG001  # PyTorch's signature
-            if self._is_compiled:
-                eager(optimizer)
-                return
-            try:
-                function(optimizer)
-            except BaseException as error:  # noqa: BLE001  # `fail` raises what is not an Exception
-                _fail(part, error)
-
-        return hook
 
     def _patch_iter(self, loader_class: Any) -> None:
         function = loader_class.__iter__
@@ -163,7 +153,7 @@ class _Patches:
                 open_pass(this, iterator)
 
     def _patch_next_data(self, iterator_class: Any) -> None:
-        function, part = iterator_class._next_data, self._part
+        function = iterator_class._next_data
         drawn, ended = self._eager(note_draw), self._eager(note_end)
 
         @functools.wraps(function)
@@ -180,32 +170,19 @@ class _Patches:
                 raise
             this: Pass | None = iterator._runtimeinfo_pass
             if this is not None:
-                if self._is_compiled:
-                    drawn(this)
-                    return data
-                try:
-                    note_draw(this)
-                except BaseException as error:  # noqa: BLE001  # `fail` raises what is not an Exception
-                    _fail(part, error)
+                drawn(this)
             return data
 
-        part.patch(iterator_class, "_next_data", _next_data)
+        self._part.patch(iterator_class, "_next_data", _next_data)
 
     def _patch_backward(self) -> None:
-        autograd, part = self._torch.autograd, self._part
+        autograd = self._torch.autograd
         function = autograd.backward
         begin = self._eager(begin_backward)
 
         @functools.wraps(function)
         def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> None:
-            follower: Follower | None = None
-            if self._is_compiled:
-                follower = begin(tensors, grad_tensors)
-            else:
-                try:
-                    follower = begin_backward(tensors, grad_tensors)
-                except BaseException as error:  # noqa: BLE001  # `fail` raises what is not an Exception
-                    _fail(part, error)
+            follower: Follower | None = begin(tensors, grad_tensors)
             try:
                 function(tensors, grad_tensors, *args, **kwargs)
             except BaseException as error:
@@ -215,12 +192,4 @@ class _Patches:
                 if follower is not None:
                     follower.backward_depth -= 1
 
-        part.patch(autograd, "backward", backward)
-
-
-def _fail(part: Part, error: BaseException) -> None:
-    """Withdraw the part because of an error; raise what is not an Exception, such as Ctrl-C."""
-    if not isinstance(error, Exception):
-        hide_own_frames(error)
-        raise error
-    part.withdraw(error)
+        self._part.patch(autograd, "backward", backward)

@@ -46,7 +46,7 @@ class Follower:
         self._former: weakref.WeakSet[Any] = weakref.WeakSet(_of_parent_optimizers)
         self._draws = 0
         # The open steps, outermost first: the optimizer, and the optimizers that it has called.
-        self._steps: list[tuple[Any, list[Any]]] = []
+        self.steps: list[tuple[Any, list[Any]]] = []
         self.backward_depth = 0
         self.has_stepped = False
         # A prepared loader of Accelerate draws from another one, a batch ahead: only what it yields matters.
@@ -199,7 +199,7 @@ class Follower:
                 if result() is not tensors:
                     loss = None
         self._scaled = None
-        training.note_backward(loss, bool(self._steps))
+        training.note_backward(loss, bool(self.steps))
 
     def note_scaled(self, result: Any, outputs: Any) -> None:
         """Note what a GradScaler has made of a loss."""
@@ -211,18 +211,17 @@ class Follower:
 
     def begin_step(self, optimizer: Any) -> None:
         """Note that an optimizer begins a step."""
-        steps = self._steps
-        if steps:
-            for index, (each, _) in enumerate(steps):
-                if each is optimizer:  # it has raised an exception in its last step
-                    del steps[index:]
-                    break
+        steps = self.steps
+        for index, (each, _) in enumerate(steps):
+            if each is optimizer:  # it has raised an exception in its last step
+                del steps[index:]
+                break
         steps.append((optimizer, []))
 
     def end_step(self, optimizer: Any) -> None:
         """Note that an optimizer has made a step."""
         self.has_stepped = True
-        steps = self._steps
+        steps = self.steps
         while steps and steps[-1][0] is not optimizer:
             steps.pop()
         if not steps:
@@ -245,7 +244,7 @@ class Follower:
         if inner:
             training.replace(optimizer, inner)
         for each in inner or (optimizer,):
-            if not training.has(each):
+            if id(each) not in training.ids:
                 self._add_late(training, each)
             training.note_step(each, self.passes, _counts.draws - self._draws)
 
@@ -318,12 +317,16 @@ def end_all() -> None:
 # -- what the patches tell
 
 
-def begin_step(optimizer: Any) -> None:
+def begin_step(optimizer: Any, *_: Any) -> None:
     """Note that an optimizer begins a step."""
-    (_of_thread.follower if _of_thread is not None else follower_of_thread()).begin_step(optimizer)
+    follower = _of_thread.follower if _of_thread is not None else follower_of_thread()
+    if follower.steps:
+        follower.begin_step(optimizer)
+    else:
+        follower.steps.append((optimizer, []))
 
 
-def end_step(optimizer: Any) -> None:
+def end_step(optimizer: Any, *_: Any) -> None:
     """Note that an optimizer has made a step."""
     (_of_thread.follower if _of_thread is not None else follower_of_thread()).end_step(optimizer)
 

@@ -25,15 +25,11 @@ class Losses:
         self.is_known = True
         self._has_taken = False
 
-    def note_backward(self, loss: Any, is_within: bool) -> None:
-        """Note a backward: its loss, None where it is not known, and whether a step has called it."""
-        if not is_within:
-            self.before += 1
+    def note_backward_within(self, loss: Any) -> None:
+        """Note a backward that a step has called, and its loss, None where it is not known."""
+        if not self.within:
             self.loss = loss
-        else:
-            if not self.within:
-                self.loss = loss
-            self.within += 1
+        self.within += 1
 
     def take(self, run: InferredRun | None) -> None:
         """Publish the loss of a step, or withdraw the losses if it has none or several."""

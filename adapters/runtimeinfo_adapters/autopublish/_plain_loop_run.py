@@ -121,11 +121,11 @@ class InferredRun:
         for key, reference in self._rates:
             optimizer = reference()
             rate = None if optimizer is None else optimizer.param_groups[0].get("lr")
-            if type(rate) is not float and (optimizer is None or rate_of(optimizer) is None):
-                self.hub.pop_scalar(key)
-            else:
-                self.hub.update_scalar(key, rate)
+            if type(rate) is float or (optimizer is not None and rate_of(optimizer) is not None):
                 self._published_early[key] = rate
+                self.hub.update_scalar(key, rate)
+            else:
+                self.hub.pop_scalar(key)
 
     def publish_changed_rates(self) -> None:
         """Publish the rates if they are not those that were published last."""

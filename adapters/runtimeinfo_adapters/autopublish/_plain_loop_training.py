@@ -42,7 +42,8 @@ class Training:
         self.answers: object = None
         """What answers in the thread, as long as its run is the innermost one: its hub."""
         self._optimizers: list[weakref.ref[Any]] = []
-        self._ids: set[int] = set()
+        self.ids: set[int] = set()
+        """The ids of its optimizers."""
         # All of them, once some were left out that make no step.
         self._before_left_out: list[weakref.ref[Any]] = []
         self._older_passes = list(open_passes)
@@ -82,11 +83,11 @@ class Training:
         if not self.has(optimizer):
             self._optimizers.append(weakref.ref(optimizer))
             self._is_usual = False
-            self._ids.add(id(optimizer))
+            self.ids.add(id(optimizer))
 
     def has(self, optimizer: Any) -> bool:
         """Tell whether an optimizer belongs to the training."""
-        return id(optimizer) in self._ids
+        return id(optimizer) in self.ids
 
     @property
     def optimizers(self) -> list[Any]:
@@ -96,7 +97,7 @@ class Training:
     def replace(self, outer: Any, inner: Iterable[Any]) -> None:
         """Take an optimizer out that has only called others."""
         self._optimizers = [each for each in self._optimizers if each() is not outer]
-        self._ids.discard(id(outer))
+        self.ids.discard(id(outer))
         for optimizer in inner:
             self.add(optimizer)
 
@@ -326,7 +327,12 @@ class Training:
         if self.has_stepped and len(self._stepped_since_backward) < len(self._optimizers) > 1:
             self._losses.withdraw(self.run)  # each optimizer might have its own
         self._stepped_since_backward.clear()
-        self._losses.note_backward(loss, is_within)
+        losses = self._losses
+        if is_within:
+            losses.note_backward_within(loss)
+        else:
+            losses.before += 1
+            losses.loss = loss
         last = self._last_pass
         if last is not None and last.last_trained != last.draws:
             last.last_trained = last.draws
@@ -439,7 +445,7 @@ class Training:
         """Leave the optimizers out that have made no step in the whole first pass."""
         self._before_left_out = self._optimizers
         self._optimizers = self._stepped[:]
-        self._ids = {id(each) for each in self.optimizers}
+        self.ids = {id(each) for each in self.optimizers}
         self._before_pass, self._epoch = before.draws, 1
         self._pass = this
         self._losses.begin_again()
@@ -449,7 +455,7 @@ class Training:
         if all(each() is not optimizer for each in self._before_left_out):
             return False
         self._optimizers, self._before_left_out = self._before_left_out, []
-        self._ids = {id(each) for each in self.optimizers}
+        self.ids = {id(each) for each in self.optimizers}
         self.lose_count()
         self._losses.withdraw(self.run)
         if self.run is not None:
