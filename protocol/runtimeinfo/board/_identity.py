@@ -29,6 +29,7 @@ _RANKS = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "MPI_LOCALRANKID", "PMI_SIZE"),
 )
+_LIGHTNING = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"}
 # Each scheduler's id of a job, and what else tells that it is this scheduler's, where the name could be anybody's.
 _SCHEDULERS = (
     ("slurm", "SLURM_JOB_ID", ""),
@@ -162,6 +163,10 @@ def _host() -> str:
 
 
 def _ranks(variables: Mapping[str, str]) -> tuple[int | None, int | None, int | None]:
+    if "RANK" not in variables and _LIGHTNING.issubset(variables):
+        # Its own launcher tells no rank. On the first machine it is the local one, and elsewhere it is not known here.
+        rank = "LOCAL_RANK" if variables["NODE_RANK"] == "0" else ""
+        return _checked_ranks(*(_number(variables.get(name)) for name in (rank, "LOCAL_RANK", "WORLD_SIZE")))
     for names in _RANKS:
         if names[0] in variables:
             return _checked_ranks(*(_number(variables.get(name)) for name in names))
@@ -191,8 +196,11 @@ def _job(variables: Mapping[str, str]) -> tuple[str | None, str | None]:
         # torchrun says "none" where it was given no id.
         if job and (not proof or proof in variables) and (scheduler, job) != ("torchelastic", "none"):
             return job, scheduler
-    address, port = (_cleaned(variables.get(name, "")) for name in ("MASTER_ADDR", "MASTER_PORT"))
-    return (f"{address}:{port}", "torch") if address and port and "RANK" in variables else (None, None)
+    if "RANK" in variables or _LIGHTNING.issubset(variables):
+        address, port = (_cleaned(variables.get(name, "")) for name in ("MASTER_ADDR", "MASTER_PORT"))
+        if address and port:
+            return f"{address}:{port}", "torch"
+    return None, None
 
 
 def _command(arguments: Any) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from runtimeinfo.board._identity import parse_identity
 RANK = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SLURM = {"SLURM_PROCID": "5", "SLURM_LOCALID": "2", "SLURM_NTASKS": "8", "SLURM_JOB_ID": "4711"}
 OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}
+LIGHTNING = {"LOCAL_RANK": "1", "NODE_RANK": "0", "WORLD_SIZE": "2"}
 MEETING = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500"}
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "HOSTNAME": "digits-0"}
 
@@ -31,6 +32,11 @@ def of(environment: dict[str, str]) -> tuple[Any, ...]:
         (SLURM, (5, 2, 8, "4711", "slurm")),
         (OPEN_MPI, (1, 0, 2, None, None)),
         ({"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1"}, (1, 1, 2, None, None)),
+        (LIGHTNING | MEETING, (1, 1, 2, "node1:29500", "torch")),
+        (LIGHTNING | SLURM, (1, 1, 2, "4711", "slurm")),
+        (LIGHTNING | {"NODE_RANK": "1", "WORLD_SIZE": "4"}, (None, 1, 4, None, None)),
+        (LIGHTNING | RANK, (3, 1, 4, None, None)),
+        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, (None, None, None, None, None)),
         (SLURM | RANK | MEETING, (3, 1, 4, "4711", "slurm")),
         (RANK | MEETING, (3, 1, 4, "node1:29500", "torch")),
         (MEETING, (None, None, None, None, None)),
