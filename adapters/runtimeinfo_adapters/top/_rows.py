@@ -105,8 +105,11 @@ def _job_of(run: Run) -> object:
     identity = run.identity
     if identity is None:
         return None
-    # Some launchers tell each rank its number by an argument.
-    shared = tuple(each for each in identity.command if not each.startswith(("--local-rank", "--local_rank")))
+    shared: tuple[str, ...] = ()
+    # The address where ranks meet is that of one group of them; Lightning starts rank 0 by another command.
+    if identity.scheduler != "torch":
+        # Some launchers tell each rank its number by an argument.
+        shared = tuple(each for each in identity.command if not each.startswith(("--local-rank", "--local_rank")))
     return identity.job, identity.world_size, shared, run.user_id
 
 

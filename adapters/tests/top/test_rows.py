@@ -12,13 +12,13 @@ from runtimeinfo_adapters.top._rows import ORDERS, as_rows, in_order, is_match, 
 
 
 def ranked(rank: int, job: str | None = "job", *, size: int = 4, hub: int = 0, **about: Any) -> Run:
-    command = about.pop("command", ("python", "train.py"))
+    command, scheduler = about.pop("command", ("python", "train.py")), about.pop("scheduler", "torchelastic")
     return Run(
         Path(f"boards/{4710 + rank}-{hub}.board"),
         4710 + rank,
         about.pop("state", "live"),
         started_ns=about.pop("started_ns", 10**9),
-        identity=BoardIdentity("node1", rank, rank, size, job, "torchelastic", command=command),
+        identity=BoardIdentity("node1", rank, rank, size, job, scheduler, command=command),
         **about,
     )
 
@@ -51,6 +51,13 @@ def test_runs_of_different_jobs_are_apart() -> None:
 def test_command_that_tells_each_rank_its_number_is_one_command() -> None:
     runs = [ranked(rank, command=("python", "train.py", f"--local-rank={rank}")) for rank in range(3)]
     assert ranks(*runs) == [[0, 1, 2]]
+
+
+def test_ranks_that_meet_at_an_address_are_one_job_whatever_their_commands() -> None:
+    first = ranked(0, "node1:29500", scheduler="torch", command=("python", "-W", "ignore", "train.py"))
+    second = ranked(1, "node1:29500", scheduler="torch", command=("python", "/home/train.py"))
+    assert ranks(first, second) == [[0, 1]]
+    assert ranks(first, ranked(1, "node1:29501", scheduler="torch")) == [[0], [1]]
 
 
 def test_second_run_of_a_rank_is_in_another_row() -> None:
