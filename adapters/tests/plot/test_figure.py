@@ -34,10 +34,10 @@ def test_lines_hold_the_values_of_each_run(curves: Curves) -> None:
 
 
 def test_each_run_has_one_entry_in_the_legend(curves: Curves) -> None:
-    names = ["a", "_hidden", r"$\frac{", "a\x1b[31m\n", "日本"]
+    names = ["a", "_hidden", r"$\frac{$", "a\x1b[31m\n", "日本"]
     figure = figure_of(picture_of([curves(name, loss=[1, 2], acc=[1]) for name in names]))
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["a", "_hidden", r"$\frac{", r"a\x1b[31m\n", "日本"]
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "_hidden", r"$\frac{$", r"a\x1b[31m\n", "日本"]
     image = io.BytesIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", type("Out", (), {"buffer": image}))

@@ -204,6 +204,15 @@ def test_runs_of_a_sink_that_alternate_are_not_continued(written: Callable[..., 
     assert points(second, "loss") == {9: 2, 19: 4}
 
 
+def test_validation_after_the_checkpoint_of_a_resumed_training_is_taken_back(
+    written: Callable[..., list[RunCurves]],
+) -> None:
+    rows = ["9,0,train,1.7e9,a,1,", "19,0,train,1.7e9,a,2,", "20,0,val,1.7e9,a,,0.5", "9,0,train,1.7e9,a,3,"]
+    (run,) = written("\n".join(["iter,epoch,loop_stage,time,run_id,loss,acc", *rows, ""]))
+    assert points(run, "loss") == {9: 3}
+    assert list(run.curves) == ["loss"]  # its validation is to come again
+
+
 def test_objects_in_one_another_are_read_to_a_depth(written: Callable[..., list[RunCurves]]) -> None:
     deep = '{"a":' * 900 + "1" + "}" * 900
     (run,) = written(f'{{"step":1,"loss":2,"deep":{deep}}}\n{{"step":2,"loss":1}}\n', "other.jsonl")

@@ -37,6 +37,15 @@ def test_resumed_training_is_one_curve_whose_later_values_win(train: Callable[..
     assert curve.values.tolist() == [each + (1000 if each >= 20 else 0) for each in range(4, 60, 5)]
 
 
+def test_later_values_win_without_a_mark_of_the_resume_too(tmp_path: Path) -> None:
+    for number, steps in enumerate(((0, 10, 20), (10, 20, 30))):
+        with SummaryWriter(str(tmp_path), filename_suffix=f".{number}") as writer:
+            for step in steps:
+                writer.add_scalar("loss", step + 1000 * number, step)
+    (run,) = read_source(str(tmp_path))
+    assert run.curves["loss"].values.tolist() == [0, 1010, 1020, 1030]
+
+
 def test_each_folder_with_event_files_is_a_run(train: Callable[..., Path], tmp_path: Path) -> None:
     train("runs/first")
     train("runs/second", add=1.0)
