@@ -70,7 +70,14 @@ class Tmux:
 
     def press_mouse(self, text: str, button: int = 0) -> None:
         """Press and release a button on the first place of a text, as a terminal tells it."""
-        row, line = next((row, line) for row, line in enumerate(self.screen, start=1) if text in line)
+        found: list[tuple[int, str]] = []
+
+        def is_there() -> bool:
+            found[:] = [(row, line) for row, line in enumerate(self.screen, start=1) if text in line]
+            return bool(found)
+
+        self.until(is_there)
+        row, line = found[0]
         where = f"{button};{cell_len(line.partition(text)[0]) + 1};{row}"
         self("send-keys", "-H", *(f"{byte:x}" for byte in f"\x1b[<{where}M\x1b[<{where}m".encode()))
 
@@ -238,6 +245,7 @@ def ranks() -> Iterator[list[subprocess.Popen[bytes]]]:
 def test_ranks_are_watched_with_keys_and_mouse(ranks: list[subprocess.Popen[bytes]], tmux: Tmux) -> None:
     tmux.run("--interval", "0.1")
     tmux.wait_for(r"^▸ digits/\[red\]résumé .*  2 ranks .*(train|val)  \d\.\d s ago$", "^runtimeinfo top  2 live ")
+    tmux.wait_for("^  val/acc ")  # from now on, no line comes or goes under the mouse
     tmux.press_mouse("▸ digits")
     tmux.wait_for(rf"^ +rank 0  pid {ranks[0].pid}  live ", rf"^ +rank 1  pid {ranks[1].pid}  live ")
     tmux.press_mouse(f"pid {ranks[1].pid}")
@@ -249,7 +257,7 @@ def test_ranks_are_watched_with_keys_and_mouse(ranks: list[subprocess.Popen[byte
     tmux.type("Home", "Right")
     tmux.wait_for("^ +val/acc [^ ]+  since top began|^ +train/lr [^ ]+  since top began")
     tmux("resize-window", "-x", "60", "-y", "15")
-    tmux.wait_for(r"^  … and \d+ more$")
+    tmux.wait_for("^runtimeinfo top  details {13}h helps · Esc goes back$", r"^  … and \d+ more$")
     tmux.press_mouse("details", button=65)  # the wheel
     tmux.wait_for(r"^  3 above, \d+ below$")
     tmux.type("Escape", "/", "zzz", "Enter")
