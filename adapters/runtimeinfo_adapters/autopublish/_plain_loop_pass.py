@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-import sys
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from types import CodeType, FrameType
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Pass:
 
 
 def _call_path() -> CallPath:
-    frame: FrameType | None = sys._getframe(2)
+    frame = inspect.currentframe()
     while frame is not None and _is_between(str(frame.f_globals.get("__name__"))):
         frame = frame.f_back
     path: list[tuple[CodeType, int]] = []
@@ -151,7 +151,7 @@ def _is_whole(loader: Any) -> bool:
         if loader._dataset_kind:  # an iterable dataset
             return True
         sampler = loader.sampler
-        kinds = type(sampler), type(loader.batch_sampler)
+        kinds = sampler.__class__, loader.batch_sampler.__class__
         is_known = all(kind.__module__.startswith(("torch.", "builtins")) for kind in kinds)
         return is_known and (hasattr(sampler, "num_replicas") or len(sampler) >= len(loader.dataset))
     return False
