@@ -258,5 +258,5 @@ def _check_installed() -> None:
     for name in ("sqlalchemy", "alembic"):
         import_of_extra(name, distribution=name, extra="mlflow", used_by="MLflowSink")
     import_framework(
-        "mlflow", distribution="mlflow-skinny", extra="mlflow", at_least="3", below="4", used_by="MLflowSink"
+        "mlflow", distribution="mlflow-skinny", extra="mlflow", at_least="3.17", below="4", used_by="MLflowSink"
     )

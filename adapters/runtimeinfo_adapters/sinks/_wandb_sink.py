@@ -181,4 +181,4 @@ def _text(value: Any) -> Any:
 
 
 def _check_installed() -> None:
-    import_framework("wandb", distribution="wandb", extra="wandb", at_least="0.20", below="1", used_by="WandbSink")
+    import_framework("wandb", distribution="wandb", extra="wandb", at_least="0.31", below="1", used_by="WandbSink")
