@@ -16,8 +16,10 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
 "$folder/env/bin/python" -m pip install --quiet torch==2.13.0 torchao==0.18.0
 cat > "$folder/finding.py" <<'PYTHON'
+import os
 import warnings
 
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # to compile a step for four numbers needs a C++ compiler
 warnings.simplefilter("ignore")
 from importlib.metadata import version
 
