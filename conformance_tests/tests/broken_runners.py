@@ -462,6 +462,28 @@ class TrainsAsLongAgain(Trainer):
             self.plan = replace(self.plan, iterations=self.plan.iterations + self.iter)
 
 
+class RaisesInTheEnd(Trainer):
+    """Keeps the exception of a step, goes on, and raises it when the training is over."""
+
+    kept: Exception | None = None
+
+    def train_iter(self, index: int, batch: Any) -> None:
+        def step() -> dict[str, Any]:
+            try:
+                self.plan.on_batch_begin()
+                return {"outputs": batch.outputs}
+            except Exception as error:
+                self.kept = self.kept or error
+                return {"outputs": None}
+
+        self.scope("train_iter", step, batch_idx=index, data_batch=batch)
+
+    def train(self) -> None:
+        super().train()
+        if self.kept is not None:
+            raise self.kept
+
+
 class TakesBackItsWindow(Trainer):
     """Goes back to the begin of the window of accumulation at an exception."""
 
@@ -546,6 +568,7 @@ BROKEN: dict[type[Trainer], str] = {
     SavesIfItCan: "FAIL-01",
     LoadsInSilence: "FAIL-02",
     TrainsAsLongAgain: "COUNT-08",
+    RaisesInTheEnd: "FAIL-04",
     TakesBackItsWindow: "COUNT-15",
     HasAnEmptyName: "META-03",
     IsSeededWithNothing: "META-02",

@@ -77,7 +77,7 @@ class _Bench:
         return called(self.hub, self.arguments)
 
     def forget(self, key: str) -> None:
-        """Forget the histories of a key that were kept: the spec does not say what becomes of them."""
+        """Forget the histories of a key that were kept: HUB-22 leaves open what becomes of them."""
         self.kept = [each for each in self.kept if each.key != key]
 
     def loaded(self, state: Any) -> MessageHub:
@@ -395,6 +395,20 @@ def _load(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     expected = before.updated_by(held)
     yield RuleFinding("HUB-20", _answered(at, lambda: compared_contents(at, expected, contents(bench.hub))))
     bench.model = bench.model.updated_by(held)
+    yield RuleFinding(
+        "HUB-20", _answered(at, lambda: compared_contents(at, held, contents(_over_unsaved(bench, slot))))
+    )
+
+
+def _over_unsaved(bench: _Bench, slot: _Slot) -> MessageHub:
+    """Return a hub that has loaded a state, and has published the same keys before, not to be saved."""
+    hub = bench.subject.make("conformance-unsaved")
+    for key in slot.held.infos:
+        hub.update_info(key, "unsaved", resumed=False)
+    for key in slot.held.scalars:
+        hub.update_scalar(key, 0.5, resumed=False)
+    hub.load_state_dict(slot.state)
+    return hub
 
 
 def _compared_slot(bench: _Bench, slot: _Slot, at: int) -> Finding:

@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -951,6 +951,23 @@ class _OwnInfosWin(Relay):
             self.update_info(key, value, is_resumed(key))
 
 
+class _UnsavedInfosWin(Relay):
+    def update_info(self, key: str, value: Any, resumed: bool = True) -> None:
+        super().update_info(key, value, resumed)
+        if not resumed:
+            self.unsaved.add(key)
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        before = {key: self.get_info(key) for key in self.unsaved}
+        super().load_state_dict(state_dict)
+        for key, value in before.items():
+            self.update_info(key, value, is_resumed(key))
+
+    @cached_property
+    def unsaved(self) -> set[str]:
+        return set()
+
+
 class _LoadedIsAppended(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
         before = {key: self.get_scalar(key).data for key in self.log_scalars}
@@ -1045,6 +1062,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
         "infos that are refused leave their flag", "HUB-19", _of_its_own(_RefusedEntriesSetFlags), is_canary=False
     ),
     HubMutant("a hub that loads keeps its own infos", "HUB-20", _OwnInfosWin),
+    HubMutant("a hub that loads keeps the infos that it does not save", "HUB-20", _UnsavedInfosWin),
     HubMutant("what is loaded is appended", "HUB-20", _LoadedIsAppended),
     HubMutant("a broken state is loaded by half", "HUB-21", _LastFieldIsCheckedLast),
     HubMutant("a broken state leaves its flags", "HUB-21", _of_its_own(_BrokenStateSetsFlags), is_canary=False),

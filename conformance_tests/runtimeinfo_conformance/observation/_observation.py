@@ -260,6 +260,7 @@ class Leg:
         for index, record in enumerate(self.records):
             outside = model.position.open_scopes
             correction = model.advance(record.event)
+            aborting = model.aborting or self._is_raised_before(index)
             expectations.append(
                 Expectation(
                     objection=correction.objection if correction is not None else None,
@@ -268,13 +269,23 @@ class Leg:
                     stage=model.position.stage,
                     epoch=model.epoch,
                     iter=model.iter,
-                    aborting=model.aborting,
+                    aborting=aborting,
                 )
             )
             is_over = index != self.fault_at or self.moment is not None
-            if not model.aborting and is_over and not self._saves_within(index, model):
+            if not aborting and is_over and not self._saves_within(index, model):
                 model.count(record.event)
         return expectations
+
+    def _is_raised_before(self, index: int) -> bool:
+        """Tell whether an event comes after the exception that ends the run was raised, announced or not.
+
+        Where data is read ahead, the iterations of the batches that were read before it are completed all the same.
+        """
+        at, is_ahead = self.fault_at, (self.moment or "").endswith("_data")
+        return (
+            at is not None and index > at and not is_ahead and self.raised is not None and self.raised is self.planned
+        )
 
     def _saves_within(self, index: int, model: RunModel) -> bool:
         """Tell whether an event is not over as the exception is raised that keeps it from being counted.

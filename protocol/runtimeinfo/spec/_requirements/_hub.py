@@ -229,7 +229,8 @@ HUB = (
         "HUB-22",
         "MUST",
         "A history that get_scalar returned MUST hold all values that had been published until then, in order, also "
-        "when more have been published since; whether it shows those too is open.",
+        "when more have been published since; whether it shows those too is open. After pop_scalar, drop_latest or "
+        "load_state_dict of its key it may hold anything.",
         "A component asks once, and reads in each iteration.",
         example=(
             "`hub.update_scalar('loss', 1.0); history = hub.get_scalar('loss'); hub.update_scalar('loss', 2.0); "

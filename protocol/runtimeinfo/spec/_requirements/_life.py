@@ -21,8 +21,8 @@ LIFE = (
         "A run MUST emit before_run before any other event of the grammar, and after_run after all of them.",
         "There is one place to set up, and one to clean up.",
         example=(
-            "Training, then a test: one before_run in front, one after_run at the very end. An after_run between the "
-            "two breaks it."
+            "A call that trains and then tests: before_run in front, after_run at the very end. A test that is another "
+            "call is another run. A before_val between runs breaks it."
         ),
     ),
     rule(
