@@ -161,8 +161,8 @@ COUNT = (
         "iterations, may count or not.",
         "A hook can read the counters at any event.",
         example=(
-            "2 epochs of 3 batches, each validated: at the first before_val_iter iter is 3, and epoch is 1. If the third "
-            "of 4 accumulated batches raises, iter stays 2."
+            "2 epochs of 3 batches, each validated: at the first before_val_iter iter is 3, and epoch is 1. If the "
+            "third of 4 accumulated batches raises, iter stays 2."
         ),
         since="0.3",
     ),
