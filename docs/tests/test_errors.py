@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 from torch.utils.data import DataLoader
 
 import runtimeinfo as ri
@@ -24,6 +25,7 @@ from runtimeinfo_adapters.autopublish._guard import Part
 from runtimeinfo_adapters.distributed import reduce
 from runtimeinfo_adapters.distributed._aggregate import EMPTY, Offsets
 from runtimeinfo_adapters.distributed._exchange import Agreement, Contribution, exchange
+from runtimeinfo_adapters.export import MetricsServer, Security
 from runtimeinfo_adapters.plot import picture_of, read_source
 from runtimeinfo_adapters.pytorch import Loop
 from runtimeinfo_conformance import _replay
@@ -183,6 +185,13 @@ TABLE = [
     ("UnknownStatisticError", lambda _: ScalarHistory([1]).statistics("med"), "'med'", None, "register_statistics"),
     ("SourceError", lambda folder: read_source(str(folder / "no.csv")), "no.csv", None, "Give the path of CSV"),
     ("PlotOptionError", lambda _: picture_of([], smoothing=2), "smoothing", None, "leave it out"),
+    (
+        "ExportError",
+        lambda folder: MetricsServer(CollectorRegistry(), security=Security(password_file=folder / "no")),
+        "no cannot be read",
+        None,
+        "user:password",
+    ),
     ("SinkError", lambda folder: sinks.JSONLWriter(folder).before_run(Writable()), "JSONLWriter", None, "Give it a"),
     ("SubjectError", lambda _: kit.Subject("me", "1", run=print, capabilities={"vall"}), "'vall'", None, "mean 'val'?"),
     ("PlanError", lambda _: kit.Plan(max_epochs=-1), "max_epochs", None, "give that or more"),

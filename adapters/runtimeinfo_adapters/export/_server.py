@@ -196,7 +196,10 @@ def read_credentials(path: Path) -> bytes:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"the password file {path} cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ExportError(
+            f"the password file {path} cannot be read: {reason}. Give a file with one line, user:password"
+        ) from None
     if os.name == "posix" and mode & 0o077:
         raise ExportError(f"the password file {path} is open to other users: chmod 600 {path}")
     user, colon, password = text.partition(":")
