@@ -621,7 +621,7 @@ def test_resuming_with_our_hub_needs_no_trust(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", raising=False)
     first = train_one_epoch(tmp_path, "runtimeinfo", kind=kind)
     state = torch.load(tmp_path / "epoch_1.pth", weights_only=True)["message_hub"]
-    assert state["version"] == 1
+    assert state["version"] == 2
     check_resumed(first, build(tmp_path, "runtimeinfo", kind=kind, resume=True, experiment_name="second"))
 
 
