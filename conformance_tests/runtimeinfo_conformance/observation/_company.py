@@ -310,6 +310,7 @@ class Beside:
 
     def __init__(self) -> None:
         self._barrier = threading.Barrier(2, timeout=_SECONDS)
+        self._left = threading.Barrier(2, timeout=_SECONDS)
         self._met: set[tuple[int, str]] = set()
 
     def on_event(self, event: str, leg: Leg) -> None:
@@ -320,15 +321,21 @@ class Beside:
             _note_thread(leg, Situation.THREAD_OF_SEVERAL)
         if event in {"before_train", "after_train"} and place not in self._met:
             self._met.add(place)
-            with suppress(threading.BrokenBarrierError):
-                self._barrier.wait()
+            self.wait()
 
     def on_moment(self, moment: str, leg: Leg) -> None:
         """Do nothing: they wait at events."""
 
+    def wait(self) -> None:
+        """Wait for the other training, unless it is over."""
+        with suppress(threading.BrokenBarrierError):
+            self._barrier.wait()
+
     def leave(self) -> None:
-        """Let the other training wait for this one no more."""
+        """Let the other training not wait for this one at an event, and wait until both are over."""
         self._barrier.abort()
+        with suppress(threading.BrokenBarrierError):
+            self._left.wait()
 
 
 class Nested:

@@ -189,11 +189,15 @@ def _run(
 
 def _train(subject: Subject, recorder: Recorder, watching: Watching = nullcontext) -> None:
     """Let a subject train, and note what comes out, and what its caller is told then."""
-    plan = recorder.leg.plan
     before = run_here()
+    _call(subject, recorder, watching)
+    note_caller(recorder.leg, before)
+
+
+def _call(subject: Subject, recorder: Recorder, watching: Watching = nullcontext) -> None:
+    plan = recorder.leg.plan
     with _noting(recorder), watching(), _let_through(recorder), hearing(plan.run_name, recorder):
         subject.run(plan.for_subject, _hooks(recorder))
-    note_caller(recorder.leg, before)
 
 
 def _hooks(recorder: Recorder) -> list[Any]:
@@ -285,10 +289,13 @@ def _beside(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[
     here, there = Recorder(leg, meeting), Recorder(other, meeting)
 
     def train(recorder: Recorder) -> None:
+        before = run_here()
+        meeting.wait()  # while the other training is open alone, this thread is told of it
         try:
-            _train(subject, recorder)
+            _call(subject, recorder)
         finally:
             meeting.leave()
+        note_caller(recorder.leg, before)
 
     with watching():
         thread = threading.Thread(target=contextvars.Context().run, args=(train, there), daemon=True)

@@ -13,7 +13,9 @@ from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo import current_hub
 from runtimeinfo_conformance import Plan, Subject
-from runtimeinfo_conformance.observation import Situation, execute
+from runtimeinfo_conformance.observation import Situation, _execution, execute
+from runtimeinfo_conformance.observation._company import run_here
+from runtimeinfo_conformance.observation._observation import Answer, Leg
 from runtimeinfo_conformance.plans import PlanError
 
 
@@ -41,6 +43,25 @@ def test_two_trainings_beside_each_other_are_open_at_the_same_time_in_two_thread
     execute(subject_of(Tells), Plan(company="beside"))
     assert len({thread for thread, _ in open_runs}) == 2
     assert [event for _, event in open_runs] == ["before_train"] * 2 + ["after_train"] * 2
+
+
+@pytest.mark.parametrize("slow_thread", ["main", "other"])
+def test_callers_of_trainings_beside_each_other_are_asked_while_neither_is_open(
+    monkeypatch: pytest.MonkeyPatch, slow_thread: str
+) -> None:
+    def ask_late() -> str:
+        if (threading.current_thread() is threading.main_thread()) == (slow_thread == "main"):
+            time.sleep(0.2)
+        return run_here()
+
+    def note_late(leg: Leg, before: str) -> None:
+        leg.answers.append(Answer(None, Situation.CALLER, run="", other=before, found=ask_late()))
+
+    monkeypatch.setattr(_execution, "run_here", ask_late)
+    monkeypatch.setattr(_execution, "note_caller", note_late)
+    legs = execute(correct(), Plan(company="beside"))
+    callers = [answer for leg in legs for answer in leg.answers if answer.situation is Situation.CALLER]
+    assert [(answer.other, answer.found) for answer in callers] == [("no run", "no run")] * 2
 
 
 def test_no_training_waits_for_one_that_has_failed() -> None:
