@@ -101,7 +101,12 @@ def fixed_hub_plans() -> list[HubPlan]:
         (*(info(f"info {at}", value) for at, value in enumerate(nothing)), scalar(loss, value="bool", turn=1), reload),
         # Arrays that the caller uses again.
         tuple(scalar(loss, value=kind, turn=4) for kind in arrays),
-        tuple(HubOp("update_scalars", loss, kind, 4) for kind in arrays),
+        # And each kind of value in a dict.
+        tuple(
+            HubOp("update_scalars", key, kind, 4)
+            for key, kinds in ((loss, arrays), (acc, filter(is_available, HUB_SCALAR_KINDS)))
+            for kind in kinds
+        ),
         # An info and a scalar of one name.
         (info(loss, "text"), scalar(loss, value="float"), HubOp("pop_info", loss), reload, flip),
         (info(loss, "text"), scalar(loss, value="float"), HubOp("save"), HubOp("pop_scalar", loss), HubOp("load")),
