@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 
 RULES = "alert_rules.yml"
+"""The name of the file with the alert rules for Prometheus."""
+
 DASHBOARD = "dashboard.json"
+"""The name of the file with the dashboard for Grafana."""
 
 
 def shipped_text(name: str) -> str:
