@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -188,9 +189,23 @@ class _Pause:
 
     def _place(self) -> _Place | None:
         """Return where the other thread is; None once it is done."""
-        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  # documented, in spite of its name
-        frame = frames.get(self._other.ident or 0) if self._other.is_alive() else None
+        frame = _frames().get(self._other.ident or 0) if self._other.is_alive() else None
         return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def _frames() -> dict[int, FrameType]:
+    """Return the frame of each thread.
+
+    Before Python 3.11.5 a garbage collection in the middle of this can block all threads for ever.
+    Source: https://github.com/python/cpython/issues/106883
+    """
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()  # pyright: ignore[reportPrivateUsage]  # documented, in spite of its name
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 @cache
