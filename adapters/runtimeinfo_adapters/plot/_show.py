@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
-from rich.console import Console
 from rich.text import Text
 
 from runtimeinfo_adapters.plot._curves import Axis, RunCurves, SourceError
@@ -18,8 +17,8 @@ from runtimeinfo_adapters.plot._figure import check_output, draw_on, figure_of, 
 from runtimeinfo_adapters.plot._live import Watch
 from runtimeinfo_adapters.plot._panels import Picture, picture_of
 from runtimeinfo_adapters.plot._sources import is_live, read_source, short_names
-from runtimeinfo_adapters.top._layout import ASCII, UNICODE, LineLayout
-from runtimeinfo_adapters.top._terminal import Terminal
+from runtimeinfo_adapters.top._layout import layout_of
+from runtimeinfo_adapters.top._terminal import Terminal, make_console
 
 _REDRAW_S = 0.5
 _MOST_WIDTH = 110
@@ -128,11 +127,11 @@ def _read(sources: Sequence[str], step: str | None) -> tuple[list[RunCurves], li
 
 
 def _show_text(picture: _PictureOf, watch: Watch, seconds: float | None) -> Picture:
-    console = _console()
+    console = make_console()
 
     def drawn(width: int, height: int | None, *, is_final: bool) -> tuple[Picture, list[Text]]:
         width = min(width, _MOST_WIDTH)
-        layout = LineLayout(width, ASCII if console.options.ascii_only else UNICODE)
+        layout = layout_of(console, width)
         found = picture(max(4, 8 * width), is_final=is_final)
         return found, draw_picture(found, layout, height=height, has_colors=console.color_system is not None)
 
@@ -200,11 +199,3 @@ def _pyplot() -> Any:
         if plt.get_backend().lower() in {name.lower() for name in windows}:
             return plt
     return None
-
-
-def _console() -> Console:
-    out: Any = sys.stdout
-    # A name that the encoding of the output lacks must not end the program.
-    if hasattr(out, "reconfigure") and out.errors == "strict":
-        out.reconfigure(errors="backslashreplace")
-    return Console(file=out, highlight=False, emoji=False, markup=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 from runtimeinfo import MessageHub
 from runtimeinfo_adapters._framework import import_framework, import_of_extra
-from runtimeinfo_adapters.sinks._row_sink import INFOS, Reduce, Row, RowSink, as_os_error
+from runtimeinfo_adapters.sinks._row_sink import INFOS, Reduce, Row, RowSink, as_os_error, encodable
 
 RUN_ID_TAG = "runtimeinfo_run_id"
 """The tag of an MLflow run by which a resumed training finds it."""
@@ -171,7 +171,7 @@ class MLflowSink(RowSink):
 
     def _experiment(self, info: Any) -> str:
         # Not MLflow's own "Default": its files are in a folder relative to where the database was made.
-        text = _text(str(info or _EXPERIMENT))
+        text = encodable(str(info or _EXPERIMENT))
         name = text if len(text) <= _MAX_EXPERIMENT else f"{text[: _MAX_EXPERIMENT - 9]}-{_checksum(text)}"
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -187,7 +187,7 @@ class MLflowSink(RowSink):
         return str(found.experiment_id)
 
     def _write_info(self, run: str, key: str, info: str, row: Row) -> None:
-        name, text = metric_name(key), _text(info)
+        name, text = metric_name(key), encodable(info)
         tag = f"runtimeinfo.sha256.{name}"
         digest = hashlib.sha256(text.encode()).hexdigest()
         before = self._tags.get(tag)
@@ -241,10 +241,6 @@ def metric_name(key: str) -> str:
 
 def _checksum(text: str) -> str:
     return f"{zlib.crc32(text.encode(errors='surrogatepass')):08x}"
-
-
-def _text(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _float(value: float) -> float:

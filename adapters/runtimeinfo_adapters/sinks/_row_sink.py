@@ -429,6 +429,11 @@ def as_os_error() -> Generator[None]:
         raise OSError(f"{type(error).__name__}: {said[:500]}") from error
 
 
+def encodable(text: str) -> str:
+    """Return text that can be encoded as UTF-8, with lone surrogates as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _plain(info: Any) -> int | float | str | None:
     """Return an info as a file can hold it: text for everything but finite numbers, and None if it has no text."""
     if info is None:

@@ -24,7 +24,7 @@ from runtimeinfo_adapters.sinks._event_files import (
     text_value,
     values_of,
 )
-from runtimeinfo_adapters.sinks._row_sink import INFOS, Reduce, Row, RowSink
+from runtimeinfo_adapters.sinks._row_sink import INFOS, Reduce, Row, RowSink, encodable
 
 
 class TensorBoardWriter(RowSink):
@@ -130,7 +130,7 @@ class TensorBoardWriter(RowSink):
         file = self._file
         if file is None:
             file = self._begin_file()
-        tags = {_tag(key): float(value) for key, value in row.scalars.items()}
+        tags = {encodable(key): float(value) for key, value in row.scalars.items()}
         if self._done and row.iter == self._done:
             # A point of a validation is at the number of completed iterations, one of the training at the number of
             # the iteration, from 0: a point that is there at this step stays, unless there is a new one.
@@ -193,7 +193,7 @@ class TensorBoardWriter(RowSink):
         texts = {"run_id": row.run_id, **row.infos}
         for key, info in texts.items():
             # Four spaces make it code, in which TensorBoard's Markdown leaves every line as it is.
-            value = text_value(_tag(key), "\n".join(f"    {line}" for line in _tag(str(info)).splitlines()))
+            value = text_value(encodable(key), "\n".join(f"    {line}" for line in encodable(str(info)).splitlines()))
             if (data := value.SerializeToString()) not in self._texts:
                 self._texts = {*self._texts, data}
                 yield summary_event(self._done, row.time, [value])
@@ -206,8 +206,3 @@ def _check_installed() -> None:
     import_framework(
         "tensorboard", distribution="tensorboard", extra="tensorboard", at_least="2.16", below="3", used_by=_USER
     )
-
-
-def _tag(text: str) -> str:
-    """Return text as a protocol buffer can hold it: without lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode()

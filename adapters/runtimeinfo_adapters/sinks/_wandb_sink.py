@@ -11,7 +11,7 @@ from typing import Any
 
 from runtimeinfo import MessageHub
 from runtimeinfo_adapters._framework import import_framework
-from runtimeinfo_adapters.sinks._row_sink import INFOS, Reduce, Row, RowSink, as_os_error
+from runtimeinfo_adapters.sinks._row_sink import INFOS, Reduce, Row, RowSink, as_os_error, encodable
 
 
 class WandbSink(RowSink):
@@ -177,7 +177,7 @@ _POSITION = ("iter", "epoch", "loop_stage", "time", "run_id")
 
 def _text(value: Any) -> Any:
     """Return a text as W&B can store it, without lone surrogates, and anything else as it is."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+    return encodable(value) if isinstance(value, str) else value
 
 
 def _check_installed() -> None:

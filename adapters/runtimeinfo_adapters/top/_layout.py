@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from rich.cells import get_character_cell_size
+from rich.console import Console
 from rich.text import Text
 
 _ROUNDING = 1e-12
@@ -136,6 +137,11 @@ class LineLayout:
         filled = int(done * width)
         bar = Text(self.glyphs.done * filled, style="cyan")
         return bar.append(self.glyphs.left * (width - filled), style="bright_black")
+
+
+def layout_of(console: Console, width: int) -> LineLayout:
+    """Return the layout of lines of a width, with characters that the console can show."""
+    return LineLayout(width, ASCII if console.options.ascii_only else UNICODE)
 
 
 class Action(NamedTuple):

@@ -6,15 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 
 from runtimeinfo.board import board_folder
 from runtimeinfo_adapters.top._draw import draw_runs
 from runtimeinfo_adapters.top._json import json_document, json_line
-from runtimeinfo_adapters.top._layout import ASCII, UNICODE, LineLayout
-from runtimeinfo_adapters.top._terminal import Terminal
+from runtimeinfo_adapters.top._layout import layout_of
+from runtimeinfo_adapters.top._terminal import Terminal, make_console
 from runtimeinfo_adapters.top._view import View
 from runtimeinfo_adapters.top._watch import Run, Runs, Timestamp
 
@@ -67,7 +66,7 @@ def show(
         elif as_json:
             _write_lines(runs, interval, checks=checks)
         else:
-            console = _console()
+            console = make_console()
             if once or not sys.stdout.isatty() or not console.is_terminal or console.is_dumb_terminal:
                 _print(console, _shown(_watched(runs), checks=checks), pid)
             else:
@@ -109,7 +108,7 @@ def _write_lines(runs: Runs, interval: float, *, checks: bool) -> None:
 
 
 def _print(console: Console, runs: Sequence[Run], pid: int | None) -> None:
-    for each in draw_runs(runs, _layout(console, console.width), folder=str(board_folder()), pid=pid):
+    for each in draw_runs(runs, layout_of(console, console.width), folder=str(board_folder()), pid=pid):
         console.print(each, no_wrap=True, overflow="ignore", crop=False)
 
 
@@ -124,20 +123,8 @@ def _watch(console: Console, runs: Runs, view: View, interval: float, *, mouse: 
                     view.wants_look = False
                     due = now.monotonic_s + interval
                 width, height = console.size
-                terminal.draw(view.draw(_layout(console, width), height))
+                terminal.draw(view.draw(layout_of(console, width), height))
                 for event in terminal.events(max(due - time.monotonic(), interval if view.is_paused else 0.0)):
                     view.handle(event)
     except KeyboardInterrupt:
         pass
-
-
-def _layout(console: Console, width: int) -> LineLayout:
-    return LineLayout(width, ASCII if console.options.ascii_only else UNICODE)
-
-
-def _console() -> Console:
-    out: Any = sys.stdout
-    # A name that the encoding of the output lacks must not end the program.
-    if hasattr(out, "reconfigure") and out.errors == "strict":
-        out.reconfigure(errors="backslashreplace")
-    return Console(file=out, highlight=False, emoji=False, markup=False)

@@ -26,6 +26,15 @@ _ESCAPE_DELAY_S = 0.05
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
 
 
+def make_console() -> Console:
+    """Return a console on the standard output, which has no markup."""
+    out: Any = sys.stdout
+    # A name that the encoding of the output lacks must not end the program.
+    if hasattr(out, "reconfigure") and out.errors == "strict":
+        out.reconfigure(errors="backslashreplace")
+    return Console(file=out, highlight=False, emoji=False, markup=False)
+
+
 class Terminal:
     """A terminal in the mode in which single keys are read, and all of it is drawn on.
 
