@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from runtimeinfo.board import CHECK_VARIABLE
 
 
-@contextmanager
-def marked_runs() -> Generator[None]:
+def marked_runs() -> AbstractContextManager[None]:
     """Mark the boards of the runs in this process and in those that it starts: `runtimeinfo top` leaves them out.
 
     The mark is an environment variable, which processes inherit however they are started.
     """
-    before = os.environ.get(CHECK_VARIABLE)
-    os.environ[CHECK_VARIABLE] = "1"
+    return environment_variable(CHECK_VARIABLE, "1")
+
+
+@contextmanager
+def environment_variable(name: str, value: str) -> Generator[None]:
+    """Set an environment variable, and restore it at the end of the scope."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            os.environ.pop(CHECK_VARIABLE, None)
+            os.environ.pop(name, None)
         else:
-            os.environ[CHECK_VARIABLE] = before
+            os.environ[name] = before

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 # The same number as `_verdict.EX_USAGE`, which needs numpy.
-_USAGE = 64
+USAGE = 64
+"""The exit code where the command line asks for what cannot be, or a package is missing."""
+
+UNTRUSTED = 1
+"""The exit code where the folder for boards cannot be trusted or read."""
+
 _INTERRUPTED = 130
 _READER_GONE = 141
 
@@ -49,11 +54,21 @@ _OF_EXTRAS = frozenset(
 _EXTRA_OF_PACKAGE = {"opentelemetry": "otlp"}
 
 # The parser has codes that mean verdicts here: 2 for a line that it cannot parse, 1 for an interrupt.
-_PARSER_CODES: dict[str | int | None, int] = {1: _INTERRUPTED, 2: _USAGE}
+_PARSER_CODES: dict[str | int | None, int] = {1: _INTERRUPTED, 2: USAGE}
 
 
 class Leave(SystemExit):
     """End with an exit code of this command. The parser of the command line raises SystemExit itself."""
+
+
+def refuse(error: object, code: int) -> NoReturn:
+    """Say what is wrong, and end with an exit code.
+
+    Raises:
+        Leave: Always.
+    """
+    sys.stderr.write(f"{NAME}: {error}\n")
+    raise Leave(code) from None
 
 
 def main() -> None:
@@ -120,11 +135,9 @@ def run(words: Sequence[str]) -> NoReturn:
     from runtimeinfo_conformance.command_line._launch import LaunchError, launch
 
     try:
-        code = launch(words)
+        raise Leave(launch(words))
     except LaunchError as error:
-        sys.stderr.write(f"{NAME}: {error}\n")
-        code = error.code
-    raise Leave(code)
+        refuse(error, error.code)
 
 
 def show_explanation(names: Iterable[str]) -> None:
@@ -153,8 +166,7 @@ def _print_or_refuse(lines: Callable[[], list[str]]) -> None:
     try:
         text = "\n".join(lines())
     except (UnknownRequirementError, UnknownVersionError) as error:
-        sys.stderr.write(f"{NAME}: {error}\n")
-        raise Leave(_USAGE) from None
+        refuse(error, USAGE)
     sys.stdout.write(f"{text}\n")
 
 
@@ -163,11 +175,10 @@ def _name_extra(words: Sequence[str], *, missing: str) -> None:
     extra = _EXTRA_OF_PACKAGE.get(missing, extra)
     also = f", or for top alone {_with_extra('top')}" if extra == "conformance" else ""
     # Not a text as the code: that would be a 1, which says that a requirement is violated.
-    sys.stderr.write(
-        f"{NAME}: the command needs more than the library ({missing} is not installed): "
-        f"pip install {_with_extra(extra)}{also}\n"
+    refuse(
+        f"the command needs more than the library ({missing} is not installed): pip install {_with_extra(extra)}{also}",
+        USAGE,
     )
-    raise Leave(_USAGE)
 
 
 def _with_extra(extra: str) -> str:

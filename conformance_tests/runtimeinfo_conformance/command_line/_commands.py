@@ -122,8 +122,7 @@ def check(
     except TargetError as error:
         if error.__cause__ is not None:
             typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
-        typer.echo(f"runtimeinfo: {error}", err=True)
-        raise Leave(ExitCode.SUBJECT_BROKE) from None
+        _cli.refuse(error, ExitCode.SUBJECT_BROKE)
     hang_seconds = HANG_SECONDS if timeout is None else timeout
     results: list[Report] = []
     for target, subject in subjects:
@@ -236,14 +235,12 @@ def version() -> None:
 
 
 def _with_reports(act: Callable[[Path], Written], folder: Path) -> Written:
-    from runtimeinfo_conformance._verdict import EX_USAGE
     from runtimeinfo_conformance.reports import ReportError
 
     try:
         return act(folder)
     except ReportError as error:
-        typer.echo(f"runtimeinfo: {error}", err=True)
-        raise Leave(EX_USAGE) from None
+        _cli.refuse(error, _cli.USAGE)
 
 
 def _leave(code: int) -> None:

@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtimeinfo import BoardError
-from runtimeinfo_conformance.command_line._cli import NAME, Leave
+from runtimeinfo_conformance.command_line._cli import UNTRUSTED, USAGE, refuse
 from runtimeinfo_conformance.command_line._options import finite
 
 if TYPE_CHECKING:
     from runtimeinfo_adapters.export import Limits, RunSamples
-
-# The exit code where the folder for boards cannot be trusted, as of `top`.
-_UNTRUSTED = 1
-_USAGE = 64
 
 DEFAULT_ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 9788
@@ -163,10 +159,9 @@ def export(
                 security=security,
             )
     except exporter.ExportError as error:
-        _refuse(str(error))
+        refuse(error, USAGE)
     except BoardError as error:
-        typer.echo(f"{NAME}: {error}", err=True)
-        raise Leave(_UNTRUSTED) from None
+        refuse(error, UNTRUSTED)
 
 
 def _samples(limits: Limits, *, all_users: bool, stalled_after: float) -> RunSamples:
@@ -180,9 +175,4 @@ def _samples(limits: Limits, *, all_users: bool, stalled_after: float) -> RunSam
 
 def _refuse_together(names: list[str]) -> None:
     if len(names) > 1:
-        _refuse(f"{names[0]} excludes {', '.join(names[1:])}: give one of them")
-
-
-def _refuse(message: str) -> None:
-    typer.echo(f"{NAME}: {message}", err=True)
-    raise Leave(_USAGE)
+        refuse(f"{names[0]} excludes {', '.join(names[1:])}: give one of them", USAGE)

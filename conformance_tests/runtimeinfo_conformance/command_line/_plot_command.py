@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from runtimeinfo_conformance.command_line._cli import NAME, Leave
+from runtimeinfo_conformance.command_line._cli import NAME, USAGE, Leave, refuse
 from runtimeinfo_conformance.command_line._options import finite
 
 # As of `check`: a subject that cannot be found.
 _NOT_READ = 4
-_USAGE = 64
 
 
 class AxisName(StrEnum):
@@ -89,8 +88,7 @@ def plot(
             report=lambda note: typer.echo(f"{NAME}: {note}", err=True),
         )
     except (PlotOptionError, ModuleNotFoundError) as error:
-        typer.echo(f"{NAME}: {error}", err=True)
-        raise Leave(_USAGE) from None
+        refuse(error, USAGE)
     for problem in problems:
         typer.echo(f"{NAME}: {problem}", err=True)
     if problems:

@@ -7,11 +7,8 @@ from typing import Annotated
 import typer
 
 from runtimeinfo import BoardError
-from runtimeinfo_conformance.command_line._cli import NAME, Leave
+from runtimeinfo_conformance.command_line._cli import UNTRUSTED, refuse
 from runtimeinfo_conformance.command_line._options import finite
-
-# The exit code where the folder for boards cannot be trusted, or where only root may look.
-_UNTRUSTED = 1
 
 
 def top(
@@ -62,5 +59,4 @@ def top(
             mouse=not no_mouse,
         )
     except BoardError as error:
-        typer.echo(f"{NAME}: {error}", err=True)
-        raise Leave(_UNTRUSTED) from None
+        refuse(error, UNTRUSTED)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from runtimeinfo.spec import ABORT, CLOSES, FREE_EVENTS, HOOK_POINTS
 from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, ok
-from runtimeinfo_conformance.judges._same import is_same
-from runtimeinfo_conformance.judges.count import is_taken_back
+from runtimeinfo_conformance.judges.count import counters_after_exception, is_taken_back
 
 
 @judge("FAIL-01")
@@ -60,14 +59,10 @@ def not_counted(case: Case) -> Iterator[Finding]:
     """What was not completed is not counted, from the exception to the end. COUNT-15 says what is taken back."""
     if not case.fails_inside:
         return
-    for at, record, model in case.since("before_train"):
+    for at, _, _ in case.since("before_train"):
         if at > (case.leg.fault_at or 0):
-            # As at COUNT-12, an epoch that is meant to be cut short may count once the training is over, or not.
-            may_lag = case.plan.is_cut_short and "train" not in model.inside
-            epoch = model.epoch - (may_lag and is_same(record.epoch, model.epoch - 1))
-            expected = {"epoch": epoch, "iter": model.iter}
-            shown = {"epoch": record.epoch, "iter": record.iter}
-            yield ok(at) if is_taken_back(expected, shown) else Finding(at, expected, shown)
+            finding = counters_after_exception(case, at)
+            yield ok(at) if is_taken_back(finding) else finding
 
 
 @judge("FAIL-05")

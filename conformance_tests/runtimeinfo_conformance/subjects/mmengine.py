@@ -9,7 +9,6 @@ import contextlib
 import functools
 import importlib
 import io
-import os
 import tempfile
 import types
 import warnings
@@ -30,6 +29,7 @@ from mmengine.visualization import Visualizer
 from torch.utils.data import DataLoader
 
 from runtimeinfo_adapters.mmengine import attach
+from runtimeinfo_conformance._mark import environment_variable
 from runtimeinfo_conformance._subject import Subject
 from runtimeinfo_conformance.plans import Plan
 
@@ -250,19 +250,9 @@ def _instances_forgotten() -> Generator[None]:
             manager._instance_dict.update(instances)
 
 
-@contextlib.contextmanager
-def _trusted_checkpoints() -> Generator[None]:
+def _trusted_checkpoints() -> contextlib.AbstractContextManager[None]:
     """Let mmengine load its own checkpoint: it pickles its HistoryBuffer, which torch >= 2.6 refuses by default."""
-    name = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    return environment_variable("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 
 
 @contextlib.contextmanager

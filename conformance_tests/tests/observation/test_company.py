@@ -13,9 +13,8 @@ from simple_trainer import Trainer, correct, subject_of
 
 from runtimeinfo import current_hub
 from runtimeinfo_conformance import Plan, Subject
-from runtimeinfo_conformance.observation import Situation, _execution, execute
+from runtimeinfo_conformance.observation import Situation, _company, _execution, execute
 from runtimeinfo_conformance.observation._company import run_here
-from runtimeinfo_conformance.observation._observation import Answer, Leg
 from runtimeinfo_conformance.plans import PlanError
 
 
@@ -54,11 +53,8 @@ def test_callers_of_trainings_beside_each_other_are_asked_while_neither_is_open(
             time.sleep(0.2)
         return run_here()
 
-    def note_late(leg: Leg, before: str) -> None:
-        leg.answers.append(Answer(None, Situation.CALLER, run="", other=before, found=ask_late()))
-
     monkeypatch.setattr(_execution, "run_here", ask_late)
-    monkeypatch.setattr(_execution, "note_caller", note_late)
+    monkeypatch.setattr(_company, "run_here", ask_late)
     legs = execute(correct(), Plan(company="beside"))
     callers = [answer for leg in legs for answer in leg.answers if answer.situation is Situation.CALLER]
     assert [(answer.other, answer.found) for answer in callers] == [("no run", "no run")] * 2
