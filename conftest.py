@@ -6,9 +6,11 @@ And what tests of all packages have to know of PyTorch.
 import gc
 import re
 import signal
+import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -72,3 +74,18 @@ def aborted_by_torch() -> Callable[[str], bool]:
     It does so now and then on a busy machine, with or without us: five of 68 scripts of DDP alone.
     """
     return lambda errors: "terminate called without an active exception" in errors and "exitcode: -6" in errors
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., Any]:
+    """Return a function that waits for a true result of a function, and returns it."""
+
+    def wait(found: Callable[[], Any], *, seconds: float = 60.0, what: object = "") -> Any:
+        deadline = time.monotonic() + seconds
+        while not (result := found()):
+            if time.monotonic() > deadline:
+                pytest.fail(str(what() if callable(what) else what))
+            time.sleep(0.05)
+        return result
+
+    return wait

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -64,14 +63,6 @@ def shape(text):
     return sorted(text.splitlines())
 
 
-def until(found, what=lambda: ""):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (result := found()):
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.2)
-    return result
-
-
 def free_address():
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"127.0.0.1:{free.getsockname()[1]}"
@@ -115,10 +106,10 @@ def start():
         yield begin
 
 
-def test_the_commands_of_the_page_show_four_ranks(folder, start):
+def test_the_commands_of_the_page_show_four_ranks(folder, start, wait_until):
     pytest.importorskip("torch")
     start(command("torchrun "), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: len([run for run in Runs().look() if run.scalars]) == 4)
+    wait_until(lambda: len([run for run in Runs().look() if run.scalars]) == 4, seconds=PATIENCE_S)
 
     assert "digits" in output_of(command("runtimeinfo top"))
 
@@ -138,14 +129,14 @@ def test_the_commands_of_the_page_show_four_ranks(folder, start):
     # The plot watches while Prometheus begins.
     plot = start(command("runtimeinfo plot").replace("--for 10", "--for 3"))
     if shutil.which("prometheus") and shutil.which("promtool"):
-        _ask_prometheus(folder, start, default, address)
+        _ask_prometheus(folder, start, wait_until, default, address)
     assert plot.wait(timeout=PATIENCE_S) == 0
     assert (folder / "digits.png").read_bytes().startswith(b"\x89PNG")
     if not shutil.which("prometheus"):
         pytest.skip("no prometheus, a package of Debian: all but its part of the page was tried")
 
 
-def _ask_prometheus(folder, start, default, address):
+def _ask_prometheus(folder, start, wait_until, default, address):
     output_of(command("runtimeinfo export --rules"))
     Path("prometheus.yml").write_text(file_of_page("prometheus.yml").replace(default, address))
     output_of("promtool check config prometheus.yml")
@@ -159,7 +150,7 @@ def _ask_prometheus(folder, start, default, address):
         done = subprocess.run(["bash", "-c", query], capture_output=True, text=True, check=False)
         return done.stdout if done.stdout.count("\n") == 4 else None
 
-    assert shape(until(answer)) == shape(shown)
+    assert shape(wait_until(answer, seconds=PATIENCE_S)) == shape(shown)
 
 
 def test_the_code_of_the_page_prints_what_it_shows(folder):

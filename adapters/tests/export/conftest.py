@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,22 +91,8 @@ def exporter(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., tuple
     return begin
 
 
-def until(found: Callable[[], Any], *, seconds: float = 60.0, what: Callable[[], object] = lambda: "") -> Any:
-    """Wait for a true result of the function, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
-    return result
-
-
 @pytest.fixture
-def wait_until() -> Callable[..., Any]:
-    return until
-
-
-@pytest.fixture
-def board_of() -> Callable[[subprocess.Popen[str]], Path]:
+def board_of(wait_until: Callable[..., Any]) -> Callable[[subprocess.Popen[str]], Path]:
     """Return a function that waits for the board of a process."""
 
     def wait(process: subprocess.Popen[str]) -> Path:
@@ -115,6 +100,6 @@ def board_of() -> Callable[[subprocess.Popen[str]], Path]:
             assert process.poll() is None
             return [path for path in board_files() if path.name.startswith(f"{process.pid}-")]
 
-        return until(found)[0]
+        return wait_until(found)[0]
 
     return wait

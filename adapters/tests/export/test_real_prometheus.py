@@ -25,7 +25,7 @@ from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.export import RULES, shipped_text
 from runtimeinfo_adapters.export._labels import label_value
 
-from .conftest import TRAINING, until
+from .conftest import TRAINING
 from .test_prometheus import HOSTILE
 from .test_shipped import queries_of_dashboard
 
@@ -109,7 +109,7 @@ def prometheus(exporter: Any, tmp_path: Path) -> Iterator[Prometheus]:
 
 @needs_prometheus
 def test_four_ranks_of_which_one_is_killed_and_one_stalls(
-    start: Start, board_of: Callable[..., Path], prometheus: Prometheus
+    start: Start, board_of: Callable[..., Path], prometheus: Prometheus, wait_until: Callable[..., Any]
 ) -> None:
     ranks = [
         start(TRAINING, "digits", RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="4", RUNTIMEINFO_JOB="job-7")
@@ -119,7 +119,7 @@ def test_four_ranks_of_which_one_is_killed_and_one_stalls(
     boards = [board_of(process) for process in (*ranks, diverging)]
 
     of_digits = '{experiment="digits",job_id="job-7"}'
-    until(lambda: len(prometheus.query(f"runtimeinfo_run_iterations_per_second{of_digits}", "rank")) == 4)
+    wait_until(lambda: len(prometheus.query(f"runtimeinfo_run_iterations_per_second{of_digits}", "rank")) == 4)
     rates = prometheus.query(f"runtimeinfo_run_iterations_per_second{of_digits}", "rank")
     assert rates.keys() == {("0",), ("1",), ("2",), ("3",)}
     assert all(0 < rate < 500 for rate in rates.values())  # it sleeps for 20 ms in each iteration
@@ -138,14 +138,14 @@ def test_four_ranks_of_which_one_is_killed_and_one_stalls(
             ("RuntimeinfoRunStalled", "digits", "3", ""),
             ("RuntimeinfoLossNotFinite", "diverging", "", "train/loss"),
         }
-        until(lambda: expected == prometheus.firing(), what=prometheus.firing)
+        wait_until(lambda: expected == prometheus.firing(), what=prometheus.firing)
         states = prometheus.query(f"runtimeinfo_run_state{of_digits} == 1", "rank", "state")
         assert states.keys() == {("0", "live"), ("1", "live"), ("2", "dead"), ("3", "live")}
         assert prometheus.query("runtimeinfo_run_stalled == 1", "rank").keys() == {("3",)}
         # Those two write no more: what is on their boards is what Prometheus has.
         of_rank = {rank: f'{{experiment="digits",rank="{rank}"}}' for rank in (2, 3)}
         last = {rank: read_board(boards[rank]) for rank in (2, 3)}
-        until(
+        wait_until(
             lambda: all(
                 prometheus.query(f"runtimeinfo_run_iter{of_rank[rank]}") == {(): last[rank].infos["iter"]}
                 for rank in last
@@ -171,14 +171,16 @@ def test_four_ranks_of_which_one_is_killed_and_one_stalls(
     finally:
         ranks[3].send_signal(signal.SIGCONT)
     stalled = ("RuntimeinfoRunStalled", "digits", "3", "")
-    until(lambda: stalled not in prometheus.firing(), what=prometheus.firing)
+    wait_until(lambda: stalled not in prometheus.firing(), what=prometheus.firing)
 
 
 @needs_prometheus
-def test_hostile_names_arrive_apart(prometheus: Prometheus, shared: Callable[..., MessageHub]) -> None:
+def test_hostile_names_arrive_apart(
+    prometheus: Prometheus, shared: Callable[..., MessageHub], wait_until: Callable[..., Any]
+) -> None:
     shared({name: float(number) for number, name in enumerate(HOSTILE)}, experiment_name='\x00\n"{}\\' * 100)
     expected = {(label_value(name),): float(number) for number, name in enumerate(HOSTILE)}
-    until(lambda: prometheus.query("runtimeinfo_run_scalar", "scalar"))
+    wait_until(lambda: prometheus.query("runtimeinfo_run_scalar", "scalar"))
     assert prometheus.query("runtimeinfo_run_scalar", "scalar") == expected
     (target,) = prometheus.ask("targets")["activeTargets"]
     assert (target["health"], target["lastError"]) == ("up", "")
@@ -187,7 +189,9 @@ def test_hostile_names_arrive_apart(prometheus: Prometheus, shared: Callable[...
 
 
 @needs_node_exporter
-def test_a_node_exporter_takes_the_textfile(exporter: Any, shared: Callable[..., MessageHub], tmp_path: Path) -> None:
+def test_a_node_exporter_takes_the_textfile(
+    exporter: Any, shared: Callable[..., MessageHub], tmp_path: Path, wait_until: Callable[..., Any]
+) -> None:
     shared({name: float(number) for number, name in enumerate(HOSTILE)}, experiment_name="digits", epoch=3)
     out = tmp_path / "textfiles"
     out.mkdir()
@@ -213,7 +217,7 @@ def test_a_node_exporter_takes_the_textfile(exporter: Any, shared: Callable[...,
             return None
 
     try:
-        text = until(scraped)
+        text = wait_until(scraped)
     finally:
         node.kill()
         _, log = node.communicate()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,26 +46,12 @@ def board() -> Callable[..., BoardSnapshot]:
     return make
 
 
-def until(found: Callable[[], Any], *, seconds: float = 60.0, what: object = "") -> Any:
-    """Wait for a true result of the function, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < deadline, what() if callable(what) else what
-        time.sleep(0.05)
-    return result
-
-
 @pytest.fixture
-def wait_until() -> Callable[..., Any]:
-    return until
-
-
-@pytest.fixture
-def training(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def training(folder: Path, wait_until: Callable[..., Any]) -> Iterator[subprocess.Popen[bytes]]:
     """A real training under the adapter for plain PyTorch, in another process, that has begun."""
     process = subprocess.Popen([sys.executable, str(TRAINING)], env=os.environ | {"OMP_NUM_THREADS": "1"})
     try:
-        until(lambda: list(folder.glob("*.board")) or process.poll() is not None)
+        wait_until(lambda: list(folder.glob("*.board")) or process.poll() is not None)
         assert process.poll() is None
         yield process
     finally:
