@@ -1,4 +1,4 @@
-"""The judge of each requirement: a function that decides it on what was observed of a run."""
+"""Judges, one for each requirement. A judge decides from the observations of a run whether it was met."""
 
 from runtimeinfo_conformance.judges import count, fail, life, meta, order, resume, scalar, scope, share, stage
 from runtimeinfo_conformance.judges._judge import JUDGES, Case, Finding, RuleFinding, broken, ok

@@ -1,4 +1,4 @@
-"""Calling a hub in the ways in which Python lets people give arguments."""
+"""Call a hub with its arguments given by position or by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtimeinfo_conformance.plans import ArgumentStyle
 
 
 def _parameters_of(protocol: type[Any], *names: str) -> dict[str, dict[str, Any]]:
-    """Return the parameters of methods with their defaults, as the protocol names them."""
+    """Return the parameters of methods, by name, with their defaults in the protocol."""
     signatures = {name: inspect.signature(getattr(protocol, name)) for name in names}
     return {
         name: {each.name: each.default for each in signature.parameters.values() if each.name != "self"}
@@ -41,11 +41,11 @@ _PARAMETERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 class Called:
-    """Passes everything on to a hub or a history, with the arguments of its methods in one style.
+    """Proxy for a hub or a history that passes every argument in one style.
 
     Args:
         target: The hub or the history.
-        style: ``"by_place"``, also where a default would do; or ``"by_name"``.
+        style: ``"by_place"``, with defaults spelled out, or ``"by_name"``.
     """
 
     def __init__(self, target: Any, style: ArgumentStyle) -> None:
@@ -66,12 +66,12 @@ class Called:
         return call
 
     def statistics(self, method_name: str, *window: int | None) -> Any:
-        """Ask a history for a statistic, with the window in the style."""
+        """Ask a history for a statistic, passing the window in the chosen style."""
         if self._style == "by_name":
             return self._target.statistics(method_name, **({"window_size": window[0]} if window else {}))
         return self._target.statistics(method_name, *window)
 
 
 def called(target: Any, style: ArgumentStyle) -> Any:
-    """Return a hub or a history whose methods are called in a style: itself in the usual one."""
+    """Return a proxy that calls the methods in a style, or the target itself for the usual one."""
     return target if style == "usual" else Called(target, style)

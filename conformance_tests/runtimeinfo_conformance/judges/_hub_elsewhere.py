@@ -1,4 +1,4 @@
-"""The way of a hub's state into another interpreter."""
+"""Load the state of a hub in another interpreter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMEOUT = 60.0  # seconds; another interpreter loads the hub's package first
 _CHILD = """
 import os, pickle, sys
 answers = os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)  # what is printed while modules load must not get into the answer
+os.dup2(2, 1)  # output printed while modules load must not get into the answer
 sys.path[:] = pickle.load(sys.stdin.buffer)
 from runtimeinfo_conformance.judges._hub_elsewhere import answer_elsewhere
 answers.write(answer_elsewhere(sys.stdin.buffer.read()))
@@ -28,7 +28,7 @@ answers.close()
 
 @dataclass(frozen=True)
 class _Job:
-    """What another interpreter gets: the state, pickled, and what makes a hub, if it can be brought there."""
+    """Input of the other interpreter: the pickled state, and the hub's factory if it can be pickled."""
 
     state: bytes
     make: PickledFunction | None
@@ -39,12 +39,12 @@ class ElsewhereError(Exception):
 
 
 def load_elsewhere(make: Callable[[str], MessageHub], state: bytes) -> HubModel:
-    """Load a pickled state into a new hub in another interpreter; return what the hub then holds.
+    """Load a pickled state into a new hub in another interpreter, and return the hub's contents.
 
-    Where `make` cannot be brought there, because it is local to a function, the state alone goes there and back.
+    If `make` cannot be pickled, because it is local to a function, only the state goes there and back.
 
     Raises:
-        ElsewhereError: With what went wrong there.
+        ElsewhereError: If the other interpreter fails. Carries its last line of output.
     """
     job = _Job(state, _pickled(make))
     given = pickle.dumps(sys.path) + pickle.dumps(job)
@@ -65,7 +65,7 @@ def load_elsewhere(make: Callable[[str], MessageHub], state: bytes) -> HubModel:
 
 
 def answer_elsewhere(given: bytes) -> bytes:
-    """Load the state of a job in this interpreter, and return what the hub then holds; or the state, pickled again."""
+    """Load the state of a job here, and return the pickled contents of the hub, or the pickled state again."""
     job: _Job = pickle.loads(given)  # noqa: S301  # this process was started for it
     if job.make is None:
         return pickle.dumps(pickle.dumps(pickle.loads(job.state)))  # noqa: S301  # likewise
@@ -80,7 +80,7 @@ def _pickled(make: Any) -> PickledFunction | None:
         pickled = PickledFunction.of(make)
     except RanksError:
         return None
-    # A script that runs as `__main__` would run a second time there.
+    # The other interpreter would run a `__main__` script a second time.
     return None if pickled.module == "__main__" else pickled
 
 

@@ -1,4 +1,4 @@
-"""The resumed flag of a key that was popped, and what a hub keeps of a state that it has refused."""
+"""The resumed flag of a popped key, and the traces that a refused state leaves in a hub."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from runtimeinfo_conformance.judges._hub_model import HubModel, answer, compared
 from runtimeinfo_conformance.judges._judge import Finding, RuleFinding, broken, ok
 
 Make = Callable[[str], MessageHub]
-"""Makes a hub of a name."""
+"""Creates a hub with a name."""
 
 _LOCAL = "local"
 
 
 class Whole(NamedTuple):
-    """All that a hub holds, and all that its state brings into another hub; None where the state is no good."""
+    """The contents of a hub, and of a hub that has loaded its state, or None if the state does not load."""
 
     now: HubModel
     saved: HubModel | None
 
 
 def whole(make: Make, hub: MessageHub) -> Whole:
-    """Read a hub, and its state."""
+    """Read a hub and its state."""
     try:
         fresh = make("conformance-whole")
         fresh.load_state_dict(hub.state_dict())
@@ -34,7 +34,7 @@ def whole(make: Make, hub: MessageHub) -> Whole:
 
 
 def compared_wholes(at: int, before: Whole, after: Whole) -> Finding:
-    """Return the finding that nothing has changed, neither now nor in a state."""
+    """Compare a hub and its state with an earlier reading of both."""
     now = compared_contents(at, before.now, after.now)
     if not now.holds or before.saved is None:
         return now
@@ -47,9 +47,9 @@ def compared_wholes(at: int, before: Whole, after: Whole) -> Finding:
 
 
 def fill(hub: MessageHub, number: int) -> MessageHub:
-    """Publish some infos and scalars; each number has others, and some of the same keys.
+    """Publish some infos and scalars. Different numbers share some keys and have others to themselves.
 
-    One info and one scalar are resumable in the first only.
+    One info and one scalar are resumable for number 1 only.
     """
     for key in ("epoch", f"info {number}", "loop_stage"):
         hub.update_info(key, [number, key])
@@ -62,9 +62,9 @@ def fill(hub: MessageHub, number: int) -> MessageHub:
 
 
 def flags_as_before(requirement: str, at: int, hub: MessageHub) -> Iterator[RuleFinding]:
-    """Publish to the second hub that `fill` makes, after it has refused a state of the first: all flags are its own.
+    """Publish to the hub filled with number 2 after it has refused a state of number 1. Its flags must be unchanged.
 
-    A key of the state that it did not have is as good as new.
+    A key that only the state had counts as new.
     """
     given = {"resumed": False}
     for key in (f"{_LOCAL} info", "info 1"):
@@ -82,7 +82,7 @@ def _published(requirement: str, at: int, key: str, answered: Any) -> RuleFindin
 def judge_popped(make: Make, key: str, at: int) -> Iterator[RuleFinding]:
     """Publish a key, pop it, and publish it with the other flag.
 
-    Whether a hub refuses that is open; if it does not, its state goes by the new flag.
+    A hub may refuse that. If it accepts, its state must follow the new flag.
     """
     for first in (True, False):
         for publish, pop in _WAYS:

@@ -1,4 +1,4 @@
-"""The model that a hub is compared with, and what is the same between the two."""
+"""The reference model of a hub, and comparisons with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EXACT = (bool, int, float, str, bytes, type(None), list, tuple, dict)
 
 @dataclass
 class HubModel:
-    """The contents that a hub must have: two plain dictionaries."""
+    """The expected contents of a hub, in two plain dictionaries."""
 
     infos: dict[str, Any] = field(default_factory=dict[str, Any])
     scalars: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]])
@@ -34,20 +34,20 @@ class HubModel:
         self.scalars.setdefault(key, []).append((value, count))
 
     def without_unresumed(self) -> HubModel:
-        """Return what a reload brings back."""
+        """Return the contents that survive a reload."""
         return HubModel(
             {key: value for key, value in self.infos.items() if is_resumed(key)},
             {key: list(entries) for key, entries in self.scalars.items() if is_resumed(key)},
         )
 
     def updated_by(self, loaded: HubModel) -> HubModel:
-        """Return what a hub with this content holds after it has loaded another content."""
+        """Return the contents of a hub after it has loaded the given ones."""
         scalars = {key: list(entries) for key, entries in loaded.scalars.items()}
         return HubModel(self.infos | loaded.infos, self.scalars | scalars)
 
 
 def contents(hub: MessageHub) -> HubModel:
-    """Read everything that a hub holds."""
+    """Read the complete contents of a hub."""
     scalars = {key: entries_of(history.data) for key, history in hub.log_scalars.items()}
     return HubModel(dict(hub.runtime_info), scalars)
 
@@ -59,7 +59,7 @@ def entries_of(data: tuple[Sequence[Any], Sequence[Any]]) -> list[Entry]:
 
 
 def is_same_info(published: Any, found: Any) -> bool:
-    """Tell whether an info is what was published: of the same type too, since 1, 1.0 and True print differently."""
+    """Return whether an info has the published value and type, because 1, 1.0 and True print differently."""
     kind = _type_of(published)
     if issubclass(kind, _EXACT) and _type_of(found) is not kind:
         return False
@@ -80,7 +80,7 @@ def _type_of(value: object) -> type[Any]:
 
 
 def compared_infos(at: int, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
-    """Return the finding on infos, with those that differ."""
+    """Compare infos. The finding shows those that differ."""
     wrong = [key for key, value in expected.items() if key not in found or not is_same_info(value, found[key])]
     more = sorted(found.keys() - expected.keys())
     if not wrong and not more:
@@ -93,7 +93,7 @@ def compared_infos(at: int, expected: Mapping[str, Any], found: Mapping[str, Any
 
 
 def compared_entries(at: int, key: str, expected: list[Entry], found: Any) -> Finding:
-    """Return the finding on a history, shortened to the first entry that differs where it is long."""
+    """Compare the entries of a history. The finding on a long one shows only the first that differ."""
     if expected == found or (isinstance(found, list) and is_same(expected, found)):
         return ok(at)
     if not isinstance(found, list):
@@ -106,7 +106,7 @@ def compared_entries(at: int, key: str, expected: list[Entry], found: Any) -> Fi
 
 
 def compared_contents(at: int, expected: HubModel, found: HubModel) -> Finding:
-    """Return the finding on all that a hub holds, with the first part that differs."""
+    """Compare the contents of a hub. The finding shows the first part that differs."""
     infos = compared_infos(at, expected.infos, found.infos)
     if not infos.holds:
         return infos
@@ -117,7 +117,7 @@ def compared_contents(at: int, expected: HubModel, found: HubModel) -> Finding:
 
 
 def answer(ask: Callable[[], Any]) -> Any:
-    """Return the hub's answer; that it raises is an answer, too."""
+    """Return the hub's answer, or the exception that it raised, as text."""
     try:
         return ask()
     except Exception as error:  # noqa: BLE001  # it is the finding

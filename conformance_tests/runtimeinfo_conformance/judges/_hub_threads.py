@@ -1,4 +1,4 @@
-"""Threads that publish to a hub at once: one of them is paused at each instruction in turn, while another publishes."""
+"""Publish to a hub from two threads at once, pausing one at each instruction in turn while the other publishes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from runtimeinfo import MessageHub
 from runtimeinfo_conformance.judges._hub_model import Entry
 from runtimeinfo_conformance.plans import is_resumed
 
-# How long a paused thread waits for the other one, which may wait for a lock that the paused one holds. The second
-# time is for a thread that waits at a place where none has been seen to wait before: it may only be slow.
+# Seconds for which a paused thread waits for the other one. That one may itself be waiting for a lock that the paused
+# thread holds. The second time applies where no thread has been seen to block before, because the thread may only be
+# slow.
 _SOON = 0.0005  # seconds
 _LATE = 0.02
 
-# An update of more instructions is paused at as many, evenly spread.
+# A longer update is paused at this many instructions, evenly spread.
 _MOST_PAUSES = 400
 
-# A pause before one of these would be the same as a pause before the next instruction: they touch only what belongs to
-# the thread. Unknown instructions count as others, so that a new Python costs time and no coverage.
+# These touch only the thread's own data, so a pause before one of them is the same as a pause before the next
+# instruction. Unknown instructions are not among them, so a new Python costs time but no coverage.
 _OWN = (
     "BUILD_", "CACHE", "COPY", "EXTENDED_ARG", "JUMP", "KW_NAMES", "LOAD_CLOSURE", "LOAD_CONST", "LOAD_FAST",
     "LOAD_GLOBAL", "LOAD_SMALL_INT", "MAKE_", "NOP", "NOT_TAKEN", "POP_", "PRECALL", "PUSH_", "RESUME", "RETURN_",
@@ -35,7 +36,7 @@ _OWN = (
 
 @dataclass
 class Published:
-    """The updates of two threads.
+    """Updates published by two threads.
 
     Attributes:
         scalars: For each scalar, the values and counts of each thread, in its order.
@@ -51,7 +52,7 @@ class Published:
 def publish_in_threads(hub: MessageHub, key: str) -> Published:
     """Publish from two threads at once: to one scalar, to new scalars, to infos.
 
-    In each way as often as there are instructions at which the first thread can be paused.
+    Each kind of update is repeated until the first thread has been paused at each of its instructions.
     """
     published, resumed = Published(), is_resumed(key)
     last = f"{key}/last"
@@ -85,10 +86,10 @@ def publish_in_threads(hub: MessageHub, key: str) -> Published:
 
 
 def _interleaved(publish: Callable[[int], None], errors: list[BaseException]) -> int:
-    """Publish even numbers from one thread and odd ones from another, until the first has been paused everywhere.
+    """Publish even numbers from one thread and odd numbers from the other, until the first has been paused everywhere.
 
     Returns:
-        How many numbers each of them has published.
+        The number of updates that each thread has published.
     """
     blocking: set[_Place] = set()
 
@@ -110,7 +111,7 @@ def _interleaved(publish: Callable[[int], None], errors: list[BaseException]) ->
         pause = make_round(2 * rounds, index)
         rounds += 1
         index += max(1, len(passed) // _MOST_PAUSES)
-        # The other thread would wait once more until the first one has released the lock, which takes a call.
+        # The other thread would only wait again until the first one has released the lock, which takes a call.
         while pause.has_blocked and index < len(passed) and not passed[index - 1]:
             index += 1
     return rounds
@@ -130,17 +131,17 @@ _Place = tuple[CodeType, int]
 
 
 class _Pause:
-    """Pauses a thread at one of its instructions until another thread is done, or waits for a lock.
+    """Trace function that pauses a thread at an instruction until another thread is done or waits for a lock.
 
     Args:
-        index: Before which instruction, from 0.
-        other: The other thread; started then.
-        blocking: The places where such a thread has been seen to wait for a lock; shared by all pauses of an update.
+        index: The instruction to pause before, from 0.
+        other: The other thread, started at the pause.
+        blocking: The places where the other thread has been seen to wait for a lock, shared by all pauses of an update.
 
     Attributes:
-        has_come: Whether the thread has come to that instruction.
+        has_come: Whether the thread has reached that instruction.
         has_blocked: Whether the other thread then waited for a lock.
-        passed: Whether each instruction that came before it is a call.
+        passed: For each earlier instruction, whether it is a call.
     """
 
     def __init__(self, index: int, other: threading.Thread, blocking: set[_Place]) -> None:
@@ -188,7 +189,7 @@ class _Pause:
         self.has_blocked = self._place() in self._blocking
 
     def _place(self) -> _Place | None:
-        """Return where the other thread is; None once it is done."""
+        """Return the place where the other thread is, or None once it is done."""
         frame = _frames().get(self._other.ident or 0) if self._other.is_alive() else None
         return None if frame is None else (frame.f_code, frame.f_lasti)
 
@@ -196,7 +197,7 @@ class _Pause:
 def _frames() -> dict[int, FrameType]:
     """Return the frame of each thread.
 
-    Before Python 3.11.5 a garbage collection in the middle of this can block all threads for ever.
+    Before Python 3.11.5, a garbage collection during this call can block all threads forever.
     Source: https://github.com/python/cpython/issues/106883
     """
     is_enabled = gc.isenabled()
@@ -210,7 +211,7 @@ def _frames() -> dict[int, FrameType]:
 
 @cache
 def _shared_instructions(code: CodeType) -> dict[int, bool]:
-    """Return the offsets of the instructions that may touch what threads share, and whether each is a call."""
+    """Return the offsets of instructions that may touch shared data, and whether each is a call."""
     return {
         each.offset: "CALL" in each.opname or "WITH" in each.opname
         for each in dis.get_instructions(code)

@@ -1,4 +1,4 @@
-"""Judges: what they are given, what they yield, and their registry."""
+"""The input and output of judges, and their registry."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from runtimeinfo_conformance.plans import Plan
 
 
 class Finding(NamedTuple):
-    """One occurrence of what a requirement speaks about.
+    """The result of one check of a requirement.
 
-    The values are what was there (numbers, dicts, tuples), never texts made of them: a counter may be an int with its
-    own repr. `ok` and `broken` make a finding that does not have to be compared.
+    The values are the originals (numbers, dicts, tuples), never text made from them, because a counter may be an int
+    with its own repr. `ok` and `broken` return a finding without a comparison.
 
     Attributes:
-        at: The index of the record that it is about; None for the run as a whole.
-        expected: What the requirement demands.
-        observed: What was observed. The requirement holds here if it is the same.
-        is_broken: Whether the requirement is broken here, whatever the two are.
+        at: The index of the record in question, or None for the run as a whole.
+        expected: The value that the requirement demands.
+        observed: The observed value. The requirement holds here if both are the same.
+        is_broken: Whether the requirement is broken here regardless of the two values.
     """
 
     at: int | None
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the requirement holds here."""
+        """True if the requirement is met here."""
         return not self.is_broken and is_same(self.expected, self.observed)
 
 
@@ -60,17 +60,17 @@ def broken(at: int | None, expected: Any, observed: Any) -> Finding:
 
 
 class RuleFinding(NamedTuple):
-    """A finding where one look decides several requirements, and the one that it is about."""
+    """A finding with its requirement, from a judge that decides several requirements."""
 
     requirement: str
     finding: Finding
 
 
 class Case:
-    """A leg together with what the model says of it; the same one for every judge.
+    """A leg and the model's expectations of it, shared by all judges.
 
     Args:
-        leg: What was observed.
+        leg: The observations.
     """
 
     def __init__(self, leg: Leg) -> None:
@@ -79,27 +79,27 @@ class Case:
         self.records: list[Record] = leg.records
         self.expectations: list[Expectation] = leg.expectations()
         self._every = list(zip(range(len(self.records)), self.records, self.expectations, strict=True))
-        # By event, because each judge asks for a few of them.
+        # Indexed by event, because each judge asks for only a few events.
         self._of: dict[str, list[tuple[int, Record, Expectation]]] = defaultdict(list)
         for each in self._every:
             self._of[each[1].event].append(each)
 
     @property
     def was_refused(self) -> bool:
-        """Whether the hook refused the runner, or what it gave it: that has requirements of its own."""
+        """True if the hook refused the runner or its arguments. Other requirements cover that."""
         return isinstance(self.leg.raised, RunnerError)
 
     @property
     def fails_inside(self) -> bool:
-        """Whether the planned exception was raised while a scope was open: at the last after_run there is none.
+        """True if the planned exception was raised while a scope was open, unlike one at the last after_run.
 
-        And while nothing else had gone wrong: then another exception was announced already.
+        False if another exception had been announced before.
         """
         at = self.leg.fault_at
         return at is not None and bool(self.expectations[at].inside) and not self.expectations[at].aborting
 
     def each(self, *events: str) -> Iterator[tuple[int, Record, Expectation]]:
-        """Iterate over the records of some events, or of all, with the model's word on each."""
+        """Iterate over the records of the given events, or of all, with the model's expectation of each."""
         if not events:
             return iter(self._every)
         if len(events) == 1:
@@ -107,29 +107,29 @@ class Case:
         return iter(sorted(chain.from_iterable(self._of.get(event, ()) for event in set(events)), key=itemgetter(0)))
 
     def since(self, event: str) -> Iterator[tuple[int, Record, Expectation]]:
-        """Iterate over the records from the first of an event on."""
+        """Iterate over the records from the first occurrence of an event."""
         begin = self._of[event][0][0] if event in self._of else len(self._every)
         return iter(self._every[begin:])
 
     def before(self, at: int) -> Record:
-        """Return the record before one; the first one has none."""
+        """Return the record before the given one, which must not be the first."""
         return self.records[at - 1]
 
     def appended(self, at: int, key: str) -> list[float]:
-        """Return what was appended to a scalar since the record before, or since the beginning."""
+        """Return the values appended to a scalar since the previous record, or since the start."""
         now = self.records[at].scalars.get(key, ())
         then = self.before(at).scalars.get(key, ()) if at else ()
         return list(now[len(then) :])
 
     def lost_its_step(self, at: int) -> bool:
-        """Whether something was raised inside the iteration that a record closes, which then may return nothing."""
+        """Return whether the iteration that a record closes failed, so that it may have no outputs."""
         fault_at = self.leg.fault_at
         if fault_at is None or self.leg.moment is None or not fault_at < at:
             return False
         return not any(record.event == "before_train_iter" for record in self.records[fault_at + 1 : at])
 
     def opening_of(self, at: int) -> Record | None:
-        """Return the record at which the scope that a record closes was opened."""
+        """Return the record that opened the scope that the given record closes."""
         scope = self.records[at].event.removeprefix("after_")
         for index in range(at - 1, -1, -1):
             if self.records[index].event == f"before_{scope}":
@@ -140,13 +140,13 @@ class Case:
 Judge = Callable[[Case], Iterator[Finding]]
 
 JUDGES: dict[str, Judge] = {}
-"""The judge of each requirement on runners, by its id."""
+"""Judges of the requirements on runners, by requirement id."""
 
 
 def judge(requirement: str) -> Callable[[Judge], Judge]:
-    """Register the judge of a requirement."""
+    """Register a function as the judge of a requirement."""
     if requirement not in REQUIREMENTS or requirement in JUDGES:
-        raise ValueError(f"{requirement} is no requirement, or has a judge already")
+        raise ValueError(f"{requirement} is not a requirement, or already has a judge")
 
     def register(function: Judge) -> Judge:
         JUDGES[requirement] = function

@@ -1,4 +1,4 @@
-"""The model that the results of a reduction are compared with."""
+"""The reference model of a reduction."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Entries = list[tuple[float, int]]
 
 
 class Demand(NamedTuple):
-    """What a turn has to come to.
+    """The expected result of a turn.
 
     Attributes:
-        scalars: The values, with their counts, that are to be reduced for each scalar; None if nothing is.
-        lacking: The scalars that each rank lacks, if that is why nothing is reduced.
+        scalars: For each scalar, the values to reduce with their counts, or None if nothing is reduced.
+        lacking: The scalars missing on each rank, if that is why nothing is reduced.
     """
 
     scalars: dict[str, Entries] | None
@@ -26,13 +26,13 @@ class Demand(NamedTuple):
 
 @dataclass
 class ReduceModel:
-    """What the ranks have published: dictionaries, and nothing clever.
+    """The ranks' published values, in plain dictionaries.
 
     Attributes:
-        pending: For each rank, what has not been reduced of each scalar that it has.
+        pending: For each rank, the values of each scalar that have not been reduced.
         reduced: The scalars that have been reduced.
-        has_failed: Whether the turn before has not come to a result.
-        idle: The scalars of which some rank has nothing new in this turn.
+        has_failed: Whether the previous turn had no result.
+        idle: The scalars for which some rank has no new values in this turn.
     """
 
     pending: list[dict[str, Entries]] = field(default_factory=lambda: [{} for _ in range(RANKS)])
@@ -41,7 +41,7 @@ class ReduceModel:
     idle: frozenset[str] = frozenset()
 
     def begin(self, turn: Turn) -> Demand:
-        """Take what is published in a turn, and return what that has to come to."""
+        """Record the updates of a turn, and return the expected result."""
         for put in turn.puts:
             entries = self.pending[put.rank % RANKS].setdefault(put.key, [])
             entries += [(float(put.value), put.count)] * put.times
@@ -55,7 +55,7 @@ class ReduceModel:
         return Demand({key: entries for key, entries in values.items() if entries}, {})
 
     def end(self, demand: Demand) -> None:
-        """Let what was to be reduced be reduced."""
+        """Mark the pending values as reduced."""
         self.has_failed = demand.scalars is None
         if demand.scalars is not None:
             self.reduced |= demand.scalars.keys()
@@ -64,7 +64,7 @@ class ReduceModel:
 
 
 def statistics(entries: Entries) -> dict[str, float]:
-    """Return what values and their counts come to."""
+    """Return the statistics of values with their counts."""
     values, counts = [value for value, _ in entries], [count for _, count in entries]
     if any(math.isnan(value) for value in values):
         return {"sum": math.nan, "count": float(sum(counts)), "mean": math.nan, "min": math.nan, "max": math.nan}

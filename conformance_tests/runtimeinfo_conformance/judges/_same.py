@@ -1,4 +1,4 @@
-"""Comparison of what is expected with what was observed."""
+"""Compare expected and observed values."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Compare two values by what they hold.
+    """Compare two values by their contents.
 
-    NaN equals NaN, and an array equals its elements. A number equals another one of the same value, whatever their
-    types are and however they are written; a bool is not a number.
+    NaN equals NaN, and an array equals its elements. Numbers compare by value, whatever their types and their notation.
+    A bool is not a number.
     """
     if one is other:
         return True
     kind: type[Any] = type(one)  # pyright: ignore[reportUnknownVariableType]
-    # Nearly all are plain, and to make arrays of them takes ten times as long.
+    # Nearly all values are plain, and converting them to arrays takes ten times as long.
     if kind is type(other):
         if kind in _PLAIN:
             return bool(one == other or (kind is float and one != one and other != other))
@@ -43,13 +43,13 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def differing(held: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what is held and not found as it is held; and what is found in its place."""
+    """Return the entries of the first mapping that differ, and the entries found in their place."""
     keys = [key for key, value in held.items() if not (value is found[key] or is_same(value, found[key]))]
     return {key: held[key] for key in keys}, {key: found[key] for key in keys}
 
 
 def _is_same_number(one: Any, other: Any) -> bool:
-    # NumPy would compare a float32 with a float at the precision of the former; Python compares values.
+    # NumPy would compare a float32 with a float in single precision. Python compares the values.
     first, second = _plain_number(one), _plain_number(other)
     return bool(first == second or (first != first and second != second))
 

@@ -1,4 +1,4 @@
-"""HUB and SCALAR-01: a hub beside the model, compared after each operation."""
+"""HUB and SCALAR-01: comparison of a hub with the model after each operation."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _NOTHING = "nothing published"
 _ABSENT = "no such info"
 _NO_KEY = "no such key"
 _WINDOWS = (None, 1, 2, 100)
-_LONG = 100  # entries; a longer history is read through windows around its length and a usual block, too
+_LONG = 100  # entries; a longer history is also read through windows around its length and a common block size
 
 
 @dataclass
 class _Slot:
-    """A saved state, and what it held when it was saved."""
+    """A saved state, and its contents at that time."""
 
     state: Any
     held: HubModel
@@ -51,7 +51,7 @@ class _Slot:
 
 @dataclass
 class _Kept:
-    """A history that was asked for earlier, and how many entries it had then."""
+    """A history that was requested earlier, and its length at that time."""
 
     key: str
     history: Any
@@ -61,7 +61,7 @@ class _Kept:
 
 @dataclass
 class _Bench:
-    """A hub under test, the model beside it, and what earlier operations left."""
+    """A hub under test, its model, and the objects kept by earlier operations."""
 
     subject: HubSubject
     hub: MessageHub
@@ -69,15 +69,15 @@ class _Bench:
     model: HubModel = field(default_factory=HubModel)
     slots: dict[int, _Slot] = field(default_factory=dict[int, _Slot])
     kept: list[_Kept] = field(default_factory=list[_Kept])
-    is_compared: bool = True  # after the present operation
+    is_compared: bool = True  # after the current operation
 
     @property
     def called(self) -> Any:
-        """The hub, with arguments given as the plan says."""
+        """The hub, called in the plan's argument style."""
         return called(self.hub, self.arguments)
 
     def forget(self, key: str) -> None:
-        """Forget the histories of a key that were kept: HUB-22 leaves open what becomes of them."""
+        """Forget the kept histories of a key, because HUB-22 leaves their further contents open."""
         self.kept = [each for each in self.kept if each.key != key]
 
     def loaded(self, state: Any) -> MessageHub:
@@ -88,9 +88,9 @@ class _Bench:
 
 
 def judge_hub(subject: HubSubject, plan: HubPlan) -> Iterator[RuleFinding]:
-    """Run a plan on a fresh hub, and compare it with the model after each operation.
+    """Run a plan on a fresh hub, and compare the hub with the model after each operation.
 
-    Stops where an operation fails that must not.
+    Stop when an operation fails that must succeed.
     """
     bench = _Bench(subject, subject.make("conformance"), plan.arguments)
     yield from _compare(bench, 0)
@@ -107,7 +107,7 @@ def judge_hub(subject: HubSubject, plan: HubPlan) -> Iterator[RuleFinding]:
         yield RuleFinding("HUB-18", _compared_slot(bench, slot, last))
 
 
-# -- infos. Each operation yields what its own requirement says of it.
+# -- infos. Each operation yields the findings of the requirement that it tests.
 
 
 def _update_info(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
@@ -115,7 +115,7 @@ def _update_info(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _update_object(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    # No state has to hold any object, so it is published with resumed=False.
+    # A state need not be able to hold arbitrary objects, so it is published with resumed=False.
     yield from _published("HUB-01", bench, "here/object", make_object(op.value), at)
 
 
@@ -175,18 +175,18 @@ def _update_scalars(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _used_again(value: Any) -> float:
-    """Return the number of a published value; an array then gets another one, as from a loop that uses it again."""
+    """Return the number of a published value, and overwrite an array as a loop that reuses it would."""
     number = float(scalar_value(value))
     fill = getattr(value, "fill_", None) or getattr(value, "fill", None)
     if fill is not None:
-        with suppress(RuntimeError, ValueError):  # PyTorch forbids it to a tensor with a graph
+        with suppress(RuntimeError, ValueError):  # PyTorch forbids it for a tensor with a graph
             fill(0 if number else 1)
     return number
 
 
 def _refuse_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     value, before = make_value(op.value, op.turn), whole(bench.subject.make, bench.hub)
-    # With the other flag, if the key has none yet: what is refused does not set it.
+    # With the other flag if the key has none yet, because a refused value must not set it.
     is_new = op.key not in bench.model.scalars and op.key not in bench.model.infos
     resumed = not is_resumed(op.key) if is_new else is_resumed(op.key)
     yield _fails("SCALAR-01", at, lambda: bench.called.update_scalar(op.key, value, 1, resumed))
@@ -194,10 +194,10 @@ def _refuse_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _refuse_entry(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Publish several scalars, of which the second is no scalar; then infos and scalars with another flag there."""
+    """Publish a dict whose second entry is not a scalar, then dicts whose second entry has the other flag."""
     value, make, hub, model = make_value(op.value, op.turn), bench.subject.make, bench.hub, bench.model
     before = whole(make, hub)
-    # In the long form: a dict by itself may be one.
+    # In the long form, because a dict itself may be one.
     scalars = {f"{op.key}/first": 1.0, op.key: {"value": value}, f"{op.key}/last": {"value": 2.0, "count": 2}}
     yield _fails("HUB-19", at, lambda: bench.called.update_scalars(scalars, is_resumed(op.key)))
     yield RuleFinding("HUB-19", compared_wholes(at, before, whole(make, hub)))
@@ -209,7 +209,7 @@ def _refuse_entry(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
             flipped = {f"{key}/first": 1.0, key: 2.0, f"{key}/last": 3.0}
             yield _fails("HUB-19", at, lambda: publish(flipped, not is_resumed(key)))  # noqa: B023  # called here
             yield RuleFinding("HUB-19", compared_wholes(at, before, whole(make, hub)))
-            # Neither has what was refused set the flag of the entries that are new.
+            # The refused dict must not have set the flags of its new entries either.
             yield _succeeds("HUB-19", at, lambda: hub.update_info(f"{key}/last", 3.0, is_resumed(key)))  # noqa: B023  # likewise
             model.infos[f"{key}/last"] = 3.0
             before = whole(make, hub)
@@ -225,7 +225,7 @@ def _pop_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     bench.forget(op.key)
     yield RuleFinding("HUB-26", Finding(at, others, answer(lambda: sorted(hub.log_scalars))))
     found = _read(hub, op.key)
-    # How a missing scalar is told, HUB-07 says.
+    # HUB-07 covers how a missing scalar is reported.
     yield RuleFinding(
         "HUB-26", broken(at, {op.key: []}, {op.key: found}) if found and isinstance(found, list) else ok(at)
     )
@@ -235,7 +235,7 @@ def _drop_latest(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     hub = bench.called
     yield _succeeds("HUB-27", at, lambda: hub.drop_latest(_NO_KEY))
     entries = bench.model.scalars.get(op.key, [])
-    if len(entries) > 1:  # the spec does not say whether a key without a value is published
+    if len(entries) > 1:  # the spec leaves open whether a key without values is published
         yield _succeeds("HUB-27", at, lambda: hub.drop_latest(op.key))
         del entries[-1]
         bench.forget(op.key)
@@ -260,11 +260,11 @@ def _pop_and_flip(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     yield from judge_popped(bench.subject.make, op.key, at)
 
 
-# -- what was returned earlier
+# -- objects returned earlier
 
 
 def _keep_history(bench: _Bench, op: HubOp, _at: int) -> Iterator[RuleFinding]:
-    """Keep a history, to read it after each later operation."""
+    """Keep a history for reading it after each later operation."""
     entries = bench.model.scalars.get(op.key)
     if entries:
         bench.kept.append(_Kept(op.key, answer(lambda: bench.hub.get_scalar(op.key)), entries, len(entries)))
@@ -272,7 +272,7 @@ def _keep_history(bench: _Bench, op: HubOp, _at: int) -> Iterator[RuleFinding]:
 
 
 def _write_data(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Publish to a history of which `data` was taken, then write into what was taken."""
+    """Take the `data` of a history, publish to it, then write into the taken arrays."""
     hub, entries = bench.hub, bench.model.scalars.get(op.key)
     if not entries:
         return
@@ -288,7 +288,7 @@ def _write_data(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _copy(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Pickle and deep-copy the hub, where it can be, and publish to both."""
+    """Pickle and deep-copy the hub, if it allows that, and publish to both."""
     for copied in (lambda: pickle.loads(pickle.dumps(bench.hub)), lambda: copy.deepcopy(bench.hub)):  # noqa: S301  # its own
         before = contents(bench.hub)
         try:
@@ -306,7 +306,7 @@ def _copy(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _publish_in_threads(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Publish to another hub, which is thrown away: it gets a new scalar in each of hundreds of updates."""
+    """Publish to a throwaway hub, because it gets a new scalar in each of hundreds of updates."""
     hub = bench.subject.make("conformance-threads")
     published = publish_in_threads(hub, op.key)
     yield RuleFinding("HUB-16", Finding(at, [], [repr(error) for error in published.errors]))
@@ -322,7 +322,7 @@ def _publish_in_threads(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFindi
 
 
 def _all_there(at: int, key: str, of_threads: list[list[Entry]], entries: list[Entry]) -> Finding:
-    """Return the finding that all that threads have published is there, once, and in the order of each thread."""
+    """Check that each published entry is present once, and in the order of its thread."""
     wanted = sorted(entry for own in of_threads for entry in own)
     if sorted(entries) != wanted:
         lost, more = set(wanted) - set(entries), set(entries) - set(wanted)
@@ -338,14 +338,14 @@ def _all_there(at: int, key: str, of_threads: list[list[Entry]], entries: list[E
 
 
 def _reload(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Go on with a new hub that has loaded the state of this one."""
+    """Replace the hub by a new one that has loaded its state."""
     hub, model, resumable = bench.hub, bench.model, bench.model.without_unresumed()
     try:
         fresh = bench.loaded(hub.state_dict())
     except Exception as error:  # noqa: BLE001  # it is the finding
         yield RuleFinding("HUB-11", broken(at, "loads", f"raises {error!r}"))
         return
-    # As the hub answered: whether that was right, other requirements say.
+    # As the hub answered, because other requirements cover whether that was right.
     expected, found = ({key: _info(each, key) for key in resumable.infos} for each in (hub, fresh))
     yield RuleFinding("HUB-11", compared_infos(at, expected, found))
     for key in resumable.scalars:
@@ -364,14 +364,14 @@ def _compared_histories(at: int, key: str, hub: MessageHub, fresh: MessageHub) -
 
 
 def _save(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Save a state into a slot. It must survive pickle."""
+    """Save a state, which must survive pickling, in a slot."""
     try:
         state = bench.hub.state_dict()
         held = contents(bench.loaded(state))
     except Exception as error:  # noqa: BLE001  # it is the finding
         yield RuleFinding("HUB-11", broken(at, "loads", f"raises {error!r}"))
         return
-    # What it lacks, HUB-11 says: from here on it holds what a hub has that loads it now.
+    # HUB-11 covers missing contents. From here on, the slot holds the contents of a hub that loads the state now.
     bench.slots[op.turn] = _Slot(state, held)
     yield RuleFinding(
         "HUB-17",
@@ -380,7 +380,7 @@ def _save(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _load(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Load what was saved into the hub, whatever it holds by now."""
+    """Load a saved state into the hub, regardless of the hub's current contents."""
     slot = bench.slots.get(op.turn)
     if slot is None:
         return
@@ -401,7 +401,7 @@ def _load(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _over_unsaved(bench: _Bench, slot: _Slot) -> MessageHub:
-    """Return a hub that has loaded a state, and has published the same keys before, not to be saved."""
+    """Return a hub that published the same keys as not resumable before it loaded a state."""
     hub = bench.subject.make("conformance-unsaved")
     for key in slot.held.infos:
         hub.update_info(key, "unsaved", resumed=False)
@@ -412,7 +412,7 @@ def _over_unsaved(bench: _Bench, slot: _Slot) -> MessageHub:
 
 
 def _compared_slot(bench: _Bench, slot: _Slot, at: int) -> Finding:
-    """Return the finding that a saved state holds what it held when it was saved."""
+    """Check that a saved state still has its contents from when it was saved."""
     return _answered(at, lambda: compared_contents(at, slot.held, contents(bench.loaded(slot.state))))
 
 
@@ -444,7 +444,7 @@ def _load_damaged(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
 
 
 def _load_broken(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
-    """Load another hub's state, with each of its parts broken in turn: it is refused as a whole, or not at all."""
+    """Load another hub's state with each of its parts broken in turn. It must be refused as a whole, or not at all."""
     make = bench.subject.make
     state: Mapping[str, Any] = fill(make("conformance-1"), 1).state_dict()
     for damaged in (*_NO_STATES, *_broken_states(state)):
@@ -460,7 +460,7 @@ def _load_broken(bench: _Bench, _op: HubOp, at: int) -> Iterator[RuleFinding]:
             yield from findings
             if not all(each.finding.holds for each in findings):
                 return
-        else:  # what a state must be like to be refused, the spec does not say
+        else:  # the spec does not define which states must be refused
             yield RuleFinding("HUB-21", ok(at))
 
 
@@ -468,11 +468,11 @@ _NO_STATES: tuple[Any, ...] = (None, (), [], "damaged", 7)
 
 
 class _Damage:
-    """Stands in a state where something else should be."""
+    """Placeholder for a value of the wrong type in a state."""
 
 
 def _broken_states(part: Any, depth: int = 3) -> Iterator[Any]:
-    """Yield a state with one part at a time missing, or of a wrong type; containers are copied along the way."""
+    """Yield copies of a state with one part at a time missing or of the wrong type."""
     if isinstance(part, Mapping):
         mapping = cast("Mapping[Any, Any]", part)
         for key, value in mapping.items():
@@ -574,7 +574,7 @@ def _compare_history(bench: _Bench, key: str, entries: list[Entry], at: int) -> 
 
 
 def _compared_listed(at: int, infos: dict[str, Any], found: dict[str, Any], listed: dict[str, Any]) -> Finding:
-    """Return the finding that the infos that are listed are those that are published, or that get_info answers."""
+    """Check that the listed infos are the published ones, or the answers of get_info."""
     expected = {key: found[key] if is_same_info(found[key], listed.get(key)) else infos[key] for key in infos}
     return compared_infos(at, expected, listed)
 
@@ -586,7 +586,7 @@ def _compare_kept(kept: _Kept, at: int) -> Finding:
 
 
 def _compared_mean(at: int, window: int | None, values: Any, counts: Any, observed: Any) -> Finding:
-    """Return the finding on a mean; the order of additions may change its last bits."""
+    """Compare a mean, whose last bits may depend on the order of additions."""
     with _with_infinities():
         mean = float(values.sum() / counts.sum())
         magnitude = float(np.abs(values).sum() / counts.sum())
@@ -608,11 +608,11 @@ def _arrays(entries: list[Entry], window: int | None) -> tuple[Any, Any]:
 
 
 def _with_infinities() -> np.errstate:
-    """Let NumPy add infinities of both signs: where warnings are errors, neither the hub nor the model may raise."""
+    """Let NumPy add infinities of both signs without a warning, which would raise where warnings are errors."""
     return np.errstate(invalid="ignore", over="ignore")
 
 
-# Each requirement reads in one way only where there are two, so that one fault is not found everywhere.
+# If there are two ways to read, each requirement uses only one, so that a single fault does not break them all.
 
 
 def _read(hub: MessageHub, key: str) -> Any:
@@ -624,12 +624,12 @@ def _info(hub: MessageHub, key: str) -> Any:
 
 
 def _flag(key: str) -> dict[str, bool]:
-    """Return the keyword for a key that is not resumable; for any other the default has to do."""
+    """Return the keyword for a key that is not resumable, and nothing for others, to test the default."""
     return {} if is_resumed(key) else {"resumed": False}
 
 
 def _answered(at: int, ask: Callable[[], Finding]) -> Finding:
-    """Return a finding; that the hub raises where it is asked is one, too."""
+    """Return a finding, or one that the hub raised when it was read."""
     try:
         return ask()
     except Exception as error:  # noqa: BLE001  # it is the finding

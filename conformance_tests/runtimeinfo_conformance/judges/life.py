@@ -1,4 +1,4 @@
-"""LIFE: the order and the number of events."""
+"""LIFE: the order and number of events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtimeinfo_conformance.plans import Batch
 
 @judge("LIFE-01")
 def grammar(case: Case) -> Iterator[Finding]:
-    """Every event has its place."""
+    """Check that every event is legal at its place."""
     for at, record, model in case.each():
         after_exception = bool(at) and case.expectations[at - 1].aborting
         if not (after_exception or _is_outside(record, model) or _leaves_open(record, model)):
@@ -26,18 +26,18 @@ def grammar(case: Case) -> Iterator[Finding]:
 
 
 def _is_outside(record: Record, model: Expectation) -> bool:
-    """Whether an event comes where no scope is open: it is LIFE-02's."""
+    """Return whether an event comes with no scope open. LIFE-02 covers that."""
     return not model.outside and record.event not in FREE_EVENTS
 
 
 def _leaves_open(record: Record, model: Expectation) -> bool:
-    """Whether an event closes a scope around one that is open: it is LIFE-05's."""
+    """Return whether an event closes a scope around an open one. LIFE-05 covers that."""
     return CLOSES.get(record.event) in model.outside[:-1]
 
 
 @judge("LIFE-02")
 def frame(case: Case) -> Iterator[Finding]:
-    """Everything lies between before_run and after_run."""
+    """Check that all events lie between before_run and after_run."""
     if case.was_refused:
         return
     for at, record, model in case.each():
@@ -50,8 +50,8 @@ def frame(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-03")
 def training_batches(case: Case) -> Iterator[Finding]:
-    """A pair of events for each batch, in each epoch, and a batch that was read for each pair."""
-    # Stopped early it is LIFE-12's, and resumed in mid-epoch RESUME-03's.
+    """Check for a pair of events for each batch of each epoch, and a batch read for each pair."""
+    # LIFE-12 covers trainings stopped early, and RESUME-03 those resumed in mid-epoch.
     if case.plan.stop_after is None and not case.plan.start_batch:
         yield from _counts(case, "train_iter", case.plan.max_iters - case.plan.start_iteration)
     for at, model, counted in _closed(case, "train_epoch", "train_iter"):
@@ -62,14 +62,14 @@ def training_batches(case: Case) -> Iterator[Finding]:
 
 
 def _batches_of_epoch(case: Case, model: Expectation) -> int | None:
-    """Return how many batches the epoch has that closes; None if another requirement says it, or none does."""
+    """Return the number of batches of the closing epoch, or None if this requirement does not define it."""
     plan = case.plan
     if (plan.start_batch and model.epoch == plan.start_epoch) or model.epoch >= plan.epochs:
         return None
     if plan.stop_after is not None and model.iter >= plan.stop_after:
         return None
     if plan.iterations is not None:
-        # To a framework that is asked for iterations, the whole training may be one epoch.
+        # A framework that is asked for iterations may treat the whole training as one epoch.
         is_one = _times(case, "before_train_epoch") == 1
         return None if is_one else min(plan.batches, plan.iterations - plan.iteration_of(model.epoch))
     return plan.length_of(model.epoch)
@@ -77,21 +77,21 @@ def _batches_of_epoch(case: Case, model: Expectation) -> int | None:
 
 @judge("LIFE-04")
 def training_epochs(case: Case) -> Iterator[Finding]:
-    """As many pairs of events as epochs."""
+    """Check that there are as many pairs of events as epochs."""
     if case.plan.stop_after is not None:
         return
     plan = case.plan
     if plan.is_resumed_at_end_of_epoch and plan.start_iteration == plan.max_iters:
-        return  # nothing is left to do, and a framework need not begin
+        return  # no work remains, and a framework need not start
     epochs = plan.epochs - case.leg.start_epoch
     if plan.iterations is not None and _times(case, "before_train_epoch") == 1:
-        epochs = 1  # to a framework that is asked for iterations, the whole training may be one epoch
+        epochs = 1  # a framework that is asked for iterations may treat the whole training as one epoch
     yield from _counts(case, "train_epoch", epochs)
 
 
 @judge("LIFE-05")
 def closed(case: Case) -> Iterator[Finding]:
-    """Whatever opened has closed."""
+    """Check that every scope that was opened is closed."""
     events = Counter(record.event for record in case.records)
     for scope in GRAMMAR:
         opened, closed = events[f"before_{scope}"], events[f"after_{scope}"]
@@ -103,10 +103,10 @@ def closed(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-06")
 def validation_batches(case: Case) -> Iterator[Finding]:
-    """A pair of events for each batch, in each validation, and a batch that was read for each pair."""
+    """Check for a pair of events for each batch of each validation, and a batch read for each pair."""
     plan = case.plan
     batches = 0 if plan.val_batches is None else sum(map(plan.val_length, range(plan.val_loaders)))
-    # In an epoch that is cut short, or that was saved with all its batches done, each framework has its own way.
+    # Frameworks differ in an epoch that is cut short, or that was saved with all its batches done.
     if plan.stop_after is None and plan.iterations is None and not plan.is_resumed_at_end_of_epoch:
         yield from _counts(case, "val_iter", plan.validations * batches)
     for at, _, counted in _closed(case, "val", "val_iter"):
@@ -116,7 +116,7 @@ def validation_batches(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-07")
 def test_batches(case: Case) -> Iterator[Finding]:
-    """A pair of events for each batch, and a batch that was read for each pair."""
+    """Check for a pair of events for each batch of a test, and a batch read for each pair."""
     batches = case.plan.test_batches or 0
     yield from _counts(case, "test_iter", batches)
     for at, _, counted in _closed(case, "test", "test_iter"):
@@ -125,7 +125,7 @@ def test_batches(case: Case) -> Iterator[Finding]:
 
 
 def _closed(case: Case, scope: str, inner: str) -> Iterator[tuple[int, Expectation, dict[str, int]]]:
-    """Iterate over the normal closes of a scope, each with how often the events of an inner scope came in it."""
+    """Iterate over the normal closes of a scope, each with the counts of the events of an inner scope."""
     events = (f"before_{inner}", f"after_{inner}")
     counted = dict.fromkeys(events, 0)
     for at, record, model in case.each(f"before_{scope}", *events, f"after_{scope}"):
@@ -138,9 +138,9 @@ def _closed(case: Case, scope: str, inner: str) -> Iterator[tuple[int, Expectati
 
 
 def _read(case: Case, stage: str) -> Iterator[Finding]:
-    """Compare the completed iterations with the items of the plan's data that were read: what was not read is no batch.
+    """Check that at least as many items of the plan's data were read as iterations completed.
 
-    Items may be read ahead, and in workers, of which only the number is known.
+    Items may be read ahead. Of those read in workers, only the number is known.
     """
     read_at = sorted(read.at for read in case.leg.reads if read.item.stage == stage)
     read_otherwise = case.leg.read_elsewhere.get(stage, 0)
@@ -158,7 +158,7 @@ def _read(case: Case, stage: str) -> Iterator[Finding]:
 
 @judge("LIFE-08")
 def batch_indices(case: Case) -> Iterator[Finding]:
-    """The index of an iteration is the same at both ends, and grows by one."""
+    """Check that the batch index is the same at both ends of an iteration, and grows by one."""
     for stage in ("train", "val", "test"):
         last: int | None = None
         for at, record, _ in case.each(f"before_{stage}_epoch", f"before_{stage}_iter", f"after_{stage}_iter"):
@@ -178,23 +178,23 @@ def batch_indices(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-09")
 def training_batch(case: Case) -> Iterator[Finding]:
-    """The batch that comes along is the one of this iteration."""
+    """Check that the event carries the batch of its iteration."""
     for at, expected, found in _batches(case, "train"):
-        # Where an epoch goes on after a resume, it is RESUME-03's.
+        # RESUME-03 covers an epoch that continues after a resume.
         if not (case.plan.start_batch and case.expectations[at].epoch == case.plan.start_epoch):
             yield Finding(at, expected, found)
 
 
 @judge("LIFE-14")
 def evaluated_batch(case: Case) -> Iterator[Finding]:
-    """The batch that comes along is the one of this iteration."""
+    """Check that the event carries the batch of its iteration."""
     for stage in ("val", "test"):
         for at, expected, found in _batches(case, stage):
             yield Finding(at, expected, found)
 
 
 def _batches(case: Case, stage: str) -> Iterator[tuple[int, tuple[str, int], tuple[str, int]]]:
-    """Iterate over the events of a stage that carry a batch: which one it has to be, and which one it is."""
+    """Iterate over the events of a stage that carry a batch, with the expected and the observed batch."""
     place = 0
     for at, record, _ in case.each(f"before_{stage}_epoch", f"before_{stage}_iter", f"after_{stage}_iter"):
         if record.event == f"before_{stage}_epoch":
@@ -210,11 +210,11 @@ def _batches(case: Case, stage: str) -> Iterator[tuple[int, tuple[str, int], tup
 
 @judge("LIFE-10")
 def as_if_the_first(case: Case) -> Iterator[Finding]:
-    """The second run is like the first."""
+    """Check that the second run is like the first."""
     first = case.leg.first
     if first is None or not first.ended_well:
         return
-    fault_at = case.leg.fault_at  # from there on it goes another way than the first
+    fault_at = case.leg.fault_at  # from there on it differs from the first
     same = case.records if fault_at is None else case.records[:fault_at]
     for at, (then, now) in enumerate(zip(first.records, same, strict=False)):
         yield Finding(at, _told(then), _told(now))
@@ -224,7 +224,7 @@ def as_if_the_first(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-11")
 def loaders(case: Case) -> Iterator[Finding]:
-    """Each loader has an epoch, of as many batches as it has."""
+    """Check that each loader has an epoch with the loader's number of batches."""
     if case.plan.val_loaders == 1 or case.plan.val_batches is None:
         return
     expected = [case.plan.val_length(loader) for loader in range(case.plan.val_loaders)]
@@ -244,7 +244,7 @@ def loaders(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-12")
 def stopped_early(case: Case) -> Iterator[Finding]:
-    """It ends with the iteration that stops it, or with its epoch, and in good order."""
+    """Check that a stopped training ends in good order with the stopping iteration, or with its epoch."""
     plan = case.plan
     if plan.stop_after is None or case.leg.planned is not None or case.was_refused:
         return
@@ -268,12 +268,12 @@ def stopped_early(case: Case) -> Iterator[Finding]:
 
 @judge("LIFE-13")
 def inside_its_epoch(case: Case) -> Iterator[Finding]:
-    """As many validations inside the epoch as were due, when its next iteration begins and when it ends."""
-    # In an epoch that is opened once more after its last batch, a framework may make the validation after that batch.
+    """Check that the validations due inside an epoch have run by its next iteration, and by its end."""
+    # In an epoch that is reopened after its last batch, a framework may run the validation due after that batch.
     if case.plan.val_interval is None or case.plan.val_batches is None or case.plan.is_resumed_at_end_of_epoch:
         return
-    # Where the whole training is one epoch, which reads the loader again and again, a batch may be known by its place
-    # in the loader, or by its place in that epoch.
+    # If the whole training is one epoch that reads the loader repeatedly, a batch may be counted by its place in the
+    # loader or in that epoch.
     by_loader = _inside_its_epoch(case, case.plan.batches)
     if case.plan.iterations is None or _times(case, "before_train_epoch") != 1:
         yield from by_loader
@@ -283,7 +283,7 @@ def inside_its_epoch(case: Case) -> Iterator[Finding]:
 
 
 def _inside_its_epoch(case: Case, length: int) -> Iterator[Finding]:
-    """Compare the validations made in each epoch with those that are due, by a batch's place among so many."""
+    """Compare the validations in each epoch with those due, for the given number of batches."""
     key = "validations inside this epoch"
     batch = made = due = latest = 0
     for at, record, model in case.each("before_train_epoch", "before_train_iter", "before_val", "after_train_epoch"):
@@ -305,22 +305,22 @@ def _inside_its_epoch(case: Case, length: int) -> Iterator[Finding]:
 
 
 def _has_stopped(case: Case, record: Record, model: Expectation) -> bool:
-    """Tell whether an epoch closes because the training was asked to stop."""
+    """Return whether an epoch closes because the training was asked to stop."""
     plan = case.plan
     return record.event == "after_train_epoch" and plan.stop_after is not None and model.iter >= plan.stop_after
 
 
 @judge("LIFE-16")
 def due_validations(case: Case) -> Iterator[Finding]:
-    """The validations before, after and between the epochs are made. That they are made inside an epoch is LIFE-13's.
+    """Check that the validations before, after and between epochs run. LIFE-13 covers those inside an epoch.
 
-    A validation after an epoch may stand at its end, after the last of its iterations has begun.
+    A validation after an epoch may run at the end of that epoch, after its last iteration has started.
     """
     plan = case.plan
     if plan.val_batches is None or not case.leg.ended_well:
         return
     if plan.is_resumed_at_end_of_epoch and plan.start_iteration == plan.max_iters:
-        return  # nothing is left to do, and a framework need not begin
+        return  # no work remains, and a framework need not start
     parts = [_Part(None)]  # before the first epoch, and from each epoch to the next one
     for at, record, model in case.each("before_train_epoch", "before_train_iter", "before_val"):
         if record.event == "before_train_epoch":
@@ -338,7 +338,7 @@ def due_validations(case: Case) -> Iterator[Finding]:
 
 @dataclass
 class _Part:
-    """The validations of a part of a run: how many begin after its last iteration, and how many outside of an epoch."""
+    """Validation counts for a part of a run, after its last iteration and outside epochs."""
 
     at: int | None
     at_its_end: int = 0
@@ -346,7 +346,7 @@ class _Part:
 
 
 def _due_validations(case: Case, place: int, last: int) -> int:
-    """Return how many validations must be made before the first epoch, if the place is 0, or after another one."""
+    """Return the number of validations due before the first epoch, for place 0, or after a later epoch."""
     plan = case.plan
     after_epoch = plan.validates_after_epoch and place > 0
     is_last = place == last
@@ -361,15 +361,15 @@ def _due_validations(case: Case, place: int, last: int) -> int:
 
 @judge("LIFE-15")
 def finds_the_run(case: Case) -> Iterator[Finding]:
-    """current_hub() answers what the hub holds, at the events and between them."""
-    if case.plan.is_alone:  # with other runs open it is SCOPE's
+    """Check that current_hub() agrees with the hub at events and between them."""
+    if case.plan.is_alone:  # SCOPE covers runs with other runs open
         yield from answers_of_the_run(case)
 
 
 def answers_of_the_run(case: Case) -> Iterator[Finding]:
-    """Compare what code of the run is told with what the hub holds, at the events and between them."""
+    """Compare the answers of current_hub() with the hub's contents at events and between them."""
     is_inside = False
-    goes_on: set[int] = set()  # the records after which the run is open
+    goes_on: set[int] = set()  # indices of the records after which the run is open
     for at, record, _ in case.each():
         is_inside = is_inside or record.event == "before_run"
         held = {**record.info, **record.scalars}
@@ -382,7 +382,7 @@ def answers_of_the_run(case: Case) -> Iterator[Finding]:
         if glance.at in goes_on:
             expected, found = differing(glance.held, glance.current)
             yield Finding(glance.at, {"where data is read": expected}, {"where data is read": found})
-    for look in case.leg.looks:  # what counters it is told there is COUNT-14's
+    for look in case.leg.looks:  # COUNT-14 covers the values of the counters
         if look.at in goes_on and case.records[look.at].info.get("iter") is not None:
             is_told = look.epoch is not None or look.iter is not None
             yield Finding(look.at, {look.where: "an answer"}, {look.where: "an answer" if is_told else "none"})
@@ -399,7 +399,7 @@ def _times(case: Case, event: str) -> int:
 
 
 def _told(record: Record) -> dict[str, Any]:
-    """Return what a run tells at an event, but for what names this very run."""
+    """Return the observations at an event, without those that identify this particular run."""
     infos = {key: value for key, value in record.info.items() if _is_repeated(key)}
     histories = {key: list(values) for key, values in record.scalars.items()}
     index = record.arguments.get("batch_idx")
@@ -407,7 +407,7 @@ def _told(record: Record) -> dict[str, Any]:
 
 
 def _is_repeated(key: str) -> bool:
-    """Tell whether an info must be the same in each run; what only a framework publishes may differ."""
+    """Return whether an info must be the same in each run. Infos that only a framework publishes may differ."""
     return key in _REPEATED or key.endswith("_version") or key.startswith(("val/", "test/"))
 
 
@@ -415,7 +415,7 @@ _REPEATED = frozenset({"loop_stage", "epoch", "iter", "max_epochs", "max_iters",
 
 
 def find_batch(data: Any) -> Batch | None:
-    """Find the kit's batch in what a framework made of it: a pair with a target, say. None where it has several."""
+    """Find the kit's batch in a framework's form of it, e.g. a pair with a target, or None if it has several."""
     found = list(_find_batches(data))
     return found[0] if len(found) == 1 else None
 

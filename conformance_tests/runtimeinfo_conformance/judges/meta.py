@@ -1,4 +1,4 @@
-"""META: the identity of a run, from its beginning to its end."""
+"""META: the identity of a run from start to end."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from runtimeinfo_conformance.observation import Leg, Record
 _NOTHING = "nothing published"
 
 _NAMES = ("seed", "experiment_name")
-"""What a checkpoint may hold of another run: from before_train on it is META-08's."""
+"""Metadata that a checkpoint may bring from another run. META-08 covers it from before_train on."""
 
 
 @judge("META-01")
 def cfg(case: Case) -> Iterator[Finding]:
-    """The hub's cfg is the text of the configuration."""
+    """Check that the hub's cfg is the text of the configuration."""
     yield from _published(case, "cfg")
 
 
 @judge("META-02")
 def seed(case: Case) -> Iterator[Finding]:
-    """The hub's seed is the runner's, which is the plan's unless a checkpoint brought another one along."""
+    """Check that hub and runner have the plan's seed, or a different one from a checkpoint."""
     yield from _published(case, "seed")
     if case.leg.previous is None:
         for at, record, _ in case.since("before_run"):
@@ -34,7 +34,7 @@ def seed(case: Case) -> Iterator[Finding]:
 
 @judge("META-03")
 def experiment_name(case: Case) -> Iterator[Finding]:
-    """The hub's name is the runner's, which begins with the plan's: a framework may add a time stamp."""
+    """Check that hub and runner have the plan's name, to which a framework may append a time stamp."""
     yield from _published(case, "experiment_name")
     if case.leg.previous is None:
         yield from _named_after_plan(case, "before_run")
@@ -42,7 +42,7 @@ def experiment_name(case: Case) -> Iterator[Finding]:
 
 @judge("META-04")
 def framework_version(case: Case) -> Iterator[Finding]:
-    """The hub holds the framework's version."""
+    """Check that the hub holds the framework's version."""
     for at, record, identity in _identified(case):
         for key in identity:
             if key.endswith("_version"):
@@ -51,20 +51,20 @@ def framework_version(case: Case) -> Iterator[Finding]:
 
 @judge("META-05")
 def hook_version(case: Case) -> Iterator[Finding]:
-    """The hub holds the hook's version."""
+    """Check that the hub holds the hook's version."""
     for at, record, _ in _identified(case):
         yield Finding(at, __version__, record.info.get("runtimeinfo_version"))
 
 
 @judge("META-06")
 def runner(case: Case) -> Iterator[Finding]:
-    """The runner has all that Runner demands."""
+    """Check that the runner has every member of Runner."""
     yield from contract(case, "META-06", "before_run")
 
 
 @judge("META-07")
 def dataset_meta(case: Case) -> Iterator[Finding]:
-    """The hub's dataset_meta is the dataset's metainfo."""
+    """Check that the hub's dataset_meta is the dataset's metainfo."""
     if case.plan.metainfo is not None:
         for at, record, _ in case.since("before_train"):
             yield Finding(at, case.plan.metainfo, record.info.get("dataset_meta"))
@@ -72,7 +72,7 @@ def dataset_meta(case: Case) -> Iterator[Finding]:
 
 @judge("META-08")
 def metadata_after_resume(case: Case) -> Iterator[Finding]:
-    """A resumed run goes by its own name, and by its seed or that of the checkpoint, whichever the runner has."""
+    """Check that a resumed run has its own name, and its own seed or the checkpoint's, like the runner."""
     if case.leg.previous is not None:
         seeds = case.plan.seed, *_seeds_before(case.leg.previous)
         for at, record, identity in _identified(case, "before_train"):
@@ -88,14 +88,14 @@ def metadata_after_resume(case: Case) -> Iterator[Finding]:
 
 
 def _seeded(at: int, planned: int | None, held: Any) -> Finding:
-    """Find that a seed is the one that was planned; if there was none, a framework may draw one, but 0 is no such."""
+    """Check for the planned seed. Without one, a framework may draw a seed other than 0."""
     if planned is None and held is not None:
         return broken(at, None, held) if is_same(held, 0) else ok(at)
     return Finding(at, planned, held)
 
 
 def _seeds_before(leg: Leg | None) -> Iterator[int | None]:
-    """Yield the seeds of the legs that came before: a checkpoint may hand on the first one's."""
+    """Yield the seeds of the previous legs, because a checkpoint may pass on the first one's."""
     while leg is not None:
         yield leg.plan.seed
         leg = leg.previous
@@ -121,9 +121,9 @@ def _published(case: Case, key: str) -> Iterator[Finding]:
 
 
 def _identified(case: Case, event: str = "before_run") -> Iterator[tuple[int, Record, Mapping[str, Any]]]:
-    """Iterate over the records from an event on, each with the runner's metadata as it was when it was read last.
+    """Iterate over the records from an event on, each with the runner's metadata at the latest reading.
 
-    Between before_run and before_train a resumed run may load a checkpoint, and with it the metadata of another run.
+    Between before_run and before_train, a resumed run may load a checkpoint with the metadata of another run.
     """
     identity: Mapping[str, Any] = {}
     has_begun = False

@@ -1,6 +1,6 @@
-"""DIST: what each rank gets, beside the model, turn by turn.
+"""DIST: comparison of each rank's results with the model, turn by turn.
 
-Each turn, and in it each scalar, is judged under one requirement: the one that speaks of what is special about it.
+Each turn, and each scalar in it, is judged under the one requirement that covers its special case.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ERROR = "an error"
 
 
 def judge_reduce(subject: ReduceSubject, plan: ReducePlan) -> Iterator[RuleFinding]:
-    """Run a plan on real ranks, and compare what each gets with the model after each turn.
+    """Run a plan on real ranks, and compare each rank's result with the model after each turn.
 
-    Stops where a rank hangs or dies, or comes to a result where there must be none, or the reverse.
+    Stop when a rank hangs or dies, returns a result where it must fail, or fails where it must return one.
     """
     ranks, model = shared_ranks(), ReduceModel()
     ranks.begin(subject.reduce)
@@ -91,13 +91,13 @@ def _special(model: ReduceModel) -> str | None:
 
 
 def _judged_under(key: str, entries: Entries, model: ReduceModel) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the requirements that a scalar is judged under, each with what it speaks of."""
+    """Yield the requirements that a scalar is judged under, each with the statistics that it covers."""
     if any(math.isnan(value) for value, _ in entries):
         yield "DIST-10", ("sum", "mean", "min", "max")
         return
     special = "DIST-12" if key in model.idle else _special(model)
     if special == "DIST-09" and key not in model.reduced:
-        special = None  # it is new, and nothing of it can come twice
+        special = None  # it is new, so no value can be reduced twice
     if special is not None:
         yield special, ("sum", "count", "min", "max") if special == "DIST-12" else ("sum",)
     else:
@@ -107,7 +107,7 @@ def _judged_under(key: str, entries: Entries, model: ReduceModel) -> Iterator[tu
 
 
 def _close(expected: float, observed: float, entries: Entries) -> float:
-    """Return what is expected, if the difference is one that the order of additions makes."""
+    """Return the expected statistics if the difference is within the effect of the order of additions."""
     magnitude = sum(abs(value) for value, _ in entries)
     return expected if math.isclose(expected, observed, rel_tol=1e-12, abs_tol=1e-12 * magnitude) else observed
 
@@ -135,7 +135,7 @@ def _has(text: str, name: str) -> bool:
 
 
 def _beside(rank: int, expected: str, answer: Answer) -> tuple[str, str]:
-    """Return what is expected of a rank, and what it got, as text."""
+    """Return the expected and the observed result of a rank as text."""
     if not answer.is_there:
         got = str(answer.error)
     elif answer.error is None:

@@ -1,4 +1,4 @@
-"""RESUME: what a resumed training begins with."""
+"""RESUME: the state of a resumed training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtimeinfo_conformance.observation import Record
 
 @judge("RESUME-01")
 def counters(case: Case) -> Iterator[Finding]:
-    """The counters go on."""
+    """Check that the counters continue."""
     if case.leg.previous is not None:
         expected = {"epoch": case.leg.start_epoch, "iter": case.plan.start_iteration}
         for at, record in _begin(case):
@@ -22,14 +22,14 @@ def counters(case: Case) -> Iterator[Finding]:
 
 @judge("RESUME-02")
 def histories(case: Case) -> Iterator[Finding]:
-    """The histories go on."""
+    """Check that the histories continue."""
     previous = case.leg.previous
     if previous is None or not previous.records:
         return
-    # The iteration that was interrupted as it began has a learning rate already, which is not saved.
+    # An iteration that was interrupted at its start already has a learning rate, which is not saved.
     end = len(previous.records) if previous.fault_at is None else previous.fault_at
     completed = [at for at in range(end) if previous.records[at].event == "after_train_iter"]
-    # A validation in or after the last iteration may come before the training is saved, or after it.
+    # A validation in or after the last iteration may run before or after the training is saved.
     begun = [at for at in range((completed or [0])[-1]) if previous.records[at].event == "before_train_iter"]
     snapshots = [record.scalars for record in previous.records[(begun or [0])[-1] : end]]
     keys = dict.fromkeys(key for held in snapshots for key in held if key.startswith(("train/", "val/")))
@@ -46,7 +46,7 @@ def histories(case: Case) -> Iterator[Finding]:
 
 
 def _begin(case: Case) -> Iterator[tuple[int, Record]]:
-    """Iterate over the first before_train, if there is one: a run may hold several trainings."""
+    """Iterate over the first before_train, if any. A run may have several trainings."""
     for at, record, _ in case.each("before_train"):
         yield at, record
         return
@@ -54,16 +54,16 @@ def _begin(case: Case) -> Iterator[tuple[int, Record]]:
 
 @judge("RESUME-03")
 def next_batch(case: Case) -> Iterator[Finding]:
-    """The epoch goes on with the batch after the last one, and has all of the others that the training is to have."""
+    """Check that the epoch continues after its last completed batch, and has all remaining batches."""
     plan = case.plan
     if case.leg.previous is None or not plan.start_batch:
         return
-    is_known = case.leg.ended_well and plan.stop_after is None  # stopped early it is LIFE-12's how many there are
+    is_known = case.leg.ended_well and plan.stop_after is None  # otherwise LIFE-12 covers it
     iterations = [(at, record) for at, record, _ in case.each("before_train_iter")]
     place = plan.start_batch
     for at, record, _ in case.each("before_train_epoch", "before_train_iter", "after_train_iter"):
         if record.event == "before_train_epoch" and place > plan.start_batch:
-            break  # of the epochs after this one LIFE-09 speaks
+            break  # LIFE-09 covers the epochs after this one
         batch = find_batch(record.arguments.get("data_batch"))
         if batch is not None:
             yield Finding(at, {"batch": place % plan.batches}, {"batch": batch.index})
@@ -82,11 +82,11 @@ def next_batch(case: Case) -> Iterator[Finding]:
 
 @judge("RESUME-04")
 def batch_index_goes_on(case: Case) -> Iterator[Finding]:
-    """The batches of the epoch are numbered as if it had not been left."""
+    """Check that the batches are numbered as in an uninterrupted epoch."""
     previous, plan = case.leg.previous, case.plan
     if previous is None or not 0 < plan.start_batch < plan.batches:
         return
-    # The number that the first batch of this epoch had. Some count from 1, or number the batches of all epochs.
+    # The number of the epoch's first batch. Some frameworks count from 1, or number the batches across epochs.
     firsts = [
         record.arguments.get("batch_idx")
         for record, model in zip(previous.records, previous.expectations(), strict=True)

@@ -17,12 +17,12 @@ from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
 @judge("SCALAR-02")
 def learning_rates(case: Case) -> Iterator[Finding]:
-    """Each rate is appended once an iteration, and at no other event."""
+    """Check that each rate is appended once per iteration, and at no other event."""
     yield from refused(case, "SCALAR-02")
     outputs = {f"train/{name}" for name, _ in case.plan.outputs}
     records = [*case.records, *(case.leg.previous.records if case.leg.previous is not None else ())]
     keys = {f"train/{name}" for record in records for name in record.rates} - outputs
-    may_be_dropped = False  # the rate of an iteration that ended with an exception: SCALAR-11
+    may_be_dropped = False  # SCALAR-11 covers the rate of an iteration that failed
     for at, record, model in _settled(case):
         may_be_dropped = may_be_dropped or model.aborting
         if record.event == "before_train_iter":
@@ -38,23 +38,23 @@ def learning_rates(case: Case) -> Iterator[Finding]:
 
 @judge("SCALAR-03")
 def rate_in_force(case: Case) -> Iterator[Finding]:
-    """The rate is that of this iteration."""
+    """Check that the rate belongs to the current iteration."""
     if not case.plan.schedule:
         return
     for at, record, model in case.each("before_train_iter"):
         for optimizer, rates in _planned_rates(case.plan, model).items():
             keys = [f"train/{name}" for name in _entries(record, optimizer)]
             latest = {key: record.scalars.get(key, ())[-1:] for key in keys}
-            # Beside the rate there may be others, such as the one that a schedule began with.
+            # There may be other rates with it, such as the initial one of a schedule.
             if any(_is_close(values, rates[:1]) for values in latest.values()):
                 yield ok(at)
-            elif latest:  # an entry that is missing is SCALAR-12's
+            elif latest:  # SCALAR-12 covers a missing entry
                 yield broken(at, dict.fromkeys(latest, rates[:1]), latest)
 
 
 @judge("SCALAR-04")
 def outputs(case: Case) -> Iterator[Finding]:
-    """Each output that is a scalar is appended once, and at no other event."""
+    """Check that each scalar output is appended once, and at no other event."""
     yield from refused(case, "SCALAR-04")
     rates = {name for record in case.records for name in record.rates}
     planned = case.plan.scalar_outputs(0).keys()
@@ -62,12 +62,12 @@ def outputs(case: Case) -> Iterator[Finding]:
     for at, record, model in _settled(case):
         if record.event != "after_train_iter" or model.aborting:
             yield from _changes(case, at, keys)
-        elif not case.lost_its_step(at):  # that it goes on is FAIL-01's
+        elif not case.lost_its_step(at):  # FAIL-01 covers that the run continues
             for name, value in case.plan.scalar_outputs(model.iter).items():
                 yield _history(case, at, f"train/{name}", (scalar_value(value),))
                 yield from _not_handed_on(at, record, "outputs", name, value)
             given = record.arguments.get("outputs")
-            # What a framework adds is published, too.
+            # A framework's own outputs are published, too.
             for name, value in cast("Mapping[str, Any]", given).items() if isinstance(given, Mapping) else ():
                 if name not in planned and name not in rates and is_scalar(value):
                     yield _history(case, at, f"train/{name}", (scalar_value(value),))
@@ -75,7 +75,7 @@ def outputs(case: Case) -> Iterator[Finding]:
 
 @judge("SCALAR-05")
 def other_outputs(case: Case) -> Iterator[Finding]:
-    """An output that is not a scalar does nothing."""
+    """Check that an output that is not a scalar has no effect."""
     rates = {name for record in case.records for name in record.rates}
     names = {name for name, _ in case.plan.outputs} - case.plan.scalar_outputs(0).keys() - rates
     survived = case.leg.raised is None or case.leg.is_planned(case.leg.raised)
@@ -89,20 +89,20 @@ def other_outputs(case: Case) -> Iterator[Finding]:
 
 @judge("SCALAR-06")
 def scalar_metrics(case: Case) -> Iterator[Finding]:
-    """Each metric that is a scalar is appended once, and at no other event."""
+    """Check that each scalar metric is appended once, and at no other event."""
     yield from refused(case, "SCALAR-06")
     yield from _scalar_metrics(case, "val")
 
 
 @judge("SCALAR-07")
 def other_metrics(case: Case) -> Iterator[Finding]:
-    """Each other metric becomes an info, and stays it."""
+    """Check that each other metric becomes an info, and remains one."""
     yield from _other_metrics(case, "val")
 
 
 @judge("SCALAR-08")
 def changing_metrics(case: Case) -> Iterator[Finding]:
-    """A metric is where it was published last, and nowhere else, until it is published again."""
+    """Check that a metric is only where it was last published, until it is published again."""
     changing = {name for name, kind in case.plan.metrics if kind == CHANGING_KIND}
     for at, record, metrics, turn in _published_last(case, "val"):
         for name in changing & metrics.keys():
@@ -114,14 +114,14 @@ def changing_metrics(case: Case) -> Iterator[Finding]:
 
 @judge("SCALAR-09")
 def test_metrics(case: Case) -> Iterator[Finding]:
-    """The metrics of a test are published likewise."""
+    """Check that the metrics of a test are published in the same way."""
     yield from _scalar_metrics(case, "test")
     yield from _other_metrics(case, "test")
 
 
 @judge("SCALAR-11")
 def rate_of_what_failed(case: Case) -> Iterator[Finding]:
-    """The rate of an iteration that is not counted is not kept."""
+    """Check that the rate of an uncounted iteration is removed."""
     begins = [at for at, _, model in case.each("before_train_iter") if not model.aborting]
     if case.leg.planned is None or not begins or case.expectations[-1].iter > case.expectations[begins[-1]].iter:
         return
@@ -134,7 +134,7 @@ def rate_of_what_failed(case: Case) -> Iterator[Finding]:
 
 @judge("SCALAR-12")
 def rates_of_all_groups(case: Case) -> Iterator[Finding]:
-    """Each optimizer has its entry, with the rate of each of its groups."""
+    """Check that each optimizer has an entry with the rate of each group."""
     for at, record, model in case.each("before_train_iter"):
         for optimizer, wanted in _planned_rates(case.plan, model).items():
             entries = _entries(record, optimizer)
@@ -146,10 +146,10 @@ def rates_of_all_groups(case: Case) -> Iterator[Finding]:
 
 
 def _settled(case: Case) -> Iterator[tuple[int, Record, Expectation]]:
-    """Iterate over the events from which on nothing but the run itself changes a history.
+    """Iterate over the events after which only the run itself changes a history.
 
-    Before, a checkpoint may have been loaded (RESUME-02), or something be left over from another run (LIFE-10). What
-    is done before and after a training can be a run by itself, with another hub.
+    Before that, a checkpoint may have been loaded (RESUME-02), or values may be left over from another run (LIFE-10). A
+    validation or test before or after a training can be a separate run with its own hub.
     """
     is_settled = case.leg.previous is None
     for at, record, model in case.each():
@@ -166,7 +166,7 @@ def _has_changed(case: Case, at: int, key: str) -> bool:
 
 
 def _changes(case: Case, at: int, keys: Iterable[str]) -> Iterator[Finding]:
-    """Find the histories that have changed at an event that publishes none of them."""
+    """Check that no history changes at an event that does not publish to it."""
     for key in keys:
         if _has_changed(case, at, key):
             yield _history(case, at, key, ())
@@ -175,15 +175,15 @@ def _changes(case: Case, at: int, keys: Iterable[str]) -> Iterator[Finding]:
 def _history(
     case: Case, at: int, key: str, values: Sequence[float], *, may_be_dropped: bool = False, begins: bool = False
 ) -> Finding:
-    """Find that these values were appended to a history, and that the rest of it is what it was.
+    """Check that the given values were appended to a history, and that the rest of it is unchanged.
 
     Args:
         case: The case.
         at: The index of the record.
         key: The scalar.
         values: The values.
-        may_be_dropped: Whether the latest value before them may be gone.
-        begins: Whether the history begins with them.
+        may_be_dropped: Whether the previous latest value may be missing.
+        begins: Whether the history starts with them.
     """
     then: Sequence[float] = () if begins or not at else case.before(at).scalars.get(key, ())
     now = case.records[at].scalars.get(key, ())
@@ -205,15 +205,15 @@ def _scalar_metrics(case: Case, stage: str) -> Iterator[Finding]:
         scalars = {name: value for name, value in case.plan.metrics_of(turns[at]).items() if is_scalar(value)}
         for name, value in scalars.items():
             key = f"{stage}/{name}"
-            # Where the metric was an info until now, its history begins.
+            # If the metric was an info until now, its history starts here.
             begins = key in case.before(at).info
             yield _history(case, at, key, (scalar_value(value),), begins=begins)
             yield from _not_handed_on(at, record, "metrics", name, value)
-        keys = [f"{stage}/{name}" for name in scalars]  # where the others are is SCALAR-08's
+        keys = [f"{stage}/{name}" for name in scalars]  # SCALAR-08 covers the place of the others
 
 
 def _not_handed_on(at: int, record: Record, argument: str, name: str, value: Any) -> Iterator[Finding]:
-    """Find that an event carries another value than the one that is published."""
+    """Check that an event carries the published value."""
     given = record.arguments.get(argument)
     found = cast("Mapping[str, Any]", given).get(name) if isinstance(given, Mapping) else given
     wanted = scalar_value(value)
@@ -232,7 +232,7 @@ def _other_metrics(case: Case, stage: str) -> Iterator[Finding]:
 
 
 def _published_last(case: Case, stage: str) -> Iterator[tuple[int, Record, Mapping[str, Any], int | None]]:
-    """Iterate over the settled events, each with the metrics that were published last, and with their turn if now."""
+    """Iterate over the settled events, each with the latest metrics, and their turn if published there."""
     turns = {at: turn for at, _, turn in _evaluations(case, stage)}
     metrics: Mapping[str, Any] = {}
     for at, record, _ in _settled(case):
@@ -244,9 +244,9 @@ def _published_last(case: Case, stage: str) -> Iterator[tuple[int, Record, Mappi
 
 
 def _evaluations(case: Case, stage: str) -> Iterator[tuple[int, Record, int]]:
-    """Iterate over the loaders that were evaluated on to their end, each with its number, from 0.
+    """Iterate over the loaders that were evaluated completely, each with its number, from 0.
 
-    An epoch without batches and metrics that stands before those of the loaders, to warm up, is not one of them.
+    A warm-up epoch without batches and metrics before the loaders' own is not one of them.
     """
     loaders = case.plan.val_loaders if stage == "val" else 1
     turn = 0
@@ -262,7 +262,7 @@ def _evaluations(case: Case, stage: str) -> Iterator[tuple[int, Record, int]]:
 
 
 def _epochs_of_evaluations(case: Case, stage: str) -> Iterator[tuple[list[tuple[int, bool]], bool]]:
-    """Iterate over evaluations: the ends of their epochs, each with whether it was empty, and whether all have come."""
+    """Iterate over evaluations: the ends of their epochs, with a flag for empty ones, and whether all came."""
     epochs: list[tuple[int, bool]] = []
     is_empty = True
     for at, record, model in case.each():
@@ -285,7 +285,7 @@ def _where(record: Record, key: str) -> Any:
 
 
 def _planned_rates(plan: Plan, model: Expectation) -> dict[str, list[float]]:
-    """Return the rates of the groups of each optimizer; one that has no name is called by the empty string."""
+    """Return the planned rates of each optimizer's groups. An unnamed optimizer has an empty name."""
     return {
         name: [plan.lr_of(model.iter, group, index) for group in range(plan.groups)]
         for index, name in enumerate(plan.optimizers or ("",))
@@ -293,13 +293,13 @@ def _planned_rates(plan: Plan, model: Expectation) -> dict[str, list[float]]:
 
 
 def _entries(record: Record, optimizer: str) -> dict[str, Sequence[float]]:
-    """Return the entries of get_lr() that belong to an optimizer: those that have its name in theirs."""
+    """Return the entries of get_lr() whose names contain the name of an optimizer."""
     as_a_part = re.compile(rf"(?<![^\W_]){re.escape(optimizer)}(?![^\W_])") if optimizer else re.compile("")
     return {name: rates for name, rates in record.rates.items() if as_a_part.search(name)}
 
 
 def _are_rates(rates: Sequence[float], wanted: Sequence[float], *, is_scheduled: bool) -> bool:
-    """Tell whether rates are those of each group; of a schedule, whether there are as many: the rest is SCALAR-03's."""
+    """Return whether there is a correct rate for each group. SCALAR-03 covers the rates of a schedule."""
     return len(rates) == len(wanted) and (is_scheduled or _is_close(rates, wanted))
 
 

@@ -1,4 +1,4 @@
-"""SCOPE: whose run answers."""
+"""SCOPE: the run that current_hub() answers for."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _WANTED = MappingProxyType(
         Situation.CALLER: _OTHER,
     }
 )
-"""Which run answers in a situation: the one that is observed, the other one that there is, or none."""
+"""The run that must answer in each situation: the observed run, the other run, or none."""
 
 
 @judge("SCOPE-01")
 def whatever_is_open(case: Case) -> Iterator[Finding]:
-    """Where other runs are open, the code of each is told what its own hub holds."""
+    """Check that code finds its own run's hub while other runs are open."""
     if case.plan.company in {"around", "beside", "nested"}:
         yield from answers_of_the_run(case)
         yield from counters_in_iterations(case)
@@ -46,7 +46,7 @@ def whatever_is_open(case: Case) -> Iterator[Finding]:
 
 @judge("SCOPE-02")
 def stepped_in_turn(case: Case) -> Iterator[Finding]:
-    """Where trainings are stepped in turn, the code of each step is told what its own hub holds."""
+    """Check that code finds its own run's hub while trainings are stepped in turn."""
     if case.plan.company == "in_turn":
         yield from answers_of_the_run(case)
         yield from counters_in_iterations(case)
@@ -55,31 +55,31 @@ def stepped_in_turn(case: Case) -> Iterator[Finding]:
 
 @judge("SCOPE-03")
 def outlived(case: Case) -> Iterator[Finding]:
-    """A context that outlives its run is told of none, or of the run that calls."""
+    """Check that a context that outlives its run finds none, or the calling run."""
     yield from _in_situations(case, Situation.COPY_LEFT, Situation.COPY_CALLED)
 
 
 @judge("SCOPE-04")
 def without_a_context(case: Case) -> Iterator[Finding]:
-    """A thread without a context is told of the only run that it can be part of."""
+    """Check that a thread without a context finds the only run that it can be part of."""
     yield from _in_situations(case, Situation.THREAD_OF_ONE, Situation.THREAD_OF_SEVERAL, Situation.WITNESS)
 
 
 @judge("SCOPE-05")
 def workers(case: Case) -> Iterator[Finding]:
-    """A worker is told of the run that has started it, as long as that is open."""
+    """Check that a worker finds the run that started it, while that run is open."""
     yield from _in_situations(case, Situation.WORKER, Situation.WORKER_LEFT)
 
 
 @judge("SCOPE-06")
 def kept(case: Case) -> Iterator[Finding]:
-    """What was kept tells of the run in which it is used."""
+    """Check that a kept reader follows the run in which it is used."""
     yield from _in_situations(case, Situation.KEPT, Situation.KEPT_IN_LATER, Situation.KEPT_AFTER)
 
 
 @judge("SCOPE-07")
 def caller(case: Case) -> Iterator[Finding]:
-    """Where a run was called, the answer after it is the one before it."""
+    """Check that the caller of a run gets the same answer after it as before it."""
     yield from _in_situations(case, Situation.CALLER)
 
 
@@ -87,7 +87,7 @@ def _in_situations(case: Case, *situations: Situation) -> Iterator[Finding]:
     for answer in case.leg.answers:
         if answer.situation in situations:
             wanted = {_RUN: answer.run, _OTHER: answer.other, _NONE: _NO_RUN}[_WANTED[answer.situation]]
-            # What the hub does not hold, no code can be told: that is META's.
+            # Code cannot be told values that the hub lacks. META covers those.
             if not (_WANTED[answer.situation] == _RUN and wanted == _NO_RUN):
                 where = answer.situation.value
                 yield Finding(answer.at, {where: wanted}, {where: answer.found})

@@ -1,4 +1,4 @@
-"""SHARE: what other processes see."""
+"""SHARE: the view of other processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from runtimeinfo_conformance.judges._judge import Case, Finding, broken, judge, 
 from runtimeinfo_conformance.judges._same import differing
 from runtimeinfo_conformance.observation import Read
 
-# No worker fetches ahead here: what is left is the iteration that is published once its batch is there, and the batches
-# of an optimizer step, which the framework may fetch ahead.
+# No worker fetches ahead here. The lag consists of the iteration, which is published once its batch has arrived, and of
+# the batches of an optimizer step, which the framework may fetch ahead.
 _PUBLISHED_LATE = 1
 
 # The modes of the folder and of the board.
@@ -22,24 +22,24 @@ _CLOSED_TO_OTHERS = (0o700, 0o600)
 
 @judge("SHARE-01")
 def finds_the_run(case: Case) -> Iterator[Finding]:
-    """At each event of a run another process reads where it is."""
-    if not case.plan.is_alone:  # then it is told of one of them
+    """Check that another process can read the position of a run at each event."""
+    if not case.plan.is_alone:  # otherwise it is told of one of several runs
         return
     is_inside = False
     for at, record, _ in case.each():
-        # The hook that shares may be one of those that have not heard of an event.
+        # The sharing hook may be one of those that have not heard of an event.
         is_inside = (is_inside or (record.event == "before_run" and not record.is_cut)) and record.event != "after_run"
         if is_inside and not record.is_cut:
             held = {key: record.info[key] for key in layout.SLOTS if key in record.info}
             if record.shared is None:
                 yield Finding(at, held, "no run")
-            elif record.shared.modes == _CLOSED_TO_OTHERS:  # otherwise it is SHARE-05's
+            elif record.shared.modes == _CLOSED_TO_OTHERS:  # SHARE-05 covers other modes
                 yield Finding(at, held, record.shared.fault or dict(record.shared.position))
 
 
 @judge("SHARE-02")
 def epoch_of_the_batch(case: Case) -> Iterator[Finding]:
-    """Where a training batch is made, the epoch is the batch's; and where an iterator is, whose workers begin then."""
+    """Check that another process sees the batch's epoch where a training batch or its iterator is made."""
     for key, reads in (
         ("epoch where a batch is made", case.leg.reads),
         ("epoch where the iterator of its batches is made", case.leg.iterators),
@@ -50,11 +50,11 @@ def epoch_of_the_batch(case: Case) -> Iterator[Finding]:
 
 @judge("SHARE-03")
 def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
-    """Another process reads scalars and infos as the hub holds them."""
+    """Check that another process reads the hub's scalars and infos."""
     for at, record, model in case.each():
         if record.shared is None or record.shared.held is None or record.is_cut:
             continue
-        # Where neither the stage nor the epoch was published as it should be, it is STAGE's or COUNT's.
+        # STAGE and COUNT cover a stage or epoch that was not published correctly.
         before: Mapping[str, Any] = case.before(at).info if at else {}
         is_new = any(record.info.get(key) != before.get(key) for key in ("loop_stage", "epoch"))
         if is_new or (record.info.get("loop_stage"), record.info.get("epoch")) == (model.stage, model.epoch):
@@ -67,7 +67,7 @@ def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
 
 @judge("SHARE-05")
 def is_the_users_own(case: Case) -> Iterator[Finding]:
-    """The folder and the board are closed to others."""
+    """Check that the folder and the board are closed to other users."""
     for at, record, _ in case.each():
         if record.shared is not None:
             if record.shared.modes == _CLOSED_TO_OTHERS:
@@ -78,15 +78,15 @@ def is_the_users_own(case: Case) -> Iterator[Finding]:
 
 @judge("SHARE-06")
 def ends_with_the_run(case: Case) -> Iterator[Finding]:
-    """Once the run has ended, its board is gone."""
-    is_cut = bool(case.records) and case.records[-1].is_cut  # the hook that shares may not have heard of the end
+    """Check that the board is removed once the run has ended."""
+    is_cut = bool(case.records) and case.records[-1].is_cut  # the sharing hook may not have heard of the end
     if any(record.shared is not None for record in case.records) and not is_cut:
         yield Finding(None, {"boards left": []}, {"boards left": case.leg.left_behind})
 
 
 @judge("SHARE-07")
 def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
-    """Where a training batch is made, the iteration is a little behind at most."""
+    """Check that the published iteration lags only slightly where a training batch is made."""
     for read, position, ahead in _training_reads(case, case.leg.reads):
         place = case.plan.iteration_of(read.item.epoch, read.item.index) + ahead["iter"]
         found, least = position["iter"], place - _PUBLISHED_LATE - case.plan.accumulation
@@ -100,27 +100,27 @@ def iteration_of_the_batch(case: Case) -> Iterator[Finding]:
 def _training_reads(case: Case, reads: Iterable[Read]) -> Iterator[tuple[Read, Mapping[str, Any], Mapping[str, int]]]:
     """Iterate over the batches that were made, or the iterators.
 
-    Each comes with where the training was, as another process saw it, and with how far the hub itself is ahead of
-    the model at the next iteration: that is COUNT's.
+    Each comes with the position that another process saw, and with the hub's lead over the model at the next iteration.
+    COUNT covers that lead.
     """
-    # Where it is not known which epoch comes next, or the whole training may be one, neither is that of a batch.
+    # A batch's epoch is unknown if the next epoch is, or if the whole training may be one epoch.
     if case.plan.is_resumed_at_end_of_epoch or case.plan.iterations is not None:
         return
     for read in reads:
         if read.item.stage != "train" or read.shared is None or read.shared.fault or read.at < 0:
             continue
         if read.item.epoch == case.plan.start_epoch and read.item.index < case.plan.start_batch:
-            continue  # a resumed training passes over it
+            continue  # a resumed training skips it
         following = range(read.at, len(case.records))
         begin = next((at for at in following if case.records[at].event == "before_train_iter"), None)
         now, ahead = _ahead(case, read.at), None if begin is None else _ahead(case, begin)
-        # Where it holds counters now, but is not as far ahead, it counts wrong just here.
+        # If it holds counters now, but has a different lead, its counters are wrong only here.
         if ahead and (now is None or (now["epoch"] == ahead["epoch"] and now["iter"] <= ahead["iter"])):
             yield read, {"epoch": "none", "iter": "none", **read.shared.position}, ahead
 
 
 def _ahead(case: Case, at: int) -> dict[str, int] | None:
-    """Return how far the hub is ahead at a record; None if it holds no counters there."""
+    """Return the hub's lead over the model at a record, or None if the hub holds no counters there."""
     info, model = case.records[at].info, case.expectations[at]
     epoch, iteration = info.get("epoch"), info.get("iter")
     if not isinstance(epoch, Integral) or not isinstance(iteration, Integral):

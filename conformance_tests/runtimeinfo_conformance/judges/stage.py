@@ -1,4 +1,4 @@
-"""STAGE: the value of loop_stage, at each event."""
+"""STAGE: the value of loop_stage at each event."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _STAGES = {"train": "STAGE-01", "val": "STAGE-02", "test": "STAGE-04", None: "ST
 
 
 def rule_of_stage(event: str, stage: str | None) -> str:
-    """Return the requirement that speaks about the stage at a legal event: at a close, or else inside of something."""
+    """Return the requirement that covers the stage at a legal event."""
     return _CLOSES.get(event) or _STAGES[stage]
 
 
 def _responsible(record: Record, model: Expectation) -> str | None:
-    """Return the requirement that speaks about the stage at a record, also while the run ends abnormally."""
-    # Outside of any stage, a state that was just loaded may hold one until the training begins.
+    """Return the requirement that covers the stage at a record, also during an abnormal end."""
+    # Outside any stage, a newly loaded state may contain one until the training starts.
     if model.objection is not None or (record.event in FREE_EVENTS and model.stage is None):
         return None
     return rule_of_stage(record.event, model.stage)
@@ -33,7 +33,7 @@ def _findings(case: Case, requirement: str) -> Iterator[Finding]:
     settled = [has_trained := has_trained or record.event == "before_train" for record in case.records]
     for look in case.leg.stage_looks:
         record, model = case.records[look.at], case.expectations[look.at]
-        # Before the training of a resumed run a state that was just loaded may hold a stage.
+        # Before the training of a resumed run, a newly loaded state may contain a stage.
         may_be_loaded = model.stage is None and case.leg.previous is not None and not settled[look.at]
         if not may_be_loaded and _responsible(record, model) == requirement:
             yield Finding(look.at, model.stage, look.stage)
@@ -41,37 +41,37 @@ def _findings(case: Case, requirement: str) -> Iterator[Finding]:
 
 @judge("STAGE-01")
 def train(case: Case) -> Iterator[Finding]:
-    """In training it is 'train'."""
+    """Check that the stage is 'train' in training."""
     yield from _findings(case, "STAGE-01")
 
 
 @judge("STAGE-02")
 def val(case: Case) -> Iterator[Finding]:
-    """In a validation it is 'val'."""
+    """Check that the stage is 'val' in a validation."""
     yield from _findings(case, "STAGE-02")
 
 
 @judge("STAGE-03")
 def after_val(case: Case) -> Iterator[Finding]:
-    """After a validation it is what it was."""
+    """Check that the stage is restored after a validation."""
     yield from _findings(case, "STAGE-03")
 
 
 @judge("STAGE-04")
 def test(case: Case) -> Iterator[Finding]:
-    """In a test it is 'test'."""
+    """Check that the stage is 'test' in a test."""
     yield from _findings(case, "STAGE-04")
 
 
 @judge("STAGE-05")
 def after_test(case: Case) -> Iterator[Finding]:
-    """After a test it is what it was."""
+    """Check that the stage is restored after a test."""
     yield from _findings(case, "STAGE-05")
 
 
 @judge("STAGE-06")
 def outside(case: Case) -> Iterator[Finding]:
-    """Outside of all of them there is none."""
+    """Check that there is no stage outside all of them."""
     yield from _findings(case, "STAGE-06")
     if case.leg.ended_well and case.leg.final_info is not None:
         yield Finding(None, None, case.leg.final_info.get("loop_stage"))
