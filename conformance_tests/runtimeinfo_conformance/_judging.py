@@ -121,7 +121,7 @@ def judge_legs(
         # A run that raises because it breaks a rule is red already; an upcoming rule makes nothing red yet.
         explained = any(not is_upcoming(subject, REQUIREMENTS[id]) for id in broken)
         # It may demand a name and a seed.
-        explained = explained or leg.plan.leaves_out_who
+        explained = explained or leg.plan.lacks_identity
         if leg.raised is not None and not leg.is_planned(leg.raised) and not explained:
             crash = crash or leg.raised
     return crash

@@ -257,7 +257,7 @@ def stopped_early(case: Case) -> Iterator[Finding]:
     if plan.stop_after <= done <= plan.iteration_of(last):
         yield ok(None)
     else:
-        yield broken(None, f"{plan.stop_after} iterations, or those of {last} epochs", f"{done} iterations")
+        yield broken(None, f"{plan.stop_after} iterations, or {last} whole epochs", f"{done} iterations")
     trainings = max(events["before_train"], 1)  # a run may hold several
     for scope, times in (("train_epoch", epochs), ("train", trainings)):
         for event in (f"before_{scope}", f"after_{scope}"):

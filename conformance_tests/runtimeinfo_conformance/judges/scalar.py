@@ -84,7 +84,7 @@ def other_outputs(case: Case) -> Iterator[Finding]:
             if f"train/{name}" in record.scalars:
                 yield broken(at, "no scalar", f"train/{name}")
             elif record.event == "after_train_iter" and not model.aborting:
-                yield ok(at) if survived else broken(at, "the run goes on", case.leg.raised)
+                yield ok(at) if survived else broken(at, "the run continues", case.leg.raised)
 
 
 @judge("SCALAR-06")

@@ -81,7 +81,7 @@ class BoardShowsBetweenEvents:
 def iterators_are_made_early(run: Callable[[], object]) -> object:
     """Let each iterator over data be made while other processes read the epoch before."""
     module: Any = _planned_data
-    tell = module.tell_of_iterator
+    tell = module.notify_iterator
 
     def tell_early(name: str) -> Any:
         path = find_board(os.getpid())
@@ -92,11 +92,11 @@ def iterators_are_made_early(run: Callable[[], object]) -> object:
         finally:
             _write(path, before)
 
-    module.tell_of_iterator = tell_early
+    module.notify_iterator = tell_early
     try:
         return run()
     finally:
-        module.tell_of_iterator = tell
+        module.notify_iterator = tell
 
 
 class BoardLeftBehind:

@@ -196,12 +196,12 @@ def _read_nothing(run: Callable[[], object]) -> object:
         pass
 
     module: Any = _planned_data
-    before = module.tell_of_read
-    module.tell_of_read = hear_nothing
+    before = module.notify_read
+    module.notify_read = hear_nothing
     try:
         return run()
     finally:
-        module.tell_of_read = before
+        module.notify_read = before
 
 
 def _first_once_more(plan: Plan, _hook: object) -> Fault:

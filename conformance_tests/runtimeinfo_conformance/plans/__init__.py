@@ -1,4 +1,4 @@
-"""What a plan is: a small training, or what is done to a hub or to ranks, said in data."""
+"""Plans: a small training, or operations on a hub or on ranks, described as data."""
 
 from runtimeinfo_conformance.plans._any_plan import PLAN_KINDS, AnyPlan
 from runtimeinfo_conformance.plans._fault import (

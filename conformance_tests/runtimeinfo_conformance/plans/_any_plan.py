@@ -1,4 +1,4 @@
-"""A plan for whichever party."""
+"""The plans of all parties."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ PLAN_KINDS: dict[str, type[AnyPlan]] = {
     "hub": HubPlan,
     "reducer": ReducePlan,
 }
-"""Which plan each party takes."""
+"""The class of plan for each party."""

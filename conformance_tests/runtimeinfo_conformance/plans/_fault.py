@@ -1,4 +1,4 @@
-"""Faults of a plan: where something is raised, and what."""
+"""Faults of a plan: an exception, and the place where it is raised."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FaultKind = Literal[
 ]
 
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-"""All kinds. Runners meet some of them elsewhere: they retry, fall back, or take them for an end."""
+"""All kinds. Runners handle some of them in other places: they retry, fall back, or treat them as an end."""
 
 _CLASSES: Mapping[FaultKind, type[BaseException]] = MappingProxyType(
     {
@@ -60,10 +60,10 @@ _CLASSES: Mapping[FaultKind, type[BaseException]] = MappingProxyType(
 _BASES: Mapping[FaultKind, type[BaseException]] = MappingProxyType({"custom": Exception, "custom_base": BaseException})
 
 BASE_KINDS = frozenset(kind for kind in FAULT_KINDS if not issubclass({**_CLASSES, **_BASES}[kind], Exception))
-"""The kinds that are not an Exception: an `except Exception` does not see them."""
+"""The kinds that `except Exception` does not catch."""
 
-# Each of these says that there is nothing more, or nothing at all: no runner can tell one from the other. A step that
-# raises StopIteration is the end of the data, too, where the framework draws and steps in one.
+# In these places, the exceptions mean that the data or the attribute does not exist, and a runner cannot tell the
+# difference. A StopIteration in a step also means the end of the data if the framework draws and steps in one call.
 _MEANT_OTHERWISE: Mapping[str, tuple[FaultKind, ...]] = MappingProxyType(
     {
         **dict.fromkeys(("train_data", "val_data", "test_data"), ("stop_iteration", "index_error")),
@@ -73,25 +73,25 @@ _MEANT_OTHERWISE: Mapping[str, tuple[FaultKind, ...]] = MappingProxyType(
 
 
 class PlanError(ValueError):
-    """There is no such training."""
+    """A plan describes an impossible training."""
 
 
 @dataclass(frozen=True, repr=False)
 class Fault(ShortRepr):
-    """Something that goes wrong: something raises at the n-th time of an event, or of a moment between two.
+    """An exception at the n-th occurrence of an event, or of a moment between two events.
 
     Attributes:
-        event: At which event a hook raises; or at which of the `MOMENTS`: as an item of ``train_data``, ``val_data`` or
-            ``test_data`` is read, or as a ``train_step`` reads `Batch.outputs`. Only what happens in the thread in
-            which the hooks are called counts, and raises: a worker's error takes ways that are not those of a hook's.
-        occurrence: At which of its occurrences, from 0.
-        kind: What is raised: an exception of the standard library, such as ``"error"`` for a ValueError and
-            ``"interrupt"`` for a KeyboardInterrupt; or a ``"custom"`` one, whose class is made for it.
-        hook: Which of the kit's hooks raises at an event: the ``"last"``, or the ``"first"``, so that those after it
-            may not hear of the event.
+        event: The event at which a hook raises, or one of the `MOMENTS`: when an item of ``train_data``, ``val_data``
+            or ``test_data`` is read, or when a ``train_step`` reads `Batch.outputs`. Moments count and raise only in
+            the thread that calls the hooks, because errors of workers propagate differently.
+        occurrence: The index of the occurrence, from 0.
+        kind: The kind of exception: one of the standard library, such as ``"error"`` for a ValueError and
+            ``"interrupt"`` for a KeyboardInterrupt, or a ``"custom"`` one of a new class.
+        hook: The hook of the kit that raises at an event: the ``"last"``, or the ``"first"``, so that later hooks may
+            not hear of the event.
 
     Raises:
-        PlanError: If such an exception says something else there.
+        PlanError: If the exception has another meaning there.
     """
 
     event: str
@@ -102,7 +102,7 @@ class Fault(ShortRepr):
     def __post_init__(self) -> None:
         if self.kind in _MEANT_OTHERWISE.get(self.event, ()):
             raise PlanError(
-                f"kind={self.kind!r} does not go with {self.event!r}, where it says that the data is at its end, or "
+                f"kind={self.kind!r} does not go with {self.event!r}, where it means that the data has ended, or "
                 "that an attribute is missing: give another kind"
             )
         if self.hook == "first" and self.event in MOMENTS:
@@ -110,12 +110,12 @@ class Fault(ShortRepr):
 
 
 def can_raise(event: str, kind: FaultKind) -> bool:
-    """Tell whether a kind can be raised at an event or a moment, and be told from what Python means by it."""
+    """Return whether a kind, raised at an event or a moment, has no other meaning there."""
     return kind not in _MEANT_OTHERWISE.get(event, ())
 
 
 def make_error(kind: FaultKind) -> BaseException:
-    """Make an exception of a kind, with the words that users write. Its class is never one of the kit's."""
+    """Create an exception of a kind that looks like a user's. Its class is never one of the kit's."""
     base = _BASES.get(kind)
     if base is None:
         return _ARGUMENTS.get(kind, _with_message)(_CLASSES[kind])
@@ -130,7 +130,7 @@ _FIRST_WORDS = ("Training", "Data", "Loss", "Budget", "Worker", "Node", "Stop", 
 _LAST_WORDS = ("Error", "Exhausted", "Lost", "Failed", "Diverged", "Request")
 _MESSAGES = ("the loss is {}", "cannot read sample {}", "device {} is gone", "no entry for {}", "{} is out of range")
 
-# Not the generator that a seed of the user governs.
+# Separate from the generator that the user's seed controls.
 _random = random.Random()  # noqa: S311  # nothing secret
 
 

@@ -1,4 +1,4 @@
-"""Plans for hubs: operations, as data."""
+"""Plans for hubs: operations as data."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ HubOpName = Literal[
 ]
 
 ArgumentStyle = Literal["usual", "by_place", "by_name"]
-"""How arguments are given: some by place and some by name, with defaults left out; or all of them in one way."""
+"""The way to pass arguments: the usual mix with defaults omitted, or all by position, or all by name."""
 
 # A key that begins with "here" is published with resumed=False.
 INFO_KEYS = ("epoch", "loop_stage", "val/matrix", "here/path")
 SCALAR_KEYS = ("train/loss", "val/κ", "here/time")
 
 LIKE_KEYS = ("Epoch", "epoch ", "val_matrix", "val.matrix", "Train/Loss", "train_loss", "val/k")
-"""Keys that a hub may take for one of the others if it does not keep them as they are."""
+"""Keys that a hub may confuse with one of the others if it changes keys."""
 
 INFO_VALUES: tuple[Any, ...] = (
     0,
@@ -62,7 +62,7 @@ INFO_VALUES: tuple[Any, ...] = (
 
 
 def is_resumed(key: str) -> bool:
-    """Tell whether the kit publishes a key as resumable."""
+    """Return whether the kit publishes a key as resumable."""
     return not key.startswith("here")
 
 
@@ -72,10 +72,10 @@ class HubOp(ShortRepr):
 
     Attributes:
         name: The name of the operation.
-        key: The key that it is about.
+        key: The key that it operates on.
         value: The info, or the kind of the scalar or object.
-        turn: The index of the value of that kind; or of the field that a state loses, of the key whose flag is
-            changed, or of the slot for a saved state.
+        turn: The index of the value of that kind, of the field that a state loses, of the key whose flag is changed, or
+            of the slot for a saved state.
         count: The scalar's count.
         times: The number of updates.
     """
@@ -90,13 +90,13 @@ class HubOp(ShortRepr):
 
 @dataclass(frozen=True, repr=False)
 class HubPlan(ShortRepr):
-    """Operations, one after the other.
+    """A sequence of operations on a hub.
 
     Attributes:
         ops: The operations.
-        compare_every: After how many of them the whole hub is read each time, to be compared. Each read may renew what
-            a hub keeps for later reads.
-        arguments: How they are given to the hub and its histories.
+        compare_every: The number of operations between comparisons, each of which reads the whole hub. A read may
+            refresh the hub's caches.
+        arguments: The style in which arguments are passed to the hub and its histories.
     """
 
     ops: tuple[HubOp, ...] = ()

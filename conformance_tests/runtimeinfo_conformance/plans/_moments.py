@@ -1,4 +1,4 @@
-"""The moments between two events at which a run comes upon the plan, as components do, and can go wrong."""
+"""The moments between events at which a run uses the plan's data, and can fail."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Protocol
 
 MOMENTS = ("train_data", "val_data", "test_data", "train_step")
-"""An item of the data is read; a training step asks its batch what to return."""
+"""A read of a data item, and a training step's read of its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Which item is read.
+    """An item of the plan's data.
 
     Attributes:
-        stage: Whose data it is.
-        epoch: The epoch that it is for, from 0; of training data only.
-        index: Its place, from 0.
+        stage: The stage that the data belongs to.
+        epoch: The epoch that it is read for, from 0. Meaningful for training data only.
+        index: Its index, from 0.
     """
 
     stage: str
@@ -32,46 +32,47 @@ class Item:
 
 
 class Listener(Protocol):
-    """Is told of each moment, and may raise at it; knows how many epochs of the training have ended."""
+    """A listener to moments that may raise at them. It knows the number of completed training epochs."""
 
     @property
     def ended_epochs(self) -> int:
-        """How many epochs of the training have ended."""
+        """The number of training epochs that have ended."""
         ...
 
     def on_read(self, item: Item) -> None:
-        """Hear that an item is read."""
+        """Handle the read of an item."""
         ...
 
     def on_iterator(self) -> object:
-        """Hear that an iterator over some data is made; return what another process sees then."""
+        """Handle the creation of an iterator, and return another process's view at that time."""
         ...
 
     def on_first_read(self, seen: object, item: Item) -> None:
-        """Hear of the first item that is read through an iterator, with what was seen as that was made."""
+        """Handle the first read through an iterator, given the view from when that was created."""
         ...
 
     def on_batch_begin(self) -> None:
-        """Hear that a training batch begins."""
+        """Handle the start of a training batch."""
         ...
 
     def on_step(self) -> None:
-        """Hear that a training step asks its batch what to return."""
+        """Handle a training step's read of its outputs."""
         ...
 
 
-# By the name of the run: several may be open at once, in any thread. Not in the plan: frameworks copy data sets.
+# Indexed by the name of the run, because several may be open at once in any thread. They cannot be kept in the plan,
+# because frameworks copy data sets.
 _listeners: dict[str, list[Listener]] = {}
 
 
-def tell_of_read(run: str, item: Item, process: int) -> None:
-    """Tell the listener of a run that an item is read.
+def notify_read(run: str, item: Item, process: int) -> None:
+    """Notify the listener of a run that an item is read.
 
     Args:
         run: The experiment name of the plan.
         item: The item.
-        process: The process in which the data set was made. A worker has no listener: a file keeps the item for
-            the end of the run.
+        process: The process that created the data set. Workers have no listener, so a file keeps their items until the
+            end of the run.
     """
     if os.getpid() != process:
         with _reads_file(run, process).open("a", encoding="utf-8") as file:
@@ -81,19 +82,19 @@ def tell_of_read(run: str, item: Item, process: int) -> None:
         listener.on_read(item)
 
 
-def tell_of_iterator(run: str) -> object:
-    """Tell the listener of a run that an iterator over its data is made; return what it sees then."""
+def notify_iterator(run: str) -> object:
+    """Notify the listener of a run of a new iterator over its data, and return the listener's view."""
     return next((listener.on_iterator() for listener in _listeners_of(run)), None)
 
 
-def tell_of_first_read(run: str, seen: object, item: Item) -> None:
-    """Tell the listener of a run which item is the first of an iterator, and what it saw as that was made."""
+def notify_first_read(run: str, seen: object, item: Item) -> None:
+    """Notify the listener of a run of an iterator's first item, with the view from the iterator's creation."""
     for listener in _listeners_of(run):
         listener.on_first_read(seen, item)
 
 
 def reads_elsewhere(run: str) -> Counter[str]:
-    """Return how many items of each stage were read by workers of this process for a run, and forget them."""
+    """Return the number of items of each stage that workers of this process read for a run, and reset it."""
     file = _reads_file(run, os.getpid())
     try:
         stages = file.read_text(encoding="utf-8").split()
@@ -108,31 +109,31 @@ def _reads_file(run: str, process: int) -> Path:
     return Path(tempfile.gettempdir(), f"runtimeinfo-reads-{process}-{digest}")
 
 
-def tell_of_batch_begin(run: str) -> None:
-    """Tell the listener of a run that a training batch begins."""
+def notify_batch_begin(run: str) -> None:
+    """Notify the listener of a run that a training batch starts."""
     for listener in _listeners_of(run):
         listener.on_batch_begin()
 
 
-def tell_of_step(run: str) -> None:
-    """Tell the listener of a run that a training step asks its batch what to return."""
+def notify_step(run: str) -> None:
+    """Notify the listener of a run that a training step reads its outputs."""
     for listener in _listeners_of(run):
         listener.on_step()
 
 
 def ended_epochs(run: str) -> int:
-    """Return how many epochs of a training that is listened to have ended; 0 if it is not."""
+    """Return the number of ended epochs of a training, or 0 if nothing listens to it."""
     return next((listener.ended_epochs for listener in _listeners_of(run)), 0)
 
 
 def _listeners_of(run: str) -> list[Listener]:
-    """Return the last one that listens to a run, if any does."""
+    """Return the last listener of a run, in a list that may be empty."""
     return _listeners.get(run, [])[-1:]
 
 
 @contextmanager
 def hearing(run: str, listener: Listener) -> Generator[None]:
-    """Let a listener be told of each moment of a run inside.
+    """Notify a listener of each moment of a run within the context.
 
     Args:
         run: The experiment name of the plan.

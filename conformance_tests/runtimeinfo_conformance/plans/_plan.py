@@ -1,4 +1,4 @@
-"""A plan: one small training, said in data."""
+"""A plan for runners: one small training as data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from runtimeinfo.authoring import is_scalar
 from runtimeinfo_conformance.plans._fault import Fault, PlanError
-from runtimeinfo_conformance.plans._moments import tell_of_batch_begin
+from runtimeinfo_conformance.plans._moments import notify_batch_begin
 from runtimeinfo_conformance.plans._planned_data import PlannedDataset, PlannedLoader, SizedPlannedLoader
 from runtimeinfo_conformance.plans._short_repr import ShortRepr
 from runtimeinfo_conformance.plans._values import make_value
@@ -23,81 +23,83 @@ _LEAST = {
     1: ("iterations", "val_loaders", "val_interval", "groups", "accumulation"),
 }
 
-# What a training that is made again goes without: it would be several runs of some frameworks, or not be one training
-# if it was resumed.
+# Options that `again` excludes, because some frameworks would make several runs of such a training, or because a
+# resumed training is not repeatable as one.
 _NOT_AGAIN = ("lengths", "val_before", "val_after")
 
 Company = Literal["strangers", "around", "beside", "nested", "in_turn", "forked", "spawned", "served"]
-"""What else is there while a run is open.
+"""The other runs and processes that exist while a run is open.
 
-Runs of the kit's own come and go in the process, or one is open around it. Or the subject trains a second time:
-beside the first training, in another thread; nested in it; or in turn with it. Or the run has a worker process that was
-forked, spawned, or made by a fork server, and there are strangers, too.
+Runs of the kit open and close in the process, or one is open around the run. Or the subject trains a second time:
+concurrently in another thread, nested in the first training, or in turn with it. Or the run has a worker process that
+was forked, spawned, or started by a fork server, with runs of the kit as well.
 """
 
-# What a training that has company goes without: it is one run, or one and its like.
+# Options that `company` excludes, because such a training is one run, or one and a copy of it.
 _NOT_IN_COMPANY = ("again", "repeat", "resume_after", "resume_from")
 
-# Param groups of an optimizer, beyond which the rates of two optimizers would be the same.
+# Maximum number of an optimizer's param groups. With more, two optimizers would have the same rates.
 _MOST_GROUPS = 8
 
-# What goes by the number of batches that all epochs have: some frameworks refuse it, others count by one length.
+# Options that depend on a common length of all epochs: some frameworks refuse them, others count by one length.
 _NOT_CHANGING = ("iterations", "val_interval", "stop_after", "resume_after")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan(ShortRepr):
-    """One small training. A subject's `run` must do what it says, as far as its capabilities go.
+    """One small training. A subject's `run` must follow it as far as its capabilities allow.
 
     Attributes:
         max_epochs: Epochs of the whole training.
-        iterations: Iterations that the training is asked for in place of `max_epochs`; None to ask for epochs.
-        batches: Batches an epoch; maybe none.
-        lengths: Batches of each epoch, in place of `batches`; empty if all epochs have as many.
+        iterations: Number of iterations to request in place of `max_epochs`, or None to request epochs.
+        batches: Batches per epoch, possibly 0.
+        lengths: Batches of each epoch, in place of `batches`. Empty if all epochs have the same length.
         sized: Whether the training loader has a length.
-        val_batches: Batches of a validation; None for no validation. It is made after each epoch.
-        val_loaders: How many validation loaders there are; each has one batch more than the one before.
-        val_interval: Validate inside the epoch instead, after every n-th batch of it; None to do so after the epoch.
+        val_batches: Batches of the validation after each epoch, or None for no validation.
+        val_loaders: Number of validation loaders. Each has one batch more than the previous one.
+        val_interval: Validate inside the epoch instead, after every n-th batch, or None to validate after the epoch.
         val_before: Whether to validate once more before the first epoch.
         val_after: Whether to validate once more after the training.
-        test_batches: Batches of the test after the training; None for no test.
-        outputs: Names and kinds of what a training step returns: see `Batch.outputs`.
-        metrics: Names and kinds of the metrics: see `metrics_of`.
-        optimizers: Names of the optimizers; empty for one without a name.
+        test_batches: Batches of the test after the training, or None for no test.
+        outputs: Names and kinds of the outputs of a training step, see `Batch.outputs`.
+        metrics: Names and kinds of the metrics, see `metrics_of`.
+        optimizers: Names of the optimizers. Empty for a single unnamed one.
         groups: Param groups of each optimizer.
-        schedule: Whether each iteration halves the learning rate: see `lr_of`.
+        schedule: Whether each iteration halves the learning rate, see `lr_of`.
         accumulation: Batches for one optimizer step.
-        stop_after: After how many iterations of the training it is asked to stop: see `Batch.stop`; None for never.
-        again: Whether the training is made twice, from its start each time, with all that the user can keep: the same
-            trainer, or a new one with the same callback.
+        stop_after: Number of iterations after which the training is asked to stop, see `Batch.stop`, or None for never.
+        again: Whether the training is run twice, each time from its start, with every object that the user can keep:
+            the same trainer, or a new one with the same callback.
         metainfo: The metainfo of the training dataset, or None if it has none.
-        seed: The seed of the run; None if its user gives none. Publish it; nothing here is random.
-        experiment_name: The name of the run; None if its user gives none.
-        resume_after: The kit's own: after how many epochs the training is saved, and goes on in a new runner.
-        resume_batch: The kit's own: after how many batches of the next epoch that is. After all of them, it is saved
-            after the last batch, and not once more at the end of that epoch.
-        later_resumes: The kit's own: after how many epochs, and batches of the next one, the resumed training is saved
-            and goes on once more, for each time.
-        stopped_by: The kit's own: what ends the training that is saved: ``"interrupt"``, as the next iteration or epoch
-            begins; ``"stop"``, as by `stop_after`; or ``"iterations"``, if that is all it is asked for.
-        repeat: The kit's own: the training is run once more from the beginning, in the same process; with a `fault` it
-            goes wrong in between.
-        fault: The kit's own: what goes wrong; in a training that is resumed, after the last time. Where a training is
-            made again, its occurrence counts through both. One at ``"before_save_checkpoint"`` has the training saved
-            after each epoch, and after each iteration, too, if it was resumed in an epoch.
-        hook_order: The kit's own: in which order the hooks are given.
-        company: The kit's own, but for ``"in_turn"``: what else is there while the run is open, see `Company`. With
-            ``"in_turn"``, `run` returns a generator, which trains on one batch at each step.
-        salt: The kit's own: moves the values of outputs and metrics, so that no two runs have the same.
-        start_epoch: How many epochs a resumed training has behind it.
-        start_batch: How many batches of the next epoch it has behind it.
+        seed: The seed of the run, or None if the user gives none. It is only published, because nothing here is random.
+        experiment_name: The name of the run, or None if the user gives none.
+        resume_after: Used by the kit only: number of epochs after which the training is saved and resumed in a new
+            runner.
+        resume_batch: Used by the kit only: number of batches of the next epoch after which that happens. If it is all
+            of them, the training is saved after the last batch, and not again at the end of that epoch.
+        later_resumes: Used by the kit only: numbers of epochs, and of batches of the next one, after which the resumed
+            training is saved and resumed again.
+        stopped_by: Used by the kit only: the way in which the saved training ends: ``"interrupt"`` as the next
+            iteration or epoch starts, ``"stop"`` as by `stop_after`, or ``"iterations"`` if it is only asked for that
+            many.
+        repeat: Used by the kit only: run the training once more from the start, in the same process. With a `fault`, a
+            failing run comes in between.
+        fault: Used by the kit only: the exception to raise, after the last resume if the training is resumed. With
+            `again`, occurrences are counted across both trainings. A fault at ``"before_save_checkpoint"`` makes the
+            training save after each epoch, and also after each iteration if it was resumed in mid-epoch.
+        hook_order: Used by the kit only: the order in which the hooks are passed.
+        company: Used by the kit only, except for ``"in_turn"``: other runs while the run is open, see `Company`. With
+            ``"in_turn"``, `run` returns a generator that trains on one batch per step.
+        salt: Used by the kit only: shifts the values of outputs and metrics, so that no two runs share them.
+        start_epoch: Completed epochs of a resumed training.
+        start_batch: Completed batches of the next epoch.
         checkpoint: Where to save a checkpoint after each epoch, or None.
-        checkpoint_epochs: False if it is not to be saved after an epoch, but after each iteration only.
-        checkpoint_iterations: Whether to save it after each iteration, too.
-        resume_from: The checkpoint to go on from, or None.
+        checkpoint_epochs: Whether to save it after each epoch. If False, it is saved after each iteration only.
+        checkpoint_iterations: Whether to save it also after each iteration.
+        resume_from: The checkpoint to resume from, or None.
 
     Raises:
-        PlanError: If there is no such training.
+        PlanError: If such a training is impossible.
     """
 
     max_epochs: int = 1
@@ -151,7 +153,7 @@ class Plan(ShortRepr):
         is_stopped = self.stop_after is not None or (bool(self.resumes) and self.stopped_by == "stop")
         if self.iterations is not None and is_stopped:
             raise PlanError(
-                "iterations is a bound already, and with a second one frameworks differ in what ends the last epoch: "
+                "iterations is a bound already, and with a second one frameworks end the last epoch differently: "
                 "leave out stop_after, and stopped_by='stop'"
             )
         if self.iterations is not None and (self.batches == 0 or self.accumulation > 1 or self.optimizers):
@@ -184,15 +186,17 @@ class Plan(ShortRepr):
         ):
             raise PlanError(f"company goes with a training in one go: leave out {', '.join(_NOT_IN_COMPANY)}")
         if self.company == "beside" and self.fault is not None and self.fault.kind == "interrupt":
-            raise PlanError("company='beside' trains in another thread, to which no Ctrl-C comes: give another kind")
+            raise PlanError(
+                f"company={self.company!r} trains in another thread, to which no Ctrl-C comes: give another kind"
+            )
         if self.company == "in_turn" and self.fault is not None and self.fault.kind == "stop_iteration":
             raise PlanError(
                 "company='in_turn' is stepped as an iterator, which a StopIteration ends: give another kind"
             )
-        if self.leaves_out_who and (self.company is not None or self.repeat or self.again):
+        if self.lacks_identity and (self.company is not None or self.repeat or self.again):
             raise PlanError(
-                "experiment_name and seed tell runs apart, and are the same as a training is repeated: give both, or "
-                "leave out company, repeat and again"
+                "experiment_name and seed tell runs apart, and stay the same when a training is repeated: give both, "
+                "or leave out company, repeat and again"
             )
 
     def _check_resume(self) -> None:
@@ -211,7 +215,7 @@ class Plan(ShortRepr):
             self._check_later_resumes(done)
             done = self.later_resumes[-1]
         if self.iterations is not None and self.resume_after is not None:
-            # After the last one, something is left to do only if it was not saved as the end of its epoch.
+            # After the last epoch, work remains only if the training was not saved at the end of that epoch.
             most = self.iterations - (done[1] < self.batches)
             if self.iteration_of(*done) > most:
                 raise PlanError(
@@ -228,10 +232,10 @@ class Plan(ShortRepr):
                 f"{self.stop_after}: give more"
             )
         if self.stopped_by != "interrupt" and not all(batch for _, batch in self.resumes):
-            # Whether the epoch counts whose last batch ends the training is open.
+            # The spec leaves open whether an epoch counts if its last batch ends the training.
             raise PlanError(
                 f"stopped_by={self.stopped_by!r} ends an epoch, with its last batch at the latest: give resume_batch, "
-                "which may be that of all batches"
+                "which may be the last batch"
             )
         if self.stopped_by == "iterations" and self.iterations is None:
             raise PlanError("stopped_by='iterations' goes with iterations: give them")
@@ -244,21 +248,21 @@ class Plan(ShortRepr):
     def _check_later_resumes(self, first: tuple[int, int]) -> None:
         moments = (first, *self.later_resumes)
         grows = all(before < after for before, after in itertools.pairwise(moments))
-        # Whether the next leg opens an epoch once more whose batches are all done is open: nothing can be counted then.
+        # The spec leaves open whether the next leg reopens an epoch whose batches are all done, so counts are unknown.
         is_inside = all(0 <= batch < self.batches for _, batch in moments)
-        # The bound of the leg before is in the checkpoint of some frameworks, or how many optimizer steps it made.
+        # Some frameworks keep the previous leg's bound, or its number of optimizer steps, in the checkpoint.
         is_inside = is_inside and self.iterations is None and self.accumulation == 1
         if self.resume_after is None or not grows or not is_inside or moments[-1] >= (self.epochs, 0):
             raise PlanError(
-                f"later_resumes goes with resume_after, and has later moments of the {self.epochs} epochs, none of "
-                f"them after the last batch of one, but is {self.later_resumes}; nor does it go with accumulation or "
+                f"later_resumes goes with resume_after, and takes later moments of the {self.epochs} epochs that do "
+                f"not follow the last batch of one, but is {self.later_resumes}, and excludes accumulation and "
                 "iterations: give others, or leave it out"
             )
 
-    # -- what a subject reads
+    # -- members for subjects
 
     def train_dataset(self) -> PlannedDataset:
-        """Return the training data, for a framework that makes its own loader (one item a batch, in order)."""
+        """Return the training data, for a framework that creates its own loader (one item per batch, in order)."""
         return PlannedDataset(self, "train", self.lengths or (self.batches,))
 
     def train_dataloader(self) -> PlannedLoader:
@@ -267,11 +271,11 @@ class Plan(ShortRepr):
         return SizedPlannedLoader(dataset) if self.sized else PlannedLoader(dataset)
 
     def val_dataset(self, loader: int = 0) -> PlannedDataset:
-        """Return the data of a validation loader: of the only one, or of the n-th from 0."""
+        """Return the data of a validation loader, by its index from 0."""
         return PlannedDataset(self, "val", (self.val_length(loader),))
 
     def val_dataloader(self, loader: int = 0) -> PlannedLoader:
-        """Return a validation loader: the only one, or the n-th from 0."""
+        """Return a validation loader, by its index from 0."""
         return SizedPlannedLoader(self.val_dataset(loader))
 
     def test_dataset(self) -> PlannedDataset:
@@ -283,17 +287,17 @@ class Plan(ShortRepr):
         return SizedPlannedLoader(self.test_dataset())
 
     def on_batch_begin(self) -> None:
-        """Look at the run as a component does: call it in a handler of the moment in which a training batch begins."""
-        tell_of_batch_begin(self.run_name)
+        """Inspect the run as a component does. Call this in a handler for the start of a training batch."""
+        notify_batch_begin(self.run_name)
 
     def outputs_of(self, iteration: int) -> dict[str, Any]:
-        """Return what the training step of an iteration returns; `Batch.outputs` has it ready."""
+        """Return the outputs of an iteration's training step, which `Batch.outputs` also provides."""
         return {name: make_value(kind, iteration, self.salt) for name, kind in self.outputs}
 
     def metrics_of(self, turn: int) -> dict[str, Any]:
-        """Return the metrics of a validation loader; `turn` is how many this run has validated on before.
+        """Return the metrics of a validation loader. `turn` is the number of evaluations before it in this run.
 
-        A test has those of turn 0.
+        A test uses turn 0.
         """
         return {name: make_value(kind, turn, self.salt) for name, kind in self.metrics}
 
@@ -301,51 +305,51 @@ class Plan(ShortRepr):
         """Return the learning rate of an iteration, of a param group of an optimizer.
 
         Args:
-            iteration: How many iterations of the whole training come before it.
-            group: The place of the param group, from 0.
-            optimizer: The place of the optimizer's name in `optimizers`; 0 for the only one.
+            iteration: The index of the iteration in the whole training, from 0.
+            group: The index of the param group, from 0.
+            optimizer: The index of the optimizer's name in `optimizers`, 0 if it is the only one.
         """
-        # Odd numbers over powers of two: exact in float32, and no halving makes one of them another.
+        # Odd numbers over powers of two are exact in float32, and halving never turns one into another.
         odd = 1 + 2 * (group + _MOST_GROUPS * optimizer)
         rate: float = odd / 2 ** (odd.bit_length() - 1) * (0.5**iteration if self.schedule else 1.0)
         return rate
 
     def validates_after(self, batch: int) -> bool:
-        """Tell whether to validate after a batch of an epoch, by its index; the one of `val_interval`."""
+        """Return whether `val_interval` demands a validation after the batch with this index."""
         return self.val_batches is not None and self.val_interval is not None and (batch + 1) % self.val_interval == 0
 
     @property
     def validates_after_epoch(self) -> bool:
-        """Whether to validate after each epoch."""
+        """True if a validation follows each epoch."""
         return self.val_batches is not None and self.val_interval is None
 
     @property
     def start_iteration(self) -> int:
-        """How many iterations a resumed training has behind it."""
+        """The number of iterations completed before a resume."""
         return self.iteration_of(self.start_epoch, self.start_batch)
 
     @property
     def run_name(self) -> str:
-        """The name by which the data knows its run: that of the run, if it has one."""
+        """The name by which the data identifies its run: the experiment name, if there is one."""
         if self.experiment_name is not None:
             return self.experiment_name
         return f"unnamed-{self.salt}-{self.start_epoch}-{self.start_batch}"
 
     @property
     def saved_name(self) -> str:
-        """The name of a training that is saved: where the one that goes on has none, the checkpoint has one."""
+        """The name of a saved training, kept in the checkpoint even if the resumed training has none."""
         return f"saved-{self.salt}" if self.experiment_name is None else self.experiment_name
 
-    # -- what the kit expects
+    # -- members for the kit
 
     @property
-    def leaves_out_who(self) -> bool:
-        """Whether the user gives no name, or no seed. A framework may then make one up, or refuse to run."""
+    def lacks_identity(self) -> bool:
+        """True if the user gives no name or no seed. A framework may then make one up, or refuse to run."""
         return self.experiment_name is None or self.seed is None
 
     @property
     def needs(self) -> frozenset[str]:
-        """The capabilities that it takes to do this."""
+        """The capabilities that the plan requires."""
         used = {
             "val": self.val_batches is not None,
             "val_loaders": self.val_loaders > 1,
@@ -369,7 +373,7 @@ class Plan(ShortRepr):
             "nested": self.company == "nested",
             "in_turn": self.company == "in_turn",
             "share": self.company in {"forked", "spawned", "served"},
-            # What is stopped in another way than by an interrupt is saved where it stops, and that is in an epoch.
+            # A training that is not stopped by an interrupt is saved where it stops, which is inside an epoch.
             "resume_mid_epoch": self.resume_after is not None
             and (
                 any(batch > 0 for _, batch in self.resumes)
@@ -381,23 +385,23 @@ class Plan(ShortRepr):
 
     @property
     def for_subject(self) -> Plan:
-        """The plan as the subject gets it: without what the kit alone does, so that no subject can prepare for it."""
+        """The plan for the subject, without the kit's own options, so that no subject can prepare for them."""
         company: Company | None = "in_turn" if self.company == "in_turn" else None
         return replace(self, fault=None, hook_order=0, repeat=False, company=company)
 
     @property
     def resumes(self) -> tuple[tuple[int, int], ...]:
-        """After how many epochs, and batches of the next one, the training is saved and goes on, for each time."""
+        """The numbers of epochs, and of batches of the next one, after which the training is saved and resumed."""
         return () if self.resume_after is None else ((self.resume_after, self.resume_batch), *self.later_resumes)
 
     @property
     def saves_at_the_end(self) -> bool:
-        """Whether the training is saved after each epoch although nothing goes on from there: so that it can fail."""
+        """True if the training is saved after each epoch only so that saving can fail."""
         return self.fault is not None and self.fault.event == "before_save_checkpoint"
 
     @property
     def epochs(self) -> int:
-        """Epochs of the whole training, also where it is asked for iterations: the last one may then be cut short."""
+        """Epochs of the whole training. If iterations are requested, the last epoch may be cut short."""
         return self.max_epochs if self.iterations is None else -(-self.iterations // self.batches)
 
     @property
@@ -406,38 +410,38 @@ class Plan(ShortRepr):
         return self.iteration_of(self.max_epochs) if self.iterations is None else self.iterations
 
     def length_of(self, epoch: int) -> int:
-        """Return how many batches an epoch has."""
+        """Return the number of batches of an epoch."""
         return self.lengths[epoch] if self.lengths else self.batches
 
     def iteration_of(self, epoch: int, batch: int = 0) -> int:
-        """Return how many iterations come before a batch of an epoch."""
+        """Return the number of iterations before a batch of an epoch."""
         return (sum(self.lengths[:epoch]) if self.lengths else epoch * self.batches) + batch
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the training may end in the middle of an epoch, as it is meant to."""
+        """True if the training may end in the middle of an epoch by design."""
         return self.stop_after is not None or self.iterations is not None
 
     @property
     def is_resumed_at_end_of_epoch(self) -> bool:
-        """Whether a resumed training has all batches of the next epoch behind it, and not that epoch's end.
+        """True if a resumed training has completed all batches of the next epoch, but not the epoch itself.
 
-        A framework may open that epoch once more, or begin with the one after it.
+        A framework may reopen that epoch, or start with the one after it.
         """
         return 0 < self.batches == self.start_batch
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other run is open at its events; there are moments between them at which one might be."""
+        """True if no other run is open at its events. Between events, there may be one."""
         return self.company not in {"around", "beside", "nested", "in_turn"}
 
     def val_length(self, loader: int) -> int:
-        """Return how many batches a validation loader has."""
+        """Return the number of batches of a validation loader."""
         return (self.val_batches or 0) + loader
 
     @property
     def validations(self) -> int:
-        """How many validations this run makes, unless it is stopped early."""
+        """The number of validations in this run, unless it is stopped early."""
         if self.val_batches is None:
             return 0
         epochs = range(self.start_epoch, self.epochs)
@@ -449,5 +453,5 @@ class Plan(ShortRepr):
         return inside + self.validates_after_epoch * len(epochs) + self.val_before + self.val_after
 
     def scalar_outputs(self, iteration: int) -> dict[str, Any]:
-        """Return the outputs of an iteration that are scalars."""
+        """Return the scalar outputs of an iteration."""
         return {name: value for name, value in self.outputs_of(iteration).items() if is_scalar(value)}

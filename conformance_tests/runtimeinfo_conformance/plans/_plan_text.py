@@ -1,4 +1,4 @@
-"""Reading a plan back from its text, without running that text."""
+"""Read a plan back from its text without running the text."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _PARTS: Mapping[str, type[Any]] = MappingProxyType(
 
 _ALLOWED = f"a plan is made of {', '.join(_PARTS)}, and of numbers, strings, tuples, lists, dicts, True, None"
 
-_MOST_TEXT = 100_000  # characters; the kit's own plans have some hundred
-_MOST_DEPTH = 20  # of literals in literals
-_MOST_NUMBER = 2**63  # no length and no seed is beyond it, and Python prints no int of any size
-_MOST_SHOWN = 60  # characters of what was found, in an error
+_MOST_TEXT = 100_000  # characters; the kit's own plans have a few hundred
+_MOST_DEPTH = 20  # nesting depth of literals
+_MOST_NUMBER = 2**63  # lengths and seeds stay below it, and Python does not print ints of unlimited size
+_MOST_SHOWN = 60  # characters of quoted text in an error
 
-# Beginnings of the fields that the kit sets while it runs a plan: text that sets them is of a leg, not of a plan.
+# Prefixes of fields that the kit sets while it runs a plan. Text that sets them describes a leg, not a plan.
 _SET_WHILE_RUNNING = ("start_", "checkpoint", "resume_from", "salt")
 
-# Every int counts something; a mean over none would divide by zero. What a `Plan` demands, it says itself.
+# Every int is a count, and a mean over 0 values would divide by zero. `Plan` checks its own fields.
 _LEAST = MappingProxyType({"count": 1, "times": 1})
 
 _WORDS: Mapping[Any, str] = MappingProxyType(
@@ -67,11 +67,11 @@ _KINDS_OF_OP = MappingProxyType(
 
 
 class PlanTextError(Exception):
-    """A text is no plan.
+    """A text is not a plan.
 
     Attributes:
-        line: In which line, from 1.
-        column: At which character of it, from 1.
+        line: The line of the error, from 1.
+        column: The character in that line, from 1.
     """
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
@@ -82,15 +82,15 @@ class PlanTextError(Exception):
 
 
 def parse_plan(text: str) -> AnyPlan:
-    """Return the plan that a text says: the inverse of `repr`.
+    """Return the plan described by a text, as the inverse of `repr`.
 
-    The text is read, never run: it may come from anywhere.
+    The text is parsed but never run, because it may come from anywhere.
 
     Args:
         text: A call of `Plan`, `HubPlan` or `ReducePlan`, as in a report.
 
     Raises:
-        PlanTextError: If it is no plan; says what is wrong, where, and what is allowed.
+        PlanTextError: If the text is not a plan. The message names the place, the problem and the remedy.
 
     Example:
         >>> parse_plan("Plan(max_epochs=2, fault=Fault('before_val'))").fault
@@ -109,19 +109,19 @@ def parse_plan(text: str) -> AnyPlan:
     reader = _Reader(source, before)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an escape that Python does not know, say: repr writes none
+            warnings.simplefilter("ignore")  # e.g. about an unknown escape, which repr never writes
             tree = ast.parse(source, mode="eval")
     except SyntaxError as error:
         raise reader.error_at(error.lineno, error.offset, f"no Python: {_clip(error.msg)}; {_ALLOWED}") from None
     except (RecursionError, MemoryError):
         raise PlanTextError("nested too deep to be read: paste a plan as a report prints it") from None
-    except ValueError as error:  # a character that no source may hold
+    except ValueError as error:  # a character that is illegal in source code
         raise PlanTextError(f"no Python: {error}; paste a plan as a report prints it") from None
     return reader.read_plan(tree.body)
 
 
 def plan_text(plan: AnyPlan) -> str:
-    r"""Return the text of a plan with no single quote in it, so that a POSIX shell takes it between two of them.
+    r"""Return the text of a plan without single quotes, so that you can single-quote it in a POSIX shell.
 
     Example:
         >>> plan_text(parse_plan("Plan(fault=Fault('before_val'))"))
@@ -130,7 +130,7 @@ def plan_text(plan: AnyPlan) -> str:
     return _STRING.sub(_in_double_quotes, repr(plan))
 
 
-# A string as `repr` writes it, with either kind of quotes; and what differs in it between the two.
+# A string as `repr` writes it, with either kind of quotes, and the parts that differ between the two.
 _STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _CHARACTER = re.compile(r"""\\.|['"]""")
 _IN_DOUBLE_QUOTES = MappingProxyType({"'": r"\x27", r"\'": r"\x27", '"': r"\""})
@@ -142,13 +142,14 @@ def _in_double_quotes(found: re.Match[str]) -> str:
 
 
 class _Reader:
-    """Reads the syntax tree of a text.
+    """Reader for the syntax tree of a text.
 
-    What a field takes is read off its type hint, not off a list kept by hand: a new field needs no change here.
+    The allowed values of a field come from its type hint, not from a separate list, so a new field needs no change
+    here.
 
     Args:
         source: The text that was parsed.
-        before: The white space before it, for the columns.
+        before: The white space that precedes it, for the columns.
     """
 
     def __init__(self, source: str, before: str) -> None:
@@ -158,7 +159,7 @@ class _Reader:
         self._line_shift, self._column_shift = len(skipped) - 1, len(skipped[-1])
 
     def read_plan(self, node: ast.expr) -> AnyPlan:
-        """Read the whole."""
+        """Read the whole plan."""
         name = _called(node)
         if name in _PLANS:
             plan: AnyPlan = self._read_call(node, _PARTS[name])
@@ -169,11 +170,11 @@ class _Reader:
         raise self._error(node, f"a plan is {', '.join(others)} or {last}, not {self._shown(node)}")
 
     def error_at(self, line: int | None, column: int | None, message: str) -> PlanTextError:
-        """Return an error at a place in the source, both from 1."""
+        """Return an error at a line and column of the source, both from 1."""
         line, column = max(line or 1, 1), max(column or 1, 1)
         return PlanTextError(message, line + self._line_shift, column + (self._column_shift if line == 1 else 0))
 
-    # -- what a type hint asks for
+    # -- values, by type hint
 
     def _read(self, node: ast.expr, hint: Any, where: str, wanted: str) -> Any:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -191,7 +192,7 @@ class _Reader:
             return self._read_call(node, hint, where, wanted)
         if hint in (bool, int, str):
             return self._read_plain(node, hint, where, wanted)
-        # A path, say: only the kit sets such a field, while it runs a plan.
+        # For example a path. Only the kit sets such a field while it runs a plan.
         raise self._error(node, f"{where} cannot be given in a text; leave it out")
 
     def _read_either(self, node: ast.expr, arguments: tuple[Any, ...], where: str, wanted: str) -> Any:
@@ -237,7 +238,7 @@ class _Reader:
 
     def _read_plain(self, node: ast.expr, kind: type[Any], where: str, wanted: str) -> Any:
         value = self._read_literal(node, where)
-        if type(value) is not kind:  # True is no number here
+        if type(value) is not kind:  # True is not a number here
             raise self._type_error(node, where, wanted)
         least = _LEAST.get(where, 0)
         if kind is int and value < least:
@@ -293,7 +294,7 @@ class _Reader:
             yield keyword.arg, keyword.value
 
     def _check_words(self, node: ast.expr, kind: type[Any], field: str, given: Mapping[str, Any]) -> None:
-        """Refuse a word that the kit does not know; a type hint does not tell them."""
+        """Refuse a word that the kit does not know, because type hints do not list these words."""
         if kind is Fault and field == "event":
             self._check_word(node, "event", given[field], (*HOOK_POINTS, *MOMENTS))
         if kind is Plan and field in ("outputs", "metrics"):
@@ -301,7 +302,8 @@ class _Reader:
                 self._check_word(node, f"a kind of {field}", word, _KINDS)
 
     def _check_op(self, node: ast.expr, op: HubOp) -> None:
-        # A right hub would look broken: what it is given is no scalar, or is one that it has to refuse.
+        # With other kinds, a correct hub would look broken, because the value might not be a scalar, or must be
+        # refused.
         if op.name in _KINDS_OF_OP:
             self._check_word(node, f"the value of {op.name}", op.value, _KINDS_OF_OP[op.name])
 
@@ -358,7 +360,7 @@ class _Reader:
         return self._error(node, f"{where} must be {wanted}, but is {self._shown(node)}")
 
     def _error(self, node: ast.expr | ast.keyword, message: str) -> PlanTextError:
-        # The tree counts bytes, and people count characters.
+        # The tree counts bytes, but people count characters.
         ahead = self._lines[node.lineno - 1].encode()[: node.col_offset].decode()
         return self.error_at(node.lineno, len(ahead) + 1, message)
 
@@ -372,7 +374,7 @@ def _hints(name: str) -> Mapping[str, Any]:
 
 
 def _describe(hint: Any) -> str:
-    """Say a type hint in words."""
+    """Describe a type hint in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_describe(each) for each in arguments)
@@ -388,11 +390,11 @@ def _describe(hint: Any) -> str:
 
 
 def _called(node: ast.expr) -> str | None:
-    """Return the name of what is called, or None where nothing is."""
+    """Return the name of the called object, or None if the node is not a call."""
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
 
 
 def _clip(text: str) -> str:
-    """Cut what is shown of a text: an error is a line."""
+    """Shorten quoted text to one line of an error."""
     line = " ".join(text.split())
     return line if len(line) <= _MOST_SHOWN else f"{line[:_MOST_SHOWN]}..."

@@ -1,4 +1,4 @@
-"""The data of a plan: batches, and the datasets and loaders that hand them out."""
+"""The data of a plan: batches, and the datasets and loaders that return them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from runtimeinfo_conformance.plans._moments import (
     Item,
     ended_epochs,
-    tell_of_first_read,
-    tell_of_iterator,
-    tell_of_read,
-    tell_of_step,
+    notify_first_read,
+    notify_iterator,
+    notify_read,
+    notify_step,
 )
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Batch:
     """A batch of the kit's data.
 
     Attributes:
-        stage: Whose loader it comes from.
-        index: Its place in the loader, from 0.
+        stage: The stage of its loader.
+        index: Its index in the loader, from 0.
         stop: Whether the user asks to stop the training after it.
     """
 
@@ -40,27 +40,27 @@ class Batch:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What a training step on it is to return. To ask for it may raise what the plan raises in a step."""
+        """The outputs of a training step on the batch. Reading them raises the plan's fault in a step, if any."""
         if self.stage == "train":
-            tell_of_step(self._run)
+            notify_step(self._run)
         return self._outputs
 
 
 class PlannedDataset:
-    """A dataset of the kit's batches; `metainfo` only if the plan has some.
+    """A dataset of the kit's batches. It has `metainfo` only if the plan does.
 
     Args:
         plan: The plan.
-        stage: Which part of the data.
-        lengths: How many batches: in each epoch, the last of them in all that follow. The length changes as an epoch of
-            the training ends.
+        stage: The stage that the data is for.
+        lengths: The number of batches in each epoch. The last one applies to all later epochs. The length changes as an
+            epoch of the training ends.
     """
 
     def __init__(self, plan: Plan, stage: Stage, lengths: tuple[int, ...]) -> None:
         self._plan = plan
         self.stage: Stage = stage
         self._lengths = lengths
-        # The epoch that an item is drawn for: another one begins where the index does not grow.
+        # The epoch that an item is drawn for. A new one starts where the index does not grow.
         self._epoch = plan.start_epoch
         self._last = -1
         self._process = os.getpid()
@@ -75,11 +75,11 @@ class PlannedDataset:
 
     @property
     def run(self) -> str:
-        """The name of the run that it is made for."""
+        """The name of the run that it belongs to."""
         return self._plan.run_name
 
     def next_item(self, index: int) -> Item:
-        """Return which item is read if one of an index is read next."""
+        """Return the item that a read of an index would return next."""
         return Item(self.stage, self._epoch + (index <= self._last), index)
 
     def __getitem__(self, index: int) -> Batch:
@@ -87,7 +87,7 @@ class PlannedDataset:
         if not 0 <= index < self._length_in(epoch):
             raise IndexError(index)
         self._epoch, self._last = epoch, index
-        tell_of_read(self._plan.run_name, Item(self.stage, self._epoch, index), self._process)
+        notify_read(self._plan.run_name, Item(self.stage, self._epoch, index), self._process)
         if self.stage != "train":
             return Batch(self.stage, index, {})
         turn = self._plan.iteration_of(self._epoch, index)
@@ -102,18 +102,18 @@ class PlannedLoader:
         self.dataset = dataset
 
     def __iter__(self) -> Iterator[Batch]:
-        # Here workers would start, and read ahead; for which epoch, shows once a batch is asked for.
-        return self._batches(tell_of_iterator(self.dataset.run))
+        # Workers would start here, and read ahead. The epoch that they read for is known once a batch is requested.
+        return self._batches(notify_iterator(self.dataset.run))
 
     def _batches(self, seen: object) -> Iterator[Batch]:
         for index in range(len(self.dataset)):
             if index == 0:
-                tell_of_first_read(self.dataset.run, seen, self.dataset.next_item(index))
+                notify_first_read(self.dataset.run, seen, self.dataset.next_item(index))
             yield self.dataset[index]
 
 
 class SizedPlannedLoader(PlannedLoader):
-    """A loader which knows its length."""
+    """A loader with a length."""
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -1,4 +1,4 @@
-"""Plans for reducers of scalars over ranks, as data."""
+"""Plans for reducers of scalars over ranks as data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Literal
 from runtimeinfo_conformance.plans._short_repr import ShortRepr
 
 RANKS = 3
-"""How many ranks there are. Two would not show that one in the middle is left out."""
+"""The number of ranks. With two, an omitted rank in the middle would not show."""
 
 REDUCE_KEYS = ("train/loss", "val/κ", "lr")
 
 REDUCE_VALUES = (0.0, 1.0, -2.5, 4, 0.1, 1e9, 1e16, -1e16, "nan", "inf", "-inf")
-"""Values that plans have; the names stand for what no literal says. The sum of the largest depends on their order."""
+"""Values in plans. Names stand for values without a literal. The sum of the largest depends on their order."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,12 +37,12 @@ class Put(ShortRepr):
 
 @dataclass(frozen=True, repr=False)
 class Turn(ShortRepr):
-    """One call on each rank, and what is published before it.
+    """One call on each rank, with the updates before it.
 
     Attributes:
         puts: The updates.
-        fault: What goes wrong in this turn on one rank: it does not call, or its hub cannot be read.
-        at: On which rank it goes wrong.
+        fault: The fault of one rank in this turn: it does not call, or its hub cannot be read.
+        at: The faulty rank.
     """
 
     puts: tuple[Put, ...] = ()
@@ -52,6 +52,6 @@ class Turn(ShortRepr):
 
 @dataclass(frozen=True, repr=False)
 class ReducePlan(ShortRepr):
-    """Turns, one after the other, with the same hub on each rank throughout."""
+    """A sequence of turns. Each rank keeps the same hub throughout."""
 
     turns: tuple[Turn, ...] = ()

@@ -1,4 +1,4 @@
-"""A repr that leaves out what is as it always is."""
+"""A repr that omits fields with default values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ShortRepr:
-    """Gives a dataclass (with ``repr=False``) a repr of the fields that differ from their defaults.
+    """Base for a dataclass (with ``repr=False``) whose repr shows only fields that differ from their defaults.
 
     Example:
         >>> from runtimeinfo_conformance import Fault

@@ -1,4 +1,4 @@
-"""Outputs and metrics of every kind, made from a number so that no two iterations have the same."""
+"""Outputs and metrics of every kind, derived from a number so that they differ between iterations."""
 
 from __future__ import annotations
 
@@ -72,15 +72,13 @@ _OTHERS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     }
 )
 
-# For hubs only: a framework may aggregate outputs at any precision, and what it makes of them is its own matter.
+# For hubs only, because a framework may aggregate outputs at any precision.
 _HUB_SCALARS: Mapping[str, Callable[[float], Any]] = MappingProxyType(
     {
         "negative": lambda number: -number,
-        "decimal": lambda number: (
-            number * 0.2
-        ),  # 0.1 is the first: not exact in any dtype, and another value in float32
+        "decimal": lambda number: number * 0.2,  # 0.1 comes first: inexact in every dtype, and different in float32
         "minus_zero": lambda _: -0.0,
-        "odd_int": lambda number: 2**53 + 1 + 2 * int(number),  # a float cannot hold it
+        "odd_int": lambda number: 2**53 + 1 + 2 * int(number),  # a float cannot represent it
         "int_of_63_bits": lambda number: 2**62 + int(number * 2),  # the sum of two of them is beyond 64 bits
     }
 )
@@ -94,21 +92,21 @@ HUB_SCALAR_KINDS = (*_SCALARS, *_HUB_SCALARS)
 OTHER_TENSOR_KINDS = tuple(_OTHER_TENSORS)
 
 CHANGING_KIND = "changing"
-"""Scalar and text by turns."""
+"""Alternately a scalar and a text."""
 
 
 def is_available(kind: str) -> bool:
-    """Tell whether a kind can be made: tensors only for a subject that has loaded PyTorch."""
+    """Return whether a kind can be created. Tensors require a subject that has loaded PyTorch."""
     return kind not in {**_TENSORS, **_OTHER_TENSORS} or "torch" in sys.modules
 
 
 def make_value(kind: str, turn: int, salt: int = 0) -> Any:
-    """Make the value of a kind for the n-th time; small multiples of 0.5, exact in every dtype that has a half.
+    """Create the n-th value of a kind, from small multiples of 0.5 that are exact in every dtype with fractions.
 
     Args:
         kind: The kind.
-        turn: How many were made before.
-        salt: What to add to each turn, so that another run has other values.
+        turn: The number of earlier values of the kind.
+        salt: An offset to each turn, so that another run has different values.
     """
     number = ((turn + salt) % 100 + 1) * 0.5
     if kind == CHANGING_KIND:
@@ -139,7 +137,7 @@ _OBJECTS: Mapping[str, Any] = MappingProxyType(
 )
 
 OBJECT_KINDS = tuple(_OBJECTS)
-"""Infos that no literal says. Each can be copied, and equals its copy."""
+"""Kinds of infos without a literal. Each can be copied, and equals its copy."""
 
 
 def make_object(kind: str) -> Any:

@@ -11,7 +11,7 @@ from runtimeinfo_conformance._check import check
 from runtimeinfo_conformance._profile import PROFILES
 from runtimeinfo_conformance._verdict import ExitCode
 from runtimeinfo_conformance.observation._execution import execute
-from runtimeinfo_conformance.plans._moments import Item, hearing, tell_of_read, tell_of_step
+from runtimeinfo_conformance.plans._moments import Item, hearing, notify_read, notify_step
 
 RUN = Plan().experiment_name
 
@@ -48,11 +48,11 @@ def test_who_listens_last_is_told() -> None:
     outer, inner = Heard(), Heard()
     with hearing(RUN, outer):
         with hearing(RUN, inner):
-            tell_of_read(RUN, item, os.getpid())
-            tell_of_step(RUN)
-        tell_of_step(RUN)
+            notify_read(RUN, item, os.getpid())
+            notify_step(RUN)
+        notify_step(RUN)
         Plan().on_batch_begin()
-    tell_of_read(RUN, item, os.getpid())
+    notify_read(RUN, item, os.getpid())
     assert (outer.items, outer.steps, outer.begun) == ([], 1, 1)
     assert (inner.items, inner.steps, inner.begun) == ([item], 1, 0)
 
