@@ -48,7 +48,7 @@ def broken(requirement: str, plan: Plan, kind: type[Trainer] = Trainer) -> list[
 def test_each_requirement_has_one_judge() -> None:
     with pytest.raises(ValueError, match="already has a judge"):
         judge("LIFE-01")
-    with pytest.raises(ValueError, match="is no requirement"):
+    with pytest.raises(ValueError, match="is not a requirement"):
         judge("LIFE-99")
 
 

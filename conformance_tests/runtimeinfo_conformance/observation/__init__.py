@@ -1,4 +1,4 @@
-"""Running a subject on a plan, and what is observed of it: around the runner, never inside it."""
+"""Run a subject on a plan, and observe it from around the runner, never from inside."""
 
 from runtimeinfo_conformance.observation._execution import HOOK_ORDERS, PROBES, Watching, execute
 from runtimeinfo_conformance.observation._model import Correction, RunModel, correct
@@ -14,7 +14,7 @@ from runtimeinfo_conformance.observation._observation import (
     Situation,
 )
 from runtimeinfo_conformance.observation._recorder import Probe, Recorder
-from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
+from runtimeinfo_conformance.observation._shared_view import SharedView, SharedViewReader
 from runtimeinfo_conformance.observation._user_hooks import make_hook, observer_of
 
 __all__ = [
@@ -26,13 +26,13 @@ __all__ = [
     "Glance",
     "Leg",
     "Look",
-    "Onlooker",
     "Probe",
     "Read",
     "Record",
     "Recorder",
     "RunModel",
     "SharedView",
+    "SharedViewReader",
     "Sighting",
     "Situation",
     "Watching",

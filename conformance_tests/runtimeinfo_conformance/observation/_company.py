@@ -1,4 +1,4 @@
-"""Other runs in the process of a run, and the answers that its code gets meanwhile."""
+"""Other runs in the process of a run, and the answers that its code gets during them."""
 
 from __future__ import annotations
 
@@ -21,61 +21,61 @@ from runtimeinfo_conformance._answer_in_worker import answer
 from runtimeinfo_conformance.observation._observation import Answer, Leg, Situation
 
 _SECONDS = 20.0
-"""How long to wait for another thread or process, which takes milliseconds."""
+"""Seconds to wait for another thread or process, which normally takes milliseconds."""
 
 _NOTHING = "no run"
 
 _ASKED_IN_FULL = frozenset(
     ("before_run", "before_train_iter", "before_val_iter", "after_train", "before_test_iter", "after_run")
 )
-"""Events at which other runs are opened meanwhile, too: in each part of a run."""
+"""Events at which other runs are opened as well, one or more in each part of a run."""
 
 
 class Companion(Protocol):
-    """Is told of each event of a run, after it was noted."""
+    """A listener to each event of a run, after the event was recorded."""
 
     def on_event(self, event: str, leg: Leg) -> None:
-        """Hear of an event."""
+        """Handle an event."""
         ...
 
     def on_moment(self, moment: str, leg: Leg) -> None:
-        """Hear of a moment between two events, in the thread of the training."""
+        """Handle a moment between two events, in the thread of the training."""
         ...
 
 
 def run_named(name: Any, seed: Any) -> str:
-    """Name a run by what it publishes of itself. A worker is told of any integer as an int."""
+    """Name a run by its published identity. A worker receives any integer as an int."""
     seed = int(seed) if isinstance(seed, Integral) else seed
     return _NOTHING if name is None and seed is None else f"the run {name!r} with seed {seed!r}"
 
 
 def run_of(reader: InfoReader) -> str:
-    """Name the run that a reader tells of."""
+    """Name the run that a reader answers for."""
     return run_named(reader.get_info("experiment_name"), reader.get_info("seed"))
 
 
 def run_here() -> str:
-    """Name the run that current_hub() tells of."""
+    """Name the run that current_hub() answers for."""
     return run_of(current_hub())
 
 
 def note_caller(leg: Leg, before: str) -> None:
-    """Note, after a run, what its caller is told, and what it was told before."""
+    """Record the caller's answer after a run, with the one before it."""
     leg.answers.append(Answer(None, Situation.CALLER, run="", other=before, found=run_here()))
 
 
 class Stranger:
-    """The hub of a run of the kit's own, as far as questions go."""
+    """A reader that answers for one of the kit's own runs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def get_info(self, key: str, default: Any = None) -> Any:
-        """Return its name, and what else a run says of itself."""
+        """Return the experiment name, the seed or the default."""
         return {"experiment_name": self.name, "seed": -1}.get(key, default)
 
     def get_scalar(self, key: str) -> ScalarHistory:
-        """Raise: it has no scalars."""
+        """Raise MissingScalarError, because it has no scalars."""
         raise MissingScalarError(f"no scalar {key!r}", key=key, requirement="HUB-07")
 
 
@@ -87,7 +87,7 @@ def _shared_stranger(name: str) -> InfoReader:
 
 @contextmanager
 def _open_elsewhere(hub: InfoReader) -> Generator[None]:
-    """Let a run be open in another thread."""
+    """Keep a run open in another thread within the context."""
     is_there, is_over = threading.Event(), threading.Event()
 
     def live() -> None:
@@ -108,7 +108,7 @@ def _open_elsewhere(hub: InfoReader) -> Generator[None]:
 
 
 def _start(work: Callable[[], object], context: contextvars.Context | None = None) -> threading.Thread:
-    """Start a thread in a context; in an empty one by default, whatever the interpreter would let it inherit."""
+    """Start a thread in a context, by default an empty one, so that it never inherits any."""
     context = contextvars.Context() if context is None else context
     thread = threading.Thread(target=context.run, args=(work,), name="runtimeinfo-company", daemon=True)
     thread.start()
@@ -122,31 +122,31 @@ def _told_in_thread(context: contextvars.Context | None = None) -> str:
 
 
 def _note_thread(leg: Leg, situation: Situation) -> None:
-    """Note what a thread without a context is told, while no other run is open, or while another one is."""
+    """Record the answer for a thread without a context."""
     leg.answers.append(Answer(len(leg.records) - 1, situation, run_of(leg.hub), _NOTHING, _told_in_thread()))
 
 
 class InsideAnother:
-    """Asks, in each part of a run that has another one around it, what a thread is told."""
+    """Companion of a run inside a second run. In each part of the run, it records the answer for a thread."""
 
     def __init__(self) -> None:
         self._heard: set[str] = set()
 
     def on_event(self, event: str, leg: Leg) -> None:
-        """Ask at the first event of a kind."""
+        """Query a thread at the first event of each kind."""
         if event in _ASKED_IN_FULL and event not in self._heard:
             self._heard.add(event)
             _note_thread(leg, Situation.THREAD_OF_SEVERAL)
 
     def on_moment(self, moment: str, leg: Leg) -> None:
-        """Do nothing: it asks at events."""
+        """Do nothing, because it works at events."""
 
 
 class Strangers:
-    """Lets runs of the kit's own come and go while a run is open and after it, and asks meanwhile.
+    """Companion that opens and closes the kit's own runs during and after a run, and records the answers.
 
     Args:
-        method: How to start a worker process, which is asked then; by default the threads are.
+        method: The start method of a worker process to query. By default, threads are queried.
     """
 
     def __init__(self, method: str | None = None) -> None:
@@ -157,7 +157,7 @@ class Strangers:
         self._worker: _Worker | None = None
 
     def on_event(self, event: str, leg: Leg) -> None:
-        """Ask at the first event of each kind, and before that keep what another run is given."""
+        """Query at the first event of each kind, after keeping readers from another run."""
         if event in self._heard:
             return
         self._heard.add(event)
@@ -167,26 +167,26 @@ class Strangers:
                 pickled = pickle.loads(pickle.dumps(kept))  # noqa: S301  # it is our own
                 self._kept += [kept, copy.deepcopy(kept), pickled]
         if run_of(leg.hub) == _NOTHING:
-            return  # it does not say yet which run it is
+            return  # it has not published its identity yet
         if self._method is None:
             self._contexts[event] = contextvars.copy_context()
             if event in _ASKED_IN_FULL:
                 self._ask_threads(leg)
             else:
                 self._ask_briefly(leg)
-        elif event in _ASKED_IN_FULL and event != "after_run":  # where the run may be shared no more
+        elif event in _ASKED_IN_FULL and event != "after_run":  # where the run may no longer be shared
             if event == "before_train_iter":
                 self._worker = _Worker(self._method)
             self._ask_worker(leg, len(leg.records) - 1, Situation.WORKER)
 
     def on_moment(self, moment: str, leg: Leg) -> None:
-        """Ask where the first item of each stage is read, and in the first step."""
+        """Query at the first read of each stage, and in the first step."""
         if moment not in self._heard and leg.records and self._method is None and run_of(leg.hub) != _NOTHING:
             self._heard.add(moment)
             self._ask_briefly(leg)
 
     def _ask_briefly(self, leg: Leg) -> None:
-        """Ask a thread, and what was kept, while no other run is open."""
+        """Query a thread and the kept readers while no other run is open."""
         run, at = run_of(leg.hub), len(leg.records) - 1
         _note_thread(leg, Situation.THREAD_OF_ONE)
         for kept in self._kept:
@@ -227,7 +227,7 @@ class Strangers:
             leg.answers.append(Answer(at, situation, run, run_of(later), self._worker.told()))
 
     def after_run(self, leg: Leg) -> None:
-        """Ask what outlives the run, if that has come to an event."""
+        """Query everything that outlives the run, if that had any event."""
         if leg.hub is None:
             return
         if self._method is not None:
@@ -255,14 +255,14 @@ class Strangers:
                 note(Situation.KEPT_IN_LATER, run_of(kept))
 
     def end(self) -> None:
-        """Let the worker end."""
+        """Stop the worker."""
         if self._worker is not None:
             self._worker.end()
 
 
 @contextmanager
 def _without_main() -> Generator[None]:
-    """Let no child import the main module: the kit does not need it there, and a user's script might run again."""
+    """Keep children from importing the main module, which might run a user's script again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -279,12 +279,12 @@ class _Worker:
         self._connection, there = context.Pipe()
         self._process = context.Process(target=answer, args=(there,), name="runtimeinfo-company", daemon=True)
         with warnings.catch_warnings(), _without_main():
-            warnings.simplefilter("ignore", DeprecationWarning)  # that a process with threads forks
+            warnings.simplefilter("ignore", DeprecationWarning)  # about a fork of a process with threads
             self._process.start()
         there.close()
 
     def told(self) -> str:
-        """Name the run that it is told of."""
+        """Name the run that answers in the worker."""
         try:
             self._connection.send(True)
             if self._connection.poll(_SECONDS):
@@ -294,7 +294,7 @@ class _Worker:
         return "no answer"
 
     def end(self) -> None:
-        """Let it end."""
+        """Stop the process."""
         with suppress(OSError):
             self._connection.send(False)
         self._process.join(_SECONDS)
@@ -306,7 +306,7 @@ class _Worker:
 
 
 class Beside:
-    """Lets two trainings wait for each other as they begin and as they end, so that both are open between."""
+    """Companion that makes two trainings wait for each other at start and end, so that both are open in between."""
 
     def __init__(self) -> None:
         self._barrier = threading.Barrier(2, timeout=_SECONDS)
@@ -314,7 +314,7 @@ class Beside:
         self._met: set[tuple[int, str]] = set()
 
     def on_event(self, event: str, leg: Leg) -> None:
-        """Wait for the other training; and ask while both are open."""
+        """Wait for the other training, and query while both are open."""
         place = id(leg), event
         if event == "before_train_iter" and place not in self._met and (id(leg), "before_train") in self._met:
             self._met.add(place)
@@ -324,7 +324,7 @@ class Beside:
             self.wait()
 
     def on_moment(self, moment: str, leg: Leg) -> None:
-        """Do nothing: they wait at events."""
+        """Do nothing, because the trainings wait at events."""
 
     def wait(self) -> None:
         """Wait for the other training, unless it is over."""
@@ -332,17 +332,17 @@ class Beside:
             self._barrier.wait()
 
     def leave(self) -> None:
-        """Let the other training not wait for this one at an event, and wait until both are over."""
+        """Stop the other training from waiting for this one at events, and wait until both are over."""
         self._barrier.abort()
         with suppress(threading.BrokenBarrierError):
             self._left.wait()
 
 
 class Nested:
-    """Lets another training be made inside the first iteration of a training.
+    """Companion that runs another training inside the first iteration of a training.
 
     Args:
-        train: Makes it.
+        train: Runs the inner training.
     """
 
     def __init__(self, train: Callable[[], object]) -> None:
@@ -350,11 +350,11 @@ class Nested:
         self._is_due = True
 
     def on_event(self, event: str, leg: Leg) -> None:
-        """Train."""
+        """Run the inner training at the end of the first iteration."""
         if event == "after_train_iter" and self._is_due:
             self._is_due = False
             self._train()
             _note_thread(leg, Situation.THREAD_OF_ONE)
 
     def on_moment(self, moment: str, leg: Leg) -> None:
-        """Do nothing: it is made at an event."""
+        """Do nothing, because the inner training runs at an event."""

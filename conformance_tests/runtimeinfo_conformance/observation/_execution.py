@@ -1,4 +1,4 @@
-"""Running a subject on a plan."""
+"""Run a subject on a plan."""
 
 from __future__ import annotations
 
@@ -29,47 +29,47 @@ from runtimeinfo_conformance.observation._company import (
     run_here,
 )
 from runtimeinfo_conformance.observation._observation import Answer, Leg, Situation
-from runtimeinfo_conformance.observation._recorder import Doorkeeper, Probe, Recorder
+from runtimeinfo_conformance.observation._recorder import Probe, Recorder, StageRecorder
 from runtimeinfo_conformance.observation._user_hooks import make_hook
 from runtimeinfo_conformance.plans import Fault, Plan, hearing
 
-# Plans hold outputs that are no scalars, and infos that cannot be saved.
+# Plans contain outputs that are not scalars, and infos that cannot be saved.
 _EXPECTED_WARNINGS = (SkippedOutputWarning, UnsavedInfoWarning)
 
 Watching = Callable[[], AbstractContextManager[object]]
-"""Makes the context in which a subject runs."""
+"""Creates the context in which a subject runs."""
 
 _run_numbers = itertools.count()
 
-# Not the generator that a seed of the user governs.
+# Separate from the generator that the user's seed controls.
 _random = random.Random()  # noqa: S311  # nothing secret
 
 _MOST_SALT = 1000
 
-# Name and priority of the probes; in this order they have to be called.
+# Names and priorities of the probes, in the order in which they must be called.
 PROBES = (("first", "HIGH"), ("second", "NORMAL"), ("third", "NORMAL"), ("last", "VERY_LOW"))
 
 _ORDERS = tuple(order for order in itertools.permutations(range(len(PROBES))) if order.index(1) < order.index(2))
-"""Orders in which to give the probes; those of equal priority keep theirs."""
+"""Orders in which to pass the probes. Probes of equal priority keep their relative order."""
 
 HOOK_ORDERS = len(_ORDERS)
 
 
 def execute(subject: Subject, plan: Plan, watching: Watching = nullcontext) -> list[Leg]:
-    """Run a subject on a plan, and return what was observed: a leg for each training.
+    """Run a subject on a plan, and return the observations, with a leg for each training.
 
-    What the subject raises is noted, not raised. SystemExit is no exception to that.
+    Exceptions of the subject, including SystemExit, are recorded, not raised.
 
     Args:
         subject: The subject.
         plan: The plan.
-        watching: Makes a context for each call.
+        watching: Creates a context for each call.
     """
-    # Nothing of an earlier run on the same plan fits this one: a recording of it shows.
+    # No recording of an earlier run on the same plan fits this one, so replaying one is noticed.
     salt = _random.randrange(_MOST_SALT)
     name = f"{plan.experiment_name}-{next(_run_numbers)}{_random.choice(string.ascii_lowercase)}{salt}"
     plan = replace(plan, experiment_name=None if plan.experiment_name is None else name, salt=salt)
-    # In a context by itself: what a run leaves there would be in the way of the next plan.
+    # In a separate context, because anything that a run leaves there would affect the next plan.
     return contextvars.copy_context().run(_execute, subject, plan, watching)
 
 
@@ -79,7 +79,7 @@ def _execute(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
     run = partial(_run, subject, watching=watching)
     if not plan.repeat:
         return _course(run, plan)
-    # Whatever it did in between, and also if that failed, the same training has to come out the same.
+    # The repeated training must be the same, whatever ran in between, and even if that failed.
     once = replace(plan, fault=None)
     first = _course(run, once)
     between = _course(run, plan) if plan.fault is not None else []
@@ -87,12 +87,12 @@ def _execute(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
 
 
 def _course(run: Callable[..., list[Leg]], plan: Plan, firsts: Sequence[Leg] = ()) -> list[Leg]:
-    """Make a training, with all times that it is saved and goes on.
+    """Run a training with all its resumes.
 
     Args:
-        run: Makes one leg, or those of a training that is made again.
+        run: Runs one leg, or both legs of a training with `again`.
         plan: The plan.
-        firsts: The legs of the same training, made before.
+        firsts: The legs of the first run of the same training.
     """
     legs: list[Leg] = []
 
@@ -139,7 +139,7 @@ _SAVED_SEED = 7
 
 
 def _to_save(plan: Plan, moment: tuple[int, int], checkpoint: Path) -> Plan:
-    """Return the plan of a leg that is saved, and ends there. It has a name and a seed for the checkpoint."""
+    """Return the plan of a leg that ends with its save. It has a name and a seed for the checkpoint."""
     batch, done = moment[1], plan.iteration_of(*moment)
     return replace(
         plan,
@@ -159,7 +159,7 @@ def _to_save(plan: Plan, moment: tuple[int, int], checkpoint: Path) -> Plan:
 
 
 def _interrupt(plan: Plan, moment: tuple[int, int]) -> Fault:
-    """Return an interrupt as the next iteration or epoch begins: that training was asked for all its epochs, too."""
+    """Return an interrupt at the start of the next iteration or epoch, so that all epochs can be requested."""
     epoch, batch = moment
     if 0 < batch < plan.batches:
         return Fault("before_train_iter", plan.iteration_of(epoch, batch) - plan.start_iteration, "interrupt")
@@ -170,7 +170,7 @@ def _interrupt(plan: Plan, moment: tuple[int, int]) -> Fault:
 
 
 def _has_stopped(first: Leg, done: int) -> bool:
-    """Tell whether a training was stopped where it was to be saved, and has not gone on to the end of its epoch."""
+    """Return whether a training stopped where it must be saved, instead of finishing its epoch."""
     iterations = first.plan.start_iteration + sum(record.event == "after_train_iter" for record in first.records)
     if first.plan.fault is not None:
         return first.planned is not None and first.raised is first.planned and iterations >= done
@@ -188,7 +188,7 @@ def _run(
 
 
 def _train(subject: Subject, recorder: Recorder, watching: Watching = nullcontext) -> None:
-    """Let a subject train, and note what comes out, and what its caller is told then."""
+    """Run a subject, and record the exception and the caller's answer afterwards."""
     before = run_here()
     _call(subject, recorder, watching)
     note_caller(recorder.leg, before)
@@ -201,7 +201,7 @@ def _call(subject: Subject, recorder: Recorder, watching: Watching = nullcontext
 
 
 def _hooks(recorder: Recorder) -> list[Any]:
-    """Return the hooks for a run. Where the probes stand among the others goes by the plan, too."""
+    """Return the hooks for a run. The positions of the probes among them depend on the plan."""
     order = recorder.leg.plan.hook_order
     hooks: list[Any] = []
     for index in _ORDERS[order % len(_ORDERS)]:
@@ -210,7 +210,7 @@ def _hooks(recorder: Recorder) -> list[Any]:
         hooks.append(make_hook(probe.note, priority))
     hooks.insert(order % (len(hooks) + 1), make_hook(recorder.note, "LOWEST"))
     hooks.insert(order // 2 % (len(hooks) + 1), RuntimeInfoHook())
-    hooks.append(make_hook(Doorkeeper(recorder).note, "HIGHEST"))
+    hooks.append(make_hook(StageRecorder(recorder).note, "HIGHEST"))
     return hooks
 
 
@@ -219,25 +219,25 @@ def _quiet() -> Generator[None]:
     with warnings.catch_warnings():
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
-        # Of the adapter for PyTorch: some plans resume a training that has nothing left to do.
+        # From the adapter for PyTorch, because some plans resume a training that is already complete.
         warnings.filterwarnings("ignore", message="the training is complete")
         yield
 
 
 @contextmanager
 def _noting(recorder: Recorder) -> Generator[None]:
-    """Note what is raised inside."""
+    """Record the exception that leaves the context."""
     try:
         yield
-    except BaseException as error:  # whatever it is, it is what the run did
+    except BaseException as error:  # any exception is the outcome of the run
         recorder.leg.raised = error
         if isinstance(error, KeyboardInterrupt) and error is not recorder.leg.planned:
-            raise  # the user's own
+            raise  # the user's
 
 
 @contextmanager
 def _let_through(recorder: Recorder) -> Generator[None]:
-    """Note what the plan raises, and keep it from what watches the subject: a SystemExit is not the subject's own."""
+    """Record the plan's fault, and hide it from the context that watches the subject for its own SystemExit."""
     try:
         yield
     except BaseException as error:
@@ -290,7 +290,7 @@ def _beside(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[
 
     def train(recorder: Recorder) -> None:
         before = run_here()
-        meeting.wait()  # while the other training is open alone, this thread is told of it
+        meeting.wait()  # while only the other training is open, this thread finds it
         try:
             _call(subject, recorder)
         finally:
@@ -309,7 +309,7 @@ def _nested(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[
     inside = Recorder(other, InsideAnother())
     outside = Recorder(leg, Nested(lambda: _train(subject, inside)))
     _train(subject, outside, watching)
-    return [outside, *([inside] if other.answers else [])]  # not if the first one did not get as far
+    return [outside, *([inside] if other.answers else [])]  # not set if the first training did not get that far
 
 
 def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list[Recorder]:
@@ -320,7 +320,7 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
         for recorder in recorders:
             with _noting(recorder), _let_through(recorder):
                 made: Any = subject.run(recorder.leg.plan.for_subject, _hooks(recorder))
-                waiting.append((recorder, iter(made)))  # which fails where the whole training was made
+                waiting.append((recorder, iter(made)))  # which fails if the whole training has been done
         while waiting:
             waiting = [(recorder, steps) for recorder, steps in waiting if _goes_on(recorder, steps)]
             if len(waiting) > 1:

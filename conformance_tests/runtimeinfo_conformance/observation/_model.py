@@ -1,4 +1,4 @@
-"""The model of a run: its position in the grammar, and what it has completed. It follows illegal events, too."""
+"""The model of a run: its position in the grammar and its completed work. It also follows illegal events."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class RunModel:
     """Follow the events of a run, and count its completed iterations and epochs.
 
     Args:
-        epoch: The completed epochs at the beginning.
-        iter: The completed iterations at the beginning.
+        epoch: The completed epochs at the start.
+        iter: The completed iterations at the start.
 
     Attributes:
         position: The position in the grammar.
@@ -48,10 +48,10 @@ class RunModel:
         self.epoch = self.iter = 0
 
     def advance(self, event: str) -> Correction | None:
-        """Go on by an event.
+        """Advance by an event.
 
         Returns:
-            None if the event is legal, otherwise the correction by which the model went on.
+            None if the event is legal, otherwise the correction that the model applied.
         """
         position = self.position
         if event in position.after:
@@ -62,13 +62,13 @@ class RunModel:
         return correction
 
     def move(self, event: str, after: Position) -> None:
-        """Go on to the position to which an event leads."""
+        """Move to the position to which an event leads."""
         # The last close of an abnormal end leads to a position that is not aborting, but belongs to that end.
         self.aborting = after.aborting or (self.aborting and event in CLOSES)
         self.position = after
 
     def count(self, event: str) -> None:
-        """Count an event that has ended normally, if it completes an iteration or an epoch."""
+        """Count a normal end of an iteration or epoch."""
         if event == "after_train_iter":
             self.iter += 1
         elif event == "after_train_epoch":
@@ -91,7 +91,7 @@ class Correction(NamedTuple):
 
 @cache  # bounded, because there are finitely many positions and events
 def correct(position: Position, event: str) -> Correction:
-    """Return the way past an event that is illegal at a position: the missing events are put in before it.
+    """Return the way past an event that is illegal at a position, by inserting the missing events before it.
 
     Source: LIFE-05.
     """

@@ -15,20 +15,20 @@ from runtimeinfo_conformance.plans import MOMENTS, Item, Plan
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event, with the answers of the runner and the hub at it.
+    """An event, with the answers of runner and hub at that time.
 
     Attributes:
         event: The event.
         arguments: Its arguments.
-        epoch: The runner's epoch; None if it has none.
-        iter: The runner's iter; None if it has none.
+        epoch: The runner's epoch, or None if it has none.
+        iter: The runner's iter, or None if it has none.
         info: The hub's infos.
         scalars: The values of the hub's scalars.
         rates: The learning rates of each entry of get_lr(), at before_train_iter.
         identity: The runner's metadata, at before_run, before_train and after_run.
         seen: The sightings of the probes at this event, in the order in which they were called.
-        current: The answers of current_hub() on each of these infos and scalars; None on a scalar that it lacks.
-        shared: The view of another process; None if it found no run.
+        current: The answers of current_hub() on these infos and scalars, with None for a missing scalar.
+        shared: The view of another process, or None if it found no run.
         is_cut: Whether the first of the kit's hooks raised at it, so that later hooks may not have heard of it.
     """
 
@@ -48,7 +48,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The name of a probe, the epoch and the iteration that it saw by the runner and by the hub, and the stage."""
+    """The name of a probe, with the counters of runner and hub and the stage that it saw."""
 
     probe: str
     runner: tuple[int | None, int | None]
@@ -58,12 +58,12 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The view of a component between two events: where the run reads an item of the plan's data.
+    """The view of a component between two events, when the run reads an item of the plan's data.
 
     Attributes:
         at: The index of the record before it.
-        held: The hub's infos and scalars; nothing where current_hub() is the hub itself.
-        current: The answers of current_hub() on them; None on a scalar that it lacks.
+        held: The hub's infos and scalars, or nothing if current_hub() is the hub itself.
+        current: The answers of current_hub() on them, with None for a missing scalar.
     """
 
     at: int
@@ -73,7 +73,7 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The counters that a component finds as a training batch begins, or in its step.
+    """The counters that a component finds as a training batch starts, or in its step.
 
     Attributes:
         at: The index of the record before it.
@@ -90,7 +90,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class StageLook:
-    """The stage that a component finds between two events: in a step, while data is read, or as the next event comes.
+    """The stage that a component finds in a step, while data is read, or just before the next event.
 
     Attributes:
         at: The index of the record before it.
@@ -103,12 +103,12 @@ class StageLook:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The view of another process where an item of the plan's data is read, in any thread.
+    """The view of another process when an item of the plan's data is read, in any thread.
 
     Attributes:
         at: The index of the record before it.
         item: The item.
-        shared: The view; None if no run is found.
+        shared: The view, or None if no run is found.
     """
 
     at: int
@@ -117,7 +117,7 @@ class Read:
 
 
 class Situation(Enum):
-    """In which code, and while which runs are open, it is asked which run answers."""
+    """The code that asks for the current run, and the runs that are open at that time."""
 
     TRAINING = "in the thread of the training, while another run is open in another thread"
     COPY = "in a thread with a copy of the training's context, while another run is open"
@@ -129,22 +129,22 @@ class Situation(Enum):
     WITNESS = "in a thread without a context that has seen two runs"
     WORKER = "in a worker that the training has started"
     WORKER_LEFT = "in a worker that the training has started, after the run"
-    KEPT = "by what current_hub() returned in another run"
-    KEPT_IN_LATER = "by what current_hub() returned in another run, used in a later one"
-    KEPT_AFTER = "by what current_hub() returned in another run, used after the run"
+    KEPT = "by a reader kept from another run"
+    KEPT_IN_LATER = "by a reader kept from another run, used in a later one"
+    KEPT_AFTER = "by a reader kept from another run, used after the run"
     CALLER = "where the run was called, once it has ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer of current_hub() on which run it is.
+    """The run that current_hub() answered for.
 
     Attributes:
-        at: The index of the record before it; None if the run has ended.
-        situation: Where it was asked.
-        run: The run that is observed.
-        other: The other run that the situation speaks of; of a caller, the answer that it got before the run.
-        found: The run by the answer.
+        at: The index of the record before it, or None if the run has ended.
+        situation: The situation of the query.
+        run: The observed run.
+        other: The other run of the situation. For a caller, the answer before the run.
+        found: The run that answered.
     """
 
     at: int | None
@@ -156,10 +156,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The word of the model on a record.
+    """The model's expectation of a record.
 
     Attributes:
-        objection: The reason why the event is illegal here; None if it is legal.
+        objection: The reason why the event is illegal here, or None if it is legal.
         outside: The scopes that were open before the event.
         inside: The scopes that are open after it.
         stage: The value that loop_stage must have after it.
@@ -179,27 +179,27 @@ class Expectation:
 
 @dataclass
 class Leg:
-    """One call of a subject's `run`, or one of the two trainings that it has made, as it was observed.
+    """The observations of one call of a subject's `run`, or of one of the two trainings in it.
 
     Attributes:
-        plan: The plan that it was given.
+        plan: The plan passed to it.
         records: The events.
         glances: The views of components between them.
         looks: The counters that components find in the iterations.
         stage_looks: The stages that components find between the events.
-        reads: The views of another process meanwhile, at each item that was read in this process.
-        iterators: The views of another process as each iterator over the data was made, with its first item.
-        read_elsewhere: How many items of each stage were read in its workers.
-        answers: The runs that its code, and code of others, was told of.
+        reads: The views of another process at each read of an item in this process.
+        iterators: The views of another process at the creation of each iterator over the data, with its first item.
+        read_elsewhere: The numbers of items of each stage that were read in workers.
+        answers: The runs that answered its code and other code.
         planned: The exception of the plan's fault, once it was raised.
-        fault_at: The index of the record at which it was raised, or after which, if that was between two events.
-        raised: The exception that came out.
+        fault_at: The index of the record at which it was raised, or of the record before it.
+        raised: The exception that left the run.
         final_info: The hub's infos after the run.
         previous: The leg that this one resumes.
         first: The leg that this one repeats.
-        hub: The hub that the runner showed last.
-        place: The process and the thread in which it did.
-        left_behind: The boards that were there after the run, and not before.
+        hub: The latest hub of the runner.
+        place: The process and the thread of the latest event.
+        left_behind: The boards that exist after the run, but did not exist before.
     """
 
     plan: Plan
@@ -222,10 +222,10 @@ class Leg:
     left_behind: list[str] = field(default_factory=list[str])
 
     def is_planned(self, error: BaseException | None) -> bool:
-        """Tell whether an exception is the one of the plan's fault.
+        """Return whether an exception is the one of the plan's fault.
 
-        A StopIteration that leaves a generator is turned by Python into a RuntimeError with that cause (PEP 479), and
-        one that leaves an iterator has to be: a runner that is made of them has no way to let it through.
+        Python turns a StopIteration that leaves a generator into a RuntimeError with that cause (PEP 479), and an
+        iterator must do the same. A runner built from them cannot let it through.
         """
         if error is None or self.planned is None:
             return False
@@ -234,14 +234,14 @@ class Leg:
 
     @property
     def ended_well(self) -> bool:
-        """Whether no exception was raised, on purpose or not."""
+        """True if no exception was raised, planned or not."""
         return self.raised is None and self.planned is None
 
     @property
     def start_epoch(self) -> int:
-        """How many epochs a resumed training has behind it.
+        """The number of epochs completed before a resume.
 
-        Where all batches of the next one are done, that may count, if it is not opened once more.
+        If all batches of the next epoch are done, it counts unless it is reopened.
         """
         begun = next((record.epoch for record in self.records if record.event == "before_train"), None)
         planned = self.plan.start_epoch
@@ -249,12 +249,12 @@ class Leg:
 
     @property
     def moment(self) -> str | None:
-        """The moment between two events at which the plan's fault is raised; None if there is no such moment."""
+        """The moment between two events at which the plan's fault is raised, or None."""
         fault = self.plan.fault
         return fault.event if fault is not None and fault.event in MOMENTS else None
 
     def expectations(self) -> list[Expectation]:
-        """Return what the model expects at each record."""
+        """Return the model's expectation of each record."""
         model = RunModel(self.start_epoch, self.plan.start_iteration)
         expectations: list[Expectation] = []
         for index, record in enumerate(self.records):
@@ -278,9 +278,9 @@ class Leg:
         return expectations
 
     def _is_raised_before(self, index: int) -> bool:
-        """Tell whether an event comes after the exception that ends the run was raised, announced or not.
+        """Return whether an event comes after the exception that ends the run, announced or not.
 
-        Where data is read ahead, the iterations of the batches that were read before it are completed all the same.
+        If data is read ahead, the iterations of earlier batches still complete.
         """
         at, is_ahead = self.fault_at, (self.moment or "").endswith("_data")
         return (
@@ -288,10 +288,10 @@ class Leg:
         )
 
     def _saves_within(self, index: int, model: RunModel) -> bool:
-        """Tell whether an event is not over as the exception is raised that keeps it from being counted.
+        """Return whether the exception is raised during an event, so that the event is not counted.
 
-        A framework may save in a hook that hears of the end of an iteration or epoch: by its counter at that moment the
-        end is not over yet.
+        A framework may save in a hook at the end of an iteration or epoch, when its counter does not include that
+        iteration or epoch yet.
         """
         at = self.fault_at
         if (

@@ -1,4 +1,4 @@
-"""Notes of what the kit's hooks hear: around the runner, never inside it."""
+"""Record the events of the kit's hooks, from around the runner, never from inside."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from runtimeinfo import InfoReader, current_hub
 from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_conformance.observation._company import Companion
 from runtimeinfo_conformance.observation._observation import Glance, Leg, Look, Read, Record, Sighting, StageLook
-from runtimeinfo_conformance.observation._shared_view import Onlooker, SharedView
+from runtimeinfo_conformance.observation._shared_view import SharedView, SharedViewReader
 from runtimeinfo_conformance.observation._user_hooks import Hear
 from runtimeinfo_conformance.plans import Item, make_error, reads_elsewhere
 
-# At these all that the hub holds has to be there for others: SHARE-03.
+# Events at which other processes must see the hub's complete contents: SHARE-03.
 _EVERYTHING = frozenset(
     (
         "before_train",
@@ -28,15 +28,15 @@ _PUBLISHES_IDENTITY = ("before_run", "before_train")
 
 
 class Recorder:
-    """Notes every event and moment, as the last hook of all, and raises the plan's fault.
+    """Recorder of every event and moment, which runs as the last hook and raises the plan's fault.
 
     Args:
-        leg: Where to note.
-        companion: Told of each event, too.
+        leg: The leg to record into.
+        companion: Also notified of each event.
 
     Attributes:
-        legs: The leg that it notes, and before it that of the first training where one is made again. A copy of the
-            recorder has the same.
+        legs: The current leg, and before it the first training's leg if the training is run again. Copies of the
+            recorder share the list.
     """
 
     def __init__(self, leg: Leg, companion: Companion | None = None) -> None:
@@ -44,12 +44,12 @@ class Recorder:
         self.sightings: list[Sighting] = []
         self._process = os.getpid()
         self._occurrence = -1
-        self._onlooker = Onlooker()
+        self._shared_view_reader = SharedViewReader()
         self._companion = companion
 
     @property
     def leg(self) -> Leg:
-        """Where it notes."""
+        """The leg to record into."""
         return self.legs[-1]
 
     @property
@@ -58,7 +58,7 @@ class Recorder:
         return sum(record.event == "after_train_epoch" for record in self.leg.records)
 
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
-        """Note an event as the last hook hears of it."""
+        """Record an event as the last hook."""
         if self._was_cut(event):
             self.sightings.clear()
             return
@@ -66,23 +66,23 @@ class Recorder:
         self._maybe_raise(event)
 
     def note_first(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
-        """Note an event as the first of the kit's hooks hears of it, if it raises: the others may not hear of it."""
+        """Record an event as the first of the kit's hooks if it raises, because later hooks may not hear of it."""
         if self._is_due(event, "first"):
             self._note(event, runner, arguments, is_cut=True)
             self._raise()
 
     def _is_identified_at(self, event: str) -> bool:
-        """Tell whether the metadata of the runner is read: where it is published, and once more in the end.
+        """Return whether to read the runner's metadata, which is done when it is published, and at the end.
 
-        Not at each event: to render a configuration takes a framework tens of milliseconds. Nor in the end of a run
-        that was refused because it lacks some.
+        It is not read at each event, because a framework takes tens of milliseconds to render a configuration, and not
+        at the end of a run that was refused for missing metadata.
         """
         return event in _PUBLISHES_IDENTITY or (
             event == "after_run" and any(record.identity for record in self.leg.records)
         )
 
     def _was_cut(self, event: str) -> bool:
-        """Tell whether an event is the one at which the first hook has raised, on its way to the others."""
+        """Return whether the first hook has raised at this event, which is still on its way to other hooks."""
         last = self.leg.records[-1] if self.leg.records else None
         return last is not None and last.is_cut and last.event == event
 
@@ -113,10 +113,10 @@ class Recorder:
             self._companion.on_event(event, self.leg)
 
     def on_read(self, item: Item) -> None:
-        """Note what a component and another process find between two events, where an item is read."""
+        """Record the views of a component and of another process when an item is read."""
         if self._process == os.getpid():
             self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._look_on()))
-        # Data that a worker reads ahead, be it a thread or a process, is not read by the training.
+        # The training does not read data that a worker thread or process reads ahead.
         if self.leg.place == _here():
             self.note_stage()
             hub, reader = self.leg.hub, resolve_hub()
@@ -127,24 +127,24 @@ class Recorder:
             self._maybe_raise(f"{item.stage}_data")
 
     def on_iterator(self) -> object:
-        """Return what another process sees as an iterator is made: workers read from then on."""
+        """Return another process's view at the creation of an iterator, from which workers start to read."""
         if self._process != os.getpid() or not self.leg.records:
             return None
         return len(self.leg.records) - 1, self._look_on()
 
     def on_first_read(self, seen: Any, item: Item) -> None:
-        """Note what was seen as the iterator was made whose first item is read."""
+        """Record the view from the creation of the iterator whose first item is read."""
         if seen is not None and self._process == os.getpid():
             at, shared = seen
             self.leg.iterators.append(Read(at, item, shared))
 
     def on_batch_begin(self) -> None:
-        """Note the counters that a component finds as a training batch begins."""
+        """Record the counters that a component finds as a training batch starts."""
         if self._is_here():
             self._look("batch_begin")
 
     def on_step(self) -> None:
-        """Note the counters that a component finds in a training step, and raise what the step is to raise."""
+        """Record the counters that a component finds in a training step, and raise a fault due there."""
         if self._is_here():
             self._look("step")
         if self.leg.place == _here():
@@ -156,15 +156,15 @@ class Recorder:
             self._companion.on_moment(moment, self.leg)
 
     def _is_here(self) -> bool:
-        """Tell whether this is where the latest event came, or where no event has come yet."""
+        """Return whether this is the process and thread of the latest event, or the first process before any event."""
         return self.leg.place == _here() or (self.leg.place is None and self._process == os.getpid())
 
     def _look_on(self, *, at_everything: bool = False) -> SharedView | None:
-        # Of several runs of a process, another one is told of the one that was entered last.
-        return self._onlooker.look(at_everything=at_everything) if self.leg.plan.is_alone else None
+        # Another process only sees the run of this process that was entered last.
+        return self._shared_view_reader.read(at_everything=at_everything) if self.leg.plan.is_alone else None
 
     def note_stage(self) -> None:
-        """Note the stage that the hub holds between two events."""
+        """Record the hub's stage between two events."""
         if self.leg.records:
             self.leg.stage_looks.append(StageLook(len(self.leg.records) - 1, self.leg.hub.get_info("loop_stage")))
 
@@ -175,9 +175,9 @@ class Recorder:
         self.leg.looks.append(Look(len(self.leg.records) - 1, where, *found))
 
     def _begins_again(self, event: str) -> bool:
-        """Tell whether an event begins the second run, also if an event between the two was lost.
+        """Return whether an event starts the second run, even if an event between the two was lost.
 
-        A before_train alone does not: a run may hold several trainings.
+        A before_train alone does not, because a run may have several trainings.
         """
         past = {record.event for record in self.leg.records}
         if event == "before_run":
@@ -190,22 +190,22 @@ class Recorder:
         self.legs.append(Leg(first.plan, first=first))
 
     def finish(self) -> None:
-        """Note what the hub holds when everything is over."""
-        # A hub which cannot be read has made the run crash already, when its first event was noted.
+        """Record the final contents of the hub."""
+        # A hub that cannot be read has already made the run fail at its first event.
         if self.leg.hub is not None and self.leg.records:
             self.leg.final_info = _infos(self.leg.hub)
         elsewhere = reads_elsewhere(self.leg.plan.run_name)
         for leg in self.legs:
             leg.read_elsewhere = elsewhere
         if self.leg.plan.is_alone:
-            self.leg.left_behind = self._onlooker.left_behind()
+            self.leg.left_behind = self._shared_view_reader.left_behind()
 
     def _maybe_raise(self, where: str) -> None:
         if self._is_due(where, "last"):
             self._raise()
 
     def _is_due(self, where: str, hook: str) -> bool:
-        """Count where the fault may be raised, and tell whether it is now."""
+        """Count an occurrence of the fault's place, and return whether the fault is due."""
         fault = self.leg.plan.fault
         if fault is None or fault.event != where or fault.hook != hook or self.leg.planned is not None:
             return False
@@ -220,28 +220,28 @@ class Recorder:
             raise self.leg.planned
 
 
-class Doorkeeper:
-    """Notes the stage that each event finds, before the information hook hears of it.
+class StageRecorder:
+    """Recorder of the stage before each event reaches the information hook.
 
     Args:
-        recorder: Where to note.
+        recorder: The recorder to use.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
     def note(self, _event: str, _runner: Any, _arguments: Mapping[str, Any]) -> None:
-        """Note it."""
+        """Record the stage."""
         self._recorder.note_stage()
 
 
 class Probe:
-    """Notes when a hook was called, and what it saw.
+    """Recorder of a hook's calls, with the hook's view at each one.
 
     Args:
         name: The name of the hook.
-        sightings: Where to note.
-        then: Hears of each event afterwards.
+        sightings: The list to append to.
+        then: Called with each event afterwards.
     """
 
     def __init__(self, name: str, sightings: list[Sighting], then: Hear | None = None) -> None:
@@ -250,7 +250,7 @@ class Probe:
         self._then = then
 
     def note(self, event: str, runner: Any, arguments: Mapping[str, Any]) -> None:
-        """Note an event."""
+        """Record an event."""
         hub = runner.message_hub
         counted = getattr(runner, "epoch", None), getattr(runner, "iter", None)
         held = hub.get_info("epoch"), hub.get_info("iter")
@@ -260,7 +260,7 @@ class Probe:
 
 
 def _infos(hub: Any) -> dict[str, Any]:
-    """Return what a component reads: `get_info`, of all that is listed."""
+    """Read all listed infos with `get_info`, as a component does."""
     return {key: hub.get_info(key) for key in hub.runtime_info}
 
 
@@ -279,8 +279,8 @@ def _values(history: Any) -> tuple[float, ...]:
 def _answers(
     reader: InfoReader, hub: Any, info: Mapping[str, Any], scalars: Mapping[str, tuple[float, ...]]
 ) -> dict[str, Any]:
-    """Return what a reader answers on what the hub holds."""
-    if reader is hub:  # nearly always, and to read it all twice would take twice as long
+    """Return a reader's answers for the hub's infos and scalars."""
+    if reader is hub:  # nearly always, and reading everything twice would double the time
         return {**info, **scalars}
     return {
         **{key: reader.get_info(key, "nothing published") for key in info},

@@ -1,6 +1,6 @@
-"""The view that another process has of a run.
+"""Another process's view of a run.
 
-It is read in this process, because a board is the same from everywhere.
+It is read in this process, because a board looks the same from any process.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class SharedView:
-    """The view that another process has of a run at one moment.
+    """Another process's view of a run at one moment.
 
     Attributes:
         position: loop_stage, epoch, iter, max_epochs and max_iters, as far as they are published.
-        held: The other infos, and the latest values of the scalars; None where they were not asked for.
+        held: The other infos and the latest values of the scalars, or None if they were not requested.
         modes: The modes of the folder and of the board.
-        fault: Why the board could not be read, where that is so; then nothing else is known.
+        fault: The reason why the board could not be read, if so. The rest is then unknown.
     """
 
     position: Mapping[str, Any]
@@ -34,8 +34,8 @@ class SharedView:
     fault: str | None = None
 
 
-class Onlooker:
-    """Looks at what this process shares, as another process would."""
+class SharedViewReader:
+    """Reader of this process's shared runs, as another process sees them."""
 
     def __init__(self) -> None:
         self._finder = BoardFinder(os.getpid())
@@ -43,7 +43,7 @@ class Onlooker:
         self._reader: BoardReader | None = None
         self._paths = ("", "")
 
-    def look(self, *, at_everything: bool = False) -> SharedView | None:
+    def read(self, *, at_everything: bool = False) -> SharedView | None:
         """Return the view, or None if no run is found."""
         try:
             reader = self._finder.reader()
@@ -51,7 +51,7 @@ class Onlooker:
             return SharedView({}, None, _modes(_paths(error.path)), str(error))
         if reader is None:
             return None
-        # This is called at each event and for each item of data: the paths are made once for each board.
+        # This is called at each event and for each item of data, so the paths are built only once per board.
         if reader is not self._reader:
             self._reader, self._paths = reader, _paths(reader.path)
         try:
@@ -66,7 +66,7 @@ class Onlooker:
         return SharedView(position, held, _modes(self._paths))
 
     def left_behind(self) -> list[str]:
-        """Return the names of the boards of this process that were not there when this was made."""
+        """Return the names of this process's boards that did not exist when this object was created."""
         return sorted(_own_boards() - self._there_before)
 
 
@@ -84,7 +84,7 @@ def _own_boards() -> set[str]:
 
 
 def _paths(board: os.PathLike[str]) -> tuple[str, str]:
-    """Return the folder of a board, and the board."""
+    """Return the paths of a board's folder and of the board."""
     path = os.fspath(board)
     return os.path.dirname(path), path  # noqa: PTH120  # pathlib takes longer than the look itself
 

@@ -1,4 +1,4 @@
-"""Hooks for a subject that look like a user's: nothing in them tells a runner that it is observed."""
+"""Hooks that look like a user's, so that a runner cannot tell that it is observed."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from runtimeinfo.spec import HOOK_POINTS
 from runtimeinfo_conformance.plans import MODULES
 
 Hear = Callable[[str, Any, Mapping[str, Any]], object]
-"""Hears of an event: called with its name, the runner and the arguments."""
+"""Handler of an event, called with its name, the runner and the arguments."""
 
 _ATTRIBUTE = "write"
-"""The attribute of a hook that holds what hears of its events."""
+"""The attribute of a hook that holds its event handler."""
 
 _FIRST_WORDS = ("Loss", "Epoch", "Metric", "Progress", "Timing", "Memory", "Sample", "Gradient", "Lr", "Batch")
 _LAST_WORDS = ("Logger", "Monitor", "Printer", "Hook", "Writer", "Tracker", "Callback", "Recorder")
 
 _CLASSES = 12
-"""How many classes there are in a process: dispatchers remember the signatures of those that they have seen."""
+"""The number of hook classes per process. It is limited because dispatchers remember their signatures."""
 
-# Not the generator that a seed of the user governs.
+# Separate from the generator that the user's seed controls.
 _random = random.Random()  # noqa: S311  # nothing secret
 
 
 def make_hook(hear: Hear, priority: str) -> Any:
-    """Return a hook of a class made on the fly, which has no base, and a name that users give.
+    """Return a hook of a class that is created on the fly, without a base, and named as users would name it.
 
     Args:
-        hear: Hears of each event.
-        priority: Its priority.
+        hear: The handler of each event.
+        priority: The priority of the hook.
     """
     hook = _random.choice(hook_classes())()
     hook.priority = priority
@@ -40,7 +40,7 @@ def make_hook(hear: Hear, priority: str) -> Any:
 
 
 def observer_of(hook: object) -> object:
-    """Return the object that hears of a hook's events; None for a hook that was not made here."""
+    """Return the object that handles a hook's events, or None for a hook that was not created here."""
     return getattr(getattr(hook, _ATTRIBUTE, None), "__self__", None)
 
 
@@ -52,7 +52,7 @@ def hook_classes() -> tuple[type[Any], ...]:
 
 
 def _make_class(name: str, module: str) -> type[Any]:
-    """Run the source of a class as if it were written in a module of the user's."""
+    """Run the source of a class as if it were part of a user's module."""
     lines = [f"class {name}:"]
     for event, arguments in HOOK_POINTS.items():
         signature = ", ".join(["self", "runner", *(f"{argument}=None" for argument in arguments)])
