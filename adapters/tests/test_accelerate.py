@@ -17,11 +17,12 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import GradientState
 from accelerate.utils import find_executable_batch_size
+from recorder import Recorder
 from torch.utils.data import DataLoader, Dataset
 
 import runtimeinfo_adapters.accelerate
 from runtimeinfo import LoopError, RunnerError, StateError, TrainRunner, current_hub
-from runtimeinfo.authoring import on_any_event, resolve_hub
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters._framework import UntestedVersionWarning
 from runtimeinfo_adapters.accelerate import AccelerateRunner, attach, detach
@@ -36,25 +37,6 @@ class Data(Dataset[Any]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         return torch.tensor([float(index)])
-
-
-@on_any_event(by="note")
-class Recorder:
-    def __init__(self) -> None:
-        self.notes: list[tuple[Any, ...]] = []
-        self.raises: dict[str, BaseException] = {}
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
-        self.notes.append((event, runner.epoch, runner.iter))
-        if event in self.raises:
-            raise self.raises.pop(event)
-
-    @property
-    def events(self) -> list[str]:
-        return [event for event, _, _ in self.notes]
-
-    def at(self, event: str) -> list[tuple[int, int]]:
-        return [(epoch, iteration) for which, epoch, iteration in self.notes if which == event]
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +102,7 @@ def test_a_training() -> None:
     script = Script(seed=3, experiment_name="digits", cfg={"lr": 0.01})
     script.run()
     assert isinstance(script.loop, TrainRunner)
-    assert script.recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert script.recorder.counters("before_train_iter") == [(index // 5, index) for index in range(10)]
     hub = script.loop.message_hub
     keys = ("epoch", "iter", "max_epochs", "max_iters", "seed", "experiment_name", "loop_stage", "dataset_meta")
     assert [hub.get_info(key) for key in keys] == [2, 10, 2, 10, 3, "digits", None, Data.metainfo]
@@ -134,7 +116,7 @@ def test_with_accumulation_batches_are_counted() -> None:
     script = Script(accumulation=2)
     script.run()
     assert script.steps == 6
-    assert script.recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert script.recorder.counters("before_train_iter") == [(index // 5, index) for index in range(10)]
     assert script.loop.max_iters == 10
 
 
@@ -150,8 +132,8 @@ def test_save_state_and_load_state_carry_it(tmp_path: Path, done: int, shuffle: 
     script.accelerator.load_state(str(tmp_path))
     script.run()
     hub = script.loop.message_hub
-    assert script.recorder.at("before_train")[0][1] == done
-    assert script.recorder.at("before_train_iter")[-3:] == [(1, 7), (1, 8), (1, 9)]
+    assert script.recorder.counters("before_train")[0][1] == done
+    assert script.recorder.counters("before_train_iter")[-3:] == [(1, 7), (1, 8), (1, 9)]
     assert len(script.batches) == 10 - done
     # In the order in which the training that was not interrupted had them.
     assert script.batches == whole.batches[done:]
@@ -269,7 +251,7 @@ def test_two_trainings_one_after_the_other() -> None:
     for _ in range(2):
         script = Script(max_epochs=1)
         script.run()
-        assert script.recorder.at("before_train_iter") == [(0, index) for index in range(5)]
+        assert script.recorder.counters("before_train_iter") == [(0, index) for index in range(5)]
 
 
 def test_only_an_accelerator_can_be_attached_to() -> None:

@@ -31,6 +31,7 @@ from ignite.handlers import (
     TerminateOnNan,
 )
 from ignite.metrics import Accuracy, RunningAverage
+from recorder import Recorder
 from torch.utils.data import DataLoader, Dataset
 
 from runtimeinfo import (
@@ -42,41 +43,10 @@ from runtimeinfo import (
     TrainRunner,
     current_hub,
 )
-from runtimeinfo.authoring import on_any_event, resolve_hub
-from runtimeinfo.spec import Lifecycle
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters import ignite as adapter
 from runtimeinfo_adapters.ignite import IgniteRunner, RuntimeInfoCallback, attach, detach
-
-
-@on_any_event(by="note")
-class Recorder:
-    """Notes each event with the counters, and that it is legal."""
-
-    priority = "LOW"
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[str, int, int]] = []
-        self.arguments: list[dict[str, Any]] = []
-        self.lifecycle = Lifecycle()
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
-        self.lifecycle.advance(event)
-        hub = runner.message_hub
-        assert hub.get_info("loop_stage") == self.lifecycle.stage or event == "on_exception" or self.lifecycle.aborting
-        self.notes.append((event, runner.epoch, runner.iter))
-        self.arguments.append(arguments)
-
-    @property
-    def events(self) -> list[str]:
-        return [event for event, _, _ in self.notes]
-
-    def of(self, event: str) -> list[tuple[int, int]]:
-        return [(epoch, iteration) for each, epoch, iteration in self.notes if each == event]
-
-    def given(self, event: str, argument: str) -> list[Any]:
-        pairs = zip(self.events, self.arguments, strict=True)
-        return [arguments[argument] for each, arguments in pairs if each == event]
 
 
 class Named:
@@ -146,8 +116,8 @@ def test_a_training_with_a_validation_after_each_epoch() -> None:
     validation = ["before_val", "before_val_epoch", "before_val_iter", "after_val_iter", "after_val_epoch", "after_val"]
     epoch = ["before_train_epoch", *iteration * 2, "after_train_epoch", *validation]
     assert recorder.events == ["before_run", "before_train", *epoch * 2, "after_train", "after_run"]
-    assert recorder.of("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
-    assert recorder.of("before_val") == [(1, 2), (2, 4)]
+    assert recorder.counters("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert recorder.counters("before_val") == [(1, 2), (2, 4)]
     assert scalars(callback.message_hub, "train/loss") == [1, 2, 1, 2]
     assert scalars(callback.message_hub, "val/acc") == [0.5, 0.75]
     assert callback.message_hub.get_info("loop_stage") is None
@@ -209,8 +179,8 @@ def test_each_of_two_runs_counts_from_zero() -> None:
     trainer.run([1, 2], max_epochs=2)
     trainer.state.max_epochs = None  # how Ignite wants it
     trainer.run([1, 2], max_epochs=1)
-    assert recorder.of("before_train") == [(0, 0), (0, 0), (0, 0)]
-    assert recorder.of("after_run") == [(2, 4), (2, 4), (1, 2)]
+    assert recorder.counters("before_train") == [(0, 0), (0, 0), (0, 0)]
+    assert recorder.counters("after_run") == [(2, 4), (2, 4), (1, 2)]
 
 
 def test_a_run_that_is_prolonged_goes_on() -> None:
@@ -219,7 +189,7 @@ def test_a_run_that_is_prolonged_goes_on() -> None:
     callback = attach(trainer, hooks=[recorder])
     trainer.run([1, 2], max_epochs=1)
     trainer.run([1, 2], max_epochs=3)
-    assert recorder.of("before_train") == [(0, 0), (1, 2)]
+    assert recorder.counters("before_train") == [(0, 0), (1, 2)]
     assert callback.message_hub.get_info("max_epochs") == 3
 
 
@@ -378,7 +348,7 @@ def test_a_validation_in_a_handler_lies_behind_the_event(event: Any, inside: str
     trainer.run([1, 2])
     index = recorder.events.index("before_val")
     assert recorder.events[index - 1] == inside
-    assert recorder.of("before_val") == [counters]
+    assert recorder.counters("before_val") == [counters]
 
 
 def test_a_validation_in_the_step_lies_inside_the_iteration() -> None:
@@ -387,7 +357,7 @@ def test_a_validation_in_the_step_lies_inside_the_iteration() -> None:
     attach(trainer, evaluators={"val": evaluator}, hooks=[recorder])
     trainer.run([1])
     assert recorder.events[3:5] == ["before_train_iter", "before_val"]
-    assert recorder.of("after_run") == [(1, 1)]
+    assert recorder.counters("after_run") == [(1, 1)]
 
 
 def test_a_lone_evaluator_is_a_run_of_its_own() -> None:
@@ -627,7 +597,7 @@ def test_a_stream_has_no_length_until_its_first_epoch_has_ended() -> None:
     trainer.run(stream(3), max_epochs=2)
     assert callback.message_hub.get_info("max_epochs") == 2
     assert seen == [None, 6]  # the first epoch has shown it
-    assert recorder.of("after_run") == [(2, 6)]
+    assert recorder.counters("after_run") == [(2, 6)]
 
 
 def totals_by_epoch(trainer: Engine) -> list[Any]:
@@ -709,7 +679,7 @@ def test_max_iters_that_end_in_mid_epoch_close_it() -> None:
     callback = attach(trainer, hooks=[recorder])
     trainer.run([1, 2, 3], max_iters=5)
     assert recorder.events[-4:] == ["after_train_iter", "after_train_epoch", "after_train", "after_run"]
-    assert recorder.of("after_run") == [(2, 5)]
+    assert recorder.counters("after_run") == [(2, 5)]
     assert callback.message_hub.get_info("max_epochs", "nothing") is None
     assert callback.message_hub.get_info("max_iters") == 5
 
@@ -733,7 +703,7 @@ def test_a_terminated_training_closes_all_scopes(skip_completed: bool) -> None:
     trainer.run([1, 2], max_epochs=5)
     assert recorder.events[-4:] == ["after_train_iter", "after_train_epoch", "after_train", "after_run"]
     assert "on_exception" not in recorder.events
-    assert recorder.of("after_run") == [(2, 3)]
+    assert recorder.counters("after_run") == [(2, 3)]
 
 
 def test_an_iteration_that_is_terminated_as_it_begins_does_not_count() -> None:
@@ -742,7 +712,7 @@ def test_an_iteration_that_is_terminated_as_it_begins_does_not_count() -> None:
     trainer.add_event_handler(Events.ITERATION_STARTED(once=2), lambda: trainer.terminate())
     trainer.run([1, 2, 3])
     assert recorder.events.count("before_train_iter") == recorder.events.count("after_train_iter") == 1
-    assert recorder.of("after_run") == [(1, 1)]
+    assert recorder.counters("after_run") == [(1, 1)]
 
 
 @pytest.mark.parametrize("skip_epoch_completed", [False, True])
@@ -752,8 +722,8 @@ def test_a_terminated_epoch_is_followed_by_the_next_one(skip_epoch_completed: bo
     end_epoch = Events.ITERATION_COMPLETED(once=1)
     trainer.add_event_handler(end_epoch, lambda: trainer.terminate_epoch(skip_epoch_completed))
     trainer.run([1, 2], max_epochs=2)
-    assert recorder.of("before_train_epoch") == [(0, 0), (1, 1)]
-    assert recorder.of("before_train_iter") == [(0, 0), (1, 1), (1, 2)]
+    assert recorder.counters("before_train_epoch") == [(0, 0), (1, 1)]
+    assert recorder.counters("before_train_iter") == [(0, 0), (1, 1), (1, 2)]
 
 
 def test_a_terminated_validation_has_no_metrics() -> None:
@@ -764,7 +734,7 @@ def test_a_terminated_validation_has_no_metrics() -> None:
     trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), lambda: evaluator.run([1, 2]))
     trainer.run([1, 2])
     assert recorder.given("after_val_epoch", "metrics") == [None]
-    assert recorder.of("after_run") == [(1, 2)]
+    assert recorder.counters("after_run") == [(1, 2)]
 
 
 @pytest.mark.parametrize("event", [Events.ITERATION_STARTED, Events.ITERATION_COMPLETED, Events.GET_BATCH_COMPLETED])
@@ -779,11 +749,10 @@ def test_an_interrupted_run_pauses_and_goes_on_in_the_same_epoch(event: Any, at:
     assert recorder.events[-1] == "after_run"
     assert callback.message_hub.get_info("loop_stage") is None
     trainer.run([1, 2, 3], max_epochs=2)
-    assert recorder.of("after_run")[-1] == (2, 6)
-    completed = [index for index, event in enumerate(recorder.events) if event == "after_train_iter"]
-    outputs = [recorder.arguments[index]["outputs"] for index in completed]
+    assert recorder.counters("after_run")[-1] == (2, 6)
+    outputs = recorder.given("after_train_iter", "outputs")
     assert [output["loss"] for output in outputs if output is not None] == [1, 2, 3, 1, 2, 3]
-    assert not [epoch for epoch, iteration in recorder.of("before_train_iter") if epoch != iteration // 3]
+    assert not [epoch for epoch, iteration in recorder.counters("before_train_iter") if epoch != iteration // 3]
 
 
 class Following:
@@ -828,8 +797,8 @@ def test_counters_follow_ignite_when_an_epoch_is_terminated(event: Any, skip: bo
     done = 1 if is_begun else 2
     first = 2
     assert following.seen == [(0, i) for i in range(done)] + [(1 + i // 4, first + i) for i in range(8)]
-    assert following.recorder.of("before_train_iter") == following.seen
-    assert following.recorder.of("after_run") == [(3, 10)]
+    assert following.recorder.counters("before_train_iter") == following.seen
+    assert following.recorder.counters("after_run") == [(3, 10)]
     assert following.callback.message_hub.get_info("max_iters") == 10
     following.assert_one_value_an_iteration(done + 8)
 
@@ -867,7 +836,7 @@ def test_an_exception_comes_out_as_it_is_and_closes_all_scopes(error: BaseExcept
     assert recorder.events.count("on_exception") == 1
     assert recorder.given("on_exception", "exception") == [error]
     assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
-    assert recorder.of("after_run") == [(0, 1 if where == "validation" else 0)]
+    assert recorder.counters("after_run") == [(0, 1 if where == "validation" else 0)]
     assert callback.message_hub.get_info("loop_stage") is None
     assert current_hub().get_info("epoch") is None
 
@@ -884,7 +853,7 @@ def test_a_validation_whose_exception_is_handled_leaves_the_training_open() -> N
 
     trainer.run([1, 2])
     assert recorder.events.count("on_exception") == 1
-    assert recorder.of("after_run") == [(1, 2)]
+    assert recorder.counters("after_run") == [(1, 2)]
 
 
 def test_no_handler_swallows_exceptions() -> None:
@@ -901,7 +870,7 @@ def test_an_iteration_whose_exception_the_user_swallows_does_not_count() -> None
     trainer.add_event_handler(Events.EXCEPTION_RAISED, lambda engine, error: seen.append(error))
     trainer.run([1, 2, 3])
     assert [type(error) for error in seen] == [ZeroDivisionError]
-    assert recorder.of("after_run") == [(1, 1)]
+    assert recorder.counters("after_run") == [(1, 1)]
 
 
 def test_a_hook_that_fails_ends_the_run() -> None:
@@ -916,7 +885,7 @@ def test_a_hook_that_fails_ends_the_run() -> None:
     with pytest.raises(OSError, match="disk full"):
         trainer.run([1])
     assert recorder.events[-1] == "after_run"
-    assert recorder.of("after_run") == [(0, 0)]
+    assert recorder.counters("after_run") == [(0, 0)]
 
 
 def test_after_an_exception_the_training_goes_on_where_ignite_does() -> None:
@@ -933,7 +902,7 @@ def test_after_an_exception_the_training_goes_on_where_ignite_does() -> None:
         trainer.run([1, 2, 3], max_epochs=2)
     trainer.run([1, 2, 3], max_epochs=2)  # Ignite 0.5.5 does nothing at all in this one
     trainer.run([1, 2, 3], max_epochs=2)
-    assert recorder.of("before_train") == [(0, 0), (1, 2)]  # it counts what was aborted
+    assert recorder.counters("before_train") == [(0, 0), (1, 2)]  # it counts what was aborted
 
 
 # -- whose hub
@@ -1029,7 +998,7 @@ def test_a_run_that_fails_before_it_begins_publishes_nothing() -> None:
     assert recorder.events == []
     assert resolve_hub() is not callback.message_hub
     trainer.run([1])
-    assert recorder.of("after_run") == [(1, 1)]
+    assert recorder.counters("after_run") == [(1, 1)]
 
 
 def test_the_trials_of_a_finder_are_not_in_the_training_after_it() -> None:
@@ -1084,7 +1053,7 @@ def test_a_checkpoint_that_a_handler_of_started_loads_is_gone_on_from(loads_the_
     trainer.run([1, 2, 3], max_epochs=3)
     assert following.seen == [(1, 4), (1, 5), (2, 6), (2, 7), (2, 8)]
     assert following.recorder.given("before_train_iter", "batch_idx") == [1, 2, 0, 1, 2]
-    assert following.recorder.of("after_run") == [(3, 9)]
+    assert following.recorder.counters("after_run") == [(3, 9)]
     assert stages == ["train"]
     hub = callback.message_hub
     assert (hub.get_info("seed"), hub.get_info("max_iters")) == (2, 9)
@@ -1155,8 +1124,8 @@ def test_a_checkpoint_of_ignite_holds_hub_and_counters(tmp_path: Path) -> None:
         assert callback.message_hub.get_info("loop_stage") is None
         assert scalars(callback.message_hub, "train/loss") == [1, 2, 3, 1][:step]
         trainer.run([1, 2, 3] if step == 3 else [2, 3], max_epochs=2, epoch_length=3)
-        assert recorder.of("before_train") == [(1, step)]
-        assert recorder.of("after_run") == [(2, 6)]
+        assert recorder.counters("before_train") == [(1, step)]
+        assert recorder.counters("after_run") == [(2, 6)]
         assert recorder.given("before_train_iter", "batch_idx") == [0, 1, 2][step - 3 :]
 
 
@@ -1167,7 +1136,7 @@ def test_a_state_alone_brings_its_counters() -> None:
     recorder = Recorder()
     attach(second, hooks=[recorder]).load_state_dict(saved.state_dict())
     second.run([1, 2])
-    assert recorder.of("before_train") == [(1, 2)]
+    assert recorder.counters("before_train") == [(1, 2)]
 
 
 def test_the_trainer_alone_brings_its_counters() -> None:
@@ -1175,7 +1144,7 @@ def test_the_trainer_alone_brings_its_counters() -> None:
     attach(trainer, hooks=[recorder])
     trainer.load_state_dict({"iteration": 4, "max_epochs": 3, "epoch_length": 2})
     trainer.run([1, 2])
-    assert recorder.of("before_train") == [(2, 4)]
+    assert recorder.counters("before_train") == [(2, 4)]
 
 
 def test_an_iteration_that_is_saved_from_inside_counts_as_done() -> None:
@@ -1462,7 +1431,7 @@ def test_an_event_that_is_fired_outside_of_a_run_is_not_published() -> None:
             engine.fire_event(event)
     assert recorder.events == []
     trainer.run([1])
-    assert recorder.of("before_run") == [(0, 0)]
+    assert recorder.counters("before_run") == [(0, 0)]
 
 
 CORE = [
@@ -1491,7 +1460,7 @@ def test_an_event_that_is_fired_by_hand_in_a_run_is_not_published(event: Any, pl
             trainer.add_event_handler(place, fire)
         trainer.run([1, 2], max_epochs=2)
         assert "fire_event" not in vars(trainer)
-        return recorder.notes, trainer.state.iteration
+        return recorder.summary, trainer.state.iteration
 
     assert run(fires=True) == run(fires=False)
 
@@ -1510,7 +1479,7 @@ def test_a_custom_event_that_a_step_fires_is_the_users() -> None:
 
     trainer.run([1, 2])
     assert seen == [(True, "argument", "named", 0), (True, "argument", "named", 1)]
-    assert recorder.of("before_val") == [(0, 0), (0, 1)]
+    assert recorder.counters("before_val") == [(0, 0), (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -1554,7 +1523,7 @@ def test_a_state_that_the_user_replaces_is_followed() -> None:
     trainer.state, evaluator.state = State(), State()
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: evaluator.run([1]))
     trainer.run([1, 2, 3])
-    assert recorder.of("before_train") == [(0, 0), (0, 0)]
+    assert recorder.counters("before_train") == [(0, 0), (0, 0)]
     assert callback.message_hub.get_info("max_iters") == 3
     assert scalars(callback.message_hub, "val/a") == [1.0]
 

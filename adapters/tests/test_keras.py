@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -31,10 +30,10 @@ from torch.utils.data import DataLoader, IterableDataset
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
+from recorder import Recorder
 
 from runtimeinfo import HookError, LoopError, RunnerError, StateError, TrainRunner, current_hub
-from runtimeinfo.authoring import on_any_event, resolve_hub
-from runtimeinfo.spec import Lifecycle
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters import MessageHub, ResumeWarning, _keras_values
 from runtimeinfo_adapters import keras as adapter
 from runtimeinfo_adapters.keras import KerasRunner, RuntimeInfoCallback, attach, detach
@@ -47,35 +46,6 @@ pytestmark = [
 ]
 
 X = np.arange(8, dtype="float32").reshape(8, 1)
-
-
-@on_any_event(by="note")
-class Recorder:
-    """Notes each event with the counters, and that it is legal."""
-
-    priority = "LOW"
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[str, int, int]] = []
-        self.arguments: list[dict[str, Any]] = []
-        self.lifecycle = Lifecycle()
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
-        self.lifecycle.advance(event)
-        assert threading.current_thread() is threading.main_thread()
-        self.notes.append((event, runner.epoch, runner.iter))
-        self.arguments.append(arguments)
-
-    @property
-    def events(self) -> list[str]:
-        return [event for event, _, _ in self.notes]
-
-    def of(self, event: str) -> list[tuple[int, int]]:
-        return [(epoch, iteration) for each, epoch, iteration in self.notes if each == event]
-
-    def given(self, event: str, argument: str) -> list[Any]:
-        pairs = zip(self.events, self.arguments, strict=True)
-        return [arguments[argument] for each, arguments in pairs if each == event]
 
 
 class Doing(keras.callbacks.Callback):
@@ -229,8 +199,8 @@ def test_a_training_with_a_validation_in_each_epoch() -> None:
     validation = ["before_val", "before_val_epoch", "before_val_iter", "after_val_iter", "after_val_epoch", "after_val"]
     epoch = ["before_train_epoch", *iteration * 2, *validation, "after_train_epoch"]
     assert recorder.events == ["before_run", "before_train", *epoch * 2, "after_train", "after_run"]
-    assert recorder.of("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
-    assert recorder.of("before_val") == [(0, 2), (1, 4)]
+    assert recorder.counters("before_train_iter") == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert recorder.counters("before_val") == [(0, 2), (1, 4)]
     assert recorder.given("before_train_iter", "batch_idx") == [0, 1, 0, 1]
     assert scalars(callback.message_hub, "val/loss") == [17.5, 17.5]
     keys = ("loop_stage", "max_epochs", "max_iters")
@@ -260,8 +230,8 @@ def test_a_second_fit_counts_from_zero() -> None:
     attach(model, hooks=[recorder])
     fit(model, epochs=2)
     fit(model)
-    assert recorder.of("before_train") == [(0, 0), (0, 0)]
-    assert recorder.of("after_run") == [(2, 4), (1, 2)]
+    assert recorder.counters("before_train") == [(0, 0), (0, 0)]
+    assert recorder.counters("after_run") == [(2, 4), (1, 2)]
 
 
 def test_a_training_can_begin_with_a_later_epoch() -> None:
@@ -269,8 +239,8 @@ def test_a_training_can_begin_with_a_later_epoch() -> None:
     attach(model, hooks=[recorder])
     fit(model, initial_epoch=2, epochs=3)
     fit(model, initial_epoch=3, epochs=4)
-    assert recorder.of("before_train") == [(2, 4), (3, 6)]
-    assert recorder.of("after_train") == [(3, 6), (4, 8)]
+    assert recorder.counters("before_train") == [(2, 4), (3, 6)]
+    assert recorder.counters("after_train") == [(3, 6), (4, 8)]
 
 
 def test_the_metainfo_of_the_dataset_is_published_and_a_stream_has_no_length() -> None:
@@ -485,7 +455,7 @@ def test_a_training_that_is_stopped_early_closes_all_scopes() -> None:
     attach(model, hooks=[recorder])
     fit(model, epochs=5, callbacks=[Doing("on_train_batch_end", lambda: setattr(model, "stop_training", True))])
     assert recorder.events[-4:] == ["after_train_iter", "after_train_epoch", "after_train", "after_run"]
-    assert recorder.of("after_run") == [(1, 1)]
+    assert recorder.counters("after_run") == [(1, 1)]
 
 
 @pytest.mark.parametrize("error", [ValueError("planned"), KeyboardInterrupt(), SystemExit(3)])
@@ -499,12 +469,12 @@ def test_an_exception_comes_out_as_it_is_and_closes_all_scopes(error: BaseExcept
     assert caught.value is error
     assert recorder.given("on_exception", "exception") == [error]
     assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
-    assert recorder.of("after_run") == [(0, 0 if where == "train" else 2)]
+    assert recorder.counters("after_run") == [(0, 0 if where == "train" else 2)]
     assert callback.message_hub.get_info("loop_stage") is None
     assert current_hub().get_info("epoch") is None
     model.loss.error = None
     fit(model)
-    assert recorder.of("after_run")[-1] == (1, 2)
+    assert recorder.counters("after_run")[-1] == (1, 2)
 
 
 def test_a_validation_whose_exception_is_handled_leaves_the_training_open() -> None:
@@ -518,7 +488,7 @@ def test_a_validation_whose_exception_is_handled_leaves_the_training_open() -> N
 
     fit(model, callbacks=[Doing("on_train_batch_end", validate)])
     assert recorder.events.count("on_exception") == 1
-    assert recorder.of("after_run") == [(1, 2)]
+    assert recorder.counters("after_run") == [(1, 2)]
 
 
 # -- the callback alone
@@ -552,7 +522,7 @@ def test_the_callback_alone_publishes_the_same() -> None:
     attach(model, hooks=[guarded])
     fit(model, epochs=2, validation_data=(X, X))
     evaluate(model)
-    assert alone.notes == guarded.notes
+    assert alone.summary == guarded.summary
 
 
 def test_the_callback_alone_learns_of_an_exception_when_the_next_fit_begins() -> None:
@@ -564,7 +534,7 @@ def test_the_callback_alone_learns_of_an_exception_when_the_next_fit_begins() ->
     model.loss.error = None
     fit(model, callbacks=[callback])
     assert recorder.events.count("on_exception") == 1
-    assert recorder.of("after_run") == [(0, 0), (1, 2)]
+    assert recorder.counters("after_run") == [(0, 0), (1, 2)]
     assert current_hub().get_info("epoch") is None
 
 
@@ -581,8 +551,8 @@ def test_a_state_brings_counters_and_histories(tmp_path: Path) -> None:
     callback.load_state_dict(torch.load(path, weights_only=True))
     assert callback.message_hub.get_info("loop_stage") is None
     fit(model, initial_epoch=callback.runner.epoch, epochs=2)
-    assert recorder.of("before_train") == [(1, 2)]
-    assert recorder.of("after_run") == [(2, 4)]
+    assert recorder.counters("before_train") == [(1, 2)]
+    assert recorder.counters("after_run") == [(2, 4)]
     assert scalars(callback.message_hub, "train/loss") == [3.5, 31.5, 3.5, 31.5]
 
 
@@ -596,7 +566,7 @@ def test_epochs_that_backup_and_restore_brings_back_are_counted(tmp_path: Path) 
     attach(model, hooks=[recorder])
     model.build((None, 1))
     fit(model, epochs=3, callbacks=[backup()])
-    assert recorder.of("before_train_epoch") == [(2, 4)]
+    assert recorder.counters("before_train_epoch") == [(2, 4)]
 
 
 @pytest.mark.parametrize(
@@ -724,7 +694,7 @@ def test_detached_within_a_run_the_run_is_published_to_its_end() -> None:
     attach(model, hooks=[recorder])
     detached_in_mid_run(model)
     assert recorder.events[-3:] == ["after_train_epoch", "after_train", "after_run"]
-    assert recorder.of("after_run") == [(1, 2)]
+    assert recorder.counters("after_run") == [(1, 2)]
     fit(model)
     assert recorder.events.count("before_run") == 1
 
@@ -1231,31 +1201,22 @@ def test_alone_a_second_training_is_open_for_what_is_asked_before_its_first_epoc
     fit(model, callbacks=[callback])
     fit(model, epochs=2, callbacks=[callback, Doing("on_train_begin", lambda: evaluate(model, callbacks=[callback]))])
     fit(model, epochs=2, initial_epoch=2, callbacks=[callback])  # which has no epoch
-    assert recorder.of("after_run") == [(1, 2), (2, 4), (0, 0)]
+    assert recorder.counters("after_run") == [(1, 2), (2, 4), (0, 0)]
     assert recorder.events.count("before_val") == 1
 
 
 # -- totals
 
 
-@on_any_event(by="note")
-class TotalsRecorder:
-    """Notes the total at each event, and that the hub has the same one."""
+class TotalsRecorder(Recorder):
+    """Also check that the hub has the runner's total, and that it is not exceeded."""
 
-    priority = "LOW"
-
-    def __init__(self) -> None:
-        self.at: list[tuple[str, int, Any]] = []
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
+    def check(self, event: str, runner: Any) -> None:
+        super().check(event, runner)
         if event != "before_run":
             assert runner.message_hub.get_info("max_iters") == runner.max_iters, event
         if runner.max_iters is not None and runner.emitter.is_open("train"):
             assert runner.iter <= runner.max_iters, event
-        self.at.append((event, runner.iter, runner.max_iters))
-
-    def of(self, event: str) -> list[Any]:
-        return [total for each, _, total in self.at if each == event]
 
 
 class Varying(keras.utils.PyDataset):
@@ -1301,7 +1262,7 @@ def test_totals_follow_data_that_change_their_length(workers: int, at_begin: boo
     assert done == [5, 3, 4, 2]
     assert iters(asking) == list(range(14))
     expected = [5 * 4, 5 + 3 * 3, 8 + 4 * 2, 12 + 2]
-    assert recorder.of("after_train_epoch") == expected
+    assert recorder.totals("after_train_epoch") == expected
     assert callback.runner.max_iters == callback.message_hub.get_info("max_iters") == callback.runner.iter == 14
 
 
@@ -1309,7 +1270,7 @@ def test_alone_the_total_is_withdrawn_when_data_end_early() -> None:
     recorder, model = TotalsRecorder(), build()
     callback = RuntimeInfoCallback(hooks=[recorder])
     model.fit(Varying([5, 5, 3, 4]), epochs=3, verbose=0, callbacks=[callback])
-    assert recorder.of("before_train_epoch") == [15, 15, None]
+    assert recorder.totals("before_train_epoch") == [15, 15, None]
     assert (callback.runner.iter, callback.runner.max_iters) == (12, None)
 
 
@@ -1336,7 +1297,7 @@ def test_totals_of_a_stream_whose_length_is_wrong(
     recorder, model = TotalsRecorder(), build()
     callback, given = publishing(model, is_attached, hooks=[recorder])
     model.fit(DataLoader(Lying(told, true), batch_size=1), epochs=3, shuffle=False, verbose=0, **given)
-    assert recorder.of("before_train_epoch") == expected
+    assert recorder.totals("before_train_epoch") == expected
     assert callback.runner.iter == done
 
 
@@ -1364,7 +1325,7 @@ def test_totals_of_generators_and_of_steps_per_epoch(
     callback, given = publishing(model, is_attached, hooks=[recorder])
     callbacks = [*given.get("callbacks", []), asking]
     model.fit(**make(), steps_per_epoch=steps, epochs=2, verbose=0, shuffle=False, callbacks=callbacks)
-    assert recorder.of("before_train_epoch") == expected
+    assert recorder.totals("before_train_epoch") == expected
     assert callback.runner.iter == len(asking.seen) == done
 
 
@@ -1373,10 +1334,10 @@ def test_a_training_that_was_stopped_keeps_its_total(event: str) -> None:
     recorder, model = TotalsRecorder(), build()
     callback = attach(model, hooks=[recorder])
     fit(model, batch_size=1, epochs=3, callbacks=[Doing(event, lambda: setattr(model, "stop_training", True))])
-    assert set(recorder.of("after_train_iter")) == {24}
+    assert set(recorder.totals("after_train_iter")) == {24}
     assert callback.message_hub.get_info("max_iters") == 24
     fit(model, batch_size=1, epochs=3)
-    assert set(recorder.of("after_train_iter")) == {24}
+    assert set(recorder.totals("after_train_iter")) == {24}
     assert callback.runner.iter == 24
 
 
@@ -1391,7 +1352,7 @@ def test_an_evaluation_in_a_callback_does_not_spoil_the_totals(event: str, is_at
             epochs=epochs,
             callbacks=[*given.get("callbacks", []), Doing(event, lambda: evaluate(model, **given))],
         )
-        assert recorder.of("after_train_epoch")[-epochs:] == [2 * epochs] * epochs
+        assert recorder.totals("after_train_epoch")[-epochs:] == [2 * epochs] * epochs
         assert (callback.runner.epoch, callback.runner.iter) == (epochs, 2 * epochs)
         assert [callback.message_hub.get_info(key) for key in ("max_epochs", "max_iters")] == [epochs, 2 * epochs]
 
@@ -1556,7 +1517,7 @@ def test_counters_after_stop_training(event: str, is_attached: bool) -> None:
     stop = Doing(event, lambda: setattr(model, "stop_training", True))
     fit(model, batch_size=2, epochs=3, validation_data=(X, X), callbacks=[*given.get("callbacks", []), stop, counting])
     assert counting.at == counting.ours
-    assert recorder.of("after_run") == [(counting.epoch, counting.done)]
+    assert recorder.counters("after_run") == [(counting.epoch, counting.done)]
     assert callback.message_hub.get_info("loop_stage") is None
     assert current_hub().get_info("iter") is None
     epoch = callback.runner.epoch
@@ -1578,7 +1539,7 @@ def test_counters_after_an_exception_in_a_callback(event: str, error: BaseExcept
         fit(model, batch_size=2, epochs=3, callbacks=[counting, stop])
     assert caught.value is error
     assert counting.at == counting.ours
-    assert recorder.of("after_run") == [(counting.epoch if event != "on_train_end" else 3, counting.done)]
+    assert recorder.counters("after_run") == [(counting.epoch if event != "on_train_end" else 3, counting.done)]
     assert callback.message_hub.get_info("loop_stage") is None
     assert current_hub().get_info("iter") is None
     again, epoch = Counting(), callback.runner.epoch
@@ -1602,7 +1563,7 @@ def test_counters_after_an_exception_in_the_training(where: str) -> None:
         model.fit(data, epochs=3, verbose=0, shuffle=False, callbacks=[counting])
     assert counting.at == counting.ours
     assert counting.done == 5
-    assert recorder.of("after_run") == [(1, 5)]
+    assert recorder.counters("after_run") == [(1, 5)]
 
 
 def test_an_iteration_that_was_aborted_leaves_no_learning_rate() -> None:
@@ -1641,7 +1602,7 @@ def test_counters_after_a_signal(name: str) -> None:
         signal.signal(number, before)
     assert caught.value.code == 128 + number
     assert counting.at == counting.ours
-    assert recorder.of("after_run") == [(1, 3)]
+    assert recorder.counters("after_run") == [(1, 3)]
     assert callback.message_hub.get_info("loop_stage") is None
 
 
@@ -1698,7 +1659,7 @@ def test_what_backup_and_restore_brings_back_is_counted_as_the_optimizer_does(
     # Without a backup another training begins, with the weights that there are.
     before = 0 if is_saved or where == "new" else stops_after
     assert counting.ours == [(epoch, iterations - before) for epoch, iterations in counting.at]
-    assert recorder.of("before_train") == counting.ours[:1]
+    assert recorder.counters("before_train") == counting.ours[:1]
     assert (callback.runner.epoch, callback.runner.iter) == (3, int(model.optimizer.iterations) - before)
     assert callback.runner.max_iters == callback.runner.iter
     assert (callback.message_hub is hub) == (where == "same" and is_saved and counting.ours[0] == was_at)
@@ -1786,7 +1747,7 @@ def test_a_fit_inside_a_fit_of_the_same_model_is_not_heard(event: str) -> None:
     callback = attach(model, hooks=[recorder])
     fit(model, epochs=2, callbacks=[Doing(event, train), asking])
     assert iters(asking) == [0, 1, 2, 3]
-    assert recorder.of("after_run") == [(2, 4)]
+    assert recorder.counters("after_run") == [(2, 4)]
     assert "before_val" not in recorder.events
     assert len(losses(callback.message_hub)) == 4
 
@@ -1805,7 +1766,7 @@ def test_a_fit_inside_a_fit_of_another_model_has_its_own_counters(are_attached: 
     seen: list[Any] = []
     fit(outer, epochs=2, callbacks=[*given.get("callbacks", []), Doing("on_train_batch_end", train), asking])
     assert (iters(asking), iters(inner_asking)) == ([0, 1, 2, 3], [0, 1, 2, 3, 4, 5])
-    assert (recorder.of("after_run"), inner_recorder.of("after_run")) == ([(2, 4)], [(3, 6)])
+    assert (recorder.counters("after_run"), inner_recorder.counters("after_run")) == ([(2, 4)], [(3, 6)])
     assert seen == [callback.message_hub]
     assert len(losses(inner_callback.message_hub)) == 6
     assert current_hub().get_info("iter") is None
@@ -2106,7 +2067,7 @@ def test_a_training_is_the_same_as_without_us(
             evaluated = model.evaluate(X, y, return_dict=True, verbose=0)
             result = (result, evaluated, model.evaluate(X, y, batch_size=4, verbose=0))
         assert recorder.lifecycle.open_scopes == ()
-        return result, notes, (recorder.of("after_run") if is_attached else None)
+        return result, notes, (recorder.counters("after_run") if is_attached else None)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

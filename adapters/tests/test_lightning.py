@@ -39,11 +39,11 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.utilities import CombinedLoader
+from recorder import Recorder
 from torch.utils.data import DataLoader
 
 from runtimeinfo import HookError, RunnerError, StateError, TrainRunner, current_hub
-from runtimeinfo.authoring import on_any_event, resolve_hub
-from runtimeinfo.spec import Lifecycle
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters import lightning as adapter
 from runtimeinfo_adapters._adapter import WrappedMethod
@@ -140,41 +140,6 @@ class Model(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@on_any_event(by="note")
-class Recorder:
-    """Notes each event, and holds the stream against the grammar."""
-
-    priority = "LOWEST"
-
-    def __init__(self, **at: Callable[..., Any]) -> None:
-        self.events: list[str] = []
-        self.arguments: list[dict[str, Any]] = []
-        self.at = at
-        self.lifecycle = Lifecycle()
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
-        self.lifecycle.advance(event)
-        hub = runner.message_hub
-        assert hub.get_info("loop_stage") == self.lifecycle.stage or self.lifecycle.aborting, event
-        if event != "before_run":  # what is left of an earlier run
-            assert (hub.get_info("epoch"), hub.get_info("iter")) in {(runner.epoch, runner.iter), (None, None)}, event
-        self.events.append(event)
-        self.arguments.append(arguments)
-        if event in self.at:
-            self.at[event](runner)
-
-    def of(self, event: str, argument: str) -> list[Any]:
-        both = zip(self.events, self.arguments, strict=True)
-        return [arguments[argument] for each, arguments in both if each == event]
-
-    def count(self, *events: str) -> list[int]:
-        return [self.events.count(event) for event in events]
-
-    @property
-    def is_closed(self) -> bool:
-        return self.lifecycle.open_scopes == ()
-
-
 def make(callbacks: Any = (), **changes: Any) -> Trainer:
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False)
     quiet["enable_checkpointing"] = any(isinstance(each, ModelCheckpoint) for each in callbacks)
@@ -222,8 +187,8 @@ def test_events_follow_the_grammar(attached: bool) -> None:
     assert recorder.is_closed
     assert isinstance(callback.runner, LightningRunner)
     assert isinstance(callback.runner, TrainRunner)
-    assert recorder.of("before_train_iter", "batch_idx") == [0, 1, 0, 1]
-    assert all(batch is not None for batch in recorder.of("after_train_iter", "data_batch"))
+    assert recorder.given("before_train_iter", "batch_idx") == [0, 1, 0, 1]
+    assert all(batch is not None for batch in recorder.given("after_train_iter", "data_batch"))
 
 
 @ATTACHED
@@ -287,8 +252,8 @@ def test_several_validation_loaders_have_an_epoch_each() -> None:
     assert visited == ["val", "epoch", "epoch", "iter", "iter", "epoch", "iter"] * 2 + [
         *("val", "epoch", "iter", "iter", "epoch")
     ]
-    assert recorder.of("before_val_iter", "batch_idx") == [0, 1, 0] * 2 + [0, 1]
-    metrics = [sorted(metrics) for metrics in recorder.of("after_val_epoch", "metrics")]
+    assert recorder.given("before_val_iter", "batch_idx") == [0, 1, 0] * 2 + [0, 1]
+    metrics = [sorted(metrics) for metrics in recorder.given("after_val_epoch", "metrics")]
     assert metrics == [[], ["acc", "f1"], ["acc", "f2", "of_all"]] * 2 + [["acc", "f0", "of_all"], []]
     assert values(callback, "val/acc") == [2.0, 3.0] * 2 + [1.0]
 
@@ -332,7 +297,7 @@ def test_a_batch_that_is_none_is_an_iteration() -> None:
     trainer, callback, recorder = publishing(max_epochs=1)
     trainer.fit(Model(), Loader(0, [torch.ones(1), None, torch.ones(1)]))
     assert recorder.is_closed
-    assert recorder.of("before_train_iter", "batch_idx") == [0, 1, 2]
+    assert recorder.given("before_train_iter", "batch_idx") == [0, 1, 2]
     assert values(callback, "train/loss") == [1.0, 3.0]
 
 
@@ -355,7 +320,7 @@ def test_iterations_are_batches_and_the_loss_is_not_divided(accumulation: int) -
     assert infos(callback, "epoch", "iter", "max_iters") == [2, 10, 10]
     assert trainer.global_step == 2 * -(-5 // accumulation)
     assert values(callback, "train/loss") == pytest.approx([1, 2, 3, 4, 5] * 2)
-    assert recorder.of("after_train_iter", "outputs")[0]["loss"].grad_fn is None
+    assert recorder.given("after_train_iter", "outputs")[0]["loss"].grad_fn is None
 
 
 def test_the_loss_is_not_divided_where_the_accumulation_changes() -> None:
@@ -480,7 +445,7 @@ def test_outputs_beside_the_loss_are_published() -> None:
     graph = Model(train=lambda self: {"aux": self.weight.sum() + 2.0})
     trainer.fit(graph, Loader(1))
     assert values(callback, "train/aux") == [2.0]
-    (outputs,) = recorder.of("after_train_iter", "outputs")
+    (outputs,) = recorder.given("after_train_iter", "outputs")
     assert outputs["aux"].grad_fn is None
 
 
@@ -492,7 +457,7 @@ def test_a_step_that_is_skipped_has_no_loss() -> None:
 
     trainer, callback, recorder = publishing(max_epochs=1)
     trainer.fit(Skipping(), Loader(2))
-    assert recorder.of("after_train_iter", "outputs")[0] is None
+    assert recorder.given("after_train_iter", "outputs")[0] is None
     assert values(callback, "train/loss") == [2.0]
 
 
@@ -509,7 +474,7 @@ def test_only_the_metrics_of_this_validation() -> None:
 
     trainer, callback, recorder = publishing(num_sanity_val_steps=0)
     trainer.fit(Logging(), Loader(2), Loader(1))
-    first, second = recorder.of("after_val_epoch", "metrics")
+    first, second = recorder.given("after_val_epoch", "metrics")
     assert first.keys() == {"acc", "only_first", "confusion"}
     assert second.keys() == {"acc", "confusion"}
     assert trainer.callback_metrics["train_loss"] == 7.0
@@ -526,12 +491,12 @@ def test_an_exception_comes_out_as_it_was(attached: bool, where: str) -> None:
     error = ValueError("user")
     trainer, callback, recorder = publishing(attached, num_sanity_val_steps=0)
     model = Model(**{where: fail(error)}) if where in {"train", "val"} else Model()
-    recorder.at = {where: fail(error)}
+    recorder.actions = {where: fail(error)}
     with pytest.raises(ValueError, match="user") as caught:
         trainer.fit(model, Loader(2), Loader(1))
     assert caught.value is error
     assert recorder.is_closed
-    assert recorder.of("on_exception", "exception") == ([] if where == "after_run" else [error])
+    assert recorder.given("on_exception", "exception") == ([] if where == "after_run" else [error])
     assert infos(callback, "loop_stage") == [None]
     assert resolve_hub() is not callback.message_hub
 
@@ -562,7 +527,7 @@ def test_an_interrupt_ends_as_it_does_without_us(attached: bool, where: str) -> 
     assert ended == interrupted(make(), Interrupted(**{where: fail(interrupt)}))
     assert ended[:3] == (SystemExit, 1, KeyboardInterrupt)
     assert recorder.is_closed
-    assert recorder.of("on_exception", "exception") == [interrupt]
+    assert recorder.given("on_exception", "exception") == [interrupt]
     assert infos(callback, "loop_stage") == [None]
     assert resolve_hub() is not callback.message_hub
     trainer.fit(Model(), Loader(2))
@@ -573,10 +538,10 @@ def test_an_interrupt_ends_as_it_does_without_us(attached: bool, where: str) -> 
 def test_an_interrupt_of_a_hook_is_announced_once() -> None:
     interrupt = KeyboardInterrupt()
     trainer, _, recorder = publishing()
-    recorder.at = {"before_run": fail(interrupt)}
+    recorder.actions = {"before_run": fail(interrupt)}
     assert interrupted(trainer, Model())[1] == 1
     assert recorder.is_closed
-    assert recorder.of("on_exception", "exception") == [interrupt]
+    assert recorder.given("on_exception", "exception") == [interrupt]
 
 
 @ATTACHED
@@ -591,7 +556,7 @@ def test_an_exit_of_the_user_is_an_exit(attached: bool) -> None:
     with pytest.raises(SystemExit) as caught:
         trainer.fit(Model(train=exit_when_interrupted), Loader(2))
     assert caught.value.code == 3
-    assert recorder.of("on_exception", "exception") == [caught.value]
+    assert recorder.given("on_exception", "exception") == [caught.value]
 
 
 def test_all_scopes_close_if_another_callback_fails_at_the_exception() -> None:
@@ -758,7 +723,7 @@ def test_resuming(tmp_path: Path, attached: bool, event: str, batch: int, done: 
     first.fit(Model(), kind(3), Loader(1))
     counted: list[Any] = []
     trainer, callback, recorder = publishing(attached, max_epochs=4)
-    recorder.at = {"before_train": lambda runner: counted.append((runner.epoch, runner.iter))}
+    recorder.actions = {"before_train": lambda runner: counted.append((runner.epoch, runner.iter))}
     trainer.fit(Model(), kind(3), Loader(1), ckpt_path=path, weights_only=True)
     assert counted == [done]
     assert recorder.is_closed
@@ -778,7 +743,7 @@ def test_resuming_from_a_checkpoint_without_the_callback(
     make([save_at(event, batch, path)]).fit(Model(), Resumable(3))
     counted: list[Any] = []
     trainer, callback, recorder = publishing(max_epochs=3)
-    recorder.at = {"before_train": lambda runner: counted.append((runner.epoch, runner.iter))}
+    recorder.actions = {"before_train": lambda runner: counted.append((runner.epoch, runner.iter))}
     trainer.fit(Model(), Resumable(3), ckpt_path=path)
     assert counted == [done]
     assert infos(callback, "epoch", "iter") == [3, 9]
@@ -1365,9 +1330,9 @@ def test_a_resume_in_mid_epoch_goes_on_with_the_numbers_and_the_total(tmp_path: 
         watch = Watch()
         trainer, callback, recorder = publishing(callbacks=[watch], **by, **bounds)
         totals: list[Any] = []
-        recorder.at = {"before_train_iter": lambda runner, totals=totals: totals.append(runner.max_iters)}
+        recorder.actions = {"before_train_iter": lambda runner, totals=totals: totals.append(runner.max_iters)}
         trainer.fit(Model(), Resumable(5), ckpt_path=path, weights_only=True)
-        assert recorder.of("before_train_iter", "batch_idx")[:4] == [2, 3, 4, 0]
+        assert recorder.given("before_train_iter", "batch_idx")[:4] == [2, 3, 4, 0]
         assert watch.ours == watch.theirs
         assert {*totals, *infos(callback, "max_iters", "iter")} == {infos(callback, "iter")[0]}
 
@@ -1459,7 +1424,9 @@ def test_the_total_follows_a_loader_that_is_made_for_each_epoch() -> None:
         assert runner.max_iters == current_hub().get_info("max_iters")
         seen.append((runner.iter, runner.max_iters))
 
-    recorder.at = dict.fromkeys(("before_train_iter", "after_train_epoch", "before_train_epoch", "after_train"), note)
+    recorder.actions = dict.fromkeys(
+        ("before_train_iter", "after_train_epoch", "before_train_epoch", "after_train"), note
+    )
     trainer.fit(Growing())
     assert all(done < total for done, total in seen[:-2])
     assert [total for _, total in dict(seen).items()] == [6, 6, 10, 10, 10, 10, 7, 7]
@@ -1475,7 +1442,7 @@ def test_the_total_over_a_loader_with_a_wrong_length(said: int, trained: int, li
 
     trainer, callback, recorder = publishing(max_epochs=3, limit_train_batches=limit)
     seen: list[Any] = []
-    recorder.at = {"before_train_iter": lambda runner: seen.append((runner.iter, runner.max_iters))}
+    recorder.actions = {"before_train_iter": lambda runner: seen.append((runner.iter, runner.max_iters))}
     trainer.fit(Model(), Wrong(3))
     length = min(said, limit) if limit != 1.0 else said
     expected = [
@@ -1489,7 +1456,7 @@ def test_the_total_over_a_loader_with_a_wrong_length(said: int, trained: int, li
 def test_the_total_by_steps_is_right_in_each_epoch(accumulation: int) -> None:
     trainer, _, recorder = publishing(max_epochs=-1, max_steps=7, accumulate_grad_batches=accumulation)
     seen: list[Any] = []
-    recorder.at = {"before_train_iter": lambda runner: seen.append(runner.max_iters)}
+    recorder.actions = {"before_train_iter": lambda runner: seen.append(runner.max_iters)}
     trainer.fit(Model(), Loader(4))
     assert set(seen) == {len(seen)}
 
@@ -1505,7 +1472,7 @@ def test_a_resume_with_nothing_left_has_no_total_below_what_is_done(
     make([save_at(event, 3, path)]).fit(Model(), Resumable(4))
     totals: list[Any] = []
     trainer, callback, recorder = publishing()
-    recorder.at = {"before_train": lambda runner: totals.append(runner.max_iters)}
+    recorder.actions = {"before_train": lambda runner: totals.append(runner.max_iters)}
     trainer.fit(Model(), Resumable(length), ckpt_path=path, weights_only=True)
     assert (*infos(callback, "epoch", "iter"),) == done
     assert {*totals, *infos(callback, "max_iters")} == {done[1]}
@@ -1576,7 +1543,7 @@ def test_values_that_a_training_step_logs_are_outputs_of_its_iteration(attached:
     assert values(callback, "train/by_epoch") == [20, 21, 22] * 2
     assert values(callback, "train/only_once") == [5, 5]
     assert "train/of_another_method" not in callback.message_hub.log_scalars
-    outputs = recorder.of("after_train_iter", "outputs")
+    outputs = recorder.given("after_train_iter", "outputs")
     assert [sorted(each) for each in outputs[:2]] == [
         ["by_epoch", "critic", "generator"],
         ["by_epoch", "critic", "generator", "only_once"],
@@ -1597,7 +1564,7 @@ def test_a_returned_value_comes_before_a_logged_one() -> None:
     trainer.fit(Logging(), Loader(2))
     assert values(callback, "train/loss") == [1, 2]
     assert values(callback, "train/aux") == [3, 3]
-    assert recorder.of("after_train_iter", "outputs")[0]["aux"].grad_fn is None
+    assert recorder.given("after_train_iter", "outputs")[0]["aux"].grad_fn is None
 
 
 def test_a_metric_object_is_not_computed_for_us() -> None:
@@ -1697,8 +1664,12 @@ def test_a_step_that_draws_its_batches_is_numbered(sized: bool) -> None:
     trainer, callback, recorder = publishing()
     trainer.fit(Drawing(), (Loader if sized else Unsized)(3))
     numbers = [0, 1, 2] if sized else [0, 1, 2, 3]  # without a length, it is the draw that finds the end
-    assert recorder.of("before_train_iter", "batch_idx") == recorder.of("after_train_iter", "batch_idx") == numbers * 2
-    assert set(recorder.of("before_train_iter", "data_batch")) == {None}
+    assert (
+        recorder.given("before_train_iter", "batch_idx")
+        == recorder.given("after_train_iter", "batch_idx")
+        == numbers * 2
+    )
+    assert set(recorder.given("before_train_iter", "data_batch")) == {None}
     assert infos(callback, "epoch", "iter") == [2, 6]
     assert len(values(callback, "train/loss")) == 6
 
@@ -1744,7 +1715,7 @@ def test_an_error_of_a_callback_leaves_nothing_open(attached: bool, first: bool,
     assert resolve_hub() is not callback.message_hub
     assert not set(vars(trainer.strategy)) & {"on_train_batch_start", "teardown"}
     if recorder.events and recorder.events[-1] != "after_run":
-        assert recorder.of("on_exception", "exception")[:1] in ([], [error])
+        assert recorder.given("on_exception", "exception")[:1] in ([], [error])
 
 
 class TakeOut(Callback):
@@ -1769,7 +1740,7 @@ def test_a_callback_that_is_taken_out_during_a_fit_leaves_nothing_open(attached:
     with pytest.raises(ValueError, match="user") if error else nullcontext():
         trainer.fit(model, Loader(2))
     assert recorder.is_closed
-    assert recorder.of("on_exception", "exception") == ([error] if error else [])
+    assert recorder.given("on_exception", "exception") == ([error] if error else [])
     assert resolve_hub() is not callback.message_hub
     assert infos(callback, "loop_stage") == [None]
 
@@ -2002,7 +1973,7 @@ def test_weight_averaging_with_one_more_epoch_stays_within_its_bound() -> None:
     def note(runner: Any) -> None:
         seen.append((runner.epoch, runner.max_epochs, runner.iter, runner.max_iters))
 
-    recorder.at = {"before_train_iter": note}
+    recorder.actions = {"before_train_iter": note}
     trainer.fit(Normalized(), Loader(2))
     assert [each[0] for each in seen] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert all(epoch < bound and done < total for epoch, bound, done, total in seen)
