@@ -98,8 +98,8 @@ class IsOnlyAskedForIterations(Trainer):
     def count_iters(self) -> Any:
         return self.plan.max_iters
 
-    def train_epoch(self) -> None:
-        self.scope("train_epoch", self.train_batches)
+    def expect_epoch(self) -> None:
+        """Its total does not depend on the data."""
 
     def train_batches(self) -> None:
         super().train_batches()
@@ -130,6 +130,8 @@ class MakesOneEpochOfIterations(Trainer):
 
 class ValidatesByItsOneEpoch(MakesOneEpochOfIterations):
     """Asks by the place of a batch in its one epoch whether a validation is due."""
+
+    lacks = "resume_mid_epoch in_turn"
 
     def after_iter(self, index: int) -> None:
         super().after_iter(index if self.plan.iterations is None else self.iter - 1)
