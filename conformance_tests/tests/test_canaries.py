@@ -90,12 +90,12 @@ def test_the_best_plan_is_tried_first(told: Told, monkeypatch: pytest.MonkeyPatc
             super().__init__(plan, hooks)
             seen.append(plan)
 
-    (mutant,) = (each for each in RUNNER_MUTANTS if each.name == "max_iters is that of one epoch")
+    (mutant,) = (each for each in RUNNER_MUTANTS if each.name == "max_iters covers one epoch only")
     monkeypatch.setattr(_canaries, "RUNNER_MUTANTS", (mutant,))
     assert survived(subject_of(Notes), [Plan(), Plan(batches=2), Plan(max_epochs=2)], told) == []
     assert [plan.max_epochs for plan in seen] == [2]
     # The best plan is of no help where it was not tried: then the check itself did not see the fault either.
-    assert survived(subject_of(Notes), [Plan(), Plan(batches=2)], told) == ["COUNT-08: max_iters is that of one epoch"]
+    assert survived(subject_of(Notes), [Plan(), Plan(batches=2)], told) == ["COUNT-08: max_iters covers one epoch only"]
 
 
 def test_no_fault_is_no_finding(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

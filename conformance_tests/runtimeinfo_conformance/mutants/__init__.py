@@ -1,4 +1,4 @@
-"""Faults put in on purpose: into any runner, into the reference hub, and into what reduces."""
+"""Deliberate faults, which the kit inserts into any runner, any hub, and the reference reducer."""
 
 from runtimeinfo_conformance.mutants._automatic import UNNOTICEABLE, automatic_mutants
 from runtimeinfo_conformance.mutants._hub import HUB_MUTANTS, HubMutant

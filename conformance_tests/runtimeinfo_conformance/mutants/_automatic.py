@@ -1,4 +1,4 @@
-"""Faults made by rule: each event lost, doubled or late, each counter off, each value stale."""
+"""Systematic faults: each event lost, doubled or late, each counter off, each value stale."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from runtimeinfo_conformance.plans import Plan
 _COUNTERS = sorted(get_protocol_members(TrainState))
 
 ANY = "any"
-"""In place of a requirement: any judge can notice the fault."""
+"""Placeholder for a requirement, because any judge can notice the fault."""
 
 UNNOTICEABLE = MappingProxyType(
     {
-        "max_epochs is that of the event before": "it is the same at each event",
-        "max_iters is that of the event before": "it is the same at each event",
-        "metrics of after_test_epoch is that of the time before": "a run has one test, so there is no time before",
-        "outputs of after_val_iter is that of the time before": "the spec is silent on what a validation step returns",
-        "outputs of after_test_iter is that of the time before": "the spec is silent on what a test step returns",
+        "max_epochs lags by one event": "it is the same at each event",
+        "max_iters lags by one event": "it is the same at each event",
+        "metrics of after_test_epoch repeats the previous value": "a run has only one test",
+        "outputs of after_val_iter repeats the previous value": "the spec is silent on what a validation step returns",
+        "outputs of after_test_iter repeats the previous value": "the spec is silent on what a test step returns",
     }
 )
-"""The faults that change nothing the spec speaks about, each with the reason."""
+"""Faults that change nothing covered by the spec, each with the reason."""
 
 
 def automatic_mutants() -> Iterator[Mutant]:
@@ -50,11 +50,11 @@ def automatic_mutants() -> Iterator[Mutant]:
     for counter in _COUNTERS:
         for by in (1, -1):
             yield Mutant(f"{counter} is off by {by:+}", ANY, show(_off_by(counter, by)))
-        yield Mutant(f"{counter} is that of the event before", ANY, _of_the_event_before(counter))
+        yield Mutant(f"{counter} lags by one event", ANY, _of_the_event_before(counter))
     for event in EVENTS:
         for argument in HOOK_POINTS[event]:
             if event not in FREE_EVENTS and argument != "exception":
-                yield Mutant(f"{argument} of {event} is that of the time before", ANY, stale(event, argument))
+                yield Mutant(f"{argument} of {event} repeats the previous value", ANY, stale(event, argument))
     yield Mutant("histories leak into the next run", ANY, LeftoverHistories())
     yield Mutant("counters leak into the next run", ANY, LeftoverCounters())
 

@@ -1,4 +1,4 @@
-"""What another process finds of a faulty runner: nothing, or not what the hub holds."""
+"""Faults in the view of another process: a missing run, or one that differs from the hub."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from runtimeinfo_conformance.observation import Recorder, observer_of
 from runtimeinfo_conformance.plans import Plan, _planned_data
 
 Change = Callable[[Any], dict[int, int]]
-"""What a board shows in place of the truth, by cells: called with the hub."""
+"""Returns the faulty cells of a board. Called with the hub."""
 
 
 def board_shows(change: Change, *events: str) -> MakeFault:
-    """Let a board show other values while events are noted; at all of them by default."""
+    """Let a board show faulty values while the given events, by default all, are recorded."""
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -39,7 +39,7 @@ def board_shows(change: Change, *events: str) -> MakeFault:
 
 
 def board_is_open_to_others(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Let others read the board."""
+    """Make the board readable for other users."""
     path = find_board(os.getpid())
     if path is None:
         return call(runner, given)
@@ -51,10 +51,10 @@ def board_is_open_to_others(_event: str, call: Call, runner: Any, given: dict[st
 
 
 class BoardShowsBetweenEvents:
-    """Lets a board show other values where data is read: its fault for one hook of a run.
+    """Fault that lets a board show faulty values while data is read.
 
     Args:
-        change: What it shows.
+        change: Returns the faulty cells.
     """
 
     def __init__(self, change: Change) -> None:
@@ -63,14 +63,14 @@ class BoardShowsBetweenEvents:
         self._before: dict[int, int] = {}
 
     def __call__(self, _plan: Plan, hook: object) -> Fault:
-        """Make the fault."""
+        """Return the fault for one hook of a run."""
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-            if event != "before_run":  # where it is the board of a run before
+            if event != "before_run":  # then it is the board of an earlier run
                 _write(self._path, self._before)
             self._path, self._before = None, {}
             result = call(runner, given)
-            if isinstance(observer_of(hook), Recorder) and event != "after_run":  # the last one of all
+            if isinstance(observer_of(hook), Recorder) and event != "after_run":  # the last event of all
                 self._path = find_board(os.getpid())
                 self._before = _write(self._path, self._change(runner.message_hub))
             return result
@@ -79,7 +79,7 @@ class BoardShowsBetweenEvents:
 
 
 def iterators_are_made_early(run: Callable[[], object]) -> object:
-    """Let each iterator over data be made while other processes read the epoch before."""
+    """Let other processes see the previous epoch while each iterator over data is created."""
     module: Any = _planned_data
     tell = module.notify_iterator
 
@@ -100,17 +100,18 @@ def iterators_are_made_early(run: Callable[[], object]) -> object:
 
 
 class BoardLeftBehind:
-    """Leaves a board behind when a run has ended, until the next one."""
+    """Leave a board behind when a run has ended, until the next run ends."""
 
     def __init__(self) -> None:
         self._left: Board | None = None
 
     def __call__(self, run: Callable[[], object]) -> object:
-        """Run, and leave it."""
+        """Run, and leave a board."""
         try:
             return run()
         finally:
-            # In this order, lest it gets the same name: what was there before the run is not left by it.
+            # In this order, so that the names differ, because a board that existed before the run does not count as
+            # left behind.
             before, self._left = self._left, Board({}, {})
             if before is not None:
                 before.close()
@@ -118,32 +119,32 @@ class BoardLeftBehind:
 
 
 def counters_of_iteration_before(hub: Any) -> dict[int, int]:
-    """Be one iteration late."""
+    """Show the previous iteration."""
     return {layout.ITER: (hub.get_info("iter") or 0) - 1}
 
 
 def epoch_of_next(hub: Any) -> dict[int, int]:
-    """Be one epoch early."""
+    """Show the next epoch."""
     return {layout.EPOCH: (hub.get_info("epoch") or 0) + 1}
 
 
 def iteration_far_back(hub: Any) -> dict[int, int]:
-    """Be three iterations late."""
+    """Lag by three iterations."""
     return {layout.ITER: (hub.get_info("iter") or 0) - 3}
 
 
 def not_current(_hub: Any) -> dict[int, int]:
-    """Be the board of a run that is over."""
+    """Mark the run as ended."""
     return {layout.CURRENT: 0}
 
 
 def no_entries(_hub: Any) -> dict[int, int]:
-    """Show no scalar."""
+    """Hide all scalars."""
     return {layout.ENTRIES: 0}
 
 
 def _write(path: Path | None, cells: dict[int, int]) -> dict[int, int]:
-    """Write cells of a board, and return what they were."""
+    """Write cells of a board, and return their previous values."""
     if path is None or not path.exists():
         return {}
     before: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""The faults of runners in what is published where, in learning rates, and in validations that are left out."""
+"""Faults of runners in the place of published values, in learning rates, and in omitted validations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rates = dict[str, list[Any]]
 
 
 class _ChangedRates:
-    """An optimizer wrapper whose rates are changed on the way."""
+    """An optimizer wrapper that returns changed rates."""
 
     def __init__(self, optim_wrapper: Any, change: Callable[[Rates], Rates]) -> None:
         self._optim_wrapper = optim_wrapper
@@ -36,7 +36,7 @@ def _rates(change: Callable[[Rates], Rates]) -> Callable[[Plan, Any], dict[str, 
 
 
 def _last_entry_only(rates: Rates) -> Rates:
-    # A runner may have entries beside those of its optimizers, such as their momentum.
+    # A runner may have other entries in addition to its optimizers' rates, such as their momentum.
     return dict(list(rates.items())[-1:])
 
 
@@ -49,7 +49,7 @@ def _with_exchanged_names(rates: Rates) -> Rates:
 
 
 def _latest(stage: str) -> Callable[[Any, dict[str, Any]], dict[str, Any]]:
-    """Return what publishes the latest value of each history of a stage, but for learning rates."""
+    """Return a function that reads the latest value of each history of a stage, except learning rates."""
 
     def values(runner: Any, _given: dict[str, Any]) -> dict[str, Any]:
         rates = {f"train/{name}" for name in runner.optim_wrapper.get_lr()}
@@ -107,7 +107,7 @@ COUNTER_AND_RATE_MUTANTS: tuple[Mutant, ...] = (
         "max_iters is lost after the training",
         "COUNT-08",
         momentarily(_known_total_lost, "after_train", shown=False),
-        is_canary=False,  # a runner that never asks for a length loses nothing
+        is_canary=False,  # a runner that never asks for a length has nothing to lose
     ),
     Mutant("iter is one ahead as an epoch ends", "COUNT-15", show(iter_ahead, "after_train_epoch"), when=goes_well),
     Mutant("epoch is one ahead in a validation", "COUNT-15", momentarily(epoch_ahead, "before_val_epoch"), needs="val"),
@@ -134,4 +134,4 @@ COUNTER_AND_RATE_MUTANTS: tuple[Mutant, ...] = (
         when=_has_no_schedule,
     ),
 )
-"""The faults, each with the requirement that it breaks."""
+"""The faults, each with the requirement it breaks."""

@@ -1,4 +1,4 @@
-"""What a component finds in a faulty runner: nothing, or not what the hub holds."""
+"""Faults in the view of a component: a missing run, or one that differs from the hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtimeinfo_conformance.plans import Plan
 
 
 class Answers:
-    """A reader with its own infos, and the histories of another hub, or none."""
+    """A reader with the given infos, and the histories of a hub or none."""
 
     def __init__(self, infos: dict[str, Any], get_scalar: Callable[[str], ScalarHistory] | None = None) -> None:
         self._infos = infos
@@ -30,25 +30,25 @@ class Answers:
 
 
 def find_nothing(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Find a reader that knows nothing."""
+    """Let hooks find an empty reader."""
     with use_hub(Answers({})):
         return call(runner, given)
 
 
 def find_no_history(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Find a reader that knows the infos, and nothing else."""
+    """Let hooks find a reader with infos only."""
     with use_hub(Answers(infos_of(runner.message_hub))):
         return call(runner, given)
 
 
 class EnteredForHooksOnly:
-    """The fault, for one hook of a run, by which code that is not a hook finds nothing."""
+    """Fault that hides the run from code outside hooks."""
 
     def __init__(self) -> None:
         self._between = ExitStack()
 
     def __call__(self, _plan: Plan, _hook: object) -> Fault:
-        """Make the fault."""
+        """Return the fault for one hook of a run."""
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             self._between.close()
@@ -61,13 +61,13 @@ class EnteredForHooksOnly:
 
 
 class BehindInIterations:
-    """The fault, for one hook of a run, by which code that is not a hook finds the iteration before."""
+    """Fault that shows the previous iteration to code outside hooks."""
 
     def __init__(self) -> None:
         self._between = ExitStack()
 
     def __call__(self, _plan: Plan, _hook: object) -> Fault:
-        """Make the fault."""
+        """Return the fault for one hook of a run."""
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             self._between.close()
@@ -82,7 +82,7 @@ class BehindInIterations:
 
 
 def find_what_was_at(event_noted: str) -> MakeFault:
-    """Let hooks find, after an event, the infos that the hub held then."""
+    """Let hooks find the infos from a certain event at all later events."""
 
     def make(_plan: Plan, _hook: object) -> Fault:
         noted: list[InfoReader] = []

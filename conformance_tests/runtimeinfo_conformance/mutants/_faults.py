@@ -1,4 +1,4 @@
-"""The kinds of faults of a runner: in its events, its values, its abnormal ends, and between two runs."""
+"""Building blocks for faults of runners: in events, values and abnormal ends, and between two runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Shown = Callable[[Plan, Any], dict[str, Any]]
 
 
 class ShownRunner:
-    """A runner of which some members are replaced."""
+    """A runner with some members replaced."""
 
     def __init__(self, runner: Any, **members: Any) -> None:
         self.__dict__.update(members)
@@ -41,7 +41,7 @@ class RunnerWithout(ShownRunner):
 
 
 def drop(*events: str, only: type | None = None, after: int = 0) -> MakeFault:
-    """Lose events from the n-th on, for all hooks or for those of one class."""
+    """Lose events from the n-th on, for all hooks or for hooks of one class."""
 
     def make(_: Plan, hook: object) -> Fault:
         arrived = 0
@@ -60,13 +60,13 @@ def drop(*events: str, only: type | None = None, after: int = 0) -> MakeFault:
 
 
 class _Round:
-    """Calls that are made once all hooks have heard of an event, as if a second event came."""
+    """Calls made after all hooks have heard of an event, as if a second event came."""
 
     def __init__(self) -> None:
         self._calls: dict[int, list[Callable[[], object]]] = {}
 
     def put(self, hook: object, runner: Any, call: Callable[[], object]) -> None:
-        """Keep the call of a hook; at the last hook make those of all."""
+        """Keep the call of a hook. After the last hook, make all kept calls."""
         if isinstance(hook, RuntimeInfoHook):  # the first one
             self._calls[id(runner)] = []
         self._calls.setdefault(id(runner), []).append(call)
@@ -201,7 +201,7 @@ def publish_twice(values_of: Callable[[Any, dict[str, Any]], dict[str, Any]], ev
 
 
 def momentarily(change: Shown, *events: str, shown: bool = True, published: bool = True) -> MakeFault:
-    """Change values of the runner, of its hub or of both at some events, and restore them at the next one."""
+    """Change values of the runner, its hub or both at some events, and restore them at the next event."""
 
     def make(plan: Plan, hook: object) -> Fault:
         to_restore: dict[str, Any] = {}
@@ -224,7 +224,7 @@ def momentarily(change: Shown, *events: str, shown: bool = True, published: bool
 
 
 def between_events(change: Shown, *events: str) -> MakeFault:
-    """Change infos once all hooks have heard of some events, and restore them as the next one comes."""
+    """Change infos after all hooks have heard of some events, and restore them at the next event."""
     to_restore: dict[str, Any] = {}
 
     def make(plan: Plan, hook: object) -> Fault:
@@ -275,7 +275,7 @@ def drop_last_batch(stage: str) -> MakeFault:
     """Lose the events of the last batch of each validation or test."""
 
     def make(plan: Plan, hook: Any) -> Fault:
-        begun = 0  # in this epoch; batch_idx may begin with any number
+        begun = 0  # in this epoch, because batch_idx may start at any number
 
         def is_lost(plan: Plan, event: str, _runner: Any, _given: dict[str, Any]) -> bool:
             nonlocal begun
@@ -291,7 +291,7 @@ def drop_last_batch(stage: str) -> MakeFault:
 
 
 def swap(first: str, *, once_aborting: bool = False) -> MakeFault:
-    """Deliver an event after the one that follows it; on request in an abnormal end only."""
+    """Deliver an event after the one that follows it, optionally only in an abnormal end."""
     late = _Round()
 
     def make(_plan: Plan, hook: object) -> Fault:
@@ -347,7 +347,7 @@ class _HalvedRates:
 
 
 def forget_histories(_plan: Plan, runner: Any) -> dict[str, Any]:
-    """Change no member, and remove the histories from the hub."""
+    """Remove the histories from the hub, and leave the members unchanged."""
     for key in list(runner.message_hub.log_scalars):
         pop = getattr(runner.message_hub, "pop_scalar", None) or runner.message_hub.log_scalars.pop
         pop(key)
@@ -360,7 +360,7 @@ def iter_ahead(_: Plan, runner: Any) -> dict[str, Any]:
 
 
 def iter_of_epoch(plan: Plan, runner: Any) -> dict[str, Any]:
-    """Count the iterations from the beginning of the epoch."""
+    """Count iterations from the start of the epoch."""
     return {"iter": runner.iter % (plan.batches or 1)}
 
 
@@ -380,7 +380,7 @@ def iter_behind_after_resume(plan: Plan, runner: Any) -> dict[str, Any]:
 
 
 def counters_since_resume(plan: Plan, runner: Any) -> dict[str, Any]:
-    """Count from the resume instead of the beginning."""
+    """Count from the resume instead of the start."""
     return {"iter": runner.iter - plan.start_iteration, "epoch": runner.epoch - plan.start_epoch}
 
 
@@ -390,7 +390,7 @@ def total_of_first_epoch(plan: Plan, _: Any) -> dict[str, Any]:
 
 
 def huge_where_unknown(plan: Plan, _: Any) -> dict[str, Any]:
-    """Give a huge max_iters where it is not known."""
+    """Show a huge max_iters if it is unknown."""
     return {"max_iters": plan.max_iters if plan.sized else sys.maxsize}
 
 
@@ -418,16 +418,16 @@ def lose(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
 
 
 class LeftStage:
-    """Puts a stage into the hub as an exception leaves the run: its fault for one hook of a run, and around the run.
+    """Fault that puts a stage into the hub as an exception leaves the run.
 
-    It comes after everything that the subject itself cleans up, which may well take away what a lost close has left.
+    It acts after the subject's own cleanup, which might remove a stage that an earlier fault left.
     """
 
     def __init__(self) -> None:
         self._hub: Any = None
 
     def __call__(self, _plan: Plan, _hook: object) -> Fault:
-        """Make the fault."""
+        """Return the fault for one hook of a run."""
 
         def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             self._hub = runner.message_hub
@@ -436,7 +436,7 @@ class LeftStage:
         return fault
 
     def around(self, run: Callable[[], object]) -> object:
-        """Put the stage there."""
+        """Run, and set the stage after an exception."""
         self._hub = None
         try:
             return run()
@@ -447,7 +447,7 @@ class LeftStage:
 
 
 def keep_rates(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Append the learning rates that are taken back a second time."""
+    """Append the removed learning rates a second time."""
     if event != "after_train_epoch":
         return call(runner, given)
     hub = runner.message_hub
@@ -502,18 +502,18 @@ def dress_up(run: Callable[[], object]) -> object:
 
 
 class LeftoverHistories:
-    """A history in the hub of each run, with as many values as there were runs before."""
+    """Fault that adds a history to the hub of each run, with one value for each earlier run."""
 
     def __init__(self) -> None:
         self._runs = 0
 
     def __call__(self, _plan: Plan, hook: object) -> Fault:
-        """Make the fault for one hook of a run."""
+        """Return the fault for one hook of a run."""
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             result = call(runner, given)
             if event == "before_run" and isinstance(hook, RuntimeInfoHook):
-                # Bounded: more of them in a long search would only cost time.
+                # Bounded, because more of them in a long search would only cost time.
                 for _ in range(self._runs % 5):
                     runner.message_hub.update_scalar("left/over", 1.0)
                 self._runs += 1
@@ -523,7 +523,7 @@ class LeftoverHistories:
 
 
 class LeftoverCounters:
-    """Counters that begin where those of the previous run ended."""
+    """Fault that starts counters at the final values of the previous run."""
 
     def __init__(self) -> None:
         self._plan: Plan | None = None
@@ -531,7 +531,7 @@ class LeftoverCounters:
         self._last = 0
 
     def __call__(self, plan: Plan, _hook: object) -> Fault:
-        """Make the fault for one hook of a run."""
+        """Return the fault for one hook of a run."""
         if plan is not self._plan:  # called once for each hook of a run
             self._plan, self._offset = plan, self._last
 
@@ -544,9 +544,9 @@ class LeftoverCounters:
 
 
 def histories_of_the_first(_plan: Plan, hook: object) -> Fault:
-    """Begin a repeated training with the histories of the first one, as far as the hook has published them.
+    """Start a repeated training with the first one's histories that the hook has published.
 
-    What a runner publishes itself may have another flag.
+    Values published by the runner itself may have a different flag.
     """
     held: dict[str, list[float]] = {}
     noted: dict[str, list[float]] = {}
@@ -573,7 +573,7 @@ def histories_of_the_first(_plan: Plan, hook: object) -> Fault:
 
 
 def counters_of_the_first(_plan: Plan, _hook: object) -> Fault:
-    """Go on in a repeated training with the counters of the first one."""
+    """Continue the counters of the first training in a repeated one."""
     before = {"iter": 0, "epoch": 0}
     last: dict[str, int] = {}
 

@@ -1,6 +1,6 @@
-"""Faults for hubs, which the kit must notice under the right requirement.
+"""Faults of hubs that the kit must notice under the right requirement.
 
-Nearly all of them are relays: they stand between the kit and any hub, and so can be put into a user's hub, too.
+Nearly all of them are relays between the kit and any hub, so they also work with a user's hub.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class HubMutant:
     """A hub with a fault.
 
     Attributes:
-        name: What is wrong.
+        name: The fault in words.
         requirement: The requirement that it breaks.
-        around: Puts the fault into a hub: called with it, returns what stands in its place.
-        is_canary: Whether it shows in any hub that keeps the requirement, so that it has to be noticed.
+        around: Inserts the fault into a hub. Called with the hub, it returns the replacement.
+        is_canary: Whether it shows in every hub that meets the requirement, so that it must be noticed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class HubMutant:
 
 @dataclass(frozen=True)
 class _FaultyHub:
-    """Makes hubs with a fault; a class, because another process must be able to find it."""
+    """Factory for hubs with a fault. It is a class, because another process must be able to import it."""
 
     make: Callable[[str], Any]
     around: Callable[[Any], Any]
@@ -60,13 +60,13 @@ class _FaultyHub:
 
 
 class Relay:
-    """Passes everything on to a hub."""
+    """Relay that forwards everything to a hub."""
 
     def __init__(self, hub: Any) -> None:
         self._hub = hub
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # a relay that is being copied has no hub yet
+        if name.startswith("_"):  # a relay has no hub yet while it is being copied
             raise AttributeError(name)
         return getattr(self._hub, name)
 
@@ -219,7 +219,7 @@ class _KeysInLowerCase(Relay):
 
 
 class HistoryRelay:
-    """Passes everything on to a history."""
+    """Relay that forwards everything to a history."""
 
     def __init__(self, history: Any) -> None:
         self._history = history
@@ -343,7 +343,7 @@ class _MinOfNamedWindow(HistoryRelay):
 
 
 class _Reading(Relay):
-    """A hub whose histories read wrong where statistics are asked of them."""
+    """A hub with faulty histories from `get_scalar`."""
 
     def __init__(self, kind: type[HistoryRelay], hub: Any) -> None:
         super().__init__(hub)
@@ -354,7 +354,7 @@ class _Reading(Relay):
 
 
 class _Listing(Relay):
-    """A hub whose histories read wrong where all of them are listed."""
+    """A hub with faulty histories in `log_scalars`."""
 
     def __init__(self, kind: type[HistoryRelay], hub: Any) -> None:
         super().__init__(hub)
@@ -385,7 +385,7 @@ class _Window(HistoryRelay):
 
 
 class _KeptIsAWindow(Relay):
-    """Returns histories that go on showing as many values as they had."""
+    """A hub whose returned histories keep their length."""
 
     def get_scalar(self, key: str) -> Any:
         return _Window(self._hub, key)
@@ -404,7 +404,7 @@ class _SharedData(HistoryRelay):
 
 
 class _DataIsShared(Relay):
-    """Hands out the same arrays until there is another value."""
+    """A hub that returns the same arrays until a new value arrives."""
 
     def __init__(self, hub: Any) -> None:
         super().__init__(hub)
@@ -449,7 +449,7 @@ class _CachedData(HistoryRelay):
 
 
 class _DataIsCachedByLength(Relay):
-    """Lists the arrays of a history as they were first made for its length."""
+    """A hub that caches the arrays of a history by length."""
 
     def __init__(self, hub: Any) -> None:
         super().__init__(hub)
@@ -478,7 +478,7 @@ class _ReadsLate(HistoryRelay):
 
 
 class _ValueIsReadLate(Relay):
-    """Keeps the latest array that it was given, and reads it when the current value is asked for."""
+    """A hub that keeps the latest published array, and reads it when the current value is requested."""
 
     def __init__(self, hub: Any) -> None:
         super().__init__(hub)
@@ -609,7 +609,7 @@ class _RefusedSetsFlag(Relay):
 
 class _PopScalarDoesNothing(Relay):
     def pop_scalar(self, key: str) -> None:
-        """Forget nothing."""
+        """Do nothing instead of removing the scalar."""
 
 
 class _PopScalarOfMissingRaises(Relay):
@@ -620,7 +620,7 @@ class _PopScalarOfMissingRaises(Relay):
 
 class _DropLatestDoesNothing(Relay):
     def drop_latest(self, key: str) -> None:
-        """Take nothing back."""
+        """Do nothing instead of dropping the value."""
 
 
 class _DropLatestOfMissingRaises(Relay):
@@ -647,7 +647,7 @@ class _ScalarsArePublishedOneByOne(Relay):
 
 
 class _FlagsOneByOne(Relay):
-    """Checks all values of a dict first, and each flag as its entry is published."""
+    """A hub that checks all values of a dict first, but each flag only as its entry is published."""
 
     def update_scalars(self, log_dict: Mapping[str, Any], resumed: bool = True) -> None:
         for entry in log_dict.values():
@@ -660,7 +660,7 @@ class _FlagsOneByOne(Relay):
 
 
 class _UpdatesCollide(Relay):
-    """Loses an update that comes while another one is made."""
+    """A hub that loses an update during another update."""
 
     _is_busy = False
 
@@ -674,7 +674,7 @@ class _UpdatesCollide(Relay):
 
 
 class _CountsCollide(Relay):
-    """Appends a value with the count of an update that came in between."""
+    """A hub that appends a value with the count of a concurrent update."""
 
     _count = 1
 
@@ -731,7 +731,7 @@ class _RefusedEntriesSetFlags(MessageHub):
 
 
 class _StateGoesByTheFirstFlag(MessageHub):
-    """Lets a popped info come again as one that is not resumable, and saves it if it was once."""
+    """A hub that accepts a popped info as not resumable, but still saves it if it was resumable before."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -778,7 +778,7 @@ class _InfosNotLoaded(Relay):
     def load_state_dict(self, state_dict: Any) -> None:
         before = dict(self.runtime_info)
         super().load_state_dict(state_dict)
-        for key in list(self.runtime_info):  # not by pop_info: the hub's own may be waived
+        for key in list(self.runtime_info):  # without pop_info, because the hub's own may be waived
             self.update_info(key, before.get(key), is_resumed(key))
 
 
@@ -809,7 +809,7 @@ class _UnresumedIsSaved(MessageHub):
 
 
 def _of_its_own(kind: type[MessageHub]) -> Callable[[Any], Any]:
-    """Make a fault of a class that stands in place of the reference hub, not before it."""
+    """Return a fault that replaces the reference hub by a class instead of relaying to it."""
     return partial(_replacing, kind)
 
 
@@ -839,7 +839,7 @@ class _DamagedWipes(Relay):
 
 
 class _RefusedStateSetsFlags(MessageHub):
-    """Takes over the flags of a state's infos before it looks at the rest.
+    """A hub that adopts the flags of a state's infos before it checks the rest.
 
     Args:
         name: The name of the hub.
@@ -864,7 +864,7 @@ class _BrokenStateSetsFlags(_RefusedStateSetsFlags):
 
 
 class _LastFieldIsCheckedLast(Relay):
-    """Loads a state before it looks at the field that it has added."""
+    """A hub that loads a state before it checks the additional field of that state."""
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "is whole": True}
@@ -892,7 +892,7 @@ _tokens = itertools.count()
 
 
 class _StateIsAToken(Relay):
-    """Saves the key of a table in this process."""
+    """A hub that saves only the key of a table in this process."""
 
     def state_dict(self) -> dict[str, Any]:
         token = next(_tokens)
@@ -904,7 +904,7 @@ class _StateIsAToken(Relay):
 
 
 class _LiveState(Relay):
-    """Returns states that show what is published later."""
+    """A hub whose states show later updates."""
 
     def __init__(self, hub: Any) -> None:
         super().__init__(hub)
@@ -921,7 +921,7 @@ class _LiveState(Relay):
 
 
 class _StateShowsTheBuffer(Relay):
-    """Returns states whose histories change where a value is dropped and another one takes its place."""
+    """A hub whose states change when a dropped value is replaced."""
 
     def __init__(self, hub: Any) -> None:
         super().__init__(hub)
@@ -988,26 +988,26 @@ class _CopyIsTheSame(Relay):
 
 HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("text is taken as 0.0", "SCALAR-01", _TextIsZero),
-    HubMutant("of a vector the first element is taken", "SCALAR-01", _FirstOfVector),
+    HubMutant("the first element of a vector is taken", "SCALAR-01", _FirstOfVector),
     HubMutant("only Python's own numbers are taken", "SCALAR-01", _OnlyPythonNumbers),
     HubMutant("a refused value leaves a zero", "SCALAR-01", _RefusedLeavesTrace),
     HubMutant("a refused value sets the flag of its key", "SCALAR-01", _RefusedSetsFlag),
     HubMutant("the first write wins", "HUB-01", _FirstWriteWins),
-    HubMutant("a false value counts as nothing", "HUB-01", _FalsyIsNothing),
+    HubMutant("a falsy value counts as missing", "HUB-01", _FalsyIsNothing),
     HubMutant("True becomes 1", "HUB-01", _TrueIsOne),
     HubMutant("ints go through floats", "HUB-01", _InfosThroughFloats),
     HubMutant("the flag of an info is taken by name only", "HUB-01", _FlagByNameOnly),
     HubMutant("the default is ignored", "HUB-02", _DefaultIgnored),
-    HubMutant("a default that is false is None", "HUB-02", _FalseDefaultIsNone),
+    HubMutant("a falsy default becomes None", "HUB-02", _FalseDefaultIsNone),
     HubMutant("get_info of a missing key raises", "HUB-02", _MissingInfoRaises),
     HubMutant("a default that is given by name is ignored", "HUB-02", _NamedDefaultIsIgnored),
     HubMutant("pop does not remove", "HUB-03", _PopDoesNotRemove),
-    HubMutant("pop returns the default at all times", "HUB-03", _PopReturnsNothing),
+    HubMutant("pop always returns the default", "HUB-03", _PopReturnsNothing),
     HubMutant("pop of a missing key raises", "HUB-03", _PopOfMissingRaises),
     HubMutant("pop of an info that is None returns the default", "HUB-03", _PopOfNoneIsTheDefault),
     HubMutant("current is the first value", "HUB-04", _reading(_CurrentIsFirst)),
     HubMutant("current is in single precision", "HUB-04", _reading(_InSinglePrecision)),
-    HubMutant("an array is read when its value is asked for", "HUB-04", _ValueIsReadLate),
+    HubMutant("an array is read only when its value is requested", "HUB-04", _ValueIsReadLate),
     HubMutant("the mean is not weighted", "HUB-05", _reading(_UnweightedMean)),
     HubMutant("the mean ignores the window", "HUB-05", _reading(_MeanOfAll)),
     HubMutant("the minimum ignores the window", "HUB-06", _reading(_MinOfAll)),
@@ -1016,7 +1016,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("the maximum is never below zero", "HUB-06", _reading(_MaxFromZero)),
     HubMutant("a window that is given by name is ignored", "HUB-06", _reading(_MinOfNamedWindow)),
     HubMutant("a missing scalar is an empty history", "HUB-07", _EmptyForMissing),
-    HubMutant("a missing scalar raises something else", "HUB-07", _OtherErrorForMissing),
+    HubMutant("a missing scalar raises the wrong error", "HUB-07", _OtherErrorForMissing),
     HubMutant("a changed flag is accepted", "HUB-08", _FlipAccepted),
     HubMutant("a changed flag is refused after the write", "HUB-08", _FlipRefusedTooLate),
     HubMutant("a changed flag is refused, and kept", "HUB-08", _of_its_own(_FlipIsRefusedAndKept), is_canary=False),
@@ -1027,13 +1027,13 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("data has no counts", "HUB-10", _listing(_CountsForgotten)),
     HubMutant("data is the latest value only", "HUB-10", _listing(_OnlyTheLatest)),
     HubMutant("data is the last 4,096 values", "HUB-10", _listing(_BlockIsLost)),
-    HubMutant("data is renewed when its length changes", "HUB-10", _DataIsCachedByLength),
+    HubMutant("data is refreshed only when its length changes", "HUB-10", _DataIsCachedByLength),
     HubMutant("histories are not saved", "HUB-11", _ScalarsNotSaved),
     HubMutant("infos are not loaded", "HUB-11", _InfosNotLoaded),
     HubMutant("ints are loaded as floats", "HUB-11", _IntsAreLoadedAsFloats),
     HubMutant("counts are not saved", "HUB-11", _of_its_own(_CountsNotSaved), is_canary=False),
-    HubMutant("an info that is None is not loaded", "HUB-11", _NoneIsNotLoaded, is_canary=False),
-    HubMutant("what is not resumable is saved", "HUB-12", _of_its_own(_UnresumedIsSaved), is_canary=False),
+    HubMutant("an info with the value None is not loaded", "HUB-11", _NoneIsNotLoaded, is_canary=False),
+    HubMutant("unresumable values are saved", "HUB-12", _of_its_own(_UnresumedIsSaved), is_canary=False),
     HubMutant("a scalar is saved whatever its flag is", "HUB-12", _ScalarsAreAllSaved),
     HubMutant(
         "an info that was popped is saved by its first flag",
@@ -1053,22 +1053,20 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("updates at once exchange their counts", "HUB-16", _CountsCollide),
     HubMutant("a state holds a lock", "HUB-17", _LockInState),
     HubMutant("a state is the key of a table in its process", "HUB-17", _StateIsAToken, is_canary=False),
-    HubMutant("a state shows what is published later", "HUB-18", _LiveState),
-    HubMutant("a state shows what takes the place of a dropped value", "HUB-18", _StateShowsTheBuffer),
-    HubMutant("a dict is published up to what is refused", "HUB-19", _DictIsPublishedOneByOne),
-    HubMutant("scalars are published up to what is refused", "HUB-19", _ScalarsArePublishedOneByOne),
+    HubMutant("a state shows later updates", "HUB-18", _LiveState),
+    HubMutant("a state shows the replacement of a dropped value", "HUB-18", _StateShowsTheBuffer),
+    HubMutant("a dict is published up to its refused entry", "HUB-19", _DictIsPublishedOneByOne),
+    HubMutant("scalars are published up to the refused one", "HUB-19", _ScalarsArePublishedOneByOne),
     HubMutant("scalars are published up to one with the other flag", "HUB-19", _FlagsOneByOne),
-    HubMutant(
-        "infos that are refused leave their flag", "HUB-19", _of_its_own(_RefusedEntriesSetFlags), is_canary=False
-    ),
+    HubMutant("refused infos leave their flag", "HUB-19", _of_its_own(_RefusedEntriesSetFlags), is_canary=False),
     HubMutant("a hub that loads keeps its own infos", "HUB-20", _OwnInfosWin),
     HubMutant("a hub that loads keeps the infos that it does not save", "HUB-20", _UnsavedInfosWin),
-    HubMutant("what is loaded is appended", "HUB-20", _LoadedIsAppended),
+    HubMutant("loaded values are appended", "HUB-20", _LoadedIsAppended),
     HubMutant("a broken state is loaded by half", "HUB-21", _LastFieldIsCheckedLast),
     HubMutant("a broken state leaves its flags", "HUB-21", _of_its_own(_BrokenStateSetsFlags), is_canary=False),
     HubMutant("a history that was kept is a window", "HUB-22", _KeptIsAWindow),
     HubMutant("data is the arrays of the hub", "HUB-23", _DataIsShared),
-    HubMutant("a copy shares all with the hub", "HUB-24", _CopyIsTheSame),
+    HubMutant("a copy shares everything with the hub", "HUB-24", _CopyIsTheSame),
     HubMutant("names of statistics are mixed up", "HUB-25", _reading(_NamesAreMixedUp)),
     HubMutant("an unknown statistic is the current value", "HUB-25", _reading(_AnyNameIsCurrent)),
     HubMutant("statistics drops a window that is given by name", "HUB-25", _reading(_NamedWindowIsDropped)),
@@ -1076,6 +1074,6 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("pop_scalar of a missing key raises", "HUB-26", _PopScalarOfMissingRaises),
     HubMutant("drop_latest does nothing", "HUB-27", _DropLatestDoesNothing),
     HubMutant("drop_latest of a missing key raises", "HUB-27", _DropLatestOfMissingRaises),
-    HubMutant("drop_latest drops all", "HUB-27", _DropLatestDropsAll),
+    HubMutant("drop_latest drops everything", "HUB-27", _DropLatestDropsAll),
 )
-"""The faults, each with the requirement that it breaks."""
+"""The faults, each with the requirement it breaks."""

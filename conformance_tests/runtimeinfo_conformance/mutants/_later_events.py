@@ -1,4 +1,4 @@
-"""The faults of runners that show at later events only: in identity, stage, batches, and the order of hooks."""
+"""Faults of runners that show only at later events: in identity, stage, batches, and the order of hooks."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def _leave_stage(_event: str, call: Call, runner: Any, given: dict[str, Any]) ->
 
 
 def _count_epoch(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
-    """Count the epoch once it has closed, as a loop does that counts in a `finally`."""
+    """Count a failed epoch as it closes, like a loop that counts in a `finally`."""
     counts = event in {"after_train", "after_run"}
     return call(ShownRunner(runner, epoch=runner.epoch + 1) if counts else runner, given)
 
 
 def _window_taken_back(plan: Plan, hook: object) -> Fault:
-    """Go back to the begin of a window of accumulation, as a loop does that repeats what made no optimizer step."""
+    """Reset the counter to the start of an accumulation window, like a loop that repeats incomplete optimizer steps."""
 
     def take_back(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
         return call(ShownRunner(runner, iter=runner.iter - runner.iter % plan.accumulation), given)
@@ -75,7 +75,7 @@ def _forget_validations(_plan: Plan, runner: Any) -> dict[str, Any]:
 
 
 def _later(is_held: Callable[[object], bool], *events: str) -> MakeFault:
-    """Let one of the kit's hooks hear of some events after the last of its probes has."""
+    """Delay some events for one of the kit's hooks until after its last probe."""
     held: list[Callable[[], object]] = []
 
     def make(_plan: Plan, hook: object) -> Fault:
@@ -106,7 +106,7 @@ def _is_hook(hook: object) -> bool:
 
 
 def _hand_on(event_changed: str, argument: str) -> MakeFault:
-    """Give all hooks but the one that publishes other numbers."""
+    """Give changed numbers to all hooks except the information hook."""
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -123,7 +123,7 @@ def _hand_on(event_changed: str, argument: str) -> MakeFault:
 
 
 def _emptied_later(event_changed: str, argument: str) -> MakeFault:
-    """Give the hook that publishes lists and dicts that are emptied as the next event comes."""
+    """Give lists and dicts to the information hook, and empty them at the next event."""
 
     def make(_plan: Plan, hook: object) -> Fault:
         given_out: list[Any] = []
@@ -145,20 +145,20 @@ def _emptied_later(event_changed: str, argument: str) -> MakeFault:
 
 
 class _RatesOfTheFirst:
-    """The rates of iterations that come after those of a first training."""
+    """The rates that a halving schedule has after a first training."""
 
     def __init__(self, optim_wrapper: Any, iterations: int) -> None:
         self._optim_wrapper = optim_wrapper
         self._iterations = iterations
 
     def get_lr(self) -> dict[str, list[float]]:
-        """Return the rates, halved as often."""
+        """Return the rates, halved once for each iteration of the first training."""
         rates = self._optim_wrapper.get_lr()
         return {name: [float(value) / 2**self._iterations for value in values] for name, values in rates.items()}
 
 
 def _go_on_with_rates(plan: Plan, _hook: object) -> Fault:
-    """Begin the second training with the rates that the first one ended with."""
+    """Start the second training with the final rates of the first."""
     runs = 0
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -172,13 +172,13 @@ def _go_on_with_rates(plan: Plan, _hook: object) -> Fault:
 
 
 class _NumberedOn:
-    """Numbers the batches of a run from where no other run has begun."""
+    """Fault that numbers the first batch of each run by the number of earlier runs."""
 
     def __init__(self) -> None:
         self._runs = 0
 
     def __call__(self, _plan: Plan, hook: object) -> Fault:
-        """Make the fault for one hook of a run."""
+        """Return the fault for one hook of a run."""
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             self._runs += event == "before_run" and _is_hook(hook)
@@ -190,7 +190,7 @@ class _NumberedOn:
 
 
 def _read_nothing(run: Callable[[], object]) -> object:
-    """Let the kit hear of no read, as if the run made its batches out of nothing."""
+    """Hide all reads from the kit, as if the run had created its batches itself."""
 
     def hear_nothing(run: str, item: Item, process: int) -> None:
         pass
@@ -205,7 +205,7 @@ def _read_nothing(run: Callable[[], object]) -> object:
 
 
 def _first_once_more(plan: Plan, _hook: object) -> Fault:
-    """Show the first batch in all iterations of the epoch that goes on but its first one."""
+    """Show the first batch in all later iterations of a resumed epoch."""
     begun = ended = 0
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -220,7 +220,7 @@ def _first_once_more(plan: Plan, _hook: object) -> Fault:
     return fault
 
 
-# -- on which plans, so that nothing else shows
+# -- filters for plans on which only the fault in question shows
 
 
 def _is_one_plain_run(plan: Plan) -> bool:
@@ -244,7 +244,7 @@ def _only_trains(plan: Plan) -> bool:
 
 
 def _fails_after(stage: str) -> Callable[[Plan], bool]:
-    """Return what tells whether a run fails where an evaluation of a stage is over, over one loader."""
+    """Return a filter for plans that fail after an evaluation of a stage over one loader."""
     return lambda plan: plan.fault is not None and plan.val_loaders == 1 and plan.fault.event == f"after_{stage}"
 
 
@@ -307,7 +307,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("cfg changes during the training", "META-01", publish(_always({"cfg": "another"}), "before_train_epoch")),
     Mutant(
-        "the configuration is another one when the run ends",
+        "the configuration changes when the run ends",
         "META-01",
         show(lambda _plan, _runner: {"cfg": TextConfig("another")}, "after_run"),
     ),
@@ -346,19 +346,19 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         when=is_resumed,
     ),
     Mutant(
-        "a training that is made again goes on with the rates of the first",
+        "a repeated training continues the rates of the first",
         "SCALAR-03",
         _go_on_with_rates,
         needs="again",
         when=lambda plan: plan.again and plan.schedule,
     ),
     Mutant(
-        "hooks are handed other outputs than are published",
+        "hooks get outputs that differ from the published ones",
         "SCALAR-04",
         _hand_on("after_train_iter", "outputs"),
     ),
     Mutant(
-        "hooks are handed other metrics than are published",
+        "hooks get metrics that differ from the published ones",
         "SCALAR-06",
         _hand_on("after_val_epoch", "metrics"),
     ),
@@ -369,7 +369,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         when=_is_alone,
     ),
     Mutant(
-        "hooks are handed other metrics of a test than are published",
+        "hooks get test metrics that differ from the published ones",
         "SCALAR-09",
         _hand_on("after_test_epoch", "metrics"),
     ),
@@ -405,7 +405,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
     ),
     # Not in a runner that shows no batch.
     Mutant(
-        "an epoch that goes on shows its first batch only",
+        "a resumed epoch shows its first batch only",
         "RESUME-03",
         _first_once_more,
         when=_goes_on_in_its_epoch,
@@ -413,4 +413,4 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         is_canary=False,
     ),
 )
-"""The faults, each with the requirement that it breaks."""
+"""The faults, each with the requirement it breaks."""

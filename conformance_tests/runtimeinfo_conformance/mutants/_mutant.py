@@ -1,7 +1,7 @@
-"""Mutants: subjects with a fault between the runner and its hooks, which the kit must notice.
+"""Mutants: subjects with a fault between the runner and its hooks that the kit must notice.
 
-Because of that place a fault can be put into any subject. It can lose or repeat an event, replace the runner or the
-arguments, or change the contents of the hub.
+In that place, a fault works with any subject. It can lose or repeat an event, replace the runner or the arguments, or
+change the contents of the hub.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Fault = Callable[[str, Call, Any, dict[str, Any]], object]
 """Intercepts an event: called with the event, its delivery, the runner and the arguments."""
 
 MakeFault = Callable[[Plan, Any], Fault]
-"""Makes the fault for one hook of a run on a plan."""
+"""Creates the fault for one hook of a run on a plan."""
 
 Around = Callable[[Callable[[], object]], object]
-"""Wraps a whole run: called with a function that does it."""
+"""Wraps a whole run. Called with a function that runs it."""
 
 
 def no_fault(_plan: Plan, _hook: object) -> Fault:
@@ -44,12 +44,12 @@ def _always(_plan: Plan) -> bool:
 
 
 def goes_well(plan: Plan) -> bool:
-    """Tell whether nothing goes wrong on purpose."""
+    """Return whether the plan has no fault."""
     return plan.fault is None
 
 
 def is_resumed(plan: Plan) -> bool:
-    """Tell whether the training goes on from a checkpoint."""
+    """Return whether the training resumes from a checkpoint."""
     return plan.resume_from is not None
 
 
@@ -60,12 +60,11 @@ class Mutant:
     Attributes:
         name: The fault in words.
         requirement: The requirement that it breaks.
-        make: Makes the fault for one hook of a run on a plan.
-        needs: The capabilities, beyond those of the requirement, without which the fault does not show; separated by
-            blanks.
-        around: A fault in the ending of the run, which no hook sees.
-        when: The plans on which the fault is active; all by default.
-        is_canary: Whether it shows in every runner that keeps the requirement, so that it must be noticed.
+        make: Creates the fault for one hook of a run on a plan.
+        needs: The capabilities, in addition to the requirement's, that the fault needs to show, separated by blanks.
+        around: A fault in the end of the run that no hook sees.
+        when: The plans on which the fault is active, by default all.
+        is_canary: Whether it shows in every runner that meets the requirement, so that it must be noticed.
     """
 
     name: str
@@ -77,7 +76,7 @@ class Mutant:
     is_canary: bool = True
 
     def fits(self, subject: Subject) -> bool:
-        """Tell whether the fault shows with the capabilities that a subject has declared."""
+        """Return whether the fault shows with the declared capabilities of a subject."""
         return self.requirement in testable(subject) and subject.capabilities.issuperset(self.needs.split())
 
     def applied_to(self, subject: Subject) -> Subject:
@@ -100,7 +99,7 @@ class Mutant:
 
 
 def _whole(plan: Plan, hooks: Sequence[Any]) -> Plan:
-    """Return the plan with all that is kept from the subject, such as the exception to come."""
+    """Return the plan with the options hidden from the subject, such as the fault."""
     recorders = (observer for hook in hooks if isinstance(observer := observer_of(hook), Recorder))
     return next((recorder.leg.plan for recorder in recorders), plan)
 

@@ -1,7 +1,7 @@
-"""Broken reducers: that of the adapters with a fault each, which the kit has to notice under the right requirement.
+"""Broken variants of the adapters' reducer, each with a fault that the kit must notice under the right requirement.
 
-Each is a function at the top of this module, because the process of a rank has to find it. They are of no use as
-canaries: they cannot be put into another reducer.
+Each is a top-level function, because the process of a rank must be able to import it. They cannot serve as canaries,
+because they cannot be inserted into another reducer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ReduceMutant:
     """A reducer with a fault.
 
     Attributes:
-        name: What the fault is.
+        name: The fault in words.
         requirement: The requirement that it breaks.
         reduce: The reducer.
     """
@@ -44,8 +44,8 @@ class ReduceMutant:
         return ReduceSubject(f"reference reducer ({self.name})", __version__, reduce=self.reduce)
 
 
-# Importing the reducer needs PyTorch. A process that only lists the mutants might not have it, unlike that of a rank:
-# hence the imports inside of functions.
+# Functions import the reducer locally, because it needs PyTorch. A process that only lists the mutants might not have
+# that, unlike a rank's process.
 
 
 def _reduce(hub: Any, group: Any, **options: Any) -> Mapping[str, ReducedScalar]:
@@ -60,7 +60,7 @@ def _rank(group: Any) -> int:
     return int(dist.get_rank(group))
 
 
-# -- the result is wrong
+# -- faults in the result
 
 
 def _changed(scalar: ReducedScalar, **fields: float) -> Any:
@@ -88,11 +88,11 @@ def _differs_in_a_bit(hub: Any, group: Any) -> Scalars:
     }
 
 
-# -- what the ranks exchange is wrong
+# -- faults in the exchange between ranks
 
 
 def _with_rows(hub: Any, group: Any, change: Callable[[Any], None]) -> Scalars:
-    """Reduce, with the rows that all ranks send first changed on their way: of shape ``(ranks, keys, 5)``."""
+    """Reduce with a change to the rows exchanged first, of shape ``(ranks, keys, 5)``."""
     from runtimeinfo_adapters.distributed import _reduce as reducing
     from runtimeinfo_adapters.distributed._exchange import HEADER_BYTES, ROW_BYTES
     from runtimeinfo_adapters.distributed._group import find_group
@@ -213,7 +213,7 @@ def _error_without_names(hub: Any, group: Any) -> Scalars:
 
 
 def _reads_before_it_joins(hub: Any, group: Any) -> Scalars:
-    list(hub.log_scalars)  # raises, and leaves the others waiting
+    list(hub.log_scalars)  # raises, and leaves the other ranks waiting
     return _reduce(hub, group)
 
 
@@ -276,7 +276,7 @@ def _notes_it_in_the_hub(hub: Any, group: Any) -> Scalars:
 
 REDUCE_MUTANTS: tuple[ReduceMutant, ...] = (
     ReduceMutant("the mean is not weighted", "DIST-01", _unweighted),
-    ReduceMutant("the count is that of the updates", "DIST-02", _counts_updates),
+    ReduceMutant("the count is the number of updates", "DIST-02", _counts_updates),
     ReduceMutant("the last rank is left out", "DIST-02", _last_rank_left_out),
     ReduceMutant("each rank gets its own values only", "DIST-02", _own_values_only),
     ReduceMutant("values are sent in single precision", "DIST-02", _sent_in_single_precision),
@@ -284,20 +284,20 @@ REDUCE_MUTANTS: tuple[ReduceMutant, ...] = (
     ReduceMutant("4,096 values of each rank are counted", "DIST-02", _a_block_of_each_rank),
     ReduceMutant("a scalar that comes later is left out", "DIST-02", _keys_of_the_first_call),
     ReduceMutant("minimum and maximum are exchanged", "DIST-03", _swapped),
-    ReduceMutant("one rank gets another last bit", "DIST-04", _differs_in_a_bit),
+    ReduceMutant("one rank gets a different last bit", "DIST-04", _differs_in_a_bit),
     ReduceMutant("each rank adds its own values first", "DIST-04", _own_rank_first),
-    ReduceMutant("who lacks a scalar adds nothing to it, unasked", "DIST-05", _missing_is_empty),
+    ReduceMutant("a rank without a scalar adds nothing to it by default", "DIST-05", _missing_is_empty),
     ReduceMutant("a scalar that a rank lacks is left out there", "DIST-05", _differing_are_dropped),
     ReduceMutant("the error names no rank", "DIST-05", _error_without_names),
     ReduceMutant("a rank that cannot read its hub leaves the others waiting", "DIST-06", _reads_before_it_joins),
     ReduceMutant("a rank that does not come is passed over", "DIST-07", _goes_on_alone),
     ReduceMutant("an error costs the values", "DIST-08", _error_costs_the_values),
     ReduceMutant("all values are reduced each time", "DIST-09", _all_each_time),
-    ReduceMutant("a sum has the one before in it", "DIST-09", _old_sums_once_more),
+    ReduceMutant("a sum includes the previous one", "DIST-09", _old_sums_once_more),
     ReduceMutant("NaN is left out", "DIST-10", _nan_left_out),
     ReduceMutant("the result is noted in the hub", "DIST-11", _notes_it_in_the_hub),
-    ReduceMutant("a rank without news counts as one", "DIST-12", _idle_counts_as_one),
+    ReduceMutant("a rank without new values counts as one", "DIST-12", _idle_counts_as_one),
     ReduceMutant("the minimum and maximum of nothing are 0", "DIST-12", _idle_has_extremes),
-    ReduceMutant("what is not new is 0", "DIST-12", _a_zero_for_what_is_idle),
+    ReduceMutant("a scalar without new values is 0", "DIST-12", _a_zero_for_what_is_idle),
 )
-"""The faults, each with the requirement that it breaks."""
+"""The faults, each with the requirement it breaks."""

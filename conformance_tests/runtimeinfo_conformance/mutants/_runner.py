@@ -1,4 +1,4 @@
-"""The faults of runners: for each requirement some that break it, and one at least that breaks nothing else."""
+"""Faults of runners. Each requirement has some, at least one of which breaks nothing else."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ from runtimeinfo_conformance.mutants._scope import (
 from runtimeinfo_conformance.observation import Probe, observer_of
 from runtimeinfo_conformance.plans import CHANGING_KIND, Plan
 
-# -- which events are lost
+# -- filters for lost events
 
 
 def _last_iteration(plan: Plan, event: str, runner: Any, _given: dict[str, Any]) -> bool:
@@ -112,7 +112,7 @@ def _end_of_training(_plan: Plan, event: str, _runner: Any, _given: dict[str, An
 
 
 class _BetweenLoaders:
-    """Finds the events between two loaders of one validation."""
+    """Filter for the events between two loaders of one validation."""
 
     def __init__(self) -> None:
         self._done = 0
@@ -134,7 +134,7 @@ def _validation_inside(_plan: Plan, event: str, _runner: Any, _given: dict[str, 
     return "_val" in event
 
 
-# -- what is changed
+# -- changed values
 
 
 def _without_first(values: Any) -> Any:
@@ -180,7 +180,7 @@ def _another_version(_plan: Plan, runner: Any) -> dict[str, Any]:
 
 
 def _first(data: Any) -> Any:
-    batch = find_batch(data)  # a framework may have made a list of it
+    batch = find_batch(data)  # a framework may have turned it into a list
     return data if batch is None else replace(batch, index=0)
 
 
@@ -189,7 +189,7 @@ def _pass_on(_event: str, call: Any, runner: Any, given: dict[str, Any]) -> obje
 
 
 def _with_priority(kind: type[Any], priority: str) -> MakeFault:
-    """Give the hooks of a class another priority; the fault itself is none."""
+    """Give a different priority to the hooks of a class, without changing their events."""
 
     def make(_plan: Plan, hook: Any) -> Fault:
         if isinstance(hook, kind) or isinstance(observer_of(hook), kind):
@@ -200,7 +200,7 @@ def _with_priority(kind: type[Any], priority: str) -> MakeFault:
 
 
 def _numbered_from_its_start(plan: Plan, _hook: object) -> Fault:
-    """Number the batches of the epoch that goes on from where its first epoch began."""
+    """Number the batches of a resumed epoch as if the epoch started over."""
     is_first = plan.start_batch > 0
 
     def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -213,7 +213,7 @@ def _numbered_from_its_start(plan: Plan, _hook: object) -> Fault:
     return fault
 
 
-# -- on which plans, so that nothing else shows
+# -- filters for plans on which only the fault in question shows
 
 
 def _is_plain(plan: Plan) -> bool:
@@ -326,16 +326,16 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         give("before_train_iter", "batch_idx", lambda _: 0),
         when=lambda plan: not plan.start_batch,
     ),
-    Mutant("histories of earlier runs are left over", "LIFE-10", LeftoverHistories()),
+    Mutant("histories of earlier runs remain", "LIFE-10", LeftoverHistories()),
     Mutant(
-        "a training that is made again begins with the histories of the first",
+        "a repeated training starts with the histories of the first",
         "LIFE-10",
         histories_of_the_first,
         when=_is_made_again,
         needs="again",
     ),
     Mutant(
-        "a training that is made again goes on with the counters of the first",
+        "a repeated training continues the counters of the first",
         "LIFE-10",
         counters_of_the_first,
         when=_is_made_again,
@@ -343,7 +343,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_one_batch_in_all),
     Mutant(
-        "to stop early is announced as an exception",
+        "an early stop is announced as an exception",
         "LIFE-12",
         announce_after("after_train_epoch"),
         when=_stops_in_its_first_epoch,
@@ -398,9 +398,9 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "COUNT-05",
         momentarily(lambda _, __: {"iter": 0}, "after_train_epoch", shown=False),
     ),
-    # Not in a runner that publishes it ahead of the event, for handlers of that moment.
+    # Not in a runner that publishes it before the event, for its handlers.
     Mutant("iter is not published", "COUNT-05", drop("before_train_iter", only=RuntimeInfoHook), is_canary=False),
-    # Not in a runner that makes each epoch a training: the number is published as that begins.
+    # Not in a runner that makes each epoch a training, because it publishes the number at the start.
     Mutant("epoch is not published", "COUNT-06", drop("before_train_epoch", only=RuntimeInfoHook), is_canary=False),
     Mutant(
         "epoch is stale after the training",
@@ -419,12 +419,12 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("max_iters is huge where it is not known", "COUNT-08", show(huge_where_unknown), needs="unsized"),
     Mutant(
-        "max_iters is what was done, once it is done",
+        "max_iters is the completed number in the end",
         "COUNT-08",
         momentarily(lambda _, runner: {"max_iters": runner.iter}, "after_train_iter", shown=False),
     ),
-    Mutant("max_iters is that of one epoch", "COUNT-08", show(lambda plan, _: {"max_iters": plan.batches})),
-    Mutant("there is no optim_wrapper", "COUNT-09", hide("optim_wrapper")),
+    Mutant("max_iters covers one epoch only", "COUNT-08", show(lambda plan, _: {"max_iters": plan.batches})),
+    Mutant("optim_wrapper is missing", "COUNT-09", hide("optim_wrapper")),
     Mutant("iter counts optimizer steps", "COUNT-10", show(iter_of_steps, *_IN_AN_ITERATION), when=_is_plain),
     Mutant("all counters are of optimizer steps", "COUNT-10", show(iter_of_steps)),
     Mutant("a validation counts", "COUNT-11", momentarily(iter_ahead, "after_val"), when=goes_well),
@@ -441,15 +441,15 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_goes_on_at_the_end_of_an_epoch,
         needs="resume resume_mid_epoch",
     ),
-    Mutant("max_iters stays that of the first epoch", "COUNT-13", publish(total_of_first_epoch, "before_train_iter")),
-    Mutant("components are told the iteration before", "COUNT-14", BehindInIterations(), when=_has(None)),
-    Mutant("cfg is another one", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
-    Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
-    Mutant("the seed is another one", "META-02", show(lambda plan, _: {"seed": (plan.seed or 0) + 7})),
     Mutant(
-        "the name is another one", "META-03", show(lambda _, __: {"experiment_name": "another"}), when=_is_not_resumed
+        "max_iters is not updated after the first epoch", "COUNT-13", publish(total_of_first_epoch, "before_train_iter")
     ),
-    # Not in a runner that makes up a seed and a name, or demands them.
+    Mutant("components see the previous iteration", "COUNT-14", BehindInIterations(), when=_has(None)),
+    Mutant("cfg is wrong", "META-01", publish(lambda _, __: {"cfg": "another"}, *_PUBLISHES_METADATA)),
+    Mutant("cfg is not published", "META-01", drop("before_run", only=RuntimeInfoHook)),
+    Mutant("the seed is wrong", "META-02", show(lambda plan, _: {"seed": (plan.seed or 0) + 7})),
+    Mutant("the name is wrong", "META-03", show(lambda _, __: {"experiment_name": "another"}), when=_is_not_resumed),
+    # Not in a runner that invents a seed and a name, or demands them.
     Mutant(
         "a run that was not seeded has the seed 0",
         "META-02",
@@ -458,21 +458,21 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         is_canary=False,
     ),
     Mutant(
-        "a run without a name has an empty one",
+        "an unnamed run has an empty name",
         "META-03",
         show(lambda _, __: {"experiment_name": ""}),
         when=_has_no_name,
         is_canary=False,
     ),
-    Mutant("the framework's version is another one", "META-04", publish(_another_version, *_PUBLISHES_METADATA)),
+    Mutant("the framework's version is wrong", "META-04", publish(_another_version, *_PUBLISHES_METADATA)),
     Mutant("the framework's version is not published", "META-04", drop("before_run", only=RuntimeInfoHook)),
     Mutant(
-        "the hook's version is another one",
+        "the hook's version is wrong",
         "META-05",
         publish(lambda _, __: {"runtimeinfo_version": "0"}, *_PUBLISHES_METADATA),
     ),
     Mutant("the hook's version is not published", "META-05", drop("before_run", only=RuntimeInfoHook)),
-    Mutant("there is no cfg", "META-06", hide("cfg"), when=goes_well),
+    Mutant("cfg is missing", "META-06", hide("cfg"), when=goes_well),
     Mutant("the dataset is wrapped, and its metainfo hidden", "META-07", show(dataset_wrapped)),
     Mutant(
         "a resumed run has the name of the saved one",
@@ -481,23 +481,23 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=is_resumed,
     ),
     Mutant(
-        "a resumed run without a name goes by that of the saved one",
+        "an unnamed resumed run has the name of the saved one",
         "META-08",
         show(_saved_name),
         when=lambda plan: is_resumed(plan) and _has_no_name(plan),
         is_canary=False,
     ),
     Mutant(
-        "a resumed run has the seed of no run",
+        "a resumed run has an unrelated seed",
         "META-08",
         show(lambda plan, _: {"seed": (plan.seed or 0) + 7}),
         when=is_resumed,
     ),
     Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),
     Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter"), when=goes_well),
-    Mutant("the rate is that of the next iteration", "SCALAR-03", show(rates_to_come)),
+    Mutant("the rate belongs to the next iteration", "SCALAR-03", show(rates_to_come)),
     Mutant("the first output is missing", "SCALAR-04", give("after_train_iter", "outputs", _without_first)),
-    Mutant("outputs are those of the iteration before", "SCALAR-04", stale("after_train_iter", "outputs")),
+    Mutant("outputs belong to the previous iteration", "SCALAR-04", stale("after_train_iter", "outputs")),
     Mutant(
         "other outputs are turned into numbers",
         "SCALAR-05",
@@ -505,31 +505,29 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_saves_nothing,
     ),
     Mutant("a metric is published twice", "SCALAR-06", publish_twice(_scalar_metrics, "after_val_epoch")),
-    Mutant("metrics are those of the validation before", "SCALAR-06", stale("after_val_epoch", "metrics")),
+    Mutant("metrics belong to the previous validation", "SCALAR-06", stale("after_val_epoch", "metrics")),
     Mutant("other metrics are replaced", "SCALAR-07", publish(_other_metrics_changed, "after_val_epoch")),
     Mutant("the first metric is missing", "SCALAR-07", give("after_val_epoch", "metrics", _without_first)),
     Mutant(
-        "a stale metric lies beside the new one",
+        "a stale metric remains next to the new one",
         "SCALAR-08",
         publish(_stale_info_beside, "after_val_epoch"),
         when=_validates_three_times,
     ),
     Mutant("a metric keeps its first kind", "SCALAR-08", stale("after_val_epoch", "metrics")),
-    Mutant("there are no test metrics", "SCALAR-09", give("after_test_epoch", "metrics", lambda _: None)),
+    Mutant("test metrics are missing", "SCALAR-09", give("after_test_epoch", "metrics", lambda _: None)),
     Mutant("the rate of an aborted iteration stays", "SCALAR-11", once_aborting(keep_rates, only=RuntimeInfoHook)),
     Mutant("no other process finds the run", "SHARE-01", board_shows(not_current), when=_has(None)),
     Mutant(
-        "other processes see the iteration before",
+        "other processes see the previous iteration",
         "SHARE-01",
         board_shows(counters_of_iteration_before),
         when=_has(None),
     ),
+    Mutant("batches are made with the next epoch", "SHARE-02", BoardShowsBetweenEvents(epoch_of_next), when=_has(None)),
+    # Not in a runner that creates its own loader.
     Mutant(
-        "batches are made with the epoch to come", "SHARE-02", BoardShowsBetweenEvents(epoch_of_next), when=_has(None)
-    ),
-    # Not in a runner that makes its own loader.
-    Mutant(
-        "the iterator of an epoch is made before that counts",
+        "the iterator of an epoch is made before the epoch counts",
         "SHARE-02",
         around=iterators_are_made_early,
         when=_has(None),
@@ -560,13 +558,13 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_has("beside"),
     ),
     Mutant(
-        "a training inside another one leaves its hub global",
+        "a nested training leaves its hub global",
         "SCOPE-01",
         HubOfLatest(),
         needs="nested",
         when=_has("nested"),
     ),
-    Mutant("a run inside another one does not enter its hub", "SCOPE-01", run_around_answers, when=_has("around")),
+    Mutant("a nested run does not enter its hub", "SCOPE-01", run_around_answers, when=_has("around")),
     Mutant("the training that began last stays current at each step", "SCOPE-02", HubOfLatest(), when=_has("in_turn")),
     Mutant("a training that waits stays current", "SCOPE-02", around=stay_between_steps, when=_has("in_turn")),
     Mutant(
@@ -594,7 +592,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_has("strangers"),
     ),
     Mutant(
-        "a thread without a context gets the training inside another one",
+        "a thread without a context gets the nested training",
         "SCOPE-04",
         threads_always_get_it,
         needs="nested",
@@ -603,15 +601,15 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("a worker gets the run that was entered last", "SCOPE-05", workers_get_latest, when=_has("forked")),
     Mutant("a worker gets nothing", "SCOPE-05", workers_get_nothing, when=_has_worker),
     Mutant("a worker answers for the run that has ended", "SCOPE-05", workers_outlive, when=_has("forked")),
-    Mutant("a hub that is kept stays that of its run", "SCOPE-06", hub_itself_is_kept, when=_has("strangers")),
+    Mutant("a kept hub stays with its run", "SCOPE-06", hub_itself_is_kept, when=_has("strangers")),
     Mutant("a hub that is pickled is a copy", "SCOPE-06", pickled_is_a_copy, when=_has("strangers")),
     Mutant("the run around a run is lost", "SCOPE-07", around=leave_nothing, when=_has("around")),
     Mutant("the hub is not left", "SCOPE-07", around=leave_itself),
     Mutant("the hub is not left after an exception", "SCOPE-07", around=leave_itself_if_it_fails),
     Mutant("an exception is swallowed", "FAIL-01", around=swallow),
     Mutant("an interrupt is swallowed", "FAIL-01", around=swallow_interrupts),
-    Mutant("an exception is dressed up", "FAIL-01", around=dress_up),
-    # Not in a runner that has its outputs from `Plan.outputs_of`, nor in one whose data is read by workers.
+    Mutant("an exception is replaced", "FAIL-01", around=dress_up),
+    # Not in a runner that takes its outputs from `Plan.outputs_of`, or whose data is read by workers.
     Mutant(
         "an interrupt of a step is swallowed",
         "FAIL-01",
@@ -631,7 +629,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("on_exception comes twice", "FAIL-02", double(ABORT)),
     Mutant("an epoch closes before its iteration", "FAIL-03", swap("after_train_iter", once_aborting=True)),
     Mutant("nothing closes after on_exception", "FAIL-03", once_aborting(lose)),
-    Mutant("what failed is counted", "FAIL-04", once_aborting(count_it)),
+    Mutant("failed work is counted", "FAIL-04", once_aborting(count_it)),
     Mutant(
         "an iteration whose step failed is counted",
         "FAIL-04",
@@ -640,7 +638,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         needs="outputs",
         is_canary=False,
     ),
-    Mutant("half a result is handed out", "FAIL-05", once_aborting(give_results)),
+    Mutant("a partial result is published", "FAIL-05", once_aborting(give_results)),
     Mutant("the stage is left behind", "FAIL-06", _LEFT_STAGE, around=_LEFT_STAGE.around),
     Mutant("all hooks but one have the same priority", "ORDER-01", _with_priority(Probe, "NORMAL")),
     Mutant("information comes late", "ORDER-02", _with_priority(RuntimeInfoHook, "LOW")),
@@ -668,7 +666,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         show(epoch_ahead),
         when=_goes_on_after_a_stop,
         needs="early_stop resume_mid_epoch",
-        is_canary=False,  # a runner that goes on to the end of the epoch is never saved in its middle
+        is_canary=False,  # a runner that always finishes the epoch is never saved in mid-epoch
     ),
     Mutant("histories are lost in a resume", "RESUME-02", show(forget_histories, "before_train")),
     Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),
@@ -676,4 +674,4 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     *COUNTER_AND_RATE_MUTANTS,
     *LATER_MUTANTS,
 )
-"""The faults, each with the requirement that it breaks."""
+"""The faults, each with the requirement it breaks."""

@@ -1,7 +1,7 @@
-"""Which run answers in a faulty process: another one than that of the code that asks, or none.
+"""Faults in the choice of the current run: the wrong run answers, or none.
 
-A runner keeps these requirements by `use_hub` alone, so that its faults are there faults of what `use_hub` enters: most
-of them are a scope that answers wrongly, on top of the right one.
+A runner meets these requirements through `use_hub` alone, so its faults are faults in the scope that `use_hub` enters.
+Most of them put a scope with wrong answers on top of the correct one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _NO_RUN = Answers({})
 
 
 class HubOfLatest:
-    """Lets the run that began last be the current one for all: its fault for one hook of a run."""
+    """Fault that makes the latest run the current one everywhere."""
 
     def __init__(self) -> None:
         self._latest: Any = None
 
     def __call__(self, _plan: Plan, hook: object) -> Fault:
-        """Make the fault."""
+        """Return the fault for one hook of a run."""
 
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             if event == "before_run":
@@ -44,7 +44,7 @@ class HubOfLatest:
 
 
 def run_around_answers(_plan: Plan, hook: object) -> Fault:
-    """Let the run around a run stay the current one."""
+    """Keep the outer run current inside a nested one."""
     around = resolve_hub()
 
     def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -57,12 +57,12 @@ def run_around_answers(_plan: Plan, hook: object) -> Fault:
 
 
 class _FaultyScope:
-    """Looks like a scope of a run, and answers wrongly.
+    """A scope with wrong answers.
 
     Args:
         hub: The hub of the run.
-        during: What answers while the run is open.
-        after: What answers then; by default the same as without it.
+        during: The reader that answers while the run is open.
+        after: The reader that answers afterwards, by default the next scope's.
     """
 
     generator = thread = task = None
@@ -88,7 +88,7 @@ class _FaultyScope:
 
 
 class _Latest:
-    """Reads the hub that was entered last in the process, whatever thread did that."""
+    """Reader of the hub that was entered last in the process, in any thread."""
 
     def get_info(self, key: str, default: Any = None) -> Any:
         return self._hub().get_info(key, default)
@@ -102,7 +102,7 @@ class _Latest:
 
 
 class _LatestOfParent:
-    """Reads, in a worker process, the hub that its parent has entered last."""
+    """Reader, in a worker process, of the hub that the parent process entered last."""
 
     def get_info(self, key: str, default: Any = None) -> Any:
         reader = BoardFinder(os.getppid()).reader()
@@ -113,7 +113,7 @@ class _LatestOfParent:
 
 
 def _in_scope(make_scope: Callable[[Any], _FaultyScope]) -> MakeFault:
-    """Let a run be observed inside a faulty scope, which is made from its hub."""
+    """Let the kit observe a run inside a faulty scope, created from the run's hub."""
 
     def make(_plan: Plan, hook: object) -> Fault:
         def fault(_event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
@@ -140,11 +140,11 @@ copies_get_nothing = _in_scope(lambda hub: _FaultyScope(hub, during=hub, after=_
 
 
 def _find(find: Callable[[Any, Callable[[], InfoReader | None]], InfoReader | None], *events: str) -> MakeFault:
-    """Let the hub of code be found in another way while a run is observed, where its scope does not tell.
+    """Replace the lookup of the current hub, for code without a scope, while a run is observed.
 
     Args:
-        find: Called with the hub of the run, and with what finds the right one. A forked process is told by it, too.
-        events: At which it is so; all by default.
+        find: Called with the hub of the run and the correct lookup. Forked processes use it, too.
+        events: The events at which it is replaced, by default all.
     """
     return _replaced(
         _scopes, "_find_own_hub", lambda runner, before: partial(find, runner.message_hub, before), *events
@@ -152,13 +152,13 @@ def _find(find: Callable[[Any, Callable[[], InfoReader | None]], InfoReader | No
 
 
 def _replaced(module: Any, name: str, replacement: Callable[[Any, Any], Any], *events: str) -> MakeFault:
-    """Put something else in the place of a module's attribute while a run is observed.
+    """Replace an attribute of a module while a run is observed.
 
     Args:
         module: The module.
         name: The name of the attribute.
-        replacement: Called with the runner and the attribute; returns what takes its place.
-        events: At which it is there; all by default.
+        replacement: Called with the runner and the attribute, it returns the new value.
+        events: The events at which it is replaced, by default all.
     """
 
     def make(_plan: Plan, hook: object) -> Fault:
@@ -195,7 +195,7 @@ workers_outlive = _find(lambda hub, _right: Answers(infos_of(hub), hub.get_scala
 
 
 class _CopiesTheHub:
-    """Follows the run as `current_hub()` does, but is pickled as what it holds now."""
+    """Reader that follows the run like `current_hub()`, but pickles the current contents."""
 
     def get_info(self, key: str, default: Any = None) -> Any:
         return resolve_hub().get_info(key, default)
@@ -209,7 +209,7 @@ class _CopiesTheHub:
 
 
 def current_hub_is(replacement: Callable[[], Any]) -> MakeFault:
-    """Let components that keep what `current_hub()` returns get something else."""
+    """Replace the reader that components get from `current_hub()`."""
     return _replaced(_company, "current_hub", lambda _runner, _before: replacement)
 
 
@@ -218,7 +218,7 @@ pickled_is_a_copy = current_hub_is(_CopiesTheHub)
 
 
 def leave_nothing(run: Callable[[], object]) -> object:
-    """Leave, when a run has ended, its caller without a run."""
+    """Leave the caller without a current run after a run."""
     try:
         return run()
     finally:
@@ -226,7 +226,7 @@ def leave_nothing(run: Callable[[], object]) -> object:
 
 
 def leave_itself(run: Callable[[], object]) -> object:
-    """Leave, when a run has ended, something of it current for its caller."""
+    """Leave a stale run current for the caller after a run."""
     try:
         return run()
     finally:
@@ -234,7 +234,7 @@ def leave_itself(run: Callable[[], object]) -> object:
 
 
 def leave_itself_if_it_fails(run: Callable[[], object]) -> object:
-    """Leave, when a run has failed, something of it current for its caller."""
+    """Leave a stale run current for the caller after a failed run."""
     try:
         return run()
     except BaseException:
@@ -243,7 +243,7 @@ def leave_itself_if_it_fails(run: Callable[[], object]) -> object:
 
 
 class _Leftover:
-    """Looks like an open scope of a context."""
+    """An open scope that is never left."""
 
     generator = thread = task = None
     is_in_task = is_over_generator = False
@@ -257,7 +257,7 @@ class _Leftover:
 
 
 def stay_between_steps(run: Callable[[], object]) -> object:
-    """Let a training that is stepped answer its caller while it waits."""
+    """Keep a stepped training current for its caller while it waits."""
     steps = run()
     return _staying(cast("Iterator[object]", steps)) if isinstance(steps, Iterator) else steps
 
@@ -272,7 +272,7 @@ def _staying(steps: Iterator[object]) -> Iterator[object]:
 
 
 class _AtWorkOr:
-    """Reads the hub of the generator that is at work, or else another one."""
+    """Reader of the running generator's hub, or of a fallback."""
 
     def __init__(self, otherwise: InfoReader) -> None:
         self._otherwise = otherwise
