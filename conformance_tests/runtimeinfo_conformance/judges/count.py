@@ -56,14 +56,14 @@ def epoch_during_epoch(case: Case) -> Iterator[Finding]:
 @judge("COUNT-05")
 def hub_iter(case: Case) -> Iterator[Finding]:
     """Check that hub and runner agree on iter."""
-    for at, record in _from_before_train_on(case):
+    for at, record in _events_since_training(case):
         yield Finding(at, {"iter": record.iter}, {"iter": record.info.get("iter", _NOTHING)})
 
 
 @judge("COUNT-06")
 def hub_epoch(case: Case) -> Iterator[Finding]:
     """Check that hub and runner agree on epoch."""
-    for at, record in _from_before_train_on(case):
+    for at, record in _events_since_training(case):
         yield Finding(at, {"epoch": record.epoch}, {"epoch": record.info.get("epoch", _NOTHING)})
 
 
@@ -201,14 +201,14 @@ def _is_in_iteration(case: Case, at: int) -> bool:
 
 
 @judge("COUNT-15")
-def only_where_something_ends(case: Case) -> Iterator[Finding]:
+def counters_at_other_events(case: Case) -> Iterator[Finding]:
     """Check both counters at the events that no other rule covers."""
     plan = case.plan
     closed = [at for at, _, _ in case.each("after_train_epoch")]
     last_epoch = max(closed, default=-1)
     # LIFE-04 covers epochs that are not announced.
     is_announced = not case.leg.ended_well or plan.is_cut_short or len(closed) == plan.epochs - case.leg.start_epoch
-    for at, record in _from_before_train_on(case):
+    for at, record in _events_since_training(case):
         model = case.expectations[at]
         if model.aborting and case.fails_inside and at > (case.leg.fault_at or 0):
             yield from _nothing_taken_back(case, at)
@@ -290,7 +290,7 @@ class _Training(NamedTuple):
 
 def _trainings(case: Case) -> Iterator[_Training]:
     """Iterate over the trainings of a run. Nearly all runs have one."""
-    events = list(_from_before_train_on(case))
+    events = list(_events_since_training(case))
     begins = [place for place, (_, record) in enumerate(events) if record.event == "before_train"]
     for begin, end in zip(begins, [*begins[1:], None], strict=False):  # empty for a run that never trains
         at, record = events[begin]
@@ -300,14 +300,14 @@ def _trainings(case: Case) -> Iterator[_Training]:
         elif case.leg.planned is not None or case.plan.stop_after is not None:
             # It is unknown whether another training was to follow.
             model = case.expectations[at]
-            epochs = _told(record, "max_epochs", model.epoch, case.plan.max_epochs)
-            iters = _told(record, "max_iters", model.iter, case.plan.max_iters)
+            epochs = _published_total(record, "max_epochs", model.epoch, case.plan.max_epochs)
+            iters = _published_total(record, "max_iters", model.iter, case.plan.max_iters)
         else:
             epochs, iters = [], []
         yield _Training(record, events[begin:end], end is None, epochs, iters)
 
 
-def _told(record: Record, total: str, least: int, most: int) -> list[int]:
+def _published_total(record: Record, total: str, least: int, most: int) -> list[int]:
     """Return the total published at the start of a training, if it fits a part of the planned training."""
     published = _count(record.info.get(total))
     return [published] if published is not None and least < published <= most else []
@@ -317,7 +317,7 @@ def _count(value: Any) -> int | None:
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
 
 
-def _from_before_train_on(case: Case) -> Iterator[tuple[int, Record]]:
+def _events_since_training(case: Case) -> Iterator[tuple[int, Record]]:
     """Iterate over the events of the grammar from before_train, except the start of another run."""
     has_begun = False
     for at, record, _ in case.each():

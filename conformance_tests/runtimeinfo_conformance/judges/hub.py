@@ -130,10 +130,12 @@ def _update_info_dict(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding
     yield _succeeds("HUB-09", at, lambda: bench.called.update_info_dict(given, is_resumed(op.key)))
     bench.model.infos.update(infos)
     given["not published"] = given[op.key] = "changed by the caller"
-    yield RuleFinding("HUB-09", _answered(at, lambda: compared_infos(at, infos, _those(bench.hub.runtime_info, infos))))
+    yield RuleFinding(
+        "HUB-09", _answered(at, lambda: compared_infos(at, infos, _subset(bench.hub.runtime_info, infos)))
+    )
 
 
-def _those(infos: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def _subset(infos: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: infos[key] for key in keys if key in infos}
 
 
@@ -157,7 +159,7 @@ def _update_scalar(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
             yield finding
             if not finding.finding.holds:
                 return
-        bench.model.append(op.key, _used_again(value), op.count)
+        bench.model.append(op.key, _take_number(value), op.count)
 
 
 def _update_scalars(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
@@ -166,7 +168,7 @@ def _update_scalars(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
     keys = (op.key, f"{op.key}/too")
     given: dict[str, Any] = dict(zip(keys, (entry, value), strict=True))
     yield _succeeds("HUB-15", at, lambda: bench.called.update_scalars(given, is_resumed(op.key)))
-    number = _used_again(value)
+    number = _take_number(value)
     for key, count in zip(keys, (op.count, 1), strict=True):
         bench.model.append(key, number, count)
     entry["value"] = given["not published"] = -1.0  # the caller's own dicts
@@ -174,7 +176,7 @@ def _update_scalars(bench: _Bench, op: HubOp, at: int) -> Iterator[RuleFinding]:
         yield RuleFinding("HUB-15", compared_entries(at, key, bench.model.scalars[key], _read(bench.hub, key)))
 
 
-def _used_again(value: Any) -> float:
+def _take_number(value: Any) -> float:
     """Return the number of a published value, and overwrite an array as a loop that reuses it would."""
     number = float(scalar_value(value))
     fill = getattr(value, "fill_", None) or getattr(value, "fill", None)

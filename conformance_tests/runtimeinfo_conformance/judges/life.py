@@ -217,7 +217,7 @@ def as_if_the_first(case: Case) -> Iterator[Finding]:
     fault_at = case.leg.fault_at  # from there on it differs from the first
     same = case.records if fault_at is None else case.records[:fault_at]
     for at, (then, now) in enumerate(zip(first.records, same, strict=False)):
-        yield Finding(at, _told(then), _told(now))
+        yield Finding(at, _observations(then), _observations(now))
     if fault_at is None:
         yield Finding(None, {"events": len(first.records)}, {"events": len(case.records)})
 
@@ -369,7 +369,7 @@ def finds_the_run(case: Case) -> Iterator[Finding]:
 def answers_of_the_run(case: Case) -> Iterator[Finding]:
     """Compare the answers of current_hub() with the hub's contents at events and between them."""
     is_inside = False
-    goes_on: set[int] = set()  # indices of the records after which the run is open
+    is_open_after: set[int] = set()  # indices of the records after which the run is open
     for at, record, _ in case.each():
         is_inside = is_inside or record.event == "before_run"
         held = {**record.info, **record.scalars}
@@ -377,13 +377,13 @@ def answers_of_the_run(case: Case) -> Iterator[Finding]:
             yield Finding(at, *differing(held, record.current))
         is_inside = is_inside and record.event != "after_run"
         if is_inside:
-            goes_on.add(at)
+            is_open_after.add(at)
     for glance in case.leg.glances:
-        if glance.at in goes_on:
+        if glance.at in is_open_after:
             expected, found = differing(glance.held, glance.current)
             yield Finding(glance.at, {"where data is read": expected}, {"where data is read": found})
     for look in case.leg.looks:  # COUNT-14 covers the values of the counters
-        if look.at in goes_on and case.records[look.at].info.get("iter") is not None:
+        if look.at in is_open_after and case.records[look.at].info.get("iter") is not None:
             is_told = look.epoch is not None or look.iter is not None
             yield Finding(look.at, {look.where: "an answer"}, {look.where: "an answer" if is_told else "none"})
 
@@ -398,7 +398,7 @@ def _times(case: Case, event: str) -> int:
     return sum(record.event == event for record in case.records)
 
 
-def _told(record: Record) -> dict[str, Any]:
+def _observations(record: Record) -> dict[str, Any]:
     """Return the observations at an event, without those that identify this particular run."""
     infos = {key: value for key, value in record.info.items() if _is_repeated(key)}
     histories = {key: list(values) for key, values in record.scalars.items()}

@@ -36,7 +36,7 @@ _WANTED = MappingProxyType(
 
 
 @judge("SCOPE-01")
-def whatever_is_open(case: Case) -> Iterator[Finding]:
+def with_other_runs_open(case: Case) -> Iterator[Finding]:
     """Check that code finds its own run's hub while other runs are open."""
     if case.plan.company in {"around", "beside", "nested"}:
         yield from answers_of_the_run(case)

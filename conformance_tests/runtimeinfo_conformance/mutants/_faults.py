@@ -394,7 +394,7 @@ def huge_where_unknown(plan: Plan, _: Any) -> dict[str, Any]:
     return {"max_iters": plan.max_iters if plan.sized else sys.maxsize}
 
 
-def rates_to_come(plan: Plan, runner: Any) -> dict[str, Any]:
+def next_rates(plan: Plan, runner: Any) -> dict[str, Any]:
     """Show the rates of the next iteration."""
     return {"optim_wrapper": _HalvedRates(runner.optim_wrapper)} if plan.schedule else {}
 
@@ -463,7 +463,7 @@ def _values(hub: Any, key: str) -> list[float]:
     return hub.get_scalar(key).data[0].tolist() if key in hub.log_scalars else []
 
 
-def count_it(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
+def count_incomplete(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
     """Count the incomplete iteration at the end of the run."""
     return call(ShownRunner(runner, iter=runner.iter + 1) if event == "after_run" else runner, given)
 
@@ -490,7 +490,7 @@ def swallow_interrupts(run: Callable[[], object]) -> object:
         return None
 
 
-def dress_up(run: Callable[[], object]) -> object:
+def replace_exception(run: Callable[[], object]) -> object:
     """Raise another exception in its place."""
     try:
         return run()

@@ -105,7 +105,7 @@ def _is_hook(hook: object) -> bool:
     return isinstance(hook, RuntimeInfoHook)
 
 
-def _hand_on(event_changed: str, argument: str) -> MakeFault:
+def _pass_changed(event_changed: str, argument: str) -> MakeFault:
     """Give changed numbers to all hooks except the information hook."""
 
     def make(_plan: Plan, hook: object) -> Fault:
@@ -157,7 +157,7 @@ class _RatesOfTheFirst:
         return {name: [float(value) / 2**self._iterations for value in values] for name, values in rates.items()}
 
 
-def _go_on_with_rates(plan: Plan, _hook: object) -> Fault:
+def _continue_rates(plan: Plan, _hook: object) -> Fault:
     """Start the second training with the final rates of the first."""
     runs = 0
 
@@ -171,7 +171,7 @@ def _go_on_with_rates(plan: Plan, _hook: object) -> Fault:
     return fault
 
 
-class _NumberedOn:
+class _ContinuedNumbers:
     """Fault that numbers the first batch of each run by the number of earlier runs."""
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ class _NumberedOn:
         return fault
 
 
-def _read_nothing(run: Callable[[], object]) -> object:
+def _hide_reads(run: Callable[[], object]) -> object:
     """Hide all reads from the kit, as if the run had created its batches itself."""
 
     def hear_nothing(run: str, item: Item, process: int) -> None:
@@ -204,7 +204,7 @@ def _read_nothing(run: Callable[[], object]) -> object:
         module.notify_read = before
 
 
-def _first_once_more(plan: Plan, _hook: object) -> Fault:
+def _repeat_first_batch(plan: Plan, _hook: object) -> Fault:
     """Show the first batch in all later iterations of a resumed epoch."""
     begun = ended = 0
 
@@ -231,7 +231,7 @@ def _is_alone(plan: Plan) -> bool:
     return plan.fault is None and plan.company is None
 
 
-def _goes_on_in_its_epoch(plan: Plan) -> bool:
+def _resumes_in_mid_epoch(plan: Plan) -> bool:
     return 0 < plan.start_batch < plan.batches
 
 
@@ -250,7 +250,7 @@ def _fails_after(stage: str) -> Callable[[Plan], bool]:
 
 LATER_MUTANTS: tuple[Mutant, ...] = (
     # Not in a runner whose data is read by spawned workers.
-    Mutant("the data is not read", "LIFE-03", around=_read_nothing, when=_only_trains, is_canary=False),
+    Mutant("the data is not read", "LIFE-03", around=_hide_reads, when=_only_trains, is_canary=False),
     Mutant(
         "a validation lacks its last batch in a run that fails later",
         "LIFE-06",
@@ -263,7 +263,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
         drop_last_batch("test"),
         when=_fails_after("test"),
     ),
-    Mutant("the batches of a second run are numbered on", "LIFE-10", _NumberedOn(), when=_is_one_plain_run),
+    Mutant("the batches of a second run are numbered on", "LIFE-10", _ContinuedNumbers(), when=_is_one_plain_run),
     Mutant(
         "the stage is left as the training fails", "STAGE-01", at(_leave_stage, ABORT), when=_fails_in(*_IN_TRAINING)
     ),
@@ -348,19 +348,19 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a repeated training continues the rates of the first",
         "SCALAR-03",
-        _go_on_with_rates,
+        _continue_rates,
         needs="again",
         when=lambda plan: plan.again and plan.schedule,
     ),
     Mutant(
         "hooks get outputs that differ from the published ones",
         "SCALAR-04",
-        _hand_on("after_train_iter", "outputs"),
+        _pass_changed("after_train_iter", "outputs"),
     ),
     Mutant(
         "hooks get metrics that differ from the published ones",
         "SCALAR-06",
-        _hand_on("after_val_epoch", "metrics"),
+        _pass_changed("after_val_epoch", "metrics"),
     ),
     Mutant(
         "a metric is emptied once all hooks have heard of it",
@@ -371,7 +371,7 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "hooks get test metrics that differ from the published ones",
         "SCALAR-09",
-        _hand_on("after_test_epoch", "metrics"),
+        _pass_changed("after_test_epoch", "metrics"),
     ),
     Mutant("an epoch that failed is counted as it closes", "FAIL-04", once_aborting(_count_epoch)),
     Mutant(
@@ -407,8 +407,8 @@ LATER_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a resumed epoch shows its first batch only",
         "RESUME-03",
-        _first_once_more,
-        when=_goes_on_in_its_epoch,
+        _repeat_first_batch,
+        when=_resumes_in_mid_epoch,
         needs="resume_mid_epoch",
         is_canary=False,
     ),

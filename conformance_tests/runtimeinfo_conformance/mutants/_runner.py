@@ -35,12 +35,11 @@ from runtimeinfo_conformance.mutants._faults import (
     LeftStage,
     announce_after,
     at,
-    count_it,
+    count_incomplete,
     counters_of_the_first,
     counters_since_resume,
     dataset_wrapped,
     double,
-    dress_up,
     drop,
     drop_if,
     drop_last_batch,
@@ -58,10 +57,11 @@ from runtimeinfo_conformance.mutants._faults import (
     keep_rates,
     lose,
     momentarily,
+    next_rates,
     once_aborting,
     publish,
     publish_twice,
-    rates_to_come,
+    replace_exception,
     resumed_counters_lost,
     show,
     stale,
@@ -162,7 +162,7 @@ def _other_metrics_changed(plan: Plan, runner: Any) -> dict[str, Any]:
     return {key: "another" for key in infos if kinds.get(key.removeprefix("val/")) != CHANGING_KIND}
 
 
-def _stale_info_beside(plan: Plan, runner: Any) -> dict[str, Any]:
+def _stale_info_kept(plan: Plan, runner: Any) -> dict[str, Any]:
     changing = [f"val/{name}" for name, kind in plan.metrics if kind == CHANGING_KIND]
     return {key: "stale" for key in changing if key in runner.message_hub.log_scalars}
 
@@ -228,7 +228,7 @@ def _makes_a_step_each_batch(plan: Plan) -> bool:
     return _is_plain(plan) and plan.accumulation == 1
 
 
-def _goes_wrong_in(moment: str) -> Callable[[Plan], bool]:
+def _fails_at(moment: str) -> Callable[[Plan], bool]:
     return lambda plan: plan.fault is not None and plan.fault.event == moment
 
 
@@ -256,23 +256,23 @@ def _is_not_resumed(plan: Plan) -> bool:
     return plan.resume_from is None
 
 
-def _goes_on_well(plan: Plan) -> bool:
+def _resumes_without_fault(plan: Plan) -> bool:
     return plan.start_batch > 0 and _is_plain(plan)
 
 
-def _goes_on_after_a_bound(plan: Plan) -> bool:
+def _resumes_after_bound(plan: Plan) -> bool:
     return plan.resume_from is not None and plan.stopped_by == "iterations" and plan.start_batch > 0
 
 
-def _goes_on_after_a_stop(plan: Plan) -> bool:
+def _resumes_after_stop(plan: Plan) -> bool:
     return plan.resume_from is not None and plan.stopped_by == "stop"
 
 
-def _goes_on_at_the_end_of_an_epoch(plan: Plan) -> bool:
+def _resumes_at_epoch_end(plan: Plan) -> bool:
     return plan.is_resumed_at_end_of_epoch
 
 
-def _is_made_again(plan: Plan) -> bool:
+def _is_repeated_training(plan: Plan) -> bool:
     return plan.again
 
 
@@ -331,14 +331,14 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "a repeated training starts with the histories of the first",
         "LIFE-10",
         histories_of_the_first,
-        when=_is_made_again,
+        when=_is_repeated_training,
         needs="again",
     ),
     Mutant(
         "a repeated training continues the counters of the first",
         "LIFE-10",
         counters_of_the_first,
-        when=_is_made_again,
+        when=_is_repeated_training,
         needs="again",
     ),
     Mutant("all loaders share one epoch", "LIFE-11", _one_epoch_for_all, when=_has_one_batch_in_all),
@@ -438,7 +438,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "an epoch that was saved at its last batch counts twice",
         "COUNT-12",
         show(epoch_ahead),
-        when=_goes_on_at_the_end_of_an_epoch,
+        when=_resumes_at_epoch_end,
         needs="resume resume_mid_epoch",
     ),
     Mutant(
@@ -495,7 +495,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("a resumed run publishes no metadata", "META-08", drop("before_run", "before_train", only=RuntimeInfoHook)),
     Mutant("a rate is published twice", "SCALAR-02", publish_twice(_rates, "before_train_iter"), when=goes_well),
-    Mutant("the rate belongs to the next iteration", "SCALAR-03", show(rates_to_come)),
+    Mutant("the rate belongs to the next iteration", "SCALAR-03", show(next_rates)),
     Mutant("the first output is missing", "SCALAR-04", give("after_train_iter", "outputs", _without_first)),
     Mutant("outputs belong to the previous iteration", "SCALAR-04", stale("after_train_iter", "outputs")),
     Mutant(
@@ -511,7 +511,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a stale metric remains next to the new one",
         "SCALAR-08",
-        publish(_stale_info_beside, "after_val_epoch"),
+        publish(_stale_info_kept, "after_val_epoch"),
         when=_validates_three_times,
     ),
     Mutant("a metric keeps its first kind", "SCALAR-08", stale("after_val_epoch", "metrics")),
@@ -608,13 +608,13 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
     Mutant("the hub is not left after an exception", "SCOPE-07", around=leave_itself_if_it_fails),
     Mutant("an exception is swallowed", "FAIL-01", around=swallow),
     Mutant("an interrupt is swallowed", "FAIL-01", around=swallow_interrupts),
-    Mutant("an exception is replaced", "FAIL-01", around=dress_up),
+    Mutant("an exception is replaced", "FAIL-01", around=replace_exception),
     # Not in a runner that takes its outputs from `Plan.outputs_of`, or whose data is read by workers.
     Mutant(
         "an interrupt of a step is swallowed",
         "FAIL-01",
         around=swallow_interrupts,
-        when=_goes_wrong_in("train_step"),
+        when=_fails_at("train_step"),
         needs="outputs",
         is_canary=False,
     ),
@@ -622,19 +622,19 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "an interrupt of the data is swallowed",
         "FAIL-01",
         around=swallow_interrupts,
-        when=_goes_wrong_in("train_data"),
+        when=_fails_at("train_data"),
         is_canary=False,
     ),
     Mutant("on_exception does not come", "FAIL-02", drop(ABORT)),
     Mutant("on_exception comes twice", "FAIL-02", double(ABORT)),
     Mutant("an epoch closes before its iteration", "FAIL-03", swap("after_train_iter", once_aborting=True)),
     Mutant("nothing closes after on_exception", "FAIL-03", once_aborting(lose)),
-    Mutant("failed work is counted", "FAIL-04", once_aborting(count_it)),
+    Mutant("failed work is counted", "FAIL-04", once_aborting(count_incomplete)),
     Mutant(
         "an iteration whose step failed is counted",
         "FAIL-04",
-        once_aborting(count_it),
-        when=_goes_wrong_in("train_step"),
+        once_aborting(count_incomplete),
+        when=_fails_at("train_step"),
         needs="outputs",
         is_canary=False,
     ),
@@ -650,26 +650,31 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         "the epoch is one too high after a resume in mid-epoch",
         "RESUME-01",
         show(epoch_ahead),
-        when=_goes_on_well,
+        when=_resumes_without_fault,
         needs="resume_mid_epoch",
     ),
     Mutant(
         "an epoch that a bound of iterations has cut short counts as completed",
         "RESUME-01",
         show(epoch_ahead),
-        when=_goes_on_after_a_bound,
+        when=_resumes_after_bound,
         needs="iterations resume_mid_epoch",
     ),
     Mutant(
         "an epoch in which a training was stopped counts as completed",
         "RESUME-01",
         show(epoch_ahead),
-        when=_goes_on_after_a_stop,
+        when=_resumes_after_stop,
         needs="early_stop resume_mid_epoch",
         is_canary=False,  # a runner that always finishes the epoch is never saved in mid-epoch
     ),
     Mutant("histories are lost in a resume", "RESUME-02", show(forget_histories, "before_train")),
-    Mutant("the last batch after a resume is not announced", "RESUME-03", drop_if(_last_iteration), when=_goes_on_well),
+    Mutant(
+        "the last batch after a resume is not announced",
+        "RESUME-03",
+        drop_if(_last_iteration),
+        when=_resumes_without_fault,
+    ),
     Mutant("batch_idx starts again after a resume in mid-epoch", "RESUME-04", _numbered_from_its_start),
     *COUNTER_AND_RATE_MUTANTS,
     *LATER_MUTANTS,

@@ -25,7 +25,7 @@ _SECONDS = 20.0
 
 _NOTHING = "no run"
 
-_ASKED_IN_FULL = frozenset(
+_FULL_QUERY_EVENTS = frozenset(
     ("before_run", "before_train_iter", "before_val_iter", "after_train", "before_test_iter", "after_run")
 )
 """Events at which other runs are opened as well, one or more in each part of a run."""
@@ -90,7 +90,7 @@ def _open_elsewhere(hub: InfoReader) -> Generator[None]:
     """Keep a run open in another thread within the context."""
     is_there, is_over = threading.Event(), threading.Event()
 
-    def live() -> None:
+    def stay_open() -> None:
         try:
             with use_hub(hub):
                 is_there.set()
@@ -98,7 +98,7 @@ def _open_elsewhere(hub: InfoReader) -> Generator[None]:
         finally:
             is_there.set()
 
-    thread = _start(live)
+    thread = _start(stay_open)
     try:
         is_there.wait(_SECONDS)
         yield
@@ -115,7 +115,7 @@ def _start(work: Callable[[], object], context: contextvars.Context | None = Non
     return thread
 
 
-def _told_in_thread(context: contextvars.Context | None = None) -> str:
+def _query_thread(context: contextvars.Context | None = None) -> str:
     told: list[str] = []
     _start(lambda: told.append(run_here()), context).join(_SECONDS)
     return told[0] if told else "no answer"
@@ -123,19 +123,19 @@ def _told_in_thread(context: contextvars.Context | None = None) -> str:
 
 def _note_thread(leg: Leg, situation: Situation) -> None:
     """Record the answer for a thread without a context."""
-    leg.answers.append(Answer(len(leg.records) - 1, situation, run_of(leg.hub), _NOTHING, _told_in_thread()))
+    leg.answers.append(Answer(len(leg.records) - 1, situation, run_of(leg.hub), _NOTHING, _query_thread()))
 
 
 class InsideAnother:
     """Companion of a run inside a second run. In each part of the run, it records the answer for a thread."""
 
     def __init__(self) -> None:
-        self._heard: set[str] = set()
+        self._seen: set[str] = set()
 
     def on_event(self, event: str, leg: Leg) -> None:
         """Query a thread at the first event of each kind."""
-        if event in _ASKED_IN_FULL and event not in self._heard:
-            self._heard.add(event)
+        if event in _FULL_QUERY_EVENTS and event not in self._seen:
+            self._seen.add(event)
             _note_thread(leg, Situation.THREAD_OF_SEVERAL)
 
     def on_moment(self, moment: str, leg: Leg) -> None:
@@ -153,14 +153,14 @@ class Strangers:
         self._method = method
         self._kept: list[InfoReader] = []
         self._contexts: dict[str, contextvars.Context] = {}
-        self._heard: set[str] = set()
+        self._seen: set[str] = set()
         self._worker: _Worker | None = None
 
     def on_event(self, event: str, leg: Leg) -> None:
         """Query at the first event of each kind, after keeping readers from another run."""
-        if event in self._heard:
+        if event in self._seen:
             return
-        self._heard.add(event)
+        self._seen.add(event)
         if event == "before_train":
             with use_hub(Stranger("kept in")):
                 kept = current_hub()
@@ -170,55 +170,55 @@ class Strangers:
             return  # it has not published its identity yet
         if self._method is None:
             self._contexts[event] = contextvars.copy_context()
-            if event in _ASKED_IN_FULL:
-                self._ask_threads(leg)
+            if event in _FULL_QUERY_EVENTS:
+                self._query_threads(leg)
             else:
-                self._ask_briefly(leg)
-        elif event in _ASKED_IN_FULL and event != "after_run":  # where the run may no longer be shared
+                self._query_briefly(leg)
+        elif event in _FULL_QUERY_EVENTS and event != "after_run":  # where the run may no longer be shared
             if event == "before_train_iter":
                 self._worker = _Worker(self._method)
-            self._ask_worker(leg, len(leg.records) - 1, Situation.WORKER)
+            self._query_worker(leg, len(leg.records) - 1, Situation.WORKER)
 
     def on_moment(self, moment: str, leg: Leg) -> None:
         """Query at the first read of each stage, and in the first step."""
-        if moment not in self._heard and leg.records and self._method is None and run_of(leg.hub) != _NOTHING:
-            self._heard.add(moment)
-            self._ask_briefly(leg)
+        if moment not in self._seen and leg.records and self._method is None and run_of(leg.hub) != _NOTHING:
+            self._seen.add(moment)
+            self._query_briefly(leg)
 
-    def _ask_briefly(self, leg: Leg) -> None:
+    def _query_briefly(self, leg: Leg) -> None:
         """Query a thread and the kept readers while no other run is open."""
         run, at = run_of(leg.hub), len(leg.records) - 1
         _note_thread(leg, Situation.THREAD_OF_ONE)
         for kept in self._kept:
             leg.answers.append(Answer(at, Situation.KEPT, run, _NOTHING, run_of(kept)))
 
-    def _ask_threads(self, leg: Leg) -> None:
+    def _query_threads(self, leg: Leg) -> None:
         run, other = run_of(leg.hub), Stranger("elsewhere")
         context = contextvars.copy_context()
 
         def note(situation: Situation, found: str) -> None:
             leg.answers.append(Answer(len(leg.records) - 1, situation, run, run_of(other), found))
 
-        note(Situation.THREAD_OF_ONE, _told_in_thread())
+        note(Situation.THREAD_OF_ONE, _query_thread())
         for kept in self._kept:
             note(Situation.KEPT, run_of(kept))
-        go_on = threading.Event()
+        proceed = threading.Event()
         told: list[str] = []
 
-        def tell_later() -> None:
-            go_on.wait(_SECONDS)
+        def answer_later() -> None:
+            proceed.wait(_SECONDS)
             told.append(run_here())
 
-        witness = _start(tell_later)
+        witness = _start(answer_later)
         with _open_elsewhere(other):
             note(Situation.TRAINING, run_here())
-            note(Situation.COPY, _told_in_thread(context))
-            note(Situation.THREAD_OF_SEVERAL, _told_in_thread())
-        go_on.set()
+            note(Situation.COPY, _query_thread(context))
+            note(Situation.THREAD_OF_SEVERAL, _query_thread())
+        proceed.set()
         witness.join(_SECONDS)
         note(Situation.WITNESS, told[0] if told else "no answer")
 
-    def _ask_worker(self, leg: Leg, at: int | None, situation: Situation) -> None:
+    def _query_worker(self, leg: Leg, at: int | None, situation: Situation) -> None:
         if self._worker is None:
             return
         run, later = run_of(leg.hub), _shared_stranger("later")
@@ -231,7 +231,7 @@ class Strangers:
         if leg.hub is None:
             return
         if self._method is not None:
-            self._ask_worker(leg, None, Situation.WORKER_LEFT)
+            self._query_worker(leg, None, Situation.WORKER_LEFT)
             return
         run, later = run_of(leg.hub), Stranger("later")
 
@@ -242,12 +242,12 @@ class Strangers:
             note(Situation.COPY_LEFT, context.run(run_here))
         in_training = [context for event, context in self._contexts.items() if event == "before_train_iter"]
         for context in in_training:
-            note(Situation.COPY_LEFT, _told_in_thread(context))
+            note(Situation.COPY_LEFT, _query_thread(context))
         for kept in self._kept:
             note(Situation.KEPT_AFTER, contextvars.Context().run(run_of, kept))
         with _open_elsewhere(later):
             for context in in_training:
-                note(Situation.COPY_LEFT, _told_in_thread(context))
+                note(Situation.COPY_LEFT, _query_thread(context))
         with use_hub(later):
             for context in self._contexts.values():
                 note(Situation.COPY_CALLED, context.run(run_here))

@@ -78,15 +78,15 @@ def _execute(subject: Subject, plan: Plan, watching: Watching) -> list[Leg]:
         return _in_company(subject, plan, watching)
     run = partial(_run, subject, watching=watching)
     if not plan.repeat:
-        return _course(run, plan)
+        return _run_training(run, plan)
     # The repeated training must be the same, whatever ran in between, and even if that failed.
     once = replace(plan, fault=None)
-    first = _course(run, once)
-    between = _course(run, plan) if plan.fault is not None else []
-    return [*first, *between, *_course(run, once, first)]
+    first = _run_training(run, once)
+    between = _run_training(run, plan) if plan.fault is not None else []
+    return [*first, *between, *_run_training(run, once, first)]
 
 
-def _course(run: Callable[..., list[Leg]], plan: Plan, firsts: Sequence[Leg] = ()) -> list[Leg]:
+def _run_training(run: Callable[..., list[Leg]], plan: Plan, firsts: Sequence[Leg] = ()) -> list[Leg]:
     """Run a training with all its resumes.
 
     Args:
@@ -196,7 +196,7 @@ def _train(subject: Subject, recorder: Recorder, watching: Watching = nullcontex
 
 def _call(subject: Subject, recorder: Recorder, watching: Watching = nullcontext) -> None:
     plan = recorder.leg.plan
-    with _noting(recorder), watching(), _let_through(recorder), hearing(plan.run_name, recorder):
+    with _noting(recorder), watching(), _recording_fault(recorder), hearing(plan.run_name, recorder):
         subject.run(plan.for_subject, _hooks(recorder))
 
 
@@ -236,7 +236,7 @@ def _noting(recorder: Recorder) -> Generator[None]:
 
 
 @contextmanager
-def _let_through(recorder: Recorder) -> Generator[None]:
+def _recording_fault(recorder: Recorder) -> Generator[None]:
     """Record the plan's fault, and hide it from the context that watches the subject for its own SystemExit."""
     try:
         yield
@@ -318,11 +318,11 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
     with watching(), hearing(leg.plan.run_name, recorders[0]), hearing(other.plan.run_name, recorders[1]):
         waiting: list[tuple[Recorder, Iterator[object]]] = []
         for recorder in recorders:
-            with _noting(recorder), _let_through(recorder):
+            with _noting(recorder), _recording_fault(recorder):
                 made: Any = subject.run(recorder.leg.plan.for_subject, _hooks(recorder))
                 waiting.append((recorder, iter(made)))  # which fails if the whole training has been done
         while waiting:
-            waiting = [(recorder, steps) for recorder, steps in waiting if _goes_on(recorder, steps)]
+            waiting = [(recorder, steps) for recorder, steps in waiting if _is_continued(recorder, steps)]
             if len(waiting) > 1:
                 for each in (leg, other):
                     each.answers.append(Answer(None, Situation.BETWEEN_STEPS, "", before, run_here()))
@@ -331,7 +331,7 @@ def _in_turn(subject: Subject, leg: Leg, other: Leg, watching: Watching) -> list
     return recorders
 
 
-def _goes_on(recorder: Recorder, steps: Iterator[object]) -> bool:
-    with _noting(recorder), _let_through(recorder):
+def _is_continued(recorder: Recorder, steps: Iterator[object]) -> bool:
+    with _noting(recorder), _recording_fault(recorder):
         return next(steps, steps) is not steps
     return False

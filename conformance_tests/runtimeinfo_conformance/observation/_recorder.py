@@ -105,7 +105,7 @@ class Recorder:
                 identity=_identity(runner) if self._is_identified_at(event) else {},
                 seen=seen,
                 current=_answers(resolve_hub(), hub, info, scalars),
-                shared=self._look_on(at_everything=event in _EVERYTHING),
+                shared=self._shared_view(at_everything=event in _EVERYTHING),
                 is_cut=is_cut,
             )
         )
@@ -115,7 +115,7 @@ class Recorder:
     def on_read(self, item: Item) -> None:
         """Record the views of a component and of another process when an item is read."""
         if self._process == os.getpid():
-            self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._look_on()))
+            self.leg.reads.append(Read(len(self.leg.records) - 1, item, self._shared_view()))
         # The training does not read data that a worker thread or process reads ahead.
         if self.leg.place == _here():
             self.note_stage()
@@ -123,14 +123,14 @@ class Recorder:
             info, scalars = ({}, {}) if reader is hub else (_infos(hub), _scalars(hub))
             current = _answers(reader, hub, info, scalars)
             self.leg.glances.append(Glance(len(self.leg.records) - 1, {**info, **scalars}, current))
-            self._tell_companion(f"{item.stage}_data")
+            self._notify_companion(f"{item.stage}_data")
             self._maybe_raise(f"{item.stage}_data")
 
     def on_iterator(self) -> object:
         """Return another process's view at the creation of an iterator, from which workers start to read."""
         if self._process != os.getpid() or not self.leg.records:
             return None
-        return len(self.leg.records) - 1, self._look_on()
+        return len(self.leg.records) - 1, self._shared_view()
 
     def on_first_read(self, seen: Any, item: Item) -> None:
         """Record the view from the creation of the iterator whose first item is read."""
@@ -148,10 +148,10 @@ class Recorder:
         if self._is_here():
             self._look("step")
         if self.leg.place == _here():
-            self._tell_companion("train_step")
+            self._notify_companion("train_step")
             self._maybe_raise("train_step")
 
-    def _tell_companion(self, moment: str) -> None:
+    def _notify_companion(self, moment: str) -> None:
         if self._companion is not None:
             self._companion.on_moment(moment, self.leg)
 
@@ -159,7 +159,7 @@ class Recorder:
         """Return whether this is the process and thread of the latest event, or the first process before any event."""
         return self.leg.place == _here() or (self.leg.place is None and self._process == os.getpid())
 
-    def _look_on(self, *, at_everything: bool = False) -> SharedView | None:
+    def _shared_view(self, *, at_everything: bool = False) -> SharedView | None:
         # Another process only sees the run of this process that was entered last.
         return self._shared_view_reader.read(at_everything=at_everything) if self.leg.plan.is_alone else None
 
