@@ -189,7 +189,7 @@ EXCUSES: tuple[Excuse, ...] = (
     ),
     *(
         Excuse(field, "after_run", "*", "the board may be gone at after_run already: SHARE-01, SHARE-06")
-        for field in ("shared *: another", "shared: nothing", "shared: not readable")
+        for field in ("shared *: another", "shared: nothing", "shared: not readable", "shared: modes")
     ),
     Excuse(
         "shared train/lr: another",
