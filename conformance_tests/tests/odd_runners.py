@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, aclosing, asynccontextmanager, closing
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -33,14 +33,25 @@ class ShowsNoBatch(Trainer):
 
 
 class SavesAllTheTime(Trainer):
-    """Emits the events that stand outside of the grammar around every other one."""
+    """Emits the events outside the grammar at both ends of each scope, and before it announces an exception."""
 
-    def emit(self, event: str, **given: Any) -> None:
-        if event != "before_run":
-            super().emit("before_save_checkpoint", checkpoint={})
-        super().emit(event, **given)
-        if event != "after_run":
-            super().emit("after_load_checkpoint", checkpoint={})
+    def scope(self, name: str, body: Callable[[], dict[str, Any] | None], **given: Any) -> None:
+        def between_checkpoints() -> dict[str, Any] | None:
+            self.save_and_load()
+            results = body()
+            self.save_and_load()
+            return results
+
+        super().scope(name, between_checkpoints, **given)
+
+    def announce(self, error: BaseException) -> None:
+        if not self.has_announced:
+            self.save_and_load()
+        super().announce(error)
+
+    def save_and_load(self) -> None:
+        self.emit("before_save_checkpoint", checkpoint={})
+        self.emit("after_load_checkpoint", checkpoint={})
 
 
 class TellsOfItsCheckpoints(Trainer):
@@ -266,13 +277,20 @@ class AsyncTrainer(Trainer):
                 await self.evaluate_async("test", self.plan.test_dataloader())
 
     async def train_batches_async(self) -> None:
-        for index, batch in enumerate(self.train_dataloader):
-            async with self.scope_async("train_iter", batch_idx=index, data_batch=batch) as results:
-                await asyncio.sleep(0)
-                results["outputs"] = batch.outputs
-            self.iter += 1
-            if self.plan.schedule:
-                self.optim_wrapper.halve()
+        index = 0
+        async with aclosing(self.batches()) as batches:
+            async for batch in batches:
+                async with self.scope_async("train_iter", batch_idx=index, data_batch=batch) as results:
+                    await asyncio.sleep(0)
+                    results["outputs"] = batch.outputs
+                index += 1
+                self.iter += 1
+                if self.plan.schedule:
+                    self.optim_wrapper.halve()
+
+    async def batches(self) -> AsyncGenerator[Any]:
+        for batch in self.train_dataloader:
+            yield batch
 
     async def evaluate_async(self, stage: str, loader: Any) -> None:
         async with self.scope_async(stage), self.scope_async(f"{stage}_epoch") as results:
@@ -297,35 +315,29 @@ class AsyncTrainer(Trainer):
 class PrefetchingAsyncTrainer(AsyncTrainer):
     """Has a task that reads the batches into a queue, while another one trains."""
 
-    async def train_batches_async(self) -> None:
-        loader, self.train_dataloader = self.train_dataloader, await self.read(self.train_dataloader)
-        try:
-            await super().train_batches_async()
-        finally:
-            self.train_dataloader = loader
-
-    async def read(self, loader: Any) -> list[Any]:
-        queue: asyncio.Queue[tuple[Any, BaseException | None]] = asyncio.Queue(maxsize=1)
+    async def batches(self) -> AsyncGenerator[Any]:
+        queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
 
         async def produce() -> None:
             try:
-                for batch in loader:
-                    await queue.put((batch, None))
+                for batch in self.train_dataloader:
+                    await queue.put(batch)
             except BaseException as error:
-                await queue.put((None, error))
-            else:
-                await queue.put((None, None))
+                failures.append(error)
+            if not is_left:
+                await queue.put(None)
 
+        failures: list[BaseException] = []
+        is_left = False
         task = asyncio.create_task(produce())
-        batches: list[Any] = []
-        while True:
-            batch, error = await queue.get()
-            if error is not None:
-                raise error
-            if batch is None:
-                await task
-                return batches
-            batches.append(batch)
+        try:
+            while (batch := await queue.get()) is not None:
+                yield batch
+            if failures:
+                raise failures[0]
+        finally:
+            is_left = True
+            task.cancel()
 
 
 class IsAGenerator(Trainer):

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from runtimeinfo import InfoReader, MissingScalarError, ScalarHistory, use_hub
+from runtimeinfo.spec import FREE_EVENTS
 from runtimeinfo_conformance.mutants._mutant import Call, Fault, MakeFault
 from runtimeinfo_conformance.plans import Plan
 
@@ -65,6 +66,7 @@ class BehindInIterations:
 
     def __init__(self) -> None:
         self._between = ExitStack()
+        self._is_inside = False
 
     def __call__(self, _plan: Plan, _hook: object) -> Fault:
         """Return the fault for one hook of a run."""
@@ -72,7 +74,9 @@ class BehindInIterations:
         def fault(event: str, call: Call, runner: Any, given: dict[str, Any]) -> object:
             self._between.close()
             result = call(runner, given)
-            if event == "before_train_iter":
+            # A checkpoint may follow before the code of the iteration runs.
+            self._is_inside = event == "before_train_iter" or (self._is_inside and event in FREE_EVENTS)
+            if self._is_inside:
                 hub = runner.message_hub
                 stale = {**infos_of(hub), "iter": (hub.get_info("iter") or 0) - 1}
                 self._between.enter_context(use_hub(Answers(stale, hub.get_scalar)))
