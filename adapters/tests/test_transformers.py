@@ -27,6 +27,7 @@ import pytest
 import torch
 from accelerate.state import GradientState
 from hypothesis import strategies as st
+from recorder import Recorder
 from torch.utils.data import Dataset, IterableDataset
 from transformers import DefaultFlowCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState
@@ -34,7 +35,6 @@ from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 
 from runtimeinfo import RunnerError, StateError, TrainRunner, current_hub
 from runtimeinfo.authoring import on_any_event, resolve_hub
-from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub, ResumeWarning
 from runtimeinfo_adapters import transformers as adapter
 from runtimeinfo_adapters._framework import UntestedVersionWarning
@@ -94,41 +94,6 @@ class Model(torch.nn.Module):
         return {"loss": loss, "logits": logits, "aux": logits.abs().max(), "hidden_states": (logits,)}
 
 
-@on_any_event(by="note")
-class Recorder:
-    """Notes each event, the counters, and the stage in the hub."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.notes: list[tuple[Any, ...]] = []
-        self.arguments: list[tuple[str, dict[str, Any]]] = []
-        self.raises: dict[str, BaseException] = {}
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
-        hub = runner.message_hub
-        self.events.append(event)
-        self.notes.append((event, runner.epoch, runner.iter, hub.get_info("loop_stage")))
-        self.arguments.append((event, arguments))
-        if event in self.raises:
-            raise self.raises.pop(event)
-
-    def judge(self) -> None:
-        """Demand a legal stream, the stage that goes with it, and no scope left open."""
-        lifecycle = Lifecycle()
-        for event, _, _, stage in self.notes:
-            if event not in {"before_save_checkpoint", "after_load_checkpoint"}:
-                lifecycle.advance(event)
-                assert lifecycle.aborting or stage == lifecycle.stage, event
-        assert lifecycle.open_scopes == ()
-
-    def at(self, event: str) -> list[tuple[int, int]]:
-        """Return the counters at each of an event."""
-        return [(epoch, iteration) for which, epoch, iteration, _ in self.notes if which == event]
-
-    def given(self, event: str, name: str) -> list[Any]:
-        return [arguments[name] for which, arguments in self.arguments if which == event]
-
-
 def build(folder: Path, *, trainer: Any = Trainer, model: Any = None, data: Any = None, **more: Any) -> Any:
     """Return a Trainer: 10 items in 5 batches, 2 epochs, 2 validation batches."""
     rest = {name: more.pop(name) for name in ("eval_dataset", "callbacks", "compute_metrics") if name in more}
@@ -178,8 +143,8 @@ def test_a_training_with_validation(tmp_path: Path) -> None:
     trainer.train()
     recorder.judge()
     assert recorder.events == ["before_run", "before_train", *(EPOCH + VAL) * 2, "after_train", "after_run"]
-    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
-    assert recorder.at("before_val") == [(1, 5), (2, 10)]
+    assert recorder.counters("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert recorder.counters("before_val") == [(1, 5), (2, 10)]
     hub = callback.message_hub
     assert len(values(hub, "train/loss")) == len(values(hub, "train/lr")) == len(values(hub, "train/aux")) == 10
     assert len(values(hub, "val/loss")) == 2
@@ -221,7 +186,7 @@ def test_with_accumulation_batches_are_counted_and_the_loss_is_whole(tmp_path: P
     recorder.judge()
     assert trainer.state.global_step == 6
     assert recorder.events.count("before_train_iter") == recorder.events.count("after_train_iter") == 10
-    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert recorder.counters("before_train_iter") == [(index // 5, index) for index in range(10)]
     assert callback.message_hub.get_info("max_iters") == 10
     assert values(callback.message_hub, "train/loss") == pytest.approx(model.losses)
 
@@ -448,8 +413,8 @@ def test_a_training_that_restarts_with_smaller_batches(tmp_path: Path, has_own_l
     assert recorder.events.count("before_run") == recorder.events.count("after_run") == 1
     assert recorder.events.count("before_train") == recorder.events.count("after_train") == 2
     assert recorder.given("on_exception", "exception") == ([error] if has_own_loop else [])
-    assert recorder.at("before_train") == [(0, 0), (0, 0)]
-    assert recorder.at("before_train_iter") == [(0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 3)]
+    assert recorder.counters("before_train") == [(0, 0), (0, 0)]
+    assert recorder.counters("before_train_iter") == [(0, 0), (0, 1), (0, 0), (0, 1), (0, 2), (0, 3)]
     assert callback.message_hub.get_info("max_iters") == 4
     assert values(callback.message_hub, "train/loss") == pytest.approx(model.losses[-4:])
     assert len(values(callback.message_hub, "train/lr")) == 4
@@ -631,8 +596,8 @@ def test_two_trainings_one_after_the_other(tmp_path: Path, is_given: bool) -> No
     first = callback.message_hub
     trainer.train()
     recorder.judge()
-    assert recorder.at("before_train") == [(0, 0), (0, 0)]
-    assert recorder.at("before_train_iter") == [(0, index) for index in range(5)] * 2
+    assert recorder.counters("before_train") == [(0, 0), (0, 0)]
+    assert recorder.counters("before_train_iter") == [(0, index) for index in range(5)] * 2
     assert (callback.message_hub is first) is is_given
     assert len(values(first, "train/loss")) == (10 if is_given else 5)
     assert len(values(callback.message_hub, "train/loss")) == (10 if is_given else 5)
@@ -647,7 +612,7 @@ def test_a_training_after_one_that_failed(tmp_path: Path) -> None:
     trainer.train()
     recorder.judge()
     assert recorder.given("before_train_iter", "batch_idx")[-10:] == [0, 1, 2, 3, 4] * 2
-    assert recorder.at("before_train") == [(0, 0), (0, 0)]
+    assert recorder.counters("before_train") == [(0, 0), (0, 0)]
 
 
 def test_the_hub_and_the_hooks_are_the_users(tmp_path: Path) -> None:
@@ -1104,8 +1069,8 @@ def test_a_resumed_training_goes_on(tmp_path: Path, saving: Any, step: int, posi
     trainer.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
     recorder.judge()
     done = position[1]
-    assert recorder.at("before_train") == [position]
-    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(done, 10)]
+    assert recorder.counters("before_train") == [position]
+    assert recorder.counters("before_train_iter") == [(index // 5, index) for index in range(done, 10)]
     assert recorder.given("before_train_iter", "batch_idx") == [index % 5 for index in range(done, 10)]
     hub = callback.message_hub
     for key in ("train/loss", "train/lr"):
@@ -1119,7 +1084,7 @@ def test_the_last_checkpoint_is_found(tmp_path: Path) -> None:
     whole.train()
     trainer, callback, recorder = attached(tmp_path)
     trainer.train(resume_from_checkpoint=True)
-    assert recorder.at("before_train") == [(1, 5)]
+    assert recorder.counters("before_train") == [(1, 5)]
     assert len(values(callback.message_hub, "train/loss")) == 10
 
 
@@ -1128,7 +1093,7 @@ def test_data_that_is_not_skipped_is_numbered_from_its_first_batch(tmp_path: Pat
     whole.train()
     trainer, _, recorder = attached(tmp_path, ignore_data_skip=True, num_train_epochs=1)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
-    assert recorder.at("before_train") == [(0, 2)]
+    assert recorder.counters("before_train") == [(0, 2)]
     assert recorder.given("before_train_iter", "batch_idx")[0] == 0
 
 
@@ -1136,7 +1101,7 @@ def test_a_checkpoint_from_before_this_adapter(tmp_path: Path) -> None:
     build(tmp_path, save_strategy="epoch").train()
     trainer, callback, recorder = attached(tmp_path)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5"))
-    assert recorder.at("before_train") == [(1, 5)]
+    assert recorder.counters("before_train") == [(1, 5)]
     assert len(values(callback.message_hub, "train/loss")) == 5
 
 
@@ -1159,6 +1124,7 @@ def test_a_damaged_state_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_callback_alone_tells_of_the_training(tmp_path: Path) -> None:
     recorder = Recorder()
+    recorder.is_hub_current = False
     callback = RuntimeInfoCallback(hooks=[recorder])
     model = Model()
     trainer = build(tmp_path, model=model, callbacks=[callback], eval_strategy="epoch", gradient_accumulation_steps=2)
@@ -1167,7 +1133,7 @@ def test_the_callback_alone_tells_of_the_training(tmp_path: Path) -> None:
     recorder.judge()
     empty = ["before_val", "before_val_epoch", "after_val_epoch", "after_val"]
     assert recorder.events == ["before_run", "before_train", *(EPOCH + empty) * 2, "after_train", "after_run"]
-    assert recorder.at("before_train_iter") == [(index // 5, index) for index in range(10)]
+    assert recorder.counters("before_train_iter") == [(index // 5, index) for index in range(10)]
     hub = callback.message_hub
     # Of 5 batches an epoch in steps of 2: one rate a step.
     rates = [0.001 * (6 - step) / 6 for step in (0, 0, 1, 1, 2, 3, 3, 4, 4, 5)]
@@ -1192,8 +1158,8 @@ def test_the_callback_alone_closes_what_an_exception_left_at_the_next_training(t
         trainer.train()
     trainer.train()
     recorder.judge()
-    assert recorder.at("before_train") == [(0, 0), (0, 0)]
-    assert recorder.at("before_train_iter")[-5:] == [(0, index) for index in range(5)]
+    assert recorder.counters("before_train") == [(0, 0), (0, 0)]
+    assert recorder.counters("before_train_iter")[-5:] == [(0, index) for index in range(5)]
     assert resolve_hub() is hub_outside
 
 
@@ -1458,7 +1424,7 @@ def test_a_training_that_a_callback_stops_goes_on(
         trainer.train(resume_from_checkpoint=str(checkpoint))
         recorder.judge()
         done = notes.batches_at[step]
-        iterations = recorder.at("before_train_iter")
+        iterations = recorder.counters("before_train_iter")
         assert [iteration for _, iteration in iterations] == list(range(done, done + trainer.batches))
         hub = resumed.message_hub
         assert hub.get_info("iter") == len(values(hub, "train/loss")) == len(values(hub, "train/lr"))
