@@ -1004,7 +1004,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("pop does not remove", "HUB-03", _PopDoesNotRemove),
     HubMutant("pop always returns the default", "HUB-03", _PopReturnsNothing),
     HubMutant("pop of a missing key raises", "HUB-03", _PopOfMissingRaises),
-    HubMutant("pop of an info that is None returns the default", "HUB-03", _PopOfNoneIsTheDefault),
+    HubMutant("pop of a None info returns the default", "HUB-03", _PopOfNoneIsTheDefault),
     HubMutant("current is the first value", "HUB-04", _reading(_CurrentIsFirst)),
     HubMutant("current is in single precision", "HUB-04", _reading(_InSinglePrecision)),
     HubMutant("an array is read only when its value is requested", "HUB-04", _ValueIsReadLate),
@@ -1032,7 +1032,7 @@ HUB_MUTANTS: tuple[HubMutant, ...] = (
     HubMutant("infos are not loaded", "HUB-11", _InfosNotLoaded),
     HubMutant("ints are loaded as floats", "HUB-11", _IntsAreLoadedAsFloats),
     HubMutant("counts are not saved", "HUB-11", _of_its_own(_CountsNotSaved), is_canary=False),
-    HubMutant("an info with the value None is not loaded", "HUB-11", _NoneIsNotLoaded, is_canary=False),
+    HubMutant("a None info is lost in a load", "HUB-11", _NoneIsNotLoaded, is_canary=False),
     HubMutant("unresumable values are saved", "HUB-12", _of_its_own(_UnresumedIsSaved), is_canary=False),
     HubMutant("a scalar is saved whatever its flag is", "HUB-12", _ScalarsAreAllSaved),
     HubMutant(

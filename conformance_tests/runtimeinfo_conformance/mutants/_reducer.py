@@ -290,7 +290,7 @@ REDUCE_MUTANTS: tuple[ReduceMutant, ...] = (
     ReduceMutant("a scalar that a rank lacks is left out there", "DIST-05", _differing_are_dropped),
     ReduceMutant("the error names no rank", "DIST-05", _error_without_names),
     ReduceMutant("a rank that cannot read its hub leaves the others waiting", "DIST-06", _reads_before_it_joins),
-    ReduceMutant("a rank that does not come is passed over", "DIST-07", _continues_alone),
+    ReduceMutant("a rank that does not come is skipped", "DIST-07", _continues_alone),
     ReduceMutant("an error costs the values", "DIST-08", _error_costs_the_values),
     ReduceMutant("all values are reduced each time", "DIST-09", _all_each_time),
     ReduceMutant("a sum includes the previous one", "DIST-09", _old_sums_once_more),

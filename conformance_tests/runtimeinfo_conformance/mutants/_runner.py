@@ -545,13 +545,13 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         is_canary=False,
     ),
     Mutant(
-        "the run that began last is current in all threads",
+        "the latest run is current in all threads",
         "SCOPE-01",
         latest_answers_all_threads,
         when=_has("strangers"),
     ),
     Mutant(
-        "the hub of the training that began last is global",
+        "the hub of the latest training is global",
         "SCOPE-01",
         HubOfLatest(),
         needs="beside",
@@ -565,7 +565,7 @@ RUNNER_MUTANTS: tuple[Mutant, ...] = (
         when=_has("nested"),
     ),
     Mutant("a nested run does not enter its hub", "SCOPE-01", run_around_answers, when=_has("around")),
-    Mutant("the training that began last stays current at each step", "SCOPE-02", HubOfLatest(), when=_has("in_turn")),
+    Mutant("the latest training stays current at each step", "SCOPE-02", HubOfLatest(), when=_has("in_turn")),
     Mutant("a training that waits stays current", "SCOPE-02", around=stay_between_steps, when=_has("in_turn")),
     Mutant(
         "a copy of a context answers for the run that has ended", "SCOPE-03", copies_never_end, when=_has("strangers")

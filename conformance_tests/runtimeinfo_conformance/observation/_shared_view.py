@@ -97,5 +97,5 @@ def _modes(paths: tuple[str, str]) -> tuple[int, int]:
 def _mode(path: str) -> int:
     try:
         return stat.S_IMODE(os.lstat(path).st_mode)
-    except OSError:  # it has gone meanwhile
+    except OSError:  # it was removed in the meantime
         return 0
