@@ -13,9 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ignite.engine import DeterministicEngine, Engine, Events, State
+from recorder import Recorder
 
-from runtimeinfo.authoring import on_any_event, resolve_hub
-from runtimeinfo.spec import Lifecycle
+from runtimeinfo.authoring import resolve_hub
 from runtimeinfo_adapters.ignite import RuntimeInfoCallback, attach
 
 FIRED = [event for event in Events if event is not Events.EXCEPTION_RAISED]
@@ -67,22 +67,14 @@ class Stream:
         return iter(range(self.length))
 
 
-@on_any_event(by="note")
-class Recorder:
-    """Checks that each event is legal, and that hub and runner agree."""
+class TotalsRecorder(Recorder):
+    """Also check that hub and runner agree on the totals at the start of an epoch."""
 
-    priority = "LOW"
-
-    def __init__(self) -> None:
-        self.lifecycle = Lifecycle()
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
-        self.lifecycle.advance(event)
-        hub = runner.message_hub
-        if self.lifecycle.is_open("train"):
-            assert (hub.get_info("epoch"), hub.get_info("iter")) == (runner.epoch, runner.iter)
+    def check(self, event: str, runner: Any) -> None:
+        super().check(event, runner)
         if event == "before_train_epoch":
-            assert [hub.get_info(name) for name in ("max_epochs", "max_iters")] == [runner.max_epochs, runner.max_iters]
+            totals = [runner.message_hub.get_info(name) for name in ("max_epochs", "max_iters")]
+            assert totals == [runner.max_epochs, runner.max_iters]
 
 
 class Play:
@@ -92,7 +84,7 @@ class Play:
         self.log: list[Any] = []
         self.trainer: Any = kind(self.step)
         self.evaluator = Engine(lambda _engine, batch: batch)
-        self.recorder = Recorder()
+        self.recorder = TotalsRecorder()
         self.actions: list[tuple[str, int, str, int]] = []
         self.times: dict[str, int] = {}
         self.fired = self.completed = 0

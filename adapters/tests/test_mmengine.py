@@ -35,12 +35,12 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import DATA_SAMPLERS, DATASETS, LOOPS, MODELS, DefaultScope
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, IterBasedTrainLoop, Runner
 from mmengine.visualization import Visualizer
+from recorder import Recorder
 from torch.utils.data import Dataset, Sampler
 
 from runtimeinfo import HookError, HubError, RunnerError, current_hub
 from runtimeinfo.authoring import resolve_hub
 from runtimeinfo.board import board_files, pid_in
-from runtimeinfo.spec import Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.mmengine import MMEngineRunner, RuntimeInfoHook, attach, detach
 
@@ -118,48 +118,6 @@ class Metric(BaseMetric):
         return {"acc": float(len(results)), "confusion": [1, 2]}
 
 
-class Recorder:
-    """Notes each event, and the stage in the hub."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.without_hub: list[str] = []
-        self.notes: list[tuple[Any, ...]] = []
-        self.exceptions: list[BaseException] = []
-
-    def judge(self) -> None:
-        lifecycle = Lifecycle()
-        for event, stage, counters, published in self.notes:
-            lifecycle.advance(event)
-            assert stage == lifecycle.stage, event
-            assert counters == published or published == (None, None), event
-        assert lifecycle.open_scopes == ()
-        assert self.without_hub == []
-
-
-def _noting(event: str) -> Any:
-    def method(self: Recorder, runner: Any, **arguments: Any) -> None:
-        hub = runner.message_hub
-        self.events.append(event)
-        if resolve_hub() is not hub:
-            self.without_hub.append(event)
-        published = hub.get_info("epoch"), hub.get_info("iter")
-        if event == "before_run":
-            published = None, None  # what is left of an earlier run
-        self.notes.append((event, hub.get_info("loop_stage"), (runner.epoch, runner.iter), published))
-        if "exception" in arguments:
-            self.exceptions.append(arguments["exception"])
-
-    return method
-
-
-for _scope in ("run", "train", "train_epoch", "train_iter", "val", "val_epoch", "val_iter", "test", "test_epoch"):
-    for _event in (f"before_{_scope}", f"after_{_scope}"):
-        setattr(Recorder, _event, _noting(_event))
-for _event in ("before_test_iter", "after_test_iter", "on_exception"):
-    setattr(Recorder, _event, _noting(_event))
-
-
 @pytest.fixture(autouse=True)
 def fresh_mmengine() -> Iterator[None]:
     """Give each test mmengine's registries of named instances empty, and close the log files."""
@@ -222,7 +180,7 @@ def build(work_dir: Path, hub: str | None = None, *, kind: Any = Runner, **chang
 
 
 def with_recorder(work_dir: Path, hub: str, **changes: Any) -> tuple[Any, Recorder]:
-    recorder = Recorder()
+    recorder = Recorder("NORMAL")
     built = config(work_dir, hub, **changes)
     built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
     return Runner(**built), recorder
@@ -302,7 +260,7 @@ def test_the_events_are_in_the_grammar(tmp_path: Path, hub: str) -> None:
     val = ["before_val", "before_val_epoch", *["before_val_iter", "after_val_iter"] * 2]
     val += ["after_val_epoch", "after_val"]
     epoch = ["before_train_epoch", *["before_train_iter", "after_train_iter"] * 2, "after_train_epoch"]
-    assert recorder.events == ["before_run", "before_train", *(epoch + val) * 2, "after_train", "after_run"]
+    assert recorder.scope_events == ["before_run", "before_train", *(epoch + val) * 2, "after_train", "after_run"]
     runner.val()
     runner.test()
     recorder.judge()
@@ -460,7 +418,7 @@ def test_an_abnormal_end_closes_everything(
     tmp_path: Path, hub: str, kind: Any, attached: bool, error: BaseException, where: str
 ) -> None:
     outside = resolve_hub()
-    recorder = Recorder()
+    recorder = Recorder("NORMAL")
     built = config(tmp_path, hub, model=Model(error, where))
     built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
     built["default_hooks"]["checkpoint"] = None
@@ -476,7 +434,7 @@ def test_an_abnormal_end_closes_everything(
     with pytest.raises(type(error)) as caught:
         runner.train()
     assert caught.value is error
-    assert recorder.exceptions == [error]
+    assert recorder.given("on_exception", "exception") == [error]
     recorder.judge()
     assert recorder.events[-1] == "after_run"
     assert runner.message_hub.get_info("loop_stage") is None
@@ -488,7 +446,7 @@ def test_an_abnormal_end_closes_everything(
 @pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
 @pytest.mark.parametrize("stage", ["val", "test"])
 def test_an_abnormal_end_of_an_evaluation_alone(tmp_path: Path, stage: str, attached: bool) -> None:
-    recorder = Recorder()
+    recorder = Recorder("NORMAL")
     error = ValueError("user")
     built = config(tmp_path, "mmengine", model=Model(error, "predict"))
     built["default_hooks"]["runtime_info"] = None if attached else {"type": OURS, "hooks": [recorder]}
@@ -501,7 +459,7 @@ def test_an_abnormal_end_of_an_evaluation_alone(tmp_path: Path, stage: str, atta
     closes = [f"after_{name}" for name in reversed(names)]
     opens = [f"before_{name}" for name in names]
     assert recorder.events == ["before_run", *opens, "on_exception", *closes, "after_run"]
-    assert recorder.exceptions == [error]
+    assert recorder.given("on_exception", "exception") == [error]
     assert runner.message_hub.get_info("loop_stage") is None
 
 
@@ -530,7 +488,7 @@ def test_the_same_runner_after_an_interrupt(tmp_path: Path, hub: str) -> None:
 @BOTH
 @pytest.mark.parametrize("attached", [False, True], ids=["config", "attach"])
 def test_an_exception_before_the_loop(tmp_path: Path, hub: str, attached: bool) -> None:
-    error, recorder = ValueError("user"), Recorder()
+    error, recorder = ValueError("user"), Recorder("NORMAL")
     built = config(tmp_path, hub, custom_hooks=[RaiseAt("before_run", error)])
     built["default_hooks"]["runtime_info"] = (
         None
@@ -565,7 +523,7 @@ def test_an_exception_that_a_hook_handles_leaves_the_training_open(tmp_path: Pat
             except ValueError:
                 seen.append(runner.message_hub.get_info("loop_stage"))
 
-    recorder = Recorder()
+    recorder = Recorder("NORMAL")
     built = config(tmp_path, "mmengine", model=Model(ValueError("user"), "predict"), custom_hooks=[Validate()])
     built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
     built["train_cfg"]["val_interval"] = 100
@@ -632,7 +590,7 @@ def test_resuming_with_our_hub_needs_no_trust(tmp_path: Path, monkeypatch: pytes
 def test_attach(tmp_path: Path, hub: str) -> None:
     runner = build(tmp_path)
     assert any(type(hook) is SeedHook for hook in runner.hooks)
-    recorder = Recorder()
+    recorder = Recorder("NORMAL")
     hook = attach(runner, replace_hub=hub == "runtimeinfo", hooks=[recorder])
     assert isinstance(hook, RuntimeInfoHook)
     assert [type(other) for other in runner.hooks if "RuntimeInfo" in type(other).__name__] == [RuntimeInfoHook]
@@ -883,7 +841,7 @@ class DetachHook(Hook):
 @BOTH
 def test_detach_during_a_run_ends_it_for_the_hooks_and_passes_no_hook_over(tmp_path: Path, hub: str) -> None:
     runner = build(tmp_path)
-    recorder = Recorder()
+    recorder = Recorder("NORMAL")
     attach(runner, replace_hub=hub == "runtimeinfo", hooks=[recorder])
     hub_of_the_run = runner.message_hub
     hooks = [DetachHook(True), DetachHook(False), DetachHook(False)]
@@ -897,7 +855,7 @@ def test_detach_during_a_run_ends_it_for_the_hooks_and_passes_no_hook_over(tmp_p
 
 
 def test_hooks_can_come_from_a_generator(tmp_path: Path) -> None:
-    recorders = [Recorder(), Recorder()]
+    recorders = [Recorder("NORMAL"), Recorder("NORMAL")]
     attached = build(tmp_path / "first", experiment_name="first")
     attach(attached, hooks=(each for each in recorders[:1]))
     attached.train()
@@ -1168,7 +1126,7 @@ def test_a_run_that_fails_before_its_loop_leaves_nothing_behind(
             attach(runner, replace_hub=ours["replace_hub"], hooks=ours["hooks"])
         return runner
 
-    failed = Recorder()
+    failed = Recorder("NORMAL")
     runner = make("failing", failed, fails=True)
     with pytest.raises(Exception) as caught:  # each of its own kind
         getattr(runner, stage)()
@@ -1176,11 +1134,11 @@ def test_a_run_that_fails_before_its_loop_leaves_nothing_behind(
     if fail in {fail_in_hook, fail_in_our_hook, fail_in_weights}:
         assert raised is error
     failed.judge()
-    assert failed.events[:1] in (["before_run"], [])
-    assert failed.exceptions in ([raised], [])
+    assert failed.scope_events[:1] in (["before_run"], [])
+    assert failed.given("on_exception", "exception") in ([raised], [])
     assert resolve_hub() is outside
     assert own_boards() == boards
-    again = Recorder()
+    again = Recorder("NORMAL")
     good = make("good", again, fails=False)
     getattr(good, stage)()
     again.judge()
@@ -1270,7 +1228,7 @@ def test_a_runner_that_does_not_ask_for_the_priority(tmp_path: Path) -> None:
         def get_hooks_info(self) -> str:
             return ""
 
-    outside, recorder = resolve_hub(), Recorder()
+    outside, recorder = resolve_hub(), Recorder("NORMAL")
     model = Model(KeyError("user"), "predict")
     runner = build(tmp_path, kind=OwnList, model=model)
     hook = RuntimeInfoHook(hooks=[recorder])
@@ -1306,7 +1264,7 @@ def test_an_evaluation_that_user_code_calls_inside_a_training(
             model.where = ""
             model.seen.append(("after", current_hub().get_info("loop_stage")))
 
-    recorder = Recorder()
+    recorder = Recorder("NORMAL")
     built = config(tmp_path, hub, model=model, custom_hooks=[Test()], train_cfg={"by_epoch": True, "max_epochs": 2})
     built["default_hooks"]["runtime_info"]["hooks"] = [recorder]
     if attached:

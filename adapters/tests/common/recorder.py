@@ -96,6 +96,11 @@ class Recorder:
         return [note.event for note in self.notes]
 
     @property
+    def scope_events(self) -> list[str]:
+        """The events without those of checkpoints, which may come anywhere."""
+        return [event for event in self.events if event not in FREE_EVENTS]
+
+    @property
     def summary(self) -> list[tuple[str, int, int]]:
         """The event, epoch and iter of each note."""
         return [(note.event, note.epoch, note.iter) for note in self.notes]

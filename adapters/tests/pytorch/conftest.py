@@ -1,71 +1,22 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from recorder import Recorder
 
-from runtimeinfo.spec import ABORT, CLOSES, HOOK_POINTS, OPENS, Lifecycle
+from runtimeinfo.spec import ABORT, CLOSES, Lifecycle
 from runtimeinfo_adapters import MessageHub
 from runtimeinfo_adapters.pytorch import Loop
 
-SHORT = {"train_epoch": "epoch", "val_epoch": "epoch", "test_epoch": "epoch"} | dict.fromkeys(
-    ("train_iter", "val_iter", "test_iter"), "iter"
-)
 
+class JudgedRecorder(Recorder):
+    """Check once a test is over, also how the counters and the batch indices developed."""
 
-@dataclass
-class Note:
-    """One event, and what could be seen at it."""
-
-    event: str
-    arguments: dict[str, Any]
-    epoch: int
-    iter: int
-    hub_stage: str | None
-    hub_epoch: int | None
-    hub_iter: int | None
-    raising: BaseException | None
-    is_stopped: bool
-
-
-class Recorder:
-    """A hook that notes every event."""
-
-    def __init__(self) -> None:
-        self.notes: list[Note] = []
-        self.hub: Any = None
-
-    def note(self, event: str, runner: Any, arguments: dict[str, Any]) -> None:
-        self.hub = hub = runner.message_hub
-        stage, epoch, completed = (hub.get_info(key) for key in ("loop_stage", "epoch", "iter"))
-        raising, is_stopped = sys.exception(), runner.stopped_by is not None
-        self.notes.append(
-            Note(event, arguments, runner.epoch, runner.iter, stage, epoch, completed, raising, is_stopped)
-        )
-
-    def of(self, event: str) -> list[Note]:
-        return [note for note in self.notes if note.event == event]
-
-    def arguments(self, event: str, name: str) -> list[Any]:
-        return [note.arguments[name] for note in self.of(event)]
-
-    @property
-    def story(self) -> str:
-        """The events, as in ``run(train(epoch(iter()iter())))``; ``!`` is on_exception."""
-        words = []
-        for note in self.notes:
-            if note.event in OPENS:
-                scope = OPENS[note.event]
-                words.append(f"{SHORT.get(scope, scope)}(")
-            elif note.event in CLOSES:
-                words.append(")")
-            elif note.event == ABORT:
-                words.append("!")
-        return "".join(words)
+    def check(self, event: str, runner: Any) -> None:
+        """Leave it to `judge`."""
 
     def judge(self) -> None:
         """Check all that holds for every stream."""
@@ -113,17 +64,6 @@ class Recorder:
             assert self.hub.get_info("loop_stage") is None
 
 
-def _noting(event: str) -> Callable[..., None]:
-    def method(self: Recorder, runner: Any, **arguments: Any) -> None:
-        self.note(event, runner, arguments)
-
-    return method
-
-
-for _event in HOOK_POINTS:
-    setattr(Recorder, _event, _noting(_event))
-
-
 class Boom(Exception):  # noqa: N818
     """The user's own."""
 
@@ -157,10 +97,10 @@ class Bench:
     optimizer = staticmethod(make_optimizer)
 
     def __init__(self) -> None:
-        self.recorders: list[Recorder] = []
+        self.recorders: list[JudgedRecorder] = []
 
     def __call__(self, batches: Any = 2, *, optimizer: Any = ..., hooks: tuple[object, ...] = (), **more: Any) -> Any:
-        recorder = Recorder()
+        recorder = JudgedRecorder("NORMAL")
         self.recorders.append(recorder)
         loader = list("abcdefghij"[:batches]) if isinstance(batches, int) else batches
         optimizer = make_optimizer() if optimizer is ... else optimizer

@@ -31,8 +31,8 @@ def test_zip_draws_a_batch_more_than_it_gives_if_the_loop_stands_first(make: Any
                 assert loop.iter % 3 == 0, "the third batch counts, although no code has had it"
     assert had == [("a", "x", 0, 0), ("b", "y", 0, 1), ("a", "x", 1, 3), ("b", "y", 1, 4)]
     assert (loop.epoch, loop.iter) == (2, 6)
-    assert loop.told.arguments("after_train_iter", "outputs") == [{"loss": 1}, {"loss": 1}, None] * 2
-    assert loop.told.arguments("before_train_iter", "batch_idx") == [0, 1, 2] * 2
+    assert loop.told.given("after_train_iter", "outputs") == [{"loss": 1}, {"loss": 1}, None] * 2
+    assert loop.told.given("before_train_iter", "batch_idx") == [0, 1, 2] * 2
 
 
 def test_zip_draws_no_more_if_the_loop_stands_last(make: Any) -> None:
@@ -42,7 +42,7 @@ def test_zip_draws_no_more_if_the_loop_stands_last(make: Any) -> None:
             for _, _ in zip("xy", loop.train()):  # noqa: B905
                 loop.log(loss=1)
     assert (loop.epoch, loop.iter) == (2, 4)
-    assert loop.told.arguments("after_train_iter", "outputs") == [{"loss": 1}] * 4
+    assert loop.told.given("after_train_iter", "outputs") == [{"loss": 1}] * 4
     # Where the loop is the shorter one, the order makes no difference to it.
     loop = make(2, max_epochs=2)
     with loop.run():
@@ -143,7 +143,7 @@ def test_read_ahead_over_the_loop_is_a_batch_ahead(make: Any) -> None:
                     loop.log(loss=batch == "a")
     assert had == [("a", 1), ("b", 2), ("c", 2)], "iter is that of the batch drawn last"
     assert (loop.epoch, loop.iter) == (1, 3)
-    assert loop.told.arguments("after_train_iter", "outputs") == [None, {"loss": True}, {"loss": False}]
+    assert loop.told.given("after_train_iter", "outputs") == [None, {"loss": True}, {"loss": False}]
 
 
 @pytest.mark.parametrize("wrap", [Prefetcher, in_thread])

@@ -29,8 +29,8 @@ def test_mid_epoch(make: Any, stage: str) -> None:
                 loop.log(loss=1)
     assert stages == ["train", stage, "train", "train"]
     assert loop.told.story == f"run(train(epoch(iter()iter({stage}(epoch(iter())))iter())))"
-    assert loop.told.arguments("before_train_iter", "batch_idx") == [0, 1, 2]
-    assert loop.told.arguments("after_train_iter", "data_batch") == ["a", "b", "c"]
+    assert loop.told.given("before_train_iter", "batch_idx") == [0, 1, 2]
+    assert loop.told.given("after_train_iter", "data_batch") == ["a", "b", "c"]
     assert (loop.epoch, loop.iter) == (1, 3)
 
 
@@ -41,8 +41,8 @@ def test_several_loaders_are_an_epoch_each(make: Any, stage: str) -> None:
             assert list(evaluation.batches(loader)) == list(loader)
             evaluation.log_metrics({f"acc_{index}": index})
     assert loop.told.story == f"run({stage}(epoch(iter()iter())epoch(iter())))"
-    assert loop.told.arguments(f"before_{stage}_iter", "batch_idx") == [0, 1, 0]
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc_0": 0}, {"acc_1": 1}]
+    assert loop.told.given(f"before_{stage}_iter", "batch_idx") == [0, 1, 0]
+    assert loop.told.given(f"after_{stage}_epoch", "metrics") == [{"acc_0": 0}, {"acc_1": 1}]
 
 
 def test_several_loaders_with_metrics_for_all(make: Any, stage: str) -> None:
@@ -52,7 +52,7 @@ def test_several_loaders_with_metrics_for_all(make: Any, stage: str) -> None:
             list(evaluation.batches(loader))
         evaluation.log_metrics(acc=1)
     assert loop.told.story == f"run({stage}(epoch(iter()iter())epoch(iter())))"
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [None, {"acc": 1}]
+    assert loop.told.given(f"after_{stage}_epoch", "metrics") == [None, {"acc": 1}]
 
 
 def test_without_batches(make: Any, stage: str) -> None:
@@ -65,7 +65,7 @@ def test_without_batches(make: Any, stage: str) -> None:
         with getattr(loop, stage)() as evaluation:
             assert list(evaluation.batches([])) == []
     assert loop.told.story == f"run({stage}(epoch()){stage}(epoch()){stage}(epoch()))"
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc": 1}, None, None]
+    assert loop.told.given(f"after_{stage}_epoch", "metrics") == [{"acc": 1}, None, None]
 
 
 def test_batches_that_are_left(make: Any, stage: str) -> None:
@@ -89,7 +89,7 @@ def test_batches_that_are_left(make: Any, stage: str) -> None:
                 raise make.Boom
     broken = f"{stage}(epoch(iter()iter()))"
     assert loop.told.story == f"run({broken}{stage}(epoch(iter())){stage}(epoch(iter(!))))"
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc": 1}, None, None]
+    assert loop.told.given(f"after_{stage}_epoch", "metrics") == [{"acc": 1}, None, None]
 
 
 def test_an_exception_handled_inside_does_not_end_it(make: Any, stage: str) -> None:
@@ -101,7 +101,7 @@ def test_an_exception_handled_inside_does_not_end_it(make: Any, stage: str) -> N
         assert current_hub().get_info("loop_stage") == stage
         evaluation.log_metrics(acc=1)
     assert loop.told.story == f"run({stage}(epoch(iter())))"
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc": 1}]
+    assert loop.told.given(f"after_{stage}_epoch", "metrics") == [{"acc": 1}]
 
 
 def test_metrics_that_are_tensors_change_their_kind(make: Any) -> None:
@@ -126,7 +126,7 @@ def test_metrics_twice(make: Any, stage: str) -> None:
         with pytest.raises(LoopError, match=message):
             evaluation.log_metrics(loss=1)
     assert loop.told.story == f"run({stage}(epoch(iter())))"
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [{"acc": 1}]
+    assert loop.told.given(f"after_{stage}_epoch", "metrics") == [{"acc": 1}]
 
 
 def test_a_metric_twice(make: Any) -> None:
@@ -144,7 +144,7 @@ def test_metrics_without_names(make: Any, values: Any) -> None:
     loop = make(None)
     with loop.run(), loop.val() as val, pytest.raises(LoopError, match=message):
         val.log_metrics(values)
-    assert loop.told.arguments("after_val_epoch", "metrics") == [None]
+    assert loop.told.given("after_val_epoch", "metrics") == [None]
 
 
 def test_outside_of_its_block(make: Any, stage: str) -> None:
@@ -259,7 +259,7 @@ def test_a_generator_that_outlives_what_was_around_it(make: Any, stage: str, fin
         assert current_hub().get_info("loop_stage") == stage
         current.log_metrics(acc=1)
     assert loop.told.story == f"run({stage}(epoch()))run({stage}(epoch()))"
-    assert loop.told.arguments(f"after_{stage}_epoch", "metrics") == [None, {"acc": 1}]
+    assert loop.told.given(f"after_{stage}_epoch", "metrics") == [None, {"acc": 1}]
 
 
 def test_generators_that_are_held_are_closed_with_their_iterations(make: Any, stage: str) -> None:

@@ -73,7 +73,7 @@ def test_break_out_of_the_batches(make: Any) -> None:
                     break
     assert loop.told.story == "run(train(epoch(iter()iter())epoch(iter()iter())))"
     assert (loop.epoch, loop.iter) == (2, 4)
-    assert loop.told.arguments("after_train_iter", "outputs") == [{"seen": 1}] * 4
+    assert loop.told.given("after_train_iter", "outputs") == [{"seen": 1}] * 4
 
 
 def test_break_out_of_the_epochs(make: Any) -> None:
@@ -104,7 +104,7 @@ def test_continue_in_each_for_statement(make: Any) -> None:
                 for _ in val.batches("xy"):
                     continue
     assert loop.told.story == f"run(train(epoch(iter()iter()){EPOCH}))"
-    assert loop.told.arguments("after_train_iter", "outputs") == [None, {"loss": 1}] * 2
+    assert loop.told.given("after_train_iter", "outputs") == [None, {"loss": 1}] * 2
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_an_exception_in_each_place(
     assert (error.args, error.__cause__, error.__context__, getattr(error, "__notes__", None)) == (
         arguments, cause, None, notes,
     )  # fmt: skip
-    assert loop.told.arguments("on_exception", "exception") == [error]
+    assert loop.told.given("on_exception", "exception") == [error]
     last = [note.event for note in loop.told.notes[-len(open_scopes) - 1 :]]
     assert last == ["on_exception", *(f"after_{scope}" for scope in reversed(open_scopes))]
     assert (loop.epoch, loop.iter) == done
@@ -291,7 +291,7 @@ def test_an_exception_of_a_hook(make: Any, event: str, error: BaseException) -> 
         train_all(loop)
     assert caught.value is error
     # At after_run the run is over: there is nothing left that could end abnormally.
-    assert loop.told.arguments("on_exception", "exception") == ([] if event == "after_run" else [error])
+    assert loop.told.given("on_exception", "exception") == ([] if event == "after_run" else [error])
     loop.max_epochs = loop.epoch + 1
     train_all(loop)
     assert resolve_hub() is not loop.message_hub
@@ -358,7 +358,7 @@ def test_handled_around_a_validation(make: Any) -> None:
                             raise error
                     assert current_hub().get_info("loop_stage") == "train"
     assert loop.told.story == "run(train(epoch(iter(val(epoch(iter(!))))iter())))"
-    assert loop.told.arguments("after_train_iter", "outputs") == [{"loss": 1}] * 2
+    assert loop.told.given("after_train_iter", "outputs") == [{"loss": 1}] * 2
     assert (loop.epoch, loop.iter) == (1, 2)
 
 
@@ -401,7 +401,7 @@ def test_announced_once_however_far_out_it_goes(make: Any) -> None:
             with loop.val():
                 raise error
     assert loop.told.story == "run(train(epoch(iter(val(!)))))"
-    assert loop.told.arguments("on_exception", "exception") == [error]
+    assert loop.told.given("on_exception", "exception") == [error]
 
 
 def test_another_exception_after_a_handled_one_is_announced_too(make: Any) -> None:
@@ -413,7 +413,7 @@ def test_another_exception_after_a_handled_one_is_announced_too(make: Any) -> No
                 raise first
             raise second
     assert caught.value is second
-    assert loop.told.arguments("on_exception", "exception") == [first, second]
+    assert loop.told.given("on_exception", "exception") == [first, second]
     assert loop.told.story == "run(train(epoch(iter(val(!)!))))"
 
 
@@ -532,8 +532,8 @@ def test_the_same_loop_again_after_an_interrupt(make: Any) -> None:
     assert (loop.epoch, loop.iter) == (2, 6)
     epoch = "epoch(iter()iter()val(epoch(iter()iter())))"
     assert loop.told.story == f"run(train({epoch})test(epoch(iter())))"
-    assert loop.told.arguments("before_train_iter", "data_batch") == ["b", "c"], "the interrupted batch comes again"
-    assert loop.told.arguments("before_train_iter", "batch_idx") == [1, 2]
+    assert loop.told.given("before_train_iter", "data_batch") == ["b", "c"], "the interrupted batch comes again"
+    assert loop.told.given("before_train_iter", "batch_idx") == [1, 2]
 
 
 def test_interrupted_again_and_again(make: Any) -> None:
@@ -677,7 +677,7 @@ def test_generated_programs_stay_in_the_grammar(make: Any, program: Any, batches
         with loop.run():
             model.block(program, "run")
     except make.Boom:
-        assert loop.told.arguments("on_exception", "exception")
+        assert loop.told.given("on_exception", "exception")
     else:
         model.count()
     loop.told.judge()

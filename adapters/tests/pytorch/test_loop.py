@@ -65,12 +65,12 @@ def test_everything_that_is_published(make: Any) -> None:
     ]
     epoch = "epoch(iter()iter()val(epoch(iter()iter()iter())))"
     assert loop.told.story == f"run(train({epoch}{epoch})test(epoch(iter())))"
-    assert loop.told.arguments("before_train_iter", "batch_idx") == [0, 1, 0, 1]
-    assert loop.told.arguments("before_train_iter", "data_batch") == ["a", "b", "a", "b"]
-    assert loop.told.arguments("after_train_iter", "data_batch") == ["a", "b", "a", "b"]
-    assert [sorted(outputs) for outputs in loop.told.arguments("after_train_iter", "outputs")] == [["acc", "loss"]] * 4
-    assert loop.told.arguments("before_val_iter", "data_batch") == list("xyzxyz")
-    assert loop.told.arguments("after_val_epoch", "metrics") == [
+    assert loop.told.given("before_train_iter", "batch_idx") == [0, 1, 0, 1]
+    assert loop.told.given("before_train_iter", "data_batch") == ["a", "b", "a", "b"]
+    assert loop.told.given("after_train_iter", "data_batch") == ["a", "b", "a", "b"]
+    assert [sorted(outputs) for outputs in loop.told.given("after_train_iter", "outputs")] == [["acc", "loss"]] * 4
+    assert loop.told.given("before_val_iter", "data_batch") == list("xyzxyz")
+    assert loop.told.given("after_val_epoch", "metrics") == [
         {"acc": 0.25, "confusion": [1, 2]},
         {"acc": 0.5, "confusion": [1, 2]},
     ]
@@ -143,7 +143,7 @@ def test_several_passes_in_one_epoch_go_on_counting_batches(make: Any) -> None:
             for _ in itertools.chain(loop.train(), loop.train()):
                 pass
     assert loop.told.story == "run(train(epoch(iter()iter()iter()iter())))"
-    assert loop.told.arguments("before_train_iter", "batch_idx") == [0, 1, 2, 3]
+    assert loop.told.given("before_train_iter", "batch_idx") == [0, 1, 2, 3]
 
 
 def test_training_again_in_the_same_run(make: Any) -> None:

@@ -114,7 +114,7 @@ def test_signal_in_each_place(make: Any, place: Any, story: str, had: int, state
         assert (other.epoch, other.iter, other.stopped_by) == (2, 6, None)
         told = len(loop.told.notes)
         assert train(loop) == all_batches[had:], "the same loop goes on, too"
-        assert loop.told.arguments("before_train_iter", "data_batch")[had:] == [batch for _, batch in all_batches[had:]]
+        assert loop.told.given("before_train_iter", "data_batch")[had:] == [batch for _, batch in all_batches[had:]]
         assert loop.told.notes[told].event == "before_run"
         assert (loop.epoch, loop.iter, loop.stopped_by) == (2, 6, None)
 

@@ -26,7 +26,7 @@ def test_log_may_be_called_several_times(make: Any) -> None:
                 loop.log({"acc": 2, "per class/cat": 3})
                 loop.log()
                 loop.log({})
-    assert loop.told.arguments("after_train_iter", "outputs") == [{"loss": 1, "acc": 2, "per class/cat": 3}] * 2
+    assert loop.told.given("after_train_iter", "outputs") == [{"loss": 1, "acc": 2, "per class/cat": 3}] * 2
     assert loop.message_hub.get_scalar("train/per class/cat").data[0].tolist() == [3, 3]
 
 
@@ -52,7 +52,7 @@ def test_nothing_is_handed_out_if_nothing_was_logged(make: Any) -> None:
     loop = make(1)
     with loop.run():
         list(loop.train())
-    assert loop.told.arguments("after_train_iter", "outputs") == [None]
+    assert loop.told.given("after_train_iter", "outputs") == [None]
 
 
 def test_log_outside_of_an_iteration(make: Any) -> None:
@@ -80,7 +80,7 @@ def test_the_same_name_twice(make: Any) -> None:
                 loop.log(acc=1, loss=2)
             with pytest.raises(LoopError, match="'acc' was given twice to log\\(\\)"):
                 loop.log({"acc": 1}, acc=2)
-    assert loop.told.arguments("after_train_iter", "outputs") == [{"loss": 1}] * 2
+    assert loop.told.given("after_train_iter", "outputs") == [{"loss": 1}] * 2
 
 
 @pytest.mark.parametrize("values", [torch.tensor(0.0), 0.5, 0, [], [("loss", 1)]])
@@ -90,7 +90,7 @@ def test_log_without_names(make: Any, values: Any) -> None:
         for _ in loop.train():
             with pytest.raises(LoopError, match="log\\(\\) takes values by name, as in log\\(name=value\\), but got"):
                 loop.log(values)
-    assert loop.told.arguments("after_train_iter", "outputs") == [None]
+    assert loop.told.given("after_train_iter", "outputs") == [None]
 
 
 def test_what_an_aborted_iteration_logged_is_forgotten(make: Any) -> None:
@@ -385,8 +385,8 @@ def test_a_state_that_is_saved_again_before_the_training_goes_on(make: Any) -> N
         for _ in third.epochs():
             for _ in third.train():
                 third.log(loss=2)
-    assert third.told.arguments("before_train_iter", "data_batch") == ["c", "a", "b", "c"]
-    assert third.told.arguments("before_train_iter", "batch_idx") == [2, 0, 1, 2]
+    assert third.told.given("before_train_iter", "data_batch") == ["c", "a", "b", "c"]
+    assert third.told.given("before_train_iter", "batch_idx") == [2, 0, 1, 2]
     assert third.message_hub.get_scalar("train/loss").data[0].tolist() == [1, 1, 2, 2, 2, 2]
 
 
@@ -461,7 +461,7 @@ def test_a_state_that_is_saved_inside_a_validation(make: Any) -> None:
                 val.log_metrics(acc=1)
     assert (state["epoch"], state["iter"], state["batches"], state["outputs"]) == (0, 1, 1, {"loss": 1})
     assert loop.told.story == "run(train(epoch(iter(val(epoch())))))"
-    assert loop.told.arguments("after_val_epoch", "metrics") == [{"acc": 1}]
+    assert loop.told.given("after_val_epoch", "metrics") == [{"acc": 1}]
 
 
 def test_a_hook_that_saves_when_what_was_left_is_closed(make: Any) -> None:
