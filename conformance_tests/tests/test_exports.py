@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import runtimeinfo_conformance as kit
+from runtimeinfo_conformance import guards, observation, plans, search
 
 each_export = pytest.mark.parametrize("name", kit.__all__)
 
@@ -20,6 +21,12 @@ def test_an_export_is_there_and_documented(name: str) -> None:
     assert inspect.getdoc(value)
     assert getattr(kit, name) is value
     assert name in dir(kit)
+
+
+@pytest.mark.parametrize("package", [guards, observation, plans, search], ids=lambda package: package.__name__)
+def test_a_package_of_the_kit_has_its_exports(package: Any) -> None:
+    assert len(set(package.__all__)) == len(package.__all__) > 0
+    assert [name for name in package.__all__ if getattr(package, name, None) is None] == []
 
 
 def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
