@@ -28,14 +28,14 @@ from runtimeinfo_adapters.sharing import SharingHook, claim_workers
 
 
 class ResumeWarning(UserWarning):
-    """A resumed training cannot go on exactly where the saved one stopped."""
+    """A resumed training cannot continue exactly where the saved one stopped."""
 
 
 class RunOptions(TypedDict, total=False):
-    """The keywords that every adapter takes, beside its own."""
+    """The keywords that every adapter takes, in addition to its own."""
 
     hub: MessageHub | None
-    """Where to publish. A hub that you give is yours: every run is appended to what it holds. If left out, each
+    """The hub to publish to. A hub that you give is yours: every run is appended to its contents. If left out, each
     training that does not resume gets a new `runtimeinfo_adapters.MessageHub`."""
 
     hooks: Iterable[object]
@@ -115,7 +115,7 @@ class FrameworkRunner(RunnerView):
         self._settle_hub()
 
     def _settle_hub(self) -> None:
-        """Give the hub to the templates of this runner, and another one to copies that have waited with this one."""
+        """Give the hub to the templates of this runner, and a different one to the copies that have waited with it."""
         hub = self.message_hub
         family = [self, *(each() for each in self._templates)]
         for template in family[1:]:
@@ -127,7 +127,7 @@ class FrameworkRunner(RunnerView):
 
     @property
     def is_template(self) -> bool:
-        """Whether it has trained nothing by itself: what a library does with copies of its callback is its own."""
+        """True if it has trained nothing itself; training by copies of its callback does not count."""
         return not (self._has_trained or self.emitter.is_open("run"))
 
     def shared_with_copies(self) -> Iterator[object]:
@@ -241,7 +241,7 @@ class HubInForce:
         self.hub, self.is_in_force = hub, True
 
     def leave(self) -> None:
-        """Let it be the current one no longer, if it is."""
+        """Restore the previous hub, if this one is current."""
         self.hub, self.is_in_force = None, False
         self._stack.close()
 
@@ -255,7 +255,7 @@ class HubInForce:
 _ABSENT: Any = object()
 
 Around = Callable[..., Any]
-"""What stands around a method: it is called with the owner, the original method, and the arguments of the call."""
+"""A wrapper around a method, called with the owner, the original method, and the arguments of the call."""
 
 
 # The wrappers of each object, for one that another wrapper hides: it need not have `__wrapped__`. Held weakly, because
@@ -279,7 +279,7 @@ class WrappedMethod:
         self._owner = weakref.ref(owner)
         self._name = name
         self._around = around
-        # What the object itself had under this name, in front of the method of its class.
+        # The object's own attribute of this name, in front of the method of its class.
         self._replaced: Any = cast("dict[str, Any]", vars(owner)).get(name, _ABSENT)
         self._is_passive = False
         self._keeps: Any = None
@@ -298,7 +298,7 @@ class WrappedMethod:
         return owner
 
     def belongs_to(self, owner: Any) -> bool:
-        """Tell whether an object is the owner, also once that was freed."""
+        """Return whether an object is the owner, also once that was freed."""
         return self._owner() is owner
 
     @property
@@ -309,7 +309,7 @@ class WrappedMethod:
 
     @property
     def around(self) -> Around:
-        """What stands around the method."""
+        """The wrapper around the method."""
         return self._around
 
     @property
@@ -350,7 +350,7 @@ class WrappedMethod:
         return getattr(self._original(), name)  # __name__, __self__ and the like
 
     def remove(self) -> None:
-        """Take it out: the owner is as it was. Where another wrapper holds on to this one, it passes calls on."""
+        """Restore the owner's method. If another wrapper still refers to this one, it passes calls through."""
         self._is_passive = True
         attributes = cast("dict[str, Any]", vars(self.owner))
         if attributes.get(self._name) is self:
@@ -386,14 +386,14 @@ class WrappedMethod:
 
 
 def wrap_method(owner: Any, name: str, around: Around) -> WrappedMethod:
-    """Put an adapter around a method of one object, and return what takes it out again."""
+    """Put an adapter around a method of one object, and return the wrapper, whose `remove` undoes it."""
     wrapped = WrappedMethod(owner, name, around)
     setattr(owner, name, wrapped)
     return wrapped
 
 
 def wrapped_methods(owner: Any, name: str) -> Iterator[WrappedMethod]:
-    """Iterate over what adapters have put around a method of an object, outermost first, also under wrappers of others.
+    """Iterate over the adapters' wrappers around a method, outermost first, including those that other wrappers hide.
 
     An adapter that wants to remove its own finds it here: to keep it would copy the target with a copied adapter.
     """
@@ -415,12 +415,12 @@ def wrapped_methods(owner: Any, name: str) -> Iterator[WrappedMethod]:
 
 
 def adapter_around(owner: Any, name: str) -> Any:
-    """Return the outermost adapter that stands around a method of an object; None for none."""
+    """Return the outermost adapter around a method of an object, or None."""
     return next((method.adapter for method in wrapped_methods(owner, name)), None)
 
 
 def remove_wrappers(owner: Any, names: Iterable[str], adapter: Any) -> None:
-    """Take an adapter's wrappers out of an object: its methods are as they were."""
+    """Remove an adapter's wrappers from an object, which restores its methods."""
     for name in names:
         for wrapped in tuple(wrapped_methods(owner, name)):
             if wrapped.adapter is adapter:
@@ -467,7 +467,7 @@ def stop_iteration_of_hook() -> RuntimeError:
 
 
 def check_target(target: object, kind: type | tuple[type, ...], what: str, members: Iterable[str] = ()) -> None:
-    """Check what `attach` was given.
+    """Check the target given to `attach`.
 
     Args:
         target: The target.

@@ -17,7 +17,7 @@ def copy_callback(
 
     A library that trains several times copies the callbacks that it was given, and the user holds the original. So a
     callback that has trained nothing by itself is a template: its copies share the hub and the hooks. If no hub was
-    given, each training still has its own, and the template's `message_hub` is that of the latest one. All else makes
+    given, each training still has its own, and the template's `message_hub` is the latest one's. Anything else makes
     an independent copy: of a callback that has trained, of one that belongs to a trainer, because it is attached or
     is copied with it, and a pickled one.
 

@@ -143,7 +143,7 @@ def framework_of(optimizer: object) -> tuple[str, str]:
 
 
 def is_tried(framework: Framework, version: str) -> bool:
-    """Tell whether the adapter of a framework was tried with a version of it."""
+    """Return whether the adapter of a framework was tried with a version of it."""
     return _numbers(framework.at_least) <= _numbers(version) < _numbers(framework.below)
 
 

@@ -65,7 +65,7 @@ class LearningRate:
 
     On an accelerator, `of` does not wait. A rate that was not written since `read` is the number that was read. One
     that was is its tensor, to be read later. A schedule is worked out on the CPU, from the iterations of the optimizer:
-    as many as at the last `read`, and one for each write since. Its last digit may differ from that of the device.
+    as many as at the last `read`, and one for each write since. Its last digit may differ from the device's.
 
     Source: SCALAR-02, SCALAR-10.
     """
@@ -74,7 +74,7 @@ class LearningRate:
 
     def __init__(self) -> None:
         self._last, self._count = _LastRead(), _LastRead()
-        self._needs_device = False  # a schedule of the user's that works with tensors of its own
+        self._needs_device = False  # a user's schedule that works with its own tensors
         self._step: Any = None
         self._rate: tuple[Any, int, float] | None = None  # of which schedule, at which iteration
 
@@ -125,7 +125,7 @@ def _inner(optimizer: Any) -> Any:
 
 
 def _has_schedule(optimizer: Any) -> bool:
-    """Tell whether the rate of an optimizer is a schedule, as Keras has it: a function of the iterations."""
+    """Return whether the rate of an optimizer is a schedule, as Keras has it: a function of the iterations."""
     kind = cast("Any", type(optimizer))
     is_keras = getattr(kind, "learning_rate", None) is _keras.optimizers.Optimizer.learning_rate
     schedules = _keras.optimizers.schedules
@@ -178,7 +178,7 @@ class _MeansOnDevice:
 
     @property
     def before(self) -> dict[int, tuple[Any, Any]]:
-        """What each metric had added up when the batch began."""
+        """The totals of each metric at the start of the batch."""
         return {
             id(metric): (mark, row)
             for metric, mark, row in zip(self.metrics, self._marks_before, self._before.unbind(), strict=True)

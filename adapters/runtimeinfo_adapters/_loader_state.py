@@ -8,7 +8,7 @@ What the order depends on: the global random generators of Python and NumPy, and
 generators that the loader, its samplers and its dataset have as attributes; and their counters, such as `epoch`. What
 else a sampler, a loader or a stream of a user keeps (an order that it shuffles in place, another counter, a list of
 generators) is not put back, but compared: a digest tells whether it is the same. A stream that draws from a global
-generator while the pass goes on, in between the draws of the training, cannot be repeated.
+generator during the pass, in between the draws of the training, cannot be repeated.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ITERATOR = "_iterator"
 _IS_EARLY = "_initial_iter_for_state_dict"
 
 # From what wraps a loader to the loader; and what a loader of torchdata or litdata sets while it has a state from which
-# its next pass goes on.
+# its next pass continues.
 _INSIDE = ("base_dataloader", "dataloader", "_dataloader", "loader", "_loader")
 _PENDING = ("next_iter_state", "restore")
 
@@ -86,13 +86,13 @@ class PassStart(NamedTuple):
     """Digests of what else decides the order in the code of a user, by where it is."""
 
     reused: bool | None
-    """Whether workers of an earlier pass went on; None if that is not known."""
+    """True if the workers of an earlier pass kept running; None if unknown."""
 
     early: bool
-    """Whether the order was decided before."""
+    """True if the order was decided before the pass."""
 
     in_order: bool
-    """Whether the batches came in the order of the sampler."""
+    """True if the batches came in the sampler's order."""
 
     rank: int
     """The rank of the process."""
@@ -235,13 +235,13 @@ class Position(NamedTuple):
         return self.done - self.in_pass
 
     def is_up_to(self, loader: Any) -> bool:
-        """Tell whether the loader resumes in a way that is not known here."""
+        """Return whether the loader resumes in a way that is not known here."""
         return self.skip is False or (self.skip is None and _own_skip(loader) > 0)
 
     def resume(self, loader: Any) -> Iterator[Any]:
         """Begin the pass again, and return an iterator over the batches that are left.
 
-        The global random generators are left as they are; those of the loader go on from the pass.
+        The global random generators are left as they are; the loader's continue from the pass.
 
         Raises:
             StopIteration: If there are none.
@@ -357,7 +357,7 @@ class Position(NamedTuple):
             )
 
     def _doubts_about_the_state(self, loader: Any) -> Iterator[str]:
-        """Yield the reason why the loader does not go on from its own state, if it has one."""
+        """Yield the reason why the loader does not continue from its own state, if it has one."""
         if not is_stateful(loader):
             if self.loader is not None:
                 yield "its state was saved, but it has no load_state_dict() now. Give a loader of the same kind"
@@ -386,12 +386,12 @@ class _Prepended(Iterator[Any]):
 
 
 def _is_iterator(loader: Any) -> bool:
-    """Tell whether an iterable goes on where it is, rather than begin again."""
+    """Return whether an iterable goes on where it is, rather than begin again."""
     return isinstance(loader, Iterator)
 
 
 def is_stateful(loader: Any) -> bool:
-    """Tell whether a loader has its own state, as torchdata's StatefulDataLoader has.
+    """Return whether a loader has its own state, as torchdata's StatefulDataLoader has.
 
     Example:
         >>> is_stateful([1, 2])
@@ -403,7 +403,7 @@ def is_stateful(loader: Any) -> bool:
 
 
 def _is_restored(loader: Any, depth: int = 3) -> bool:
-    """Tell whether a loader, or one that it wraps, was given its own state, from which its next pass goes on."""
+    """Return whether a loader, or one that it wraps, was given its own state, from which its next pass continues."""
     attributes: dict[str, Any] = getattr(loader, "__dict__", {})
     if is_stateful(loader) and any(attributes.get(name) not in (None, False) for name in _PENDING):
         return True
@@ -505,12 +505,12 @@ def _is_data_loader(loader: Any) -> bool:
 
 
 def _is_stream(inner: Any) -> bool:
-    """Tell whether a DataLoader has a stream for its dataset."""
+    """Return whether a DataLoader has a stream for its dataset."""
     return isinstance(inner.dataset, loaded_torch().utils.data.IterableDataset)
 
 
 def _draws_from_torch_only(loader: Any, inner: Any) -> bool:
-    """Tell whether no code of a user decides the order: neither a loader, nor a sampler, nor a stream."""
+    """Return whether no code of a user decides the order: neither a loader, nor a sampler, nor a stream."""
     if inner is None:
         return type(loader) in _SEQUENCES
     parts = (loader, inner, inner.sampler, inner.batch_sampler, _sampler_of(inner))
@@ -519,7 +519,7 @@ def _draws_from_torch_only(loader: Any, inner: Any) -> bool:
 
 
 def _has_workers(inner: Any) -> bool | None:
-    """Tell whether a loader has workers that go on with the next pass."""
+    """Return whether a loader has workers that continue with the next pass."""
     if inner is None or not (inner.persistent_workers and inner.num_workers):
         return False
     return vars(inner)[_ITERATOR] is not None if _ITERATOR in vars(inner) else None
@@ -536,7 +536,7 @@ def _sampler_of(inner: Any) -> Any:
 
 
 def _is_early(inner: Any) -> bool:
-    """Tell whether a loader has decided an order before the pass began, which is not in its state."""
+    """Return whether a loader has decided an order before the pass began, which is not in its state."""
     attributes: dict[str, Any] = getattr(inner, "__dict__", {})
     if not type(inner).__module__.startswith("torchdata") or not attributes.get(_IS_EARLY, True):
         return False
@@ -570,7 +570,7 @@ def _own_skip(loader: Any) -> int:
 
 
 def _shuffles(loader: Any) -> bool:
-    """Tell whether one of PyTorch's random samplers decides the order, which draws from the global generator."""
+    """Return whether one of PyTorch's random samplers decides the order, which draws from the global generator."""
     torch = loaded_torch()
     if torch is None:
         return False
@@ -599,7 +599,7 @@ def _eager_sampler(inner: Any) -> Any:
 
 
 def _is_finished(state: Any) -> bool:
-    """Tell whether a loader's own state is that of the end of a pass: Accelerate says so from the last batch on."""
+    """Return whether a loader's own state is that of the end of a pass: Accelerate says so from the last batch on."""
     return isinstance(state, Mapping) and bool(cast("Mapping[Any, Any]", state).get("_iterator_finished"))
 
 

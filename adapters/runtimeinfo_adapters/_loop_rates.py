@@ -53,7 +53,7 @@ class GivenRates:
 
     def __init__(self, given: Any, completed: Callable[[], int]) -> None:
         self._completed = completed
-        # A mapping is kept: a number in it can be replaced while the training goes on.
+        # A mapping is kept: a number in it can be replaced while the training continues.
         self._sources = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {"": given}
         self._takes_iteration = {name: _check_source(name, source) for name, source in self._sources.items()}
 

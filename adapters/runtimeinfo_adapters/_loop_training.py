@@ -1,4 +1,4 @@
-"""What is open of the training of an instrumented loop, and what its ``for`` statements iterate over."""
+"""The open scopes of an instrumented loop's training, and what its ``for`` statements iterate over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ B = TypeVar("B")
 
 
 class Training:
-    """What is open of a training, and how it closes.
+    """The open scopes of a training, and their closing.
 
     A ``for`` statement that is left by `break` or `return` tells its iterator nothing. It does let go of it, so the
     iterators are held weakly: one that is gone was left. What it had open closes at the next call.
@@ -75,23 +75,23 @@ class Training:
         return {**vars(self), **copied, **counts}
 
     def is_open(self) -> bool:
-        """Tell whether the training is open."""
+        """Return whether the training is open."""
         return self.emitter.is_open("train")
 
     def is_in_epoch(self) -> bool:
-        """Tell whether an epoch is open, or is closing and does not count yet."""
+        """Return whether an epoch is open, or is closing and does not count yet."""
         return self.emitter.is_open("train_epoch") or self._ending == "train_epoch"
 
     def is_bound_reached(self) -> bool:
-        """Tell whether there is a bound of iterations, and it is reached."""
+        """Return whether there is a bound of iterations, and it is reached."""
         return self.bound is not None and self.emitter.iter >= self.bound
 
     def has_to_end(self) -> bool:
-        """Tell whether there are no more iterations, because of the bound or a signal."""
+        """Return whether there are no more iterations, because of the bound or a signal."""
         return self.stop.received is not None or self.is_bound_reached()
 
     def is_stopped_between_epochs(self) -> bool:
-        """Tell whether a signal keeps an epoch from beginning that would be the next pass; close the last one."""
+        """Return whether a signal keeps an epoch from beginning that would be the next pass; close the last one."""
         if self.stop.received is None:
             return False
         self.settle()
@@ -115,7 +115,7 @@ class Training:
         return next((stage for stage in EVALUATION_EVENTS if self.emitter.is_open(stage)), None)
 
     def was_left(self) -> bool:
-        """Tell whether a ``for`` statement was left since the last call."""
+        """Return whether a ``for`` statement was left since the last call."""
         batches, epochs = self.batches, self.epochs
         return (batches is not None and batches() is None) or (epochs is not None and epochs() is None)
 
@@ -212,7 +212,7 @@ class Training:
             self.batches_done += 1
 
     def leave_out_pass(self, loader: Any) -> bool:
-        """Tell whether the next pass of the epoch was over when the state was saved, and count it."""
+        """Return whether the next pass of the epoch was over when the state was saved, and count it."""
         position, length = self.position, length_of(loader)
         if position is not None and position.start is None and length is not None and position.in_pass > length > 0:
             # A state of an earlier release counts the batches of the whole epoch.
@@ -286,7 +286,7 @@ class Training:
         return emitter.epoch, completed, position
 
     def cut_pass(self, loader: Any) -> None:
-        """Note where `max_iters` or a signal ends a pass before its end: a resume goes on there."""
+        """Note where `max_iters` or a signal ends a pass before its end: a resume continues there."""
         position = self._position(0)
         if position is None or position.in_pass == self.length:
             return

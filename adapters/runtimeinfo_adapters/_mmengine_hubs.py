@@ -29,13 +29,13 @@ def _places_of(hub: Any) -> list[_Place]:
 
 
 def belongs_to_another(hub: Any, runner: Any) -> bool:
-    """Tell whether a hub was put into another runner: mmengine hands it out again to one of the same name."""
+    """Return whether a hub was put into another runner: mmengine hands it out again to one of the same name."""
     places = _places_of(hub)
     return bool(places) and not any(place.runner.get() is runner for place in places)
 
 
 def holds_another_run(hub: Any, runner: Any) -> bool:
-    """Tell whether a run has published to the hub of a runner that has not trained yet."""
+    """Return whether a run has published to the hub of a runner that has not trained yet."""
     if belongs_to_another(hub, runner):
         return True
     loop: Any = getattr(runner, "_train_loop", runner)

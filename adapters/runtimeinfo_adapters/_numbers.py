@@ -9,7 +9,7 @@ _INT64_MAX = 2**63 - 1
 
 
 def is_int(value: object) -> TypeGuard[int]:
-    """Tell whether a value is an int; a bool does not count as one.
+    """Return whether a value is an int; a bool does not count as one.
 
     Example:
         >>> is_int(3), is_int(True), is_int(3.0)
@@ -19,7 +19,7 @@ def is_int(value: object) -> TypeGuard[int]:
 
 
 def is_positive_int(value: object) -> TypeGuard[int]:
-    """Tell whether a value is an int of at least 1.
+    """Return whether a value is an int of at least 1.
 
     Example:
         >>> is_positive_int(3), is_positive_int(0), is_positive_int(True), is_positive_int(2.0)
@@ -55,7 +55,7 @@ def within_64_bits(number: float) -> int | float:
 
 
 def is_same_number(one: float, other: float) -> bool:
-    """Tell whether two numbers are equal, where a NaN equals a NaN.
+    """Return whether two numbers are equal, where a NaN equals a NaN.
 
     Example:
         >>> is_same_number(1.0, 1.0), is_same_number(float("nan"), float("nan")), is_same_number(1.0, float("nan"))

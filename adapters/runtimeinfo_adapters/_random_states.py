@@ -45,7 +45,7 @@ def torch_state() -> Any:
 
 
 def is_global_state(name: str, state: Any) -> bool:
-    """Tell whether a value is a state of a global generator: of "torch", "python" or "numpy"."""
+    """Return whether a value is a state of a global generator: of "torch", "python" or "numpy"."""
     make_scratch: dict[str, Any] = {"python": random.Random, "numpy": np.random.RandomState}
     torch = loaded_torch()
     if torch is not None:
@@ -67,7 +67,7 @@ def random_marks() -> tuple[Any, ...]:
 
 
 def is_generator(value: Any) -> bool:
-    """Tell whether a value is a random generator whose state can be set."""
+    """Return whether a value is a random generator whose state can be set."""
     torch = loaded_torch()
     return isinstance(value, random.Random | np.random.Generator | np.random.RandomState) or (
         torch is not None and isinstance(value, torch.Generator)

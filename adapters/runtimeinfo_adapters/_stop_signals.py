@@ -66,7 +66,7 @@ class StopRequest:
             _restore_unused()
 
     def listens_to(self, number: signal.Signals) -> bool:
-        """Tell whether this signal stops the run."""
+        """Return whether this signal stops the run."""
         return number in self._signals
 
     def note(self, number: signal.Signals) -> bool:

@@ -35,7 +35,7 @@ B = TypeVar("B")
 
 _accelerate: Any = load_framework("accelerate")
 
-# What this adapter relies on of what Accelerate does not promise: objects that are registered cannot be taken back.
+# Private members of Accelerate that this adapter relies on: registered objects cannot be taken back otherwise.
 _PRIVATE = ("_custom_objects",)
 
 
@@ -104,7 +104,7 @@ def attach(
     """Return an instrumented loop over what an Accelerator has prepared.
 
     It is registered for checkpointing: `accelerator.save_state` saves it, the hub's state included, and
-    `accelerator.load_state`, called before the training begins, goes on with it. So make one for each Accelerator,
+    `accelerator.load_state`, called before the training begins, continues it. So make one for each Accelerator,
     and in the same order among the registered objects each time; one that the Accelerator has already is detached.
 
     A loader that is left by `break`, or by an exception, stays the active one of Accelerate's gradient state: then
@@ -117,7 +117,7 @@ def attach(
         train_loader: The prepared loader that `train` iterates over.
         max_epochs: After how many epochs the training ends, those before `start_epoch` included; None for no bound.
         max_iters: After how many batches it ends, those before `start_iter` included; None for no bound.
-        start_epoch: How many epochs are done already, for a project that goes on from its own checkpoint. No batches
+        start_epoch: How many epochs are done already, for a project that continues from its own checkpoint. No batches
             are skipped: the epoch begins with its first one.
         start_iter: How many batches are done already. If left out, as many as those epochs have by the length of the
             loader.
@@ -149,7 +149,7 @@ def attach(
 def detach(accelerator: Any) -> None:
     """Take the loop that `attach` has registered out of what an Accelerator saves; do nothing if there is none.
 
-    The loop itself goes on working.
+    The loop itself keeps working.
 
     Args:
         accelerator: The Accelerator.

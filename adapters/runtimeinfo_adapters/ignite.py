@@ -82,10 +82,10 @@ ignore_generators(*(getattr(Engine, name) for name in _GENERATORS if hasattr(Eng
 class _Emitter(Emitter):
     """Does not count an epoch that is only paused."""
 
-    is_pausing = False  # `Engine.interrupt` suspends the run, and the next `run` goes on in the same epoch
+    is_pausing = False  # `Engine.interrupt` suspends the run, and the next `run` continues in the same epoch
     is_starting = False  # the handlers of STARTED run, which may load the trainer and the callback
     were_loaded = False  # the counters
-    loaded_batches = 0  # of the epoch to go on in, for data whose length Ignite does not know
+    loaded_batches = 0  # of the epoch to continue in, for data whose length Ignite does not know
     # Epochs and iterations that the counters have ahead of the trainer's, if only the callback was loaded.
     ahead: tuple[int, int] = (0, 0)
 
@@ -104,7 +104,7 @@ class IgniteRunner(FrameworkRunner):
 
     Args:
         optimizer: One optimizer, several by name, or None.
-        options: The run options. If left out, the seed is that of the trainer's state, which a `DeterministicEngine`
+        options: The run options. If left out, the seed is the one in the trainer's state, which a `DeterministicEngine`
             has.
 
     Raises:
@@ -260,7 +260,7 @@ class _Listener:
         self._target = Target(engine)
 
     def listens_to(self, engine: Engine) -> bool:
-        """Tell whether an engine is the one that is meant."""
+        """Return whether an engine is the one that is meant."""
         return self._target() is engine
 
     def begin_iteration(self, batch: Any) -> None:
@@ -272,7 +272,7 @@ class _Listener:
         raise NotImplementedError
 
     def abort_iteration(self, error: BaseException) -> None:
-        """Close an iteration that an exception has left: the engine may go on, if a handler takes the exception."""
+        """Close an iteration that an exception has left: the engine may continue, if a handler takes the exception."""
         scopes = self._emitter.lifecycle.open_scopes
         if scopes and scopes[-1].endswith("_iter"):
             self._emitter.abort(error, keep=len(scopes) - 1)
@@ -293,7 +293,7 @@ class _Listener:
         if not self._is_attached:
             return original(*args, **kwargs)
         if self._is_running or self._emitter.is_open("val") or self._emitter.is_open("test"):
-            # A run inside itself, or any run inside an evaluation: nothing nests there, and the outer one goes on.
+            # A run inside itself, or any run inside an evaluation: nothing nests there, and the outer one continues.
             return self._unheard(original, *args, **kwargs)
         self.refer_to(engine)
         self._prepare()
@@ -313,7 +313,7 @@ class _Listener:
             self._end()
 
     def _open(self) -> None:
-        """Open the run, if none is around it. Only in the run does Ignite decide whether it begins or goes on."""
+        """Open the run, if none is around it. Only in the run does Ignite decide whether it starts or continues."""
         self._scopes.enter_context(self._runner.running())
 
     def _unheard(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -633,14 +633,14 @@ class RuntimeInfoCallback:
     `Engine.run` of each is wrapped: whatever leaves it closes all scopes. No handler of EXCEPTION_RAISED is
     registered, because one that returns would swallow the exception.
 
-    While an engine runs, the handlers stand before those of the user, so that these find what the event publishes:
+    While an engine runs, the handlers precede the user's, so that those find the values that the event publishes:
     from GET_BATCH_STARTED on, `iter` is that of the iteration. The iteration itself opens and closes around the process
     function, after all handlers of ITERATION_STARTED and before those of ITERATION_COMPLETED; one that is terminated in
     ITERATION_STARTED is not published. The metrics of an evaluator are published after all handlers of its
     EPOCH_COMPLETED, where they are computed. An event that is fired by hand is not published.
 
     The counters follow the trainer's state: what loads or changes it, also in a handler, is what counts. A run that
-    begins from its start publishes to a new hub; one that goes on, after `interrupt`, `terminate`, an exception, a
+    starts from the beginning publishes to a new hub; one that continues after `interrupt`, `terminate`, an exception, a
     loaded state, or with more epochs, to the hub that there is. So does an evaluator that runs on its own.
 
     It can be saved and loaded by a `Checkpoint`, among its `to_save`. Save the trainer, too. A copy of it alone belongs
@@ -674,7 +674,7 @@ class RuntimeInfoCallback:
     Source: LIFE-01 to LIFE-09, FAIL-01 to FAIL-06, RESUME-01 to RESUME-03.
     """
 
-    # What listens to an engine.
+    # The listeners of an engine.
     _trainer_listener = _TrainerListener
     _evaluator_listener = _EvaluatorListener
 
@@ -920,7 +920,7 @@ def _owner(handler: Any) -> Any:
 
 
 def _has_mappings(value: object) -> TypeGuard[Sequence[Mapping[str, Any]]]:
-    """Tell whether a value is a list or tuple of mappings alone."""
+    """Return whether a value is a list or tuple of mappings alone."""
     if not isinstance(value, list | tuple):
         return False
     samples = cast("Sequence[Any]", value)
@@ -928,7 +928,7 @@ def _has_mappings(value: object) -> TypeGuard[Sequence[Mapping[str, Any]]]:
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    """Tell whether two values are the same scalar, without waiting for an accelerator; a NaN is the same as a NaN."""
+    """Return whether two values are the same scalar, without waiting for an accelerator; a NaN is the same as a NaN."""
     if value is other:
         return True
     if not is_scalar(other) or lies_on_device(value) or lies_on_device(other):
@@ -938,7 +938,7 @@ def _is_same(value: Any, other: Any) -> bool:
 
 
 def _is_paused(engine: Any) -> bool:
-    """Tell whether `Engine.interrupt` has suspended a run that the next `Engine.run` goes on with."""
+    """Return whether `Engine.interrupt` has suspended a run that the next `Engine.run` continues."""
     generator, state = engine._internal_run_generator, engine.state
     # One that has failed has no frame; without an end, Ignite drops it and begins again.
     is_suspended = generator is not None and generator.gi_frame is not None
@@ -969,7 +969,7 @@ def _warn_of_finished_training() -> None:
 
 
 def _warn_of_repeated_data(engine: Any) -> None:
-    """Say that an epoch goes on with the first batch of its data, where that is certain."""
+    """Warn that an epoch continues with the first batch of its data, where that is certain."""
     from torch.utils.data import DataLoader  # Ignite has loaded it
 
     loader: Any = engine.state.dataloader

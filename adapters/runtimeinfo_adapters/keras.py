@@ -14,8 +14,9 @@ An evaluation inside `fit` is a validation, wherever it sits; one on its own is 
 All backends publish the same. With ``steps_per_execution`` above 1, which Keras has on JAX and TensorFlow, `fit` is
 refused with a `RunnerError`: Keras calls its callbacks once for several batches then, and does not tell how many.
 
-Keras goes on with whole epochs only: ``fit(initial_epoch=n)``, and `BackupAndRestore` after a save in mid-epoch, train
-that epoch from its first batch. `iter` counts on from the batches that the weights have seen, as the optimizer does.
+Keras continues with whole epochs only: ``fit(initial_epoch=n)``, and `BackupAndRestore` after a save in mid-epoch,
+train that epoch from its first batch. `iter` counts on from the batches that the weights have seen, as the optimizer
+does.
 
 The workers of a `PyDataset` fetch the first batches of an epoch before Keras announces it, so that `epoch` can be one
 behind there. They are started by a thread of Keras, of which it is not known whose it is while another run is open.
@@ -153,7 +154,7 @@ class KerasRunner(FrameworkRunner):
 
         Args:
             steps: The steps of an epoch that Keras tells a callback. They stay what they were when `fit` began: Keras
-                cuts off what is more. Data that have a length of their own may be shorter today.
+                cuts off what is more. Data with their own length may be shorter today.
         """
         data = self.data
         if steps is None or data is None:
@@ -217,7 +218,7 @@ class RuntimeInfoCallback(_Callback):
     - put it after those that set the learning rate as a batch begins, and before those that ask for `iter` then;
     - an exception is noticed only when the next `fit` begins;
     - a training that `BackupAndRestore` brings back is noticed only when its first epoch begins: `iter` is worked out
-      from whole epochs, or goes on where it was;
+      from whole epochs, or continues where it was;
     - the length of the data is that at the beginning.
 
     It overrides `on_train_batch_end` and `on_test_batch_end`: Keras then calls all callbacks of a list in this thread.
@@ -264,8 +265,8 @@ class RuntimeInfoCallback(_Callback):
         self._hub_in_force = HubInForce()  # if the calls are not guarded
         self._thread = 0  # that of the call
         self._last_model = Target()
-        self._is_undecided = False  # whether the fit that has begun goes on with the last one
-        self._extra_iters: int | None = None  # if the counters are worked out: beside those of whole epochs
+        self._is_undecided = False  # whether the fit that has started continues the last one
+        self._extra_iters: int | None = None  # if the counters are worked out: in addition to those of whole epochs
         self._begins_training = False
         self._was_loaded = False
         self._epochs: int | None = None  # of the training
@@ -283,7 +284,7 @@ class RuntimeInfoCallback(_Callback):
 
     @property
     def message_hub(self) -> MessageHub:
-        """The hub that it publishes to. Each training that does not go on with the last one has its own."""
+        """The hub that it publishes to. Each training that does not continue the last one has its own."""
         return self.runner.message_hub
 
     @property
@@ -306,7 +307,7 @@ class RuntimeInfoCallback(_Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Open the training."""
-        # An evaluation in a callback has parameters of its own, and sets them here.
+        # An evaluation in a callback has its own parameters, and sets them here.
         params: dict[str, Any] = self.params or {}
         self._epochs, self._steps = params.get("epochs"), params.get("steps")
         if not self._is_guarded:
@@ -315,7 +316,7 @@ class RuntimeInfoCallback(_Callback):
             model, emitter = self.runner.model, self.runner.emitter
             epoch = model._initial_epoch or 0
             if not epoch and not self._was_loaded and model is self._last_model():
-                # It can begin with epoch 0, or go on with the last one: the first epoch tells.
+                # It can start with epoch 0 or continue the last one; the first epoch shows which.
                 self._is_undecided = 0 < emitter.epoch < (self._epochs or 0)
             if self._is_undecided:
                 return
@@ -531,14 +532,14 @@ class RuntimeInfoCallback(_Callback):
             self._is_guarded = was_guarded
 
     def _is_inside(self, call: str) -> bool:
-        """Tell whether a call is inside of one that it cannot be a part of: then it is not heard."""
+        """Return whether a call is inside of one that it cannot be a part of: then it is not heard."""
         emitter = self.runner.emitter
         return emitter.is_open("val") or emitter.is_open("test") or (call == "fit" and "fit" in self._calls)
 
     def _begin_run(self, call: str, epoch: int = 0, done: int | None = None) -> None:
         """Choose the hub and the counters of a run, before it begins.
 
-        A training that begins where the counters are goes on with the last one. Any other has a hub of its own.
+        A training that starts where the counters are continues the last one. Any other has its own hub.
 
         Args:
             call: What is called.
@@ -583,8 +584,8 @@ class RuntimeInfoCallback(_Callback):
     def _close_unfinished(self, call: str) -> None:
         """Close what an exception has left open in a call that is not guarded: Keras said nothing."""
         if "evaluate" in self._calls:
-            self._calls.remove("evaluate")  # no evaluation nests in another one
-            if self._calls and call == "evaluate":  # a validation: its training goes on, and may have closed it
+            self._calls.remove("evaluate")  # evaluations do not nest
+            if self._calls and call == "evaluate":  # a validation: its training continues, and may have closed it
                 scopes = self.runner.emitter.lifecycle.open_scopes
                 if "val" in scopes:
                     self.runner.emitter.abort(RuntimeError("the last evaluate() did not finish"), scopes.index("val"))
@@ -715,7 +716,7 @@ def attach(
         optimizers: As for `RuntimeInfoCallback`.
         standalone_stage: As for `RuntimeInfoCallback`.
         options: The run options `hub`, `hooks`, `cfg`, `seed` and `experiment_name`. Without `hub`, a training that
-            does not go on with the last one gets a new hub. A hub that you give is yours: every training is appended to
+            does not continue the last one gets a new hub. A hub that you give is yours: every training is appended to
             what it holds.
 
     Returns:

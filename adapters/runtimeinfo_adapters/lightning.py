@@ -75,7 +75,7 @@ __all__ = ["LightningRunner", "RuntimeInfoCallback", "attach", "detach"]
 
 
 def _load() -> Any:
-    """Return the package: `pytorch_lightning` where that is the one that is loaded, to load no other beside it."""
+    """Return `pytorch_lightning` if only that is loaded, otherwise `lightning`, so that a program loads one of them."""
     if "pytorch_lightning" not in sys.modules or "lightning.pytorch" in sys.modules:
         return load_framework("lightning")
     return load_framework("lightning", module="pytorch_lightning", distribution="pytorch-lightning")
@@ -177,7 +177,7 @@ class LightningRunner(FrameworkRunner):
         return batches
 
     def connect(self, trainer: Any, *, trains: bool) -> None:
-        """Go over to a trainer for a run: to a new hub, unless the run goes on with what the hub is about.
+        """Go over to a trainer for a run: to a new hub, unless the run continues the hub's training.
 
         Source: LIFE-10.
         """
@@ -196,7 +196,7 @@ class LightningRunner(FrameworkRunner):
         self.read_metadata()
 
     def begin_resume(self) -> bool:
-        """Go over to a new hub, if a trainer that was to go on takes up a checkpoint instead; tell whether it did."""
+        """Go over to a new hub, if a trainer that was to continue loads a checkpoint instead; return whether it did."""
         if not self._goes_on:
             return False
         self._goes_on = False
@@ -342,7 +342,7 @@ class RuntimeInfoCallback(Callback):
         options: The run options: hub, hooks, cfg, seed and experiment_name. The hooks run in this callback's place, by
             their priority among themselves. If left out, the configuration is the hyperparameters that the module and
             the data module have saved with ``save_hyperparameters``, the seed is that of ``seed_everything``, and the
-            name is that of the first logger.
+            name is the first logger's.
 
     Attributes:
         runner: What the hooks get as their runner.
@@ -400,7 +400,7 @@ class RuntimeInfoCallback(Callback):
         self._finish(trainer)
 
     def is_attached_to(self, trainer: Any) -> bool:
-        """Tell whether `attach` has put this callback among those of a trainer."""
+        """Return whether `attach` has put this callback among those of a trainer."""
         return self._attached_to() is trainer
 
     # -- the run: each call of fit, validate, test or predict
@@ -477,7 +477,7 @@ class RuntimeInfoCallback(Callback):
             remove_wrappers(owner, (name,), self)
 
     def _is_asleep(self) -> bool:
-        """Tell whether other callbacks stand in for the trainer's own: a search trains inside of the fit."""
+        """Return whether other callbacks stand in for the trainer's own: a search trains inside of the fit."""
         trainer = self.runner.trainer
         return trainer is None or self not in trainer.callbacks
 
@@ -739,12 +739,12 @@ class RuntimeInfoCallback(Callback):
 def attach(trainer: Any, *, optimizer_names: Iterable[str] = (), **options: Unpack[RunOptions]) -> RuntimeInfoCallback:
     """Make a trainer that was built already publish through this protocol.
 
-    The callback becomes its first one; another one of this class is taken out. Its `fit`, `validate`, `test` and
+    The callback becomes its first one; any other of this class is removed. Its `fit`, `validate`, `test` and
     `predict` are wrapped, so that every scope closes even if another callback fails at ``on_exception``. What comes out
     of them is what comes out without this: after Ctrl-C, Lightning's SystemExit(1). `detach` takes all of it back.
 
     Unless you give a hub, each training that begins from its start has a new one, which is ``callback.message_hub``
-    from then on; a second fit that goes on with the counters of the first keeps it. A hub that you give is yours, and
+    from then on; a second fit that continues with the first one's counters keeps it. A hub that you give is yours, and
     every run is appended to what it holds. In the middle of a fit the callback waits for the next call of an entry.
 
     Args:
@@ -799,7 +799,7 @@ def _trainers() -> tuple[type, ...]:
 
 
 def _check_private_members(trainer: Any) -> None:
-    """Check that a trainer has what is relied on beside Lightning's public interface.
+    """Check that a trainer has the private members that this adapter relies on.
 
     Raises:
         RunnerError: If a member is missing, or a value that is logged comes under another key than expected.

@@ -58,7 +58,7 @@ __all__ = ["Evaluation", "FinishedLoopWarning", "Loop", "TrainPass"]
 
 B = TypeVar("B")
 
-# Which loop publishes to which hub now. Two at once would overwrite each other's counters.
+# The loop that publishes to each hub now. Two at once would overwrite each other's counters.
 _publishing: dict[int, Loop[Any]] = {}
 
 # Where a loop nearly always is when it is called: positions are compared by identity.
@@ -86,8 +86,8 @@ class Loop(FrameworkRunner, Generic[B]):
         train_loader: What `train` iterates over: a DataLoader, or any iterable that can be iterated repeatedly.
         max_epochs: After how many epochs the training ends, those before `start_epoch` included; None for no bound.
         max_iters: After how many iterations it ends, those before `start_iter` included; None for no bound.
-        start_epoch: How many epochs are done already, for a project that goes on from its own checkpoint. A state that
-            is loaded wins. No batches are skipped: the epoch begins with its first one.
+        start_epoch: How many epochs are done already, for a project that continues from its own checkpoint. A
+            loaded state wins. No batches are skipped: the epoch begins with its first one.
         start_iter: How many iterations are done already. If left out, as many as those epochs have by the length of the
             loader.
         options: The run options: `hub` (where to publish; a new `runtimeinfo_adapters.MessageHub` if left out), `hooks`
@@ -188,21 +188,21 @@ class Loop(FrameworkRunner, Generic[B]):
     def run(self, *, stop_on: int | Iterable[int] | None = None) -> Generator[Self]:
         """Frame the run: everything else goes inside. The hub is the current one meanwhile.
 
-        A loop may run again when it has ended. It goes on where it was, and publishes to the same hub. For a training
-        that begins from its start, make a new loop.
+        A loop can run again after it has finished. It continues where it was, and publishes to the same hub. To train
+        from the start, make a new loop.
 
         A signal of `stop_on` stops the training in order. The iteration goes on to its end for which a batch was drawn,
         or is being drawn; a validation or test does so, too. Then `train` and `epochs` give nothing more, and the
-        program goes on after their ``for`` statements. `stopped_by` names the signal from the moment at which it came.
+        program continues after their ``for`` statements. `stopped_by` names the signal from the moment it arrives.
         An epoch that has batches left ends normally, and does not count: `state_dict` resumes with these batches, and
         so does this loop if it runs again.
 
         Python notes a signal between two of its instructions. A call into C code, such as a step on an accelerator, is
-        not interrupted, and one that waits, such as `time.sleep`, goes on waiting. A second signal does what it would
+        not interrupted, and one that waits, such as `time.sleep`, keeps waiting. A second signal does what it would
         do without `stop_on`, unless it comes within a second of the first. After the run, and in worker processes, any
         signal does.
 
-        Each rank of a distributed training notes its own signal, and may be an iteration ahead of another one then.
+        Each rank of a distributed training notes its own signal, and may be an iteration ahead of the others then.
         Where ranks wait for each other, leave `stop_on` out, and let them agree on a `break`.
 
         Args:
@@ -304,7 +304,7 @@ class Loop(FrameworkRunner, Generic[B]):
         return TrainPass(self._training, self._loader, is_finished=self._is_finished())
 
     def _is_finished(self) -> bool:
-        """Tell whether the training was complete before this run, and warn of it once."""
+        """Return whether the training was complete before this run, and warn of it once."""
         training = self._training
         is_complete = training.is_bound_reached() or (self.max_epochs is not None and self.epoch >= self.max_epochs)
         wants_none = self.max_epochs == 0 or self._bound == 0
@@ -324,7 +324,7 @@ class Loop(FrameworkRunner, Generic[B]):
         return True
 
     def train(self) -> TrainPass[B]:
-        """Iterate over the loader once: another name of `batches`, which reads well beside `val` and `test`.
+        """Iterate over the loader once: another name of `batches`, which reads well next to `val` and `test`.
 
         Source: LIFE-03, COUNT-01.
         """
@@ -381,9 +381,9 @@ class Loop(FrameworkRunner, Generic[B]):
         self._training.check_running("test")
         return Evaluation(self._training, "test")
 
-    # -- state. Its fields, beside those of every training:
+    # -- state. Its fields, in addition to those of every training:
     #
-    #     {"batches": int,               of the epoch that goes on
+    #     {"batches": int,               of the epoch that continues
     #      "position": {...},            where that is in the loader: see `Position`; None between two epochs
     #      "outputs": {name: scalar}}    handed out by the last iteration, not published yet
 
@@ -392,7 +392,7 @@ class Loop(FrameworkRunner, Generic[B]):
 
         Inside an iteration this iteration counts as done: save after its optimizer step. Once the pass over
         the loader is over, the epoch counts as done; but where `max_iters` has ended it early, a resume with a higher
-        bound goes on with the batches that are left.
+        bound continues with the remaining batches.
 
         Source: RESUME-01, RESUME-02.
         """
@@ -412,9 +412,9 @@ class Loop(FrameworkRunner, Generic[B]):
         """Go on from a saved state, at the next `epochs` or `train`.
 
         A resume in mid-epoch gives the batches that are left, also of a loader that shuffles, and in a process with
-        another random state; a `ResumeWarning` says where that cannot be had. A loader that has its own state, as
+        another random state; a `ResumeWarning` says where that is impossible. A loader that has its own state, as
         torchdata's StatefulDataLoader has, is given that state. A loader of torchdata or litdata inside of another one
-        goes on by itself if you have given it its state. Any other begins its pass in the random state that it had
+        continues by itself if you have given it its state. Any other begins its pass in the random state that it had
         then, and the batches that were had are drawn and dropped. The global random generators are left alone.
 
         Args:

@@ -106,7 +106,7 @@ class MMEngineRunner(FrameworkRunner):
         return self._target()
 
     def is_of(self, runner: Any) -> bool:
-        """Tell whether this is the view of a runner."""
+        """Return whether this is the view of a runner."""
         return self._target.get() is runner
 
     def refresh(self) -> None:
@@ -194,7 +194,7 @@ class _Priority:
     it promises comes earlier, so this looks at who asks. Where that is not a runner, nothing happens.
 
     Args:
-        level: The priority of hooks that are not given another one.
+        level: The priority of hooks that are not given a different one.
     """
 
     def __init__(self, level: Any) -> None:
@@ -219,9 +219,9 @@ class RuntimeInfoHook(_Listener):
     The runner's ``train``, ``val`` and ``test`` are wrapped: an exception from anywhere inside them, KeyboardInterrupt
     included, closes all scopes. Until then `runtimeinfo.current_hub` answers with the runner's hub.
 
-    The hub is the runner's: what runs on one runner is appended to it, a second ``train()`` goes on. mmengine hands out
-    its own hubs by the name of the experiment and the second, so that runners built in the same second share one, with
-    all histories. With `replace_hub` each runner gets its own.
+    The hub is the runner's: what runs on one runner is appended to it, and a second ``train()`` continues. mmengine
+    hands out its own hubs by the name of the experiment and the second, so that runners built in the same second share
+    one, with all histories. With `replace_hub` each runner gets its own.
 
     Args:
         replace_hub: Put a new reference hub in the place of mmengine's, for all code that asks mmengine for it. This is
@@ -313,7 +313,7 @@ class RuntimeInfoHook(_Listener):
         if view is None or not view.is_of(runner):
             _check_members(runner)
             self._put_hub_into_place(runner)
-            # The hub is there by now, be it mmengine's or another one.
+            # The hub is there by now, whether mmengine's or a different one.
             options: RunOptions = {**self._options, "hub": None}
             view = self._view = MMEngineRunner(runner, **options)
         return view
@@ -335,11 +335,11 @@ class RuntimeInfoHook(_Listener):
         self._attached_to = Target(runner)
 
     def is_attached_to(self, runner: Any) -> bool:
-        """Tell whether `attach_to` was called for a runner, and not taken back."""
+        """Return whether `attach_to` was called for a runner, and not taken back."""
         return self._attached_to.get() is runner
 
     def detach_from(self, runner: Any) -> None:
-        """Take back all that `attach_to` did, and the loops and the hub that this hook has changed since."""
+        """Undo everything that `attach_to` did, and restore the loops and the hub that this hook has changed since."""
         view, displaced, replaced_hub = self._view, self._displaced, self._replaced_hub
         self._view, self._displaced, self._replaced_hub, self._attached_to = None, [], None, Target()
         is_running = view is not None and view.emitter.is_open("run")
@@ -401,7 +401,7 @@ class RuntimeInfoHook(_Listener):
         raise error  # outside of the handler: what mmengine has made of it did not lead to it
 
     def _is_nested(self, runner: Any) -> bool:
-        """Tell whether user code has called ``val()``, for example, inside the runner's ``train()``."""
+        """Return whether user code has called ``val()``, for example, inside the runner's ``train()``."""
         return sum(each is runner for each in self._under_way) > 1
 
     def _leave_ended_run(self) -> None:
@@ -527,12 +527,12 @@ def _roots_of(runner: Any) -> list[str]:
 
 
 def _is_by_iterations(loop: Any) -> bool:
-    """Tell whether mmengine trains by iterations: its ``max_epochs`` is 1 then, for compatibility."""
+    """Return whether mmengine trains by iterations: its ``max_epochs`` is 1 then, for compatibility."""
     return _mmengine is not None and isinstance(loop, importlib.import_module("mmengine.runner").IterBasedTrainLoop)
 
 
 def _is_by_length(loop: Any) -> bool:
-    """Tell whether the iterations of a loop follow from the length of its loader."""
+    """Return whether the iterations of a loop follow from the length of its loader."""
     if _mmengine is None:
         return False
     by_epochs: Any = importlib.import_module("mmengine.runner").EpochBasedTrainLoop

@@ -1,4 +1,4 @@
-"""The adapter for plain PyTorch: `Loop`, which is that of `runtimeinfo_adapters.loop`.
+"""The adapter for plain PyTorch: the `Loop` of `runtimeinfo_adapters.loop`.
 
     from runtimeinfo_adapters.pytorch import Loop
 

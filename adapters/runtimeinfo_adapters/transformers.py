@@ -72,9 +72,9 @@ _PRIVATE = ("callback_handler", "_inner_training_loop", "_save_checkpoint", "_ge
 _PRIVATE_IN_TRAINING = "current_gradient_accumulation_steps"
 _PRIVATE_OF_MODULES = ("_forward_hooks",)
 
-# The file that goes into each checkpoint of a Trainer, beside its own, with the fields of a saved Loop. A Trainer keeps
-# the state of its callbacks as JSON, rewritten with the whole history each time, and reads it only if an argument says
-# so.
+# The file that goes into each checkpoint of a Trainer, next to its own, with the fields of a saved Loop. A Trainer
+# keeps the state of its callbacks as JSON, rewritten with the whole history each time, and reads it only if an
+# argument says so.
 _FILE_NAME = "runtimeinfo.pt"
 
 _WHY_ELSEWHERE = (
@@ -136,7 +136,7 @@ class TransformersRunner(FrameworkRunner):
         return None if self._is_length_wrong or self.emitter.is_longer_than_told else self._max_iters
 
     def begin(self, args: Any, state: Any, loader: Any, optimizer: Any, saved: Mapping[str, Any] | None) -> None:
-        """Take a training that begins, or goes on, from what the Trainer tells at its beginning.
+        """Start or continue a training from the state that the Trainer reports at its start.
 
         The epoch and the batch are reckoned from the number of optimizer steps, as the Trainer does itself: to a
         checkpoint after the last step of an epoch that is the next epoch. So is the iteration, if there is no saved
@@ -160,7 +160,7 @@ class TransformersRunner(FrameworkRunner):
         self.take_totals(state)
 
     def other_place(self, epoch: int, batches: int) -> str | None:
-        """Return where a training goes on, in words, if that is not after so many batches of an epoch."""
+        """Describe where a training continues, if that is not after so many batches of an epoch."""
         counters = self.emitter
         place = (epoch + 1, 0) if batches == self._length else (epoch, batches)
         if not batches or place == (counters.epoch, counters.resumed_at):
@@ -304,7 +304,7 @@ class RuntimeInfoCallback(_Callback):
         self._trainer = Target()  # the one that it is attached to
         self._displaced: Displaced = []
         self._is_detached = False
-        self._is_muted = False  # inside an evaluation that is part of another one
+        self._is_muted = False  # inside an evaluation that is part of a larger one
         self._resume_from: Path | None = None
         self._has_own_step = False  # a training_step that need not call compute_loss
         self._computes_loss = True  # this step has called compute_loss
@@ -333,16 +333,16 @@ class RuntimeInfoCallback(_Callback):
 
     @property
     def message_hub(self) -> MessageHub:
-        """Where it publishes: each training has its own hub, unless one was given."""
+        """The hub that it publishes to: each training has its own, unless one was given."""
         return self.runner.message_hub
 
     @property
     def is_attached(self) -> bool:
-        """Whether it belongs to a Trainer whose methods are wrapped."""
+        """True if it belongs to a Trainer whose methods are wrapped."""
         return self._trainer() is not None
 
     def is_attached_to(self, trainer: Any) -> bool:
-        """Tell whether `attach` has registered this callback with a Trainer."""
+        """Return whether `attach` has registered this callback with a Trainer."""
         return self._trainer() is trainer
 
     def _identify(self, args: Any) -> None:
@@ -404,7 +404,7 @@ class RuntimeInfoCallback(_Callback):
         self._in_force.enter(self.message_hub)
 
     def _warn_of_resume(self, args: Any, state: Any, saved: Mapping[str, Any] | None) -> None:
-        """Say where the Trainer, which knows its number of optimizer steps only, does not go on where it was."""
+        """Say where the Trainer, which knows its number of optimizer steps only, does not continue where it was."""
         found = None
         if saved is not None:
             found = self.runner.other_place(saved["epoch"], saved["batches"])
@@ -453,7 +453,7 @@ class RuntimeInfoCallback(_Callback):
             self.runner.publish_totals()
         if self._trainer() is None:
             self._begin_iteration()
-        else:  # the learning rate is that of the training step
+        else:  # the learning rate is the training step's
             self.runner.publish_iter()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
@@ -514,7 +514,7 @@ class RuntimeInfoCallback(_Callback):
     # -- checkpoints
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Put the state beside the Trainer's own in the checkpoint that it has just written.
+        """Put the state next to the Trainer's own in the checkpoint that it has just written.
 
         Alone, this callback hears only of those in the usual folder: not of one that a hyperparameter search has made,
         nor of one that is written because the process is to end.
@@ -553,7 +553,7 @@ class RuntimeInfoCallback(_Callback):
             yield
 
     def _is_out(self, trainer: Any) -> bool:
-        """Tell whether it was detached, or taken out of the Trainer's callbacks."""
+        """Return whether it was detached, or taken out of the Trainer's callbacks."""
         return self._is_detached or not any(each is self for each in trainer.callback_handler.callbacks)
 
     def _around_train(self, trainer: Any, method: _Method, *args: Any, **kwargs: Any) -> Any:
@@ -696,7 +696,7 @@ def attach(trainer: Any, **options: Unpack[RunOptions]) -> RuntimeInfoCallback:
     subclass has its own `training_step`, and two private ones: the training loop, and what saves a checkpoint.
 
     Each call of `train` is its own run, which counts from 0 unless it resumes, and has its own hub: the `message_hub`
-    of the callback is that of the latest one. It begins empty, or with what the checkpoint has. A hub that you give is
+    of the callback is the latest one's. It begins empty, or with what the checkpoint has. A hub that you give is
     yours: each run is appended to what it holds. A lone `evaluate`, which validates, and `predict`, which tests,
     publish into the hub that is there. An attempt that a Trainer with `auto_find_batch_size` has given up leaves
     nothing behind.
@@ -748,7 +748,7 @@ def detach(trainer: Any) -> None:
 
 
 def _mentions(kind: type, name: str) -> bool:
-    """Tell whether a method of a class reads or sets an attribute of this name."""
+    """Return whether a method of a class reads or sets an attribute of this name."""
     functions = (member for each in kind.__mro__ for member in vars(each).values() if isinstance(member, FunctionType))
     return any(name in function.__code__.co_names for function in functions)
 

@@ -77,7 +77,7 @@ class Offset(NamedTuple):
 class Offsets:
     """The offset of each scalar of a hub: the values up to it have been reduced, the later ones are new.
 
-    A history that counts its updates, like that of the reference hub in `update_count`, distinguishes new values from
+    A history that counts its updates, as the reference hub's does in `update_count`, distinguishes new values from
     those of a checkpoint, and from those that it has dropped. For any other history, such as mmengine's, the length
     decides: at first all values are new, and later those by which the history has grown. Once such a history is full
     and drops a value for each new one, new values cannot be distinguished, and that is an error.

@@ -57,7 +57,7 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one rank contributes to a reduction.
+    """The contribution of one rank to a reduction.
 
     Attributes:
         keys: Its scalars, sorted, because the order in which they were published might differ between ranks.

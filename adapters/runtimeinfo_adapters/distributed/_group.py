@@ -111,7 +111,7 @@ class TorchGroup:
     def _device(self) -> Any:
         """Return the device on which this group takes tensors: the CPU if it takes those."""
         torch: Any = sys.modules["torch"]
-        # The format is that of "cpu:gloo,cuda:nccl".
+        # The format is the one in "cpu:gloo,cuda:nccl".
         kinds = [part.partition(":")[0] for part in self._distributed.get_backend_config(self._group).split(",")]
         if "cpu" in kinds:
             return torch.device("cpu")

@@ -29,7 +29,7 @@ class PackedState:
 
     That module loads key by key, into the tensors that are there already. So it has nothing for a hub that has no keys
     yet, which refuses to load that, and it cannot load a history whose length has changed since. An entry that is not a
-    tensor is replaced instead. It is a snapshot: the training can go on while `async_save` writes it.
+    tensor is replaced instead. It is a snapshot: the training can continue while `async_save` writes it.
 
     Give each rank a `PackedState` to load. What all ranks save under the same key is there only once, and PyTorch
     chooses from which rank: let rank 0 alone save it, or put the rank into the key.

@@ -96,7 +96,7 @@ def reduce(
     Args:
         hub: The hub of this rank, or anything that `current_hub` returns.
         group: The ranks; None means all ranks of the run. Each hub and set of ranks has its own last call.
-        keys: The scalars to reduce; by default all that the hub has. One that a rank lacks is empty there.
+        keys: The scalars to reduce; by default, all of the hub's. One that a rank lacks is empty there.
         window: The number of latest values of each scalar to reduce, instead of those since the last call. The next
             call reduces what it would have reduced without this one.
         missing: What to do if the ranks have different scalars: raise an "error", or treat a missing one as "empty".

@@ -65,7 +65,7 @@ class DeviceValue:
 
     @property
     def waits(self) -> bool:
-        """Whether the value still lies on its device."""
+        """True while the value is on its device."""
         return self.index >= len(self.page.numbers)
 
 
@@ -75,7 +75,7 @@ class DeviceQueue:
     Each dtype on each stream has a ring on the device. Values of one event that share a ring are written by one
     launch. A slot is written again only after its value has come over. A value takes a copy instead of a slot where
     the ring must not be written: while a CUDA graph is captured, which would write the slot at each replay, and in a
-    signal handler that interrupts a write. JAX's arrays wait in a queue beside them: see `ArrayQueue`.
+    signal handler that interrupts a write. JAX's arrays wait in a separate queue: see `ArrayQueue`.
 
     Args:
         max_on_device: How many values can wait. The one that fills the queue reads all of them, so it waits for the

@@ -105,7 +105,7 @@ class Place:
     Attributes:
         rings: The rings on it, by dtype and stream.
         stream: Return a number for the current stream.
-        is_capturing: Tell whether what is enqueued now is captured in a graph, to be done again at each replay.
+        is_capturing: Return whether operations enqueued now are captured in a graph, and repeated at each replay.
         events: The module of PyTorch that makes events for the device, or None if there is none.
     """
 
@@ -133,7 +133,7 @@ class Place:
                 self.events = module
 
     def record_event(self) -> Any:
-        """Return an event behind all that was enqueued on the current stream."""
+        """Return an event after everything enqueued on the current stream."""
         event = self.events.Event()
         event.record(self.events.current_stream(self._device))
         return event
@@ -160,12 +160,12 @@ class Torch:
         self.inference_mode: Any = torch.inference_mode
         self.is_functional: Callable[[Any], bool] = torch._is_functional_tensor
         self.copy_all: Callable[[Any, Any], Any] = torch._foreach_copy_
-        # A quantised tensor has a scale beside its bytes.
+        # A quantised tensor has a scale in addition to its bytes.
         self.readable_dtypes: set[Any] = {getattr(torch, name) for name in _READABLE if hasattr(torch, name)}
         self.fused_dtypes: set[Any] = {getattr(torch, name) for name in _FUSED}
 
     def empty_pinned(self, size: int, dtype: Any) -> Any:
-        """Return memory of the host to which a device can copy while the host goes on."""
+        """Return memory of the host to which a device can copy while the host continues."""
         with self.inference_mode(False):
             return self.module.empty(size, dtype=dtype, device="cpu", pin_memory=True)
 
@@ -182,7 +182,7 @@ _READABLE = (
 
 
 def has_memory(torch: Torch, tensor: Any) -> bool:
-    """Tell whether the bytes of a tensor are its value, and stay when the call ends."""
+    """Return whether the bytes of a tensor are its value, and stay when the call ends."""
     if tensor.layout is not torch.strided or tensor.dtype not in torch.readable_dtypes:
         return False
     try:

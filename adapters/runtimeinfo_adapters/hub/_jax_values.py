@@ -16,7 +16,7 @@ from runtimeinfo.authoring import scalar_value
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether a value is an array of JAX."""
+    """Return whether a value is an array of JAX."""
     jax: Any = sys.modules.get("jax")  # code that has an array has loaded it
     return hasattr(jax, "Array") and isinstance(value, jax.Array)
 

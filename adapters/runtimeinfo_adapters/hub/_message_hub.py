@@ -133,7 +133,7 @@ class MessageHub(NamedInstances):
         """The text that tells this run from every other one, wherever its rows and its board are looked at.
 
         It is random, unless the argument `run_id` or the environment variable ``RUNTIMEINFO_RUN_ID`` gives it. A state
-        holds it, so a training that resumes from a checkpoint goes on under the id of the checkpoint, unless one was
+        holds it, so a training that resumes from a checkpoint continues under the id of the checkpoint, unless one was
         given. `renew_run_id` begins another run from a checkpoint.
 
         Example:

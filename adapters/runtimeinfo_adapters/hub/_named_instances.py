@@ -82,5 +82,5 @@ class NamedInstances:
 
     @classmethod
     def check_instance_created(cls, name: str) -> bool:
-        """Tell whether there is an instance of this name."""
+        """Return whether there is an instance of this name."""
         return name in cls._instances

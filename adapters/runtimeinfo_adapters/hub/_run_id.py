@@ -22,12 +22,12 @@ _of_other_hubs: dict[int, str] = {}
 
 
 def is_run_id(value: object) -> bool:
-    """Tell whether a value can be a run id."""
+    """Return whether a value can be a run id."""
     return isinstance(value, str) and _RUN_ID.fullmatch(value) is not None
 
 
 def given_run_id(argument: object) -> str | None:
-    """Return the run id of an argument, otherwise that of the environment, or None.
+    """Return the run id of an argument, otherwise the environment's, or None.
 
     Raises:
         HubError: If what is given cannot be a run id.
@@ -47,7 +47,7 @@ def run_id_of(hub: object) -> str:
     """Return the run id of a hub; of one that has none, such as mmengine's, the same one throughout this process.
 
     Raises:
-        HubError: If that of the environment cannot be one.
+        HubError: If the environment's value cannot be one.
     """
     run_id = getattr(hub, "run_id", None)
     if isinstance(run_id, str):

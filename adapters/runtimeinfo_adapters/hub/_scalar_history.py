@@ -425,7 +425,7 @@ class ScalarHistory:
         return number if type(number) is float else within_64_bits(number)
 
     def _settle(self, *, read: bool = True) -> None:
-        """Move pending values to the arrays. The caller holds the lock; other threads go on appending.
+        """Move pending values to the arrays. The caller holds the lock; other threads keep appending.
 
         Args:
             read: Whether to read the values on a device; if not, the first of them stays, with all that follow it.

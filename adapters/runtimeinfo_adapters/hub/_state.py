@@ -9,7 +9,7 @@ The state of a hub:
      "resumed_keys": {key: True},
      "entries": int}                  how many histories and infos there are
 
-The names are those of mmengine's state, which has no version and whose histories are `HistoryBuffer` objects. Every
+The names come from mmengine's state, which has no version and whose histories are `HistoryBuffer` objects. Every
 field is checked before a hub takes any of them over.
 
 Plain data is what a checkpoint can hold without pickling a class: None, bool, int, float, str, PyTorch tensors, and

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def is_transformed(core: Any) -> bool:
-    """Tell whether a tracer, a mode or torch.func sees what this thread does with tensors; `core` is `torch._C`."""
+    """Return whether a tracer, a mode or torch.func sees what this thread does with tensors; `core` is `torch._C`."""
     return bool(
         core._len_torch_dispatch_stack()
         or core._len_torch_function_stack()
@@ -32,7 +32,7 @@ def untransformed(torch: Any) -> Generator[None]:
 
 
 def is_traced(core: Any) -> bool:
-    """Tell whether a tracer or a transform would keep an operation, or replace it; `core` is `torch._C`.
+    """Return whether a tracer or a transform would keep an operation, or replace it; `core` is `torch._C`.
 
     Other modes only look at operations, or count them.
     """
