@@ -6,9 +6,9 @@
     python docs/vocabulary.py --anchors DIR   # measure unpacked source archives of other projects, for the table below
 
 A habit is a word or a construction that native speakers rarely use in documentation. Its rate is the number of
-occurrences in 10,000 words of docstrings, comments, messages and pages. The anchors are h11 0.16.0, trio 0.35.0, attrs
-26.1.0, pluggy 1.7.0 and websockets 17.4, read as source archives. A bound is twice the rate of the anchors, or 0.5 where
-that is less.
+occurrences in 10,000 words of docstrings, comments, messages and pages. The anchors are h11 0.16.0, trio 0.35.0,
+attrs 26.1.0, pluggy 1.7.0 and websockets 17.4, read as source archives. A bound is twice the rate of the anchors,
+or 0.5 where that is less.
 """
 
 from __future__ import annotations
