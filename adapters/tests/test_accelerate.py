@@ -259,7 +259,7 @@ def test_only_an_accelerator_can_be_attached_to() -> None:
         attach(object())
 
 
-def test_what_cannot_be_made_is_not_registered() -> None:
+def test_failed_construction_registers_nothing() -> None:
     accelerator = Accelerator(cpu=True)
     with pytest.raises(LoopError, match="max_epochs"):
         attach(accelerator, max_epochs=-1)

@@ -233,7 +233,7 @@ def test_two_adapters_are_found_outermost_first() -> None:
     assert len(first.calls) == len(second.calls) == 1
 
 
-def test_what_has_no_such_method_is_named() -> None:
+def test_missing_method_is_named() -> None:
     trainer = Trainer()
     with pytest.raises(AttributeError, match=r"Trainer has no train\(\)"):
         WrappedMethod(trainer, "train", Adapter().around)()
@@ -297,7 +297,7 @@ def test_a_keyword_that_is_not_an_option_is_named(name: str, hint: str) -> None:
     assert str(caught.value) == f"Runner got an unexpected keyword argument {name!r}{hint}"
 
 
-def test_what_a_target_lacks_is_listed() -> None:
+def test_missing_members_of_a_target_are_listed() -> None:
     with pytest.raises(RunnerError, match="Trainer has no _loop, _state, which this adapter relies on"):
         check_target(Trainer(), Trainer, "a Trainer", ("steps", "_loop", "_state"))
     with pytest.raises(RunnerError, match=r"attach\(\) takes a Trainer, but got int"):

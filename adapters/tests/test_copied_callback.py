@@ -216,7 +216,7 @@ def test_a_copy_of_a_freed_callback_trains(kind: Kind, train: Train, tmp_path: P
     [(for_lightning, make_lightning), (for_transformers, make_transformers)],
     ids=["lightning", "transformers"],
 )
-def test_what_belongs_to_a_trainer_is_copied_with_it(adapter: Any, make: Any, attach: bool, tmp_path: Path) -> None:
+def test_members_of_a_trainer_are_copied_with_it(adapter: Any, make: Any, attach: bool, tmp_path: Path) -> None:
     callback = adapter.RuntimeInfoCallback()
     trainer = make([] if attach else [callback], tmp_path)
     if attach:

@@ -47,7 +47,7 @@ def test_a_public_module_says_what_it_exports(module: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["top", "export"])
-def test_what_reads_boards_alone_loads_no_hub(name: str) -> None:
+def test_board_readers_load_no_hub(name: str) -> None:
     code = (
         f"import sys, runtimeinfo_adapters.{name}; print({{'numpy', 'runtimeinfo_adapters.hub'}} & sys.modules.keys())"
     )

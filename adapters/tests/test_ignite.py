@@ -490,7 +490,7 @@ NAN = float("nan")
 )
 @pytest.mark.parametrize("by_transform", [False, True])
 @pytest.mark.filterwarnings("ignore::runtimeinfo.SkippedOutputWarning")
-def test_what_all_samples_of_an_output_agree_on_is_published(samples: Any, expected: Any, by_transform: bool) -> None:
+def test_values_common_to_all_samples_are_published(samples: Any, expected: Any, by_transform: bool) -> None:
     recorder, trainer = Recorder(), Engine(lambda engine, batch: None if by_transform else samples)
     attach(trainer, output_transform=(lambda _: samples) if by_transform else None, hooks=[recorder])
     trainer.run([1])

@@ -1076,7 +1076,7 @@ def test_each_training_has_its_own_hub(is_attached: bool) -> None:
 
 
 @pytest.mark.parametrize("is_attached", [True, False])
-def test_what_the_user_has_put_into_the_first_hub_stays(is_attached: bool) -> None:
+def test_values_in_the_first_hub_stay(is_attached: bool) -> None:
     model = build()
     callback, given = publishing(model, is_attached)
     callback.message_hub.update_info("mine", 1)
@@ -1632,7 +1632,7 @@ def failing_after(batches: int) -> Any:
 @pytest.mark.parametrize("save_freq", ["epoch", 1, 2, 3])
 @pytest.mark.parametrize("stops_after", [1, 4, 6])
 @pytest.mark.parametrize("where", ["new", "same", "same, after another"])
-def test_what_backup_and_restore_brings_back_is_counted_as_the_optimizer_does(
+def test_backup_and_restore_counts_like_the_optimizer(
     save_freq: Any, stops_after: int, where: str, tmp_path: Path
 ) -> None:
     # Keras begins the epoch, which has 4 batches, again with the weights that it saved in the middle.

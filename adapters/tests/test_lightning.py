@@ -1483,7 +1483,7 @@ def test_a_resume_with_nothing_left_has_no_total_below_what_is_done(
 
 @ATTACHED
 @pytest.mark.parametrize("has_iteration", [True, False])
-def test_what_a_stop_iteration_leaves_is_not_counted(attached: bool, has_iteration: bool) -> None:
+def test_stop_iteration_is_not_counted(attached: bool, has_iteration: bool) -> None:
     stop = fail(StopIteration())
     watch = Watch()
     ends: list[Any] = []

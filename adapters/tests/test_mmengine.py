@@ -215,7 +215,7 @@ def test_training_by_epochs(tmp_path: Path, hub: str, kind: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
-def test_what_a_component_sees(tmp_path: Path, hub: str, kind: Any) -> None:
+def test_component_sees_the_position(tmp_path: Path, hub: str, kind: Any) -> None:
     model = Model()
     outside = resolve_hub()
     runner = build(tmp_path, hub, kind=kind, model=model)
@@ -332,7 +332,7 @@ def test_two_optimizers_that_the_runner_builds(tmp_path: Path, hub: str) -> None
     assert runner.optim_wrapper["first"].message_hub is runner.message_hub
 
 
-def test_whoever_asks_mmengine_for_the_hub_gets_ours(tmp_path: Path) -> None:
+def test_mmengine_returns_our_hub(tmp_path: Path) -> None:
     runner = build(tmp_path, "runtimeinfo")
     theirs = runner.message_hub
     theirs.update_info("kept", 5)
@@ -611,7 +611,7 @@ def test_attaching_twice_publishes_once(tmp_path: Path, configured: bool) -> Non
     assert len(values(runner.message_hub, "train/loss")) == 4
 
 
-def test_what_cannot_be_attached(tmp_path: Path) -> None:
+def test_attach_refuses_other_targets(tmp_path: Path) -> None:
     with pytest.raises(RunnerError, match="object has no register_hook\\(\\), which mmengine's runners have"):
         attach(object())
     runner = build(tmp_path)
@@ -1524,7 +1524,7 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 @BOTH
 @pytest.mark.parametrize("kind", [Runner, FlexibleRunner])
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_what_mmengine_does_is_the_same_with_us(tmp_path: Path, hub: str, kind: Any, situation: str) -> None:
+def test_mmengine_behaves_the_same_with_the_adapter(tmp_path: Path, hub: str, kind: Any, situation: str) -> None:
     changes = SITUATIONS[situation]
     calls = ("train", "train", "test") if situation == "by iterations" else ("train", "train", "val", "test")
     bare = outcome(tmp_path / "bare", "bare", hub, kind, calls, changes)
@@ -1583,7 +1583,7 @@ def test_one_hook_goes_back_to_its_first_runner(tmp_path: Path) -> None:
 # -- names and members
 
 
-def test_what_mmengine_calls_has_readable_names(tmp_path: Path) -> None:
+def test_methods_called_by_mmengine_have_readable_names(tmp_path: Path) -> None:
     runner = build(tmp_path, "runtimeinfo")
     profile = cProfile.Profile()
     profile.runcall(runner.train)

@@ -61,7 +61,7 @@ def test_a_class_of_the_same_name_is_named_with_its_module(attach: Callable[[Any
 
 @EACH
 @pytest.mark.parametrize("target", [None, 3, "text"])
-def test_what_is_not_of_a_library_has_no_module(attach: Callable[[Any], object], target: object) -> None:
+def test_classes_outside_a_library_have_no_module(attach: Callable[[Any], object], target: object) -> None:
     said = refusal(attach, target)
     assert type(target).__name__ in said
     assert "builtins" not in said

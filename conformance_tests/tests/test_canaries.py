@@ -104,7 +104,7 @@ def test_no_fault_is_no_finding(told: Told, monkeypatch: pytest.MonkeyPatch) -> 
     assert told == [("faults put in on purpose: LIFE-03", 0, 1), ("faults put in on purpose", 1, 1)]
 
 
-def test_what_a_runner_cleans_up_hides_no_fault(told: Told) -> None:
+def test_cleanup_in_a_runner_hides_no_fault(told: Told) -> None:
     subject = subject_of(CleansUp)
     assert survived(subject, fixed_plans(subject), told, passed={"FAIL-06", "SHARE-06", "SCOPE-07"}) == []
 

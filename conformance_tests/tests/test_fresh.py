@@ -102,7 +102,7 @@ def test_of_a_plan_of_several_runs_those_after_another_are_told_apart(fresh: Any
         assert judged.occurrences["COUNT-01"] == 1
 
 
-def test_what_cannot_leave_a_process_comes_as_it_looks(fresh: Any) -> None:
+def test_unpicklable_values_arrive_as_their_repr(fresh: Any) -> None:
     with fresh("odd") as process:
         judged = process.judge(Plan())
     pickle.dumps(judged)

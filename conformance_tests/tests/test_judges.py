@@ -86,7 +86,7 @@ def test_numbers_are_only_asked_of_a_run_that_ended_well() -> None:
     ]
 
 
-def test_where_no_epoch_is_expected_none_must_come() -> None:
+def test_no_epoch_comes_if_none_is_expected() -> None:
     none = [Finding(None, {event: 0}, {event: 0}) for event in ("before_train_epoch", "after_train_epoch")]
     assert findings("LIFE-04", Plan(max_epochs=0)) == none
     assert findings("COUNT-03", Plan(max_epochs=0)) == []
@@ -146,7 +146,7 @@ def test_a_batch_is_found_in_what_a_loader_makes_of_it() -> None:
     assert find_batch(None) is find_batch("batch") is find_batch(()) is None
 
 
-def test_what_the_hook_refuses_is_put_down_to_its_requirement() -> None:
+def test_refusal_of_the_hook_names_its_requirement() -> None:
     class WrongOutputs(Trainer):
         def emit(self, event: str, **given: Any) -> None:
             super().emit(event, **({**given, "outputs": [1.0]} if event == "after_train_iter" else given))
@@ -280,7 +280,7 @@ def test_a_hub_is_judged_no_further_than_its_first_broken_operation() -> None:
     assert {requirement for requirement, _ in judged(Forgets, *ops)} == {"HUB-09"}
 
 
-def test_what_is_not_published_has_no_flag_to_change() -> None:
+def test_unpublished_keys_have_no_flag() -> None:
     assert judged(SimpleHub, HubOp("flip_resumed", turn=3), HubOp("reload"), HubOp("load_damaged")) == []
 
 
@@ -459,7 +459,7 @@ def test_to_stop_and_raise_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("plan", [Plan(batches=2), Plan(batches=2, stop_after=1, fault=Fault("before_run"))], ids=repr)
-def test_where_nobody_asks_to_stop_it_does_not_matter(plan: Plan) -> None:
+def test_early_stop_rule_needs_a_stop(plan: Plan) -> None:
     assert findings("LIFE-12", plan) == []
 
 
@@ -635,7 +635,7 @@ def test_a_component_finds_the_run(kind: type[Trainer]) -> None:
     assert len(findings("LIFE-15", plan, kind)) == len(inside) + 3 + looks, "at each event, each read and each look"
 
 
-def test_where_the_hub_holds_nothing_there_is_nothing_to_find() -> None:
+def test_empty_hub_has_nothing_to_find() -> None:
     assert findings("LIFE-15", Plan(), RefusedWithoutHub) == []
 
 
@@ -905,7 +905,7 @@ def test_an_iteration_that_failed_leaves_no_rate(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("place", ["before_run", "before_train_epoch", "train_data", "before_val", "after_run"])
-def test_where_no_iteration_fails_each_rate_stays(place: str) -> None:
+def test_rates_stay_if_no_iteration_fails(place: str) -> None:
     plan = Plan(max_epochs=2, val_batches=1, fault=Fault(place, int(place in {"before_train_epoch", "train_data"})))
     assert findings("SCALAR-11", plan) == []
     assert findings("SCALAR-11", Plan(batches=2)) == []
@@ -959,7 +959,7 @@ def test_a_validation_around_the_training_is_made(where: str) -> None:
         assert broken_by_any(plan, OnlyInBetween) == {"LIFE-16"}
 
 
-def test_what_a_stop_cuts_off_need_not_be_validated() -> None:
+def test_stop_may_skip_a_due_validation() -> None:
     plan = Plan(max_epochs=3, batches=2, val_batches=0, stop_after=3)
     assert broken("LIFE-16", plan, SkipsTheLastValidation) == []
     assert [finding.at for finding in broken("LIFE-16", plan, ValidatesAtTheEndOnly)] == [2]

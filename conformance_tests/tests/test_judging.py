@@ -77,7 +77,7 @@ def test_the_first_crash_is_kept_with_what_was_printed() -> None:
     assert (tally.stopped, tally.plans) == (False, 2)
 
 
-def test_what_all_runs_of_a_plan_printed_is_kept() -> None:
+def test_output_of_all_runs_of_a_plan_is_kept() -> None:
     calls: list[int] = []
 
     def run(plan: Plan, hooks: Any) -> None:
@@ -192,7 +192,7 @@ def adds_a_judge(plan: Plan, hooks: Any) -> None:
         (adds_a_judge, "tampering", "it replaced runtimeinfo_conformance.judges.JUDGES['LIFE-03'] while it ran", ""),
     ],
 )
-def test_what_no_run_may_do_ends_the_check(run: Any, kind: str, said: str, printed: str) -> None:
+def test_forbidden_act_of_a_run_ends_the_check(run: Any, kind: str, said: str, printed: str) -> None:
     ran: list[Plan] = []
 
     def noted(plan: Plan, hooks: Any) -> None:
@@ -257,7 +257,7 @@ def test_a_hub_that_hangs_ends_the_check() -> None:
     assert report.plans == 1
 
 
-def test_what_is_broken_already_stays_broken() -> None:
+def test_broken_rule_stays_broken() -> None:
     def run(plan: Plan, hooks: Any) -> None:
         if plan.max_epochs == 2:  # not the first plan
             hangs(plan, hooks)

@@ -201,7 +201,7 @@ def test_an_exception_that_a_leak_raises_is_a_leak(load: Any) -> None:
     assert failure.after == (Plan(val_batches=0),)
 
 
-def test_what_is_broken_without_a_leak_stays(load: Any) -> None:
+def test_failures_without_a_leak_stay(load: Any) -> None:
     subject, target = load("both")
     vars(sys.modules[subject.run.__module__])["done"] = 5
     tally, _ = blamed(subject, target, Plan(), Plan(max_epochs=2))
@@ -215,7 +215,7 @@ def test_what_is_broken_without_a_leak_stays(load: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "id"), [("old", "COUNT-01"), ("hub", "HUB-14")])
-def test_where_the_rule_on_leaks_does_not_apply_both_plans_are_named(load: Any, name: str, id: str) -> None:
+def test_both_plans_are_named_without_the_rule_on_leaks(load: Any, name: str, id: str) -> None:
     subject, target = load(name)
     plans: list[AnyPlan] = [Plan(), Plan()]
     if isinstance(subject, HubSubject):
@@ -255,7 +255,7 @@ def test_a_failure_that_never_comes_back_is_told(load: Any) -> None:
     assert any("COUNT-01 does not come back on Plan() in a fresh process" in warning for warning in warnings)
 
 
-def test_what_is_green_starts_no_process() -> None:
+def test_green_check_starts_no_process() -> None:
     subject = Subject("good", "1", run=lambda plan, hooks: Trainer(plan, hooks).fit())
     assert blamed(subject, "nowhere.py", Plan()) == (ANY, [])
 
@@ -274,9 +274,7 @@ def test_a_leak_is_replayed_in_a_fresh_process_only(load: Any) -> None:
         replay(subject, "COUNT-01", Plan(), after=(HubPlan(),))
 
 
-def test_what_a_leak_has_broken_is_judged_again_on_some_plans_and_the_others_are_told(
-    load: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leak_victims_are_judged_again_or_named(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     subject, target = load("counter")
     monkeypatch.setattr(_leaks, "_MOST_AGAIN", 3)
     plans = [Plan(batches=batches) for batches in range(1, 9)]

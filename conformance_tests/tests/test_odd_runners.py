@@ -92,7 +92,7 @@ def test_at_least_forty_are_tried() -> None:
 
 
 @pytest.mark.parametrize(("kind", "plan"), SHOWN_BY, ids=lambda value: getattr(value, "__name__", None))
-def test_what_is_odd_breaks_nothing(kind: type[Trainer], plan: Plan) -> None:
+def test_odd_input_breaks_nothing(kind: type[Trainer], plan: Plan) -> None:
     tally = Tally()
     judge_plan(subject_of(kind), plan, tally)
     assert tally.crash is None

@@ -76,7 +76,7 @@ def test_a_rank_that_dies_is_told_and_the_next_plan_has_new_ranks() -> None:
     assert replay(reference_reducer.subject(), "DIST-02", plan).exit_code is ExitCode.CONFORMANT
 
 
-def test_what_no_other_process_can_find_breaks_the_subject() -> None:
+def test_subject_that_no_process_can_import_breaks() -> None:
     tally = Tally()
     judge_plan(ReduceSubject("local", "1", reduce=lambda hub, group: {}), ReducePlan(), tally)
     assert tally.crash is not None

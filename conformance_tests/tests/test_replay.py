@@ -39,7 +39,7 @@ def test_a_broken_requirement_is_broken_again() -> None:
     assert replayed.occurrences > 0
 
 
-def test_what_holds_holds() -> None:
+def test_kept_rule_passes() -> None:
     replayed = replay(correct(), "FAIL-05", HALF)
     assert (replayed.failure, replayed.crash, replayed.exit_code) == (None, None, ExitCode.CONFORMANT)
     assert replayed.occurrences > 0
@@ -67,7 +67,7 @@ def test_a_requirement_is_not_broken_by_what_breaks_another() -> None:
     assert replay(subject_of(CountsEpochsFromOne), "LIFE-03", Plan()).failure is None
 
 
-def test_what_did_not_matter() -> None:
+def test_changes_without_effect() -> None:
     replayed = replay(correct(), "FAIL-05", Plan())
     assert (replayed.failure, replayed.occurrences, replayed.exit_code) == (None, 0, ExitCode.VACUOUS)
 
@@ -109,7 +109,7 @@ def test_a_hub() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) and "-" in value else "",
 )
-def test_what_cannot_be_replayed(subject: Any, requirement: str, plan: Any, message: str) -> None:
+def test_replay_refuses_other_input(subject: Any, requirement: str, plan: Any, message: str) -> None:
     with pytest.raises(ReplayError, match=message):
         replay(subject, requirement, plan)
 

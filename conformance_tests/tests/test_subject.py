@@ -44,13 +44,13 @@ def test_a_version_that_is_not_there_is_refused(spec: str) -> None:
         HubSubject("hub", "1", make=SimpleHub, spec=spec)
 
 
-def test_what_came_later_is_upcoming() -> None:
+def test_later_rules_are_upcoming() -> None:
     assert {rule.id for rule in RULES if is_upcoming(claiming("0.1"), rule)} == NEW
     assert not any(is_upcoming(claiming(SPEC_VERSION), rule) for rule in RULES)
     assert {"LIFE-10", "LIFE-11", "LIFE-12", "LIFE-13", "RESUME-03"} <= NEW
 
 
-def test_what_is_upcoming_is_tested_as_well() -> None:
+def test_upcoming_rules_are_tested_too() -> None:
     assert _subject.testable(claiming("0.1")) == _subject.testable(correct())
 
 
@@ -58,7 +58,7 @@ def test_what_is_upcoming_is_tested_as_well() -> None:
     ("kind", "requirement"),
     [(KeepsItsHub, "LIFE-10"), (ValidatesInOneEpoch, "LIFE-11"), (StopsByAnException, "LIFE-12")],
 )
-def test_who_breaks_what_is_upcoming_is_conformant_still(kind: type[Trainer], requirement: str) -> None:
+def test_broken_upcoming_rules_leave_a_subject_conformant(kind: type[Trainer], requirement: str) -> None:
     old = check(claiming("0.1", kind), FIXED)
     new = check(claiming("0.2", kind), FIXED)
     of_new = {result.requirement.id for result in new.of(Verdict.FAIL)}
@@ -72,7 +72,7 @@ def test_who_breaks_what_is_upcoming_is_conformant_still(kind: type[Trainer], re
     assert result.failure is not None
 
 
-def test_who_keeps_it_is_told_so() -> None:
+def test_kept_ability_is_suggested() -> None:
     report = check(claiming("0.1"), FIXED)
     assert report.exit_code is ExitCode.CONFORMANT
     assert report.spec == "0.1"
@@ -83,7 +83,7 @@ def test_who_keeps_it_is_told_so() -> None:
     }
 
 
-def test_what_cannot_be_done_is_not_upcoming() -> None:
+def test_impossible_rules_are_not_upcoming() -> None:
     report = check(Subject("bare", "1", run=correct().run, spec="0.1"), FIXED)
     scope = {"SCOPE-01", "SCOPE-03", "SCOPE-04", "SCOPE-06", "SCOPE-07"}
     assert upcoming(report.results).keys() == {"LIFE-10", "LIFE-15", "COUNT-12", "COUNT-15", "SCALAR-11", *scope}

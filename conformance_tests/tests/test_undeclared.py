@@ -27,25 +27,25 @@ def without(name: str, subject: Subject) -> Subject:
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_what_is_there_and_not_declared_is_seen(name: str) -> None:
+def test_undeclared_abilities_are_seen(name: str) -> None:
     assert seemingly(without(name, correct())) == [name]
 
 
 @pytest.mark.parametrize("make", [correct, pytorch.subject, mmengine.subject])
-def test_who_has_declared_all_is_told_nothing(make: Any) -> None:
+def test_fully_declared_subject_gets_no_remark(make: Any) -> None:
     assert seemingly(make()) == []
 
 
 @pytest.mark.parametrize("name", sorted(CAPABILITIES.keys() - set(SEEN)))
-def test_what_no_requirement_speaks_of_is_not_seen(name: str) -> None:
+def test_unregulated_changes_are_not_noticed(name: str) -> None:
     assert seemingly(without(name, correct())) == []
 
 
-def test_who_has_it_but_breaks_its_requirements_is_told_nothing() -> None:
+def test_broken_ability_gets_no_remark() -> None:
     assert seemingly(without("val", subject_of(ValidatesSilently))) == []
 
 
-def test_who_crashes_without_it_is_told_nothing() -> None:
+def test_crashing_subject_gets_no_remark() -> None:
     class CannotTest(Trainer):
         def __init__(self, plan: Plan, hooks: Any) -> None:
             if plan.test_batches is not None:
@@ -55,7 +55,7 @@ def test_who_crashes_without_it_is_told_nothing() -> None:
     assert seemingly(without("test", subject_of(CannotTest))) == []
 
 
-def test_who_ignores_it_is_told_nothing() -> None:
+def test_ignored_ability_gets_no_remark() -> None:
     class IgnoresTests(Trainer):
         def evaluate(self, stage: str, loaders: Any) -> None:
             if stage != "test":
@@ -72,7 +72,7 @@ def test_it_is_a_warning_and_changes_no_verdict() -> None:
     assert report.exit_code == 0
 
 
-def test_what_a_later_spec_demands_is_not_asked_of_who_claims_an_earlier_one() -> None:
+def test_earlier_spec_version_excludes_later_rules() -> None:
     whole = correct()
     declared = whole.capabilities - {"early_stop", "val"}
     assert "early_stop" in seemingly(Subject("new", "1", run=whole.run, capabilities=declared))

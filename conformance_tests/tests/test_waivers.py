@@ -181,7 +181,7 @@ def test_a_wrong_table_is_a_trouble(load: Any, text: str, trouble: str) -> None:
     ],
     ids=["value", "date", "bytes", "number", "depth"],
 )
-def test_what_is_no_toml_is_a_trouble(load: Any, text: str | bytes, trouble: str) -> None:
+def test_invalid_toml_is_a_trouble(load: Any, text: str | bytes, trouble: str) -> None:
     waivers = load(text)
     assert waivers.entries == ()
     assert len(waivers.troubles) == 1
@@ -226,7 +226,7 @@ def waiver(requirement: str, witness: Plan | HubPlan) -> Waiver:
     return Waiver(requirement, "reason", "issue 12", LAST_DAY, witness)
 
 
-def test_what_is_broken_is_waived_until_its_last_day() -> None:
+def test_waiver_holds_until_its_last_day() -> None:
     judgement = judged(subject_of(PublishesHalfAValidation), WAIVER)
     assert judgement.troubles == ()
     assert judgement.waived.keys() == {"FAIL-05"}

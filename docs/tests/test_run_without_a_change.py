@@ -43,7 +43,7 @@ def test_other_commands_are_the_installation_and_one_that_is_shown_again():
 @pytest.mark.parametrize(
     "command", [command for command in TABLE if not command.startswith((*LAUNCHERS, *NOT_INSTALLED))]
 )
-def test_what_can_stand_behind_it_is_started_with_the_hook(command, tmp_path):
+def test_following_command_starts_with_the_import_hook(command, tmp_path):
     words = shlex.split(command)
     hook = "import sys\nprint('runtimeinfo_adapters.autopublish._imports' in sys.modules, sys.argv[1:])\n"
     (tmp_path / "train.py").write_text(hook)

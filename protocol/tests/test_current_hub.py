@@ -48,14 +48,14 @@ def nothing_stays_behind() -> Iterator[None]:
     assert in_a_thread(resolve_hub) is before
 
 
-def test_where_nobody_publishes_every_info_is_its_default() -> None:
+def test_unpublished_info_is_its_default() -> None:
     assert current_hub().get_info("epoch") is None
     assert current_hub().get_info("epoch", 4) == 4
     assert isinstance(current_hub(), InfoReader)
     assert "no run is publishing" in repr(current_hub())
 
 
-def test_where_nobody_publishes_a_scalar_is_missing() -> None:
+def test_unpublished_scalar_is_missing() -> None:
     with pytest.raises(MissingScalarError, match=r"no scalar 'train/loss'.*\[HUB-07\]") as caught:
         current_hub().get_scalar("train/loss")
     assert caught.value.key == "train/loss"

@@ -119,7 +119,7 @@ def test_a_wrong_priority_of_a_hook_is_refused(priority: Any) -> None:
 
 
 @pytest.mark.parametrize("hook", [object(), None, Recorder], ids=["no hook point", "None", "a class"])
-def test_what_is_no_hook_is_refused_and_the_hooks_stay_as_they_were(hook: object) -> None:
+def test_wrong_hook_is_refused_and_hooks_are_unchanged(hook: object) -> None:
     calls: list[Any] = []
     dispatcher = Dispatcher([first := Recorder(calls, "first")])
     with pytest.raises(HookError, match="ORDER-03"):

@@ -96,7 +96,7 @@ ABORT_KEEPING = st.integers(0, 3).map(lambda keep: ("abort", keep))
     feed=st.lists(st.sampled_from(EVENTS) | ABORT_KEEPING, max_size=15),
     failures=st.sets(st.integers(0, 40), max_size=3),
 )
-def test_whatever_comes_the_hooks_hear_a_legal_stream(feed, failures):
+def test_hooks_always_hear_a_legal_stream(feed, failures):
     recorder = Recorder(failures)
     emitter, run = emitter_of(recorder)
     for event in [*feed, ("abort", 0)]:
@@ -117,7 +117,7 @@ def test_whatever_comes_the_hooks_hear_a_legal_stream(feed, failures):
     assert run.emitter.iter <= completed
 
 
-def test_what_the_framework_leaves_out_is_filled_in():
+def test_events_missing_in_the_framework_are_filled_in():
     recorder = Recorder()
     emitter, run = emitter_of(recorder)
     emitter.emit("before_train_iter", batch_idx=0, data_batch="data")
@@ -330,7 +330,7 @@ def test_a_hook_that_fails_among_synthesised_steps_stops_there(fail_at):
     ("event", "argument"),
     [("after_train_iter", "outputs"), ("after_val_epoch", "metrics"), ("after_test_epoch", "metrics")],
 )
-def test_what_is_no_mapping_is_refused_before_anything_moves(event, argument):
+def test_non_mapping_is_refused_before_anything_changes(event, argument):
     recorder = Recorder()
     emitter, _ = emitter_of(recorder)
     emitter.emit(event.replace("after", "before"))

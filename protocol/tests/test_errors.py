@@ -109,7 +109,7 @@ def test_an_error_survives_the_way_out_of_a_worker_process(error: RuntimeInfoErr
         assert str(again) == str(error)
 
 
-def test_what_is_not_given_is_none_or_empty() -> None:
+def test_missing_arguments_are_none_or_empty() -> None:
     assert RunnerError("no").problems == ()
     assert HookError("no", hook=None).point is None
     assert HubError("no").key is None

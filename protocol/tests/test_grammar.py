@@ -208,7 +208,7 @@ def test_the_tables_are_read_only(table: Any) -> None:
 
 @pytest.mark.parametrize("outer", [None, *GRAMMAR])
 @pytest.mark.parametrize("inner", GRAMMAR)
-def test_what_is_missing_between_two_scopes_makes_a_legal_path(outer: str | None, inner: str) -> None:
+def test_missing_scopes_make_a_legal_path(outer: str | None, inner: str) -> None:
     missing = missing_between(outer, inner)
     if missing is None:
         assert outer not in GRAMMAR[inner].inside

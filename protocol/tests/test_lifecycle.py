@@ -60,7 +60,7 @@ def closes(scopes: Iterable[str]) -> list[str]:
 
 
 @given(any_streams)
-def test_whatever_is_fed_a_legal_stream_comes_out(stream: list[str]) -> None:
+def test_any_input_gives_a_legal_stream(stream: list[str]) -> None:
     lifecycle, strict = Lifecycle(), Lifecycle()
     for event in stream:
         for step in lifecycle.feed(event):
@@ -69,7 +69,7 @@ def test_whatever_is_fed_a_legal_stream_comes_out(stream: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from(EVENTS) | st.integers(0, 5), max_size=20))
-def test_whatever_is_fed_and_aborted_a_legal_stream_comes_out(stream: list[str | int]) -> None:
+def test_any_aborted_input_gives_a_legal_stream(stream: list[str | int]) -> None:
     lifecycle, strict = Lifecycle(), Lifecycle()
     for event in stream:
         steps = lifecycle.feed(event) if isinstance(event, str) else lifecycle.abort(keep=event)
@@ -142,7 +142,7 @@ def test_a_checkpoint_event_may_come_anywhere_and_moves_nothing(event: str, stre
         (("before_run", "before_test"), "after_run", ["before_test_epoch", "after_test_epoch", "after_test"]),
     ],
 )
-def test_what_is_left_out_is_synthesized(opened: tuple[str, ...], event: str, synthesized: list[str]) -> None:
+def test_missing_events_are_synthesized(opened: tuple[str, ...], event: str, synthesized: list[str]) -> None:
     steps = after_events(opened).feed(event)
     assert steps == (*(Step(name, Origin.SYNTHESIZED) for name in synthesized), Step(event, Origin.RAW))
 

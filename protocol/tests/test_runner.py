@@ -20,7 +20,7 @@ def test_a_runner_that_has_everything_passes(runner: Any) -> None:
     check_train_runner(runner)
 
 
-def test_who_only_validates_needs_no_train_state(runner: Any) -> None:
+def test_validation_alone_needs_no_train_state(runner: Any) -> None:
     check_runner(runner.without_train_state())
 
 
@@ -40,7 +40,7 @@ def test_who_only_validates_needs_no_train_state(runner: Any) -> None:
         ("max_iters", 0),
     ],
 )
-def test_what_the_protocol_allows_passes(runner: Any, member: str, value: object) -> None:
+def test_allowed_values_pass(runner: Any, member: str, value: object) -> None:
     setattr(runner, member, value)
     check_runner(runner)
     check_train_runner(runner)
@@ -129,7 +129,7 @@ def test_one_error_lists_everything_that_is_missing(check: Any, members: tuple[s
     assert text.count("\n  - ") == len(members)
 
 
-def test_what_is_missing_and_what_is_wrong_come_together(runner: Any) -> None:
+def test_missing_and_wrong_members_are_named_together(runner: Any) -> None:
     del runner.epoch
     runner.max_iters = -1
     with pytest.raises(RunnerError) as caught:

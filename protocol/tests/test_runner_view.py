@@ -209,7 +209,7 @@ def test_a_value_loses_its_graph_and_keeps_its_memory():
 
 
 @pytest.mark.parametrize("value", [torch.ones(2), 0.5, None, "text"])
-def test_what_has_no_graph_stays_as_it_is(value):
+def test_value_without_a_graph_is_unchanged(value):
     assert detached(value) is value
 
 
@@ -222,7 +222,7 @@ def test_a_mapping_becomes_json():
     assert json.loads(TextConfig({"lr": 0.1, "name": "x"}).pretty_text) == {"lr": 0.1, "name": "x"}
 
 
-def test_what_json_has_no_word_for_is_shown_by_its_repr():
+def test_values_beyond_json_are_shown_by_their_repr():
     assert json.loads(TextConfig({"optim": complex, "ids": {1}}).pretty_text) == {
         "optim": "<class 'complex'>",
         "ids": "{1}",
@@ -277,7 +277,7 @@ def test_a_loader_with_a_dataset_stays_itself():
 
 
 @pytest.mark.parametrize("loader", [[1, 2], None, SimpleNamespace(name="no dataset")])
-def test_what_has_no_dataset_is_its_own(loader):
+def test_loader_without_a_dataset_is_its_own_dataset(loader):
     assert with_dataset(loader).dataset is loader
 
 

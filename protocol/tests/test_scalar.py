@@ -303,7 +303,7 @@ def test_describe_says_what_a_value_is(value: object, words: str) -> None:
     [1.0, None, "cuda", np.ones(1), torch.ones(1), torch.ones((), device="meta"), SimpleNamespace(is_cpu=False)],
     ids=describe,
 )
-def test_what_can_be_read_at_once_or_never_lies_on_no_device(value: object) -> None:
+def test_immediate_or_unreadable_values_are_not_on_a_device(value: object) -> None:
     assert lies_on_device(value) is False
 
 
@@ -313,11 +313,11 @@ class Silent:
 
 
 @pytest.mark.parametrize("value", ["x" * 10_000, list(range(10_000)), dict.fromkeys(range(200), "x" * 200)])
-def test_what_is_long_is_cut(value: object) -> None:
+def test_long_text_is_cut(value: object) -> None:
     assert len(shown(value)) < 1_000
 
 
-def test_what_is_short_is_shown_as_it_is() -> None:
+def test_short_values_are_shown_in_full() -> None:
     assert shown("7") == "'7'"
     assert shown([0.1, None]) == "[0.1, None]"
 

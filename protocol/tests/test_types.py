@@ -44,7 +44,7 @@ def lines_with_an_ignore() -> set[int]:
 
 
 @pytest.mark.parametrize("checker", [MYPY, PYRIGHT], ids=lambda checker: checker[0])
-def test_what_must_type_check_does_and_what_must_not_does_not(checker: tuple[str, ...]) -> None:
+def test_type_checkers_accept_and_reject_the_examples(checker: tuple[str, ...]) -> None:
     pytest.importorskip(checker[0])
     done = check(*checker, *(str(TYPING / name) for name in FILES))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -99,7 +99,7 @@ def test_an_error_of_ours_is_one_warning_and_takes_every_patch_back(part: Part, 
     assert undone == ["handle"]
 
 
-def test_what_replaced_a_patch_stays(part: Part) -> None:
+def test_replacement_of_a_patch_stays(part: Part) -> None:
     module: Any = types.ModuleType("module")
     module.attribute = "theirs"
     part.patch(module, "attribute", "ours")
@@ -117,7 +117,7 @@ def test_patches_on_patches_are_taken_back_in_order(part: Part) -> None:
     assert module.attribute == "theirs"
 
 
-def test_what_cannot_be_taken_back_does_not_keep_the_rest(part: Part) -> None:
+def test_failed_restore_does_not_stop_the_others(part: Part) -> None:
     original = Trainer.fit
     part.wrap(Trainer, "fit", before=print)
     part.on_withdraw(fail)

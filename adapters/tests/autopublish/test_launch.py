@@ -46,7 +46,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: " ".join(words[:1]))
-def test_what_python_is_given_reaches_it_unchanged(
+def test_arguments_reach_python_unchanged(
     bare: Run, published: Run, script: Path, tmp_path: Path, words: list[str]
 ) -> None:
     (tmp_path / "plain").write_text(SHOW)
@@ -128,7 +128,7 @@ print(_start([sys.executable, "-c", child, "word"], {**os.environ, "MARK": "mark
 """
 
 
-def test_where_no_process_can_become_another_it_waits_for_a_child(bare: Run) -> None:
+def test_without_exec_it_waits_for_a_child(bare: Run) -> None:
     assert bare("-u", "-c", AS_ON_WINDOWS) == (0, "['-c', 'word'] marked\n7\n", "")
 
 
@@ -158,7 +158,7 @@ def test_a_module_that_is_not_there_is_a_matter_of_python(same: Run) -> None:
         (["-O", "-S", "-m", "x"], 64, "Python's -S keeps it from what publishes: leave that option out"),
     ],
 )
-def test_what_cannot_be_started_is_told(published: Run, words: list[str], code: int, told: str) -> None:
+def test_command_that_cannot_start_is_reported(published: Run, words: list[str], code: int, told: str) -> None:
     assert published(*words) == (code, "", f"runtimeinfo: {told}\n")
 
 

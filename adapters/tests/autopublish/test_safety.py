@@ -63,7 +63,7 @@ def test_an_exception_of_a_watched_module_has_the_same_traceback(same: Run, tmp_
     assert ended.err.count("File") == 3
 
 
-def test_what_a_plain_loop_prints_is_the_same(same: Run, tmp_path: Path) -> None:
+def test_output_of_a_plain_loop_is_unchanged(same: Run, tmp_path: Path) -> None:
     shutil.copy(Path(__file__).parent / "errors_of_a_loop.py", tmp_path)
     ended = same("errors_of_a_loop.py")
     assert ended.code == 1
@@ -117,7 +117,7 @@ print(json.dumps({
 """
 
 
-def test_what_a_script_sees_of_itself_is_the_same(bare: Run, published: Run, tmp_path: Path) -> None:
+def test_script_sees_itself_unchanged(bare: Run, published: Run, tmp_path: Path) -> None:
     write(tmp_path, SEEN)
     without, with_us = (json.loads(run("train.py", "--lr", "1").out) for run in (bare, published))
     assert with_us.pop("finders") == ["Finder", *without.pop("finders")]

@@ -63,7 +63,7 @@ def faults(query: str) -> list[str]:
         ("label_values(runtimeinfo_run_info, name)", ["name"]),
     ],
 )
-def test_what_is_not_exported_is_found(query: str, expected: list[str]) -> None:
+def test_missing_export_is_found(query: str, expected: list[str]) -> None:
     assert faults(query) == expected
 
 

@@ -244,7 +244,7 @@ def test_a_tensor_first_asked_for_in_a_transform_is_a_plain_one(way, publishes):
 
 
 @pytest.mark.parametrize("way", ["make_fx", "make_fx, before dispatch", "jit.trace"])
-def test_what_the_hub_does_is_not_traced(way):
+def test_hub_calls_are_not_traced(way):
     hub, traced = MessageHub("untraced"), []
 
     def publish(value):

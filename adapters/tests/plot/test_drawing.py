@@ -46,7 +46,7 @@ def test_ascii_terminal_gets_ascii_alone(curves: Curves) -> None:
         assert "\n".join(drawn(runs[:many], is_ascii=True)).isascii()
 
 
-def test_what_is_not_finite_is_marked_on_the_axis(curves: Curves) -> None:
+def test_non_finite_values_are_marked_on_the_axis(curves: Curves) -> None:
     lines = drawn([curves(loss=[1, float("nan"), 2, float("inf"), 3])], width=32)
     assert [place for place, mark in enumerate(lines[9][12:]) if mark == "!"] == [5, 14]
 

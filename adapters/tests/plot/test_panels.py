@@ -97,7 +97,7 @@ def test_weight_out_of_range_is_an_error(curves: Curves, weight: float) -> None:
         picture_of([curves(loss=[1])], smoothing=weight)
 
 
-def test_what_is_not_finite_is_marked_where_it_is(curves: Curves) -> None:
+def test_non_finite_values_are_marked_in_place(curves: Curves) -> None:
     nan, inf = float("nan"), float("inf")
     line = picture_of([curves(loss=[1, nan, inf, 2, -inf, nan])]).panels[0].lines[0]
     assert {kind: places.tolist() for kind, places in line.broken.items()} == {"nan": [1, 5], "inf": [2], "-inf": [4]}

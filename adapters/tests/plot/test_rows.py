@@ -239,7 +239,7 @@ def test_numbers_beyond_a_float_are_infinite(written: Callable[..., list[RunCurv
         (b"\0\1\2", "x", "is not text in UTF-8"),
     ],
 )
-def test_what_is_no_table_is_an_error(
+def test_non_table_is_an_error(
     written: Callable[..., list[RunCurves]], text: str | bytes, name: str, said: str
 ) -> None:
     with pytest.raises(SourceError, match=rf"{name} {said}") as caught:

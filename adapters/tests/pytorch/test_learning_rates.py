@@ -88,7 +88,7 @@ def test_the_rate_that_is_published_is_the_one_in_force(make: Any) -> None:
         ({"critic": None}, "optimizer 'critic': an optimizer has param_groups, but this is NoneType"),
     ],
 )
-def test_what_is_no_optimizer(optimizers: Any, message: str) -> None:
+def test_non_optimizers_are_refused(optimizers: Any, message: str) -> None:
     with pytest.raises(LoopError) as caught:
         LearningRates(optimizers)
     assert str(caught.value) == f"{message}; give one optimizer, a dict of them by name, or None"
@@ -190,7 +190,7 @@ def test_state_that_holds_the_rate(wrap: Any) -> None:
         (lambda step, loss: 0.1, "optimizer: .* takes the number of completed iterations, or nothing, but .* step, lo"),
     ],
 )
-def test_what_has_no_rate_is_refused_as_the_loop_is_made(source: Any, message: str) -> None:
+def test_loop_refuses_an_optimizer_without_rates(source: Any, message: str) -> None:
     with pytest.raises(LoopError, match=message):
         Loop(source)
 

@@ -459,7 +459,7 @@ def test_nothing_else_belongs_inside_an_evaluation(make: Any, stage: str, method
 
 
 @pytest.mark.parametrize("stage", ["val", "test"])
-def test_who_logs_in_an_evaluation_is_told_where_metrics_go(make: Any, stage: str) -> None:
+def test_log_in_an_evaluation_names_the_place_for_metrics(make: Any, stage: str) -> None:
     loop = make()
     with loop.run(), getattr(loop, stage)() as evaluation:
         with pytest.raises(LoopError, match=rf"its metrics go into `{stage}\.log_metrics\(\.\.\.\)`"):
@@ -506,9 +506,7 @@ def test_a_name_that_is_none() -> None:
         ("hub", {}, "message_hub: must be a MessageHub, but is {}"),
     ],
 )
-def test_what_the_hook_cannot_publish_is_told_when_the_run_begins(
-    make: Any, argument: str, value: Any, message: str
-) -> None:
+def test_unpublishable_members_are_named_at_before_run(make: Any, argument: str, value: Any, message: str) -> None:
     loop = Loop(make.optimizer(), [], **{argument: value})
     with pytest.raises(RunnerError, match=message), loop.run():
         pass

@@ -272,7 +272,7 @@ def test_several_signals(make: Any) -> None:
         (signal.SIGKILL, "stop_on cannot have SIGKILL, which no process can handle: give signal.SIGTERM"),
     ],
 )
-def test_what_is_not_such_a_signal(make: Any, stop_on: Any, message: str) -> None:
+def test_other_signals(make: Any, stop_on: Any, message: str) -> None:
     loop = make(1)
     with pytest.raises(LoopError) as caught, loop.run(stop_on=stop_on):
         pass

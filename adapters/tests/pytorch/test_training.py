@@ -30,7 +30,7 @@ def test_log_may_be_called_several_times(make: Any) -> None:
     assert loop.message_hub.get_scalar("train/per class/cat").data[0].tolist() == [3, 3]
 
 
-def test_what_is_logged_is_published_when_the_iteration_ends(make: Any) -> None:
+def test_logs_are_published_when_the_iteration_ends(make: Any) -> None:
     loop = make(2)
     with loop.run():
         for batch in loop.train():
@@ -93,7 +93,7 @@ def test_log_without_names(make: Any, values: Any) -> None:
     assert loop.told.given("after_train_iter", "outputs") == [None]
 
 
-def test_what_an_aborted_iteration_logged_is_forgotten(make: Any) -> None:
+def test_logs_of_an_aborted_iteration_are_dropped(make: Any) -> None:
     loop = make(1, max_epochs=1)
     with pytest.raises(make.Boom), loop.run():
         for _ in loop.train():
@@ -348,7 +348,7 @@ def test_a_resumed_training_ends_as_if_it_had_not_been_interrupted(make: Any, pl
         (("before_train_iter", 4), (1, 5, 2)),
     ],
 )
-def test_what_a_state_says(make: Any, save: tuple[str, int], position: tuple[int, int, int]) -> None:
+def test_state_contents(make: Any, save: tuple[str, int], position: tuple[int, int, int]) -> None:
     experiment = Experiment(make, save=save)
     with pytest.raises(KeyboardInterrupt):
         experiment.run()

@@ -47,7 +47,7 @@ def test_keys_and_mouse_are_decoded_in_one_piece_and_in_bytes(sent: bytes, event
 @pytest.mark.parametrize(
     "sent", [b"\x1b[?1;2c", b"\x1b[200~", b"\x1b[99999999999999~", b"\x1b[;~", b"\x1b[1;2$y", b"\x1bOw", b"\x00\x1c"]
 )
-def test_what_has_no_meaning_is_left_out(sent: bytes) -> None:
+def test_meaningless_samples_are_left_out(sent: bytes) -> None:
     assert decoded(sent, b"j") == ["j"]
 
 

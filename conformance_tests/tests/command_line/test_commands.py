@@ -270,7 +270,7 @@ def test_a_subject_that_swallows_what_is_raised(runtimeinfo: Any) -> None:
     assert "observed: no exception" in ran.stdout
 
 
-def test_what_is_wrong_with_one_does_not_keep_the_next_from_being_checked(runtimeinfo: Any) -> None:
+def test_faulty_target_does_not_stop_the_next_check(runtimeinfo: Any) -> None:
     ran = check(runtimeinfo, "leaves_subject", "hub")
     assert ran.returncode == 4
     assert "hub: conformant" in ran.stdout

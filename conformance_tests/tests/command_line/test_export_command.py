@@ -68,7 +68,7 @@ def test_the_rules_and_the_dashboard_are_printed(export: Export) -> None:
         (("--stalled-after", "inf"), "finite"),
     ],
 )
-def test_what_cannot_be_is_refused(export: Export, words: tuple[str, ...], message: str) -> None:
+def test_impossible_combinations_are_refused(export: Export, words: tuple[str, ...], message: str) -> None:
     code, out, errors = export(*words)
     assert (code, out) == (64, "")
     assert message in errors

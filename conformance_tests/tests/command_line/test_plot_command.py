@@ -89,7 +89,7 @@ def test_source_that_cannot_be_read_is_code_4(plot: Callable[..., Ran], words: s
         ("", "Missing argument 'FILE_OR_RUN...'"),
     ],
 )
-def test_what_cannot_be_is_code_64(plot: Callable[..., Ran], words: str, said: str) -> None:
+def test_impossible_arguments_exit_with_64(plot: Callable[..., Ran], words: str, said: str) -> None:
     ran = plot(*words.split())
     assert (ran.returncode, ran.stdout) == (64, "")
     assert said in ran.stderr

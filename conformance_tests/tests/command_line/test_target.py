@@ -93,7 +93,7 @@ def test_a_file_does_not_take_the_place_of_a_library(folder: Path) -> None:
         ("runtimeinfo_conformance.subjects.pytorch:torch", "is no Subject, HubSubject or ReduceSubject, and no"),
     ],
 )
-def test_what_is_not_there(target: str, message: str) -> None:
+def test_missing_targets(target: str, message: str) -> None:
     with pytest.raises(TargetError, match=message):
         find_subjects(target)
 

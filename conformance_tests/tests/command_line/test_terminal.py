@@ -91,7 +91,7 @@ def test_a_failure_is_shown_with_its_plan_and_the_event_marked(
     assert "not conformant" in lines[-1]
 
 
-def test_what_the_same_mistake_breaks_follows_in_short(broken: Report, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failures_of_the_same_cause_follow_in_short(broken: Report, capsys: pytest.CaptureFixture[str]) -> None:
     (group, *_) = report_data(broken)["groups"]
     lines = printed(replace(broken, target="tests/x.py:subject"), capsys).splitlines()
     assert {"COUNT-03"} <= {group["first"], *group["others"]}
@@ -163,13 +163,13 @@ def test_a_crash_is_shown_with_its_traceback(capsys: pytest.CaptureFixture[str])
     assert "my[fw] 1[0]" in text
 
 
-def test_what_was_never_exercised_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unexercised_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(check(Subject("idle", "1", run=lambda plan, hooks: None), QUICK), capsys)
     assert "not decided: something that applies was never exercised" in text
     assert "never exercised: LIFE-01, LIFE-02" in text
 
 
-def test_what_was_not_noticed_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unnoticed_faults_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(correct(), "quick", 1, 0.5, (), survivors=("LIFE-03: [nothing]",))
     assert "A fault put in on purpose was not noticed: LIFE-03: [nothing]" in printed(report, capsys)
 
@@ -207,7 +207,7 @@ def test_a_waiver_is_told_with_its_reason_its_issue_and_its_end(
     assert not any("expected:" in line for line in lines)
 
 
-def test_what_is_upcoming_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_upcoming_rules_take_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     report = check(replace(subject_of(StopsByAnException), spec="0.1"), QUICK)
     lines = printed(report, capsys).splitlines()
     assert lines[1].startswith(f"StopsByAnException 3.2.1 · spec 0.1 (the newest is {SPEC_VERSION}) · ")

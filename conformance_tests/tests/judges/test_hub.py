@@ -48,7 +48,7 @@ def broken(hub: Any, *ops: HubOp) -> set[str]:
         (None, 0),
     ],
 )
-def test_what_looks_alike_is_not_the_same(published: Any, found: Any) -> None:
+def test_similar_values_are_not_the_same(published: Any, found: Any) -> None:
     assert not is_same_info(published, found)
     assert is_same_info(published, copy.deepcopy(published))
     assert is_same_info(found, copy.deepcopy(found))
@@ -58,7 +58,7 @@ def test_nan_and_objects_without_equality_are_the_same_as_themselves() -> None:
     thing = SimpleNamespace(a=1)
     assert is_same_info(float("nan"), float("nan"))
     assert is_same_info(thing, thing)
-    assert is_same_info(test_what_looks_alike_is_not_the_same, test_what_looks_alike_is_not_the_same)
+    assert is_same_info(test_similar_values_are_not_the_same, test_similar_values_are_not_the_same)
 
 
 def test_a_long_history_is_shown_where_it_differs() -> None:
@@ -135,7 +135,7 @@ def test_a_hub_that_cannot_be_found_there_sends_its_state_there_and_back() -> No
     assert broken(Local, HubOp("update_info", value=1), HubOp("load_elsewhere")) == set()
 
 
-def test_what_fails_there_is_said() -> None:
+def test_failure_in_the_child_is_reported() -> None:
     with pytest.raises(ElsewhereError, match="UnpicklingError"):
         load_elsewhere(SimpleHub, b"not a pickle")
 

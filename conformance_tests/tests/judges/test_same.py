@@ -67,7 +67,7 @@ def test_comparison(one: Any, other: Any, same: bool) -> None:
     assert is_same(other, one) is same
 
 
-def test_what_is_not_found_as_it_is_held() -> None:
+def test_values_that_differ_from_the_hub() -> None:
     held, found = {"epoch": 1, "loss": math.nan, "stage": "train"}, {"epoch": 1, "loss": math.nan, "stage": None}
     assert differing(held, {**found, "more": 0}) == ({"stage": "train"}, {"stage": None})
     assert differing({}, found) == ({}, {})

@@ -99,7 +99,7 @@ def test_a_subject_that_cannot_be_stepped_fails() -> None:
         assert isinstance(leg.raised, TypeError)
 
 
-def test_what_a_run_leaves_in_its_context_is_gone_with_the_next_plan() -> None:
+def test_context_of_a_run_does_not_reach_the_next_plan() -> None:
     left: ContextVar[bool] = ContextVar("left", default=False)
     seen: list[bool] = []
 

@@ -54,7 +54,7 @@ def test_without_a_first_leg_there_is_no_second() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(3), GeneratorExit()])
-def test_what_is_raised_is_noted(error: BaseException) -> None:
+def test_exceptions_are_recorded(error: BaseException) -> None:
     def run(plan: Plan, hooks: Any) -> None:
         raise error
 
@@ -151,7 +151,7 @@ def test_a_training_that_fails_is_not_made_again() -> None:
     assert isinstance(leg.raised, ValueError)
 
 
-def test_what_is_raised_the_second_time_belongs_to_the_second_leg() -> None:
+def test_second_exception_belongs_to_the_second_leg() -> None:
     class RunsOutOfMemory(Trainer):
         fits = 0
 
@@ -338,7 +338,7 @@ def test_no_two_runs_on_a_plan_have_the_same_values_and_names() -> None:
 
 
 @pytest.mark.parametrize("kind", ["system_exit", "generator_exit", "stop_iteration", "custom_base"])
-def test_what_the_plan_raises_is_not_laid_to_the_subject(kind: Any) -> None:
+def test_planned_fault_is_not_blamed_on_the_subject(kind: Any) -> None:
     guard = Guard()
     watches: list[Watch] = []
 

@@ -38,7 +38,7 @@ def test_stages() -> None:
     assert [each.stage for each in model] == [None, "train", "train", "val", "val", "val", "train", "train", None]
 
 
-def test_what_failed_is_not_counted() -> None:
+def test_failures_are_not_counted() -> None:
     events = (*EPOCH, *ITERATION, ABORT, "after_train_epoch", "after_train", "after_run")
     model = leg_of(*events, fault_at=4).expectations()
     assert [each.aborting for each in model] == [False] * 5 + [True] * 4

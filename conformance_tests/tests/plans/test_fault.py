@@ -40,7 +40,7 @@ def test_no_two_errors_of_a_kind_say_the_same() -> None:
         ("train_step", "attribute_error"),
     ],
 )
-def test_what_says_something_else_there_is_no_fault(event: str, kind: Any) -> None:
+def test_other_output_is_not_a_fault(event: str, kind: Any) -> None:
     assert not can_raise(event, kind)
     with pytest.raises(PlanError, match=f"^kind='{kind}' does not go with '{event}'"):
         Fault(event, kind=kind)

@@ -43,7 +43,7 @@ class Heard:
         self.firsts.append((seen, item))
 
 
-def test_who_listens_last_is_told() -> None:
+def test_last_listener_is_called() -> None:
     item = Item("train", epoch=0, index=0)
     outer, inner = Heard(), Heard()
     with hearing(RUN, outer):
@@ -100,7 +100,7 @@ def test_each_item_of_a_plan_is_told_of() -> None:
     assert [item.epoch for item in heard.items if item.stage == "train"] == [0, 0, 1, 1]
 
 
-def test_what_is_read_by_the_training_is_looked_at() -> None:
+def test_reads_by_the_training_are_judged() -> None:
     (leg,) = execute(correct(), Plan(batches=2, val_batches=1))
     assert [leg.records[glance.at].event for glance in leg.glances] == [
         "before_train_epoch",
@@ -110,13 +110,13 @@ def test_what_is_read_by_the_training_is_looked_at() -> None:
     assert leg.place == (os.getpid(), threading.get_ident())
 
 
-def test_what_is_read_ahead_is_not() -> None:
+def test_reads_ahead_are_not_recorded() -> None:
     (leg,) = execute(subject_of(ReadsAhead), Plan(batches=2, val_batches=1))
     assert leg.glances == []
     assert leg.ended_well
 
 
-def test_what_is_read_ahead_raises_nothing_in_its_thread() -> None:
+def test_read_ahead_raises_nothing_in_its_thread() -> None:
     (leg,) = execute(subject_of(ReadsAhead), Plan(batches=2, fault=Fault("train_data")))
     assert leg.ended_well
 

@@ -48,7 +48,7 @@ def test_epochs_of_different_lengths() -> None:
     assert [Plan(batches=4).iteration_of(epoch, 1) for epoch in range(3)] == [1, 5, 9]
 
 
-def test_which_outputs_are_scalars() -> None:
+def test_scalar_outputs() -> None:
     plan = Plan(outputs=(("loss", "float"), ("text", "text")))
     assert plan.scalar_outputs(1) == {"loss": 1.0}
 

@@ -42,7 +42,7 @@ def test_each_info_is_read_back_with_its_type(value: Any) -> None:
     assert repr(plan.ops[0].value) == repr(value)  # True equals 1
 
 
-def test_what_is_read() -> None:
+def test_reads_are_recorded() -> None:
     assert parse_plan("Plan()") == Plan()
     assert parse_plan("HubPlan()") == HubPlan()
     assert parse_plan(RICH) == Plan(
@@ -143,7 +143,7 @@ def test_none_and_defaults_may_be_said() -> None:
         ("Plan(experiment_name='\udc80')", "column 1: no Python: 'utf-8' codec can't encode"),
     ],
 )
-def test_what_is_no_plan(text: str, message: str) -> None:
+def test_non_plans_are_refused(text: str, message: str) -> None:
     with pytest.raises(PlanTextError) as caught:
         parse_plan(text)
     assert str(caught.value).startswith(message)
@@ -153,7 +153,7 @@ def test_what_is_no_plan(text: str, message: str) -> None:
     "given",
     ["checkpoint=Path('x')", "checkpoint='x'", "resume_from=None", "start_epoch=1", "start_batch=0"],
 )
-def test_what_only_the_kit_sets_while_it_runs_a_plan(given: str) -> None:
+def test_fields_that_only_the_kit_sets(given: str) -> None:
     name = given.partition("=")[0]
     with pytest.raises(PlanTextError, match=f"{name} is set by the kit while it runs a plan; leave it out$"):
         parse_plan(f"Plan(seed=1, {given})")
@@ -208,7 +208,7 @@ def test_a_long_culprit_is_cut() -> None:
     ],
     ids=lambda text: f"{text[:8]}...",
 )
-def test_what_is_absurdly_deep_or_long(text: str) -> None:
+def test_absurdly_deep_or_long_values(text: str) -> None:
     with pytest.raises(PlanTextError, match=r"nest|never closed|large|limit|a plan is Plan"):
         parse_plan(text)
 

@@ -68,7 +68,7 @@ def test_a_broken_one_shows_rule_run_and_replay(broken: Report) -> None:
     assert items[WHOLE]["problem"] is None
 
 
-def test_what_was_never_exercised_is_a_problem_if_it_is_a_must() -> None:
+def test_unexercised_must_is_a_problem() -> None:
     must = Result(REQUIREMENTS["LIFE-01"], Verdict.NOT_EXERCISED, reason="no plan made it matter")
     items = items_of(report_of(must))
     assert items["LIFE-01"]["problem"].endswith("\nno plan made it matter")

@@ -96,7 +96,7 @@ def test_others_read_what_one_has_made(tmp_path: Path) -> None:
     assert len(other.all()) == 2
 
 
-def test_what_is_half_written_is_not_there(tmp_path: Path) -> None:
+def test_half_written_entries_are_absent(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path)
     outcomes.get("key", lambda: outcome("0.1"))
     (file,) = tmp_path.glob("*.json")

@@ -274,7 +274,7 @@ def test_one_group(run_pytest: Any) -> None:
     assert "2 passed" in ran.stdout
 
 
-def test_what_was_never_exercised_is_red(alone: Session) -> None:
+def test_unexercised_rules_are_red(alone: Session) -> None:
     assert "LIFE-01 (MUST) was never exercised" in alone.failure("test_idle[LIFE-01]")
     assert alone.ended["test_idle[verdict]"] == "passed"  # it does not say it again
 
@@ -288,7 +288,7 @@ def test_a_crash_is_red_with_its_own_traceback(alone: Session) -> None:
 
 
 @PROCESSES
-def test_what_pytest_would_take_for_something_else_is_red(request: pytest.FixtureRequest, processes: str) -> None:
+def test_ambiguous_pytest_item_is_red(request: pytest.FixtureRequest, processes: str) -> None:
     ran: Session = request.getfixturevalue(processes)
     assert ran.code == 1, ran.stdout
     for test, said in (
@@ -301,19 +301,19 @@ def test_what_pytest_would_take_for_something_else_is_red(request: pytest.Fixtur
         assert said in ran.failure(f"{test}[verdict]")
 
 
-def test_what_is_raised_by_calling_it_names_the_plan(alone: Session) -> None:
+def test_error_of_a_call_names_the_plan(alone: Session) -> None:
     shown = alone.failure("test_fussy[verdict]")
     assert "TypeError" in shown
     assert "the subject broke on Plan(" in shown
 
 
-def test_what_a_later_spec_demands_is_skipped(alone: Session) -> None:
+def test_rules_of_a_later_spec_are_skipped(alone: Session) -> None:
     assert alone.count("test_old", "failure") == 0
     assert alone.count("test_old", "skipped") > 0
     assert "demanded from spec 0.2 on; it holds already" in alone.stdout
 
 
-def test_what_is_waived_is_expected_to_fail(alone: Session) -> None:
+def test_waived_rule_is_expected_to_fail(alone: Session) -> None:
     assert alone.count("test_waived", "failure") == 0
     assert "1 xfailed" in alone.stdout
     (line,) = [line for line in alone.stdout.splitlines() if line.startswith("XFAIL ")]

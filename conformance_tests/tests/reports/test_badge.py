@@ -34,7 +34,7 @@ def test_each_verdict_has_a_badge(conformant: Report, code: ExitCode) -> None:
     ET.fromstring(badge_svg(data))
 
 
-def test_what_is_waived_is_said(waived: Report) -> None:
+def test_waived_rules_are_named(waived: Report) -> None:
     assert badge_data(report_data(waived))["message"] == "conformant 0.1, 1 waived"
     assert "conformant 0.1, 1 waived" in badge_svg(report_data(waived))
 

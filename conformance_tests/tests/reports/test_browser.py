@@ -190,7 +190,7 @@ def test_the_picture_has_the_marked_event(page: Any) -> None:
     assert page.find_elements(By.CSS_SELECTOR, "#failure-STAGE-05 svg.strip .here")
 
 
-def test_what_was_expected_stands_beside_what_was_observed(page: Any) -> None:
+def test_expected_and_observed_are_shown_together(page: Any) -> None:
     expected, observed = page.find_elements(By.CSS_SELECTOR, "details[open] .facing > div")[:2]
     assert (expected.find_element(By.TAG_NAME, "h4").text, observed.find_element(By.TAG_NAME, "h4").text) == (
         "Expected",

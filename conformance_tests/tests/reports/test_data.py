@@ -77,7 +77,7 @@ def test_the_schema_knows_every_verdict() -> None:
     assert known["properties"]["schema_version"]["const"] == SCHEMA_VERSION
 
 
-def test_what_is_said_of_the_subject(failing: Report) -> None:
+def test_description_of_the_subject(failing: Report) -> None:
     data = report_data(failing)
     assert data["subject"]["name"] == "Trainer (the stage is not restored after a test)"
     assert data["subject"]["party"] == "runner"
@@ -86,7 +86,7 @@ def test_what_is_said_of_the_subject(failing: Report) -> None:
     assert sum(data["counts"].values()) == len(failing.results)
 
 
-def test_what_is_waived_has_its_waiver_and_how_it_is_broken(waived: Report) -> None:
+def test_waived_rule_shows_its_waiver_and_failure(waived: Report) -> None:
     (stage,) = (each for each in report_data(waived)["requirements"] if each["verdict"] == "waived")
     assert stage["id"] == "STAGE-05"
     assert stage["waiver"] == {
@@ -98,7 +98,7 @@ def test_what_is_waived_has_its_waiver_and_how_it_is_broken(waived: Report) -> N
     assert stage["failure"]["timeline"] is not None
 
 
-def test_what_is_upcoming_says_since_when_and_whether_it_would_hold(waived: Report) -> None:
+def test_upcoming_rule_shows_its_version_and_outcome(waived: Report) -> None:
     data = report_data(waived)
     upcoming = {each["id"]: each for each in data["requirements"] if each["verdict"] == "upcoming"}
     assert {each["since"] for each in upcoming.values()} == {"0.2", "0.3"}
@@ -107,7 +107,7 @@ def test_what_is_upcoming_says_since_when_and_whether_it_would_hold(waived: Repo
     assert (data["spec"], data["newest_spec"]) == ("0.1", SPEC_VERSION)
 
 
-def test_what_is_said_beside_the_verdict(waived: Report, troubled: Report) -> None:
+def test_remarks_with_the_verdict(waived: Report, troubled: Report) -> None:
     data = report_data(waived)
     assert data["warnings"] == ["it can do 'val', and does not declare it"]
     assert (data["seed"], data["target"]) == (20_250_304, "tests/test_conformance.py:test_conformance")
@@ -191,7 +191,7 @@ def test_the_fault_of_the_plan_is_in_the_run(failing: Report) -> None:
     assert timeline["raised"].startswith("ValueError(")
 
 
-def test_what_the_plan_raises_between_two_events_is_after_the_first_of_them(failing_step: Report) -> None:
+def test_fault_between_two_events_is_after_the_first(failing_step: Report) -> None:
     timeline, fault = timeline_with_fault(failing_step)
     assert timeline["events"][fault]["event"] == "before_train_iter"
     assert timeline["moment"] == "train_step"
@@ -282,7 +282,7 @@ LONG = Plan(max_epochs=3, val_batches=2)
         ),
     ],
 )
-def test_what_is_broken_is_grouped_by_its_cause(
+def test_failures_are_grouped_by_cause(
     conformant: Report, results: list[Result], groups: list[tuple[str, list[str]]]
 ) -> None:
     data = report_data(replace(conformant, results=tuple(results)))

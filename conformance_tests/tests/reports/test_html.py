@@ -101,7 +101,7 @@ def test_the_head_of_a_page_says_what_was_judged_by_what(waived: Report, conform
     assert (facts["Spec"], facts["Seed"]) == (SPEC_VERSION, "none: the same plans each time")
 
 
-def test_what_is_waived_or_upcoming_is_told_at_length(waived: Report) -> None:
+def test_waived_and_upcoming_rules_are_described(waived: Report) -> None:
     text, page = page_of(waived)
     (card,) = re.findall(r'<div id="failure-STAGE-05">.*?</details>', text, re.DOTALL)
     assert "Waived: the test loop is being rewritten. Issue: " in card
@@ -114,7 +114,7 @@ def test_what_is_waived_or_upcoming_is_told_at_length(waived: Report) -> None:
     assert "What is wrong with the waivers" not in text
 
 
-def test_what_is_wrong_with_the_waivers_is_told(troubled: Report) -> None:
+def test_faulty_waivers_are_reported(troubled: Report) -> None:
     text, _ = page_of(troubled)
     assert "Not decided: a waiver is wrong" in text
     assert "<li>waivers.toml: FAIL-01 has expired on 2024-01-01</li>" in text
@@ -136,7 +136,7 @@ def test_only_an_address_of_the_web_becomes_a_link(hostile: Report) -> None:
     assert not any("javascript" in (a["href"] or "") for a in page.all("a"))
 
 
-def test_what_stands_between_backticks_is_code(failing_hub: Report) -> None:
+def test_text_between_backticks_is_code(failing_hub: Report) -> None:
     data = report_data(failing_hub)
     (each,) = [each for each in data["requirements"] if each["id"] == "HUB-01"]
     each["example"] = "`hub.get_info('<b>')` is `None`"
@@ -157,7 +157,7 @@ def test_every_table_has_a_caption(each_report: Report) -> None:
     assert len(page.all("caption")) == len(page.all("table")) >= 1
 
 
-def test_what_does_not_apply_comes_last(failing: Report, failing_hub: Report) -> None:
+def test_inapplicable_rules_come_last(failing: Report, failing_hub: Report) -> None:
     for report, party in ((failing, "runner"), (failing_hub, "hub")):
         _, page = page_of(report)
         verdicts = [row["data-verdict"] for row in page.all("tr") if "data-verdict" in row]

@@ -30,7 +30,7 @@ def test_each_failure_is_folded(failing: Report) -> None:
     assert "events before" in text
 
 
-def test_what_is_waived_or_upcoming_is_told(waived: Report) -> None:
+def test_waived_and_upcoming_rules_are_named(waived: Report) -> None:
     text = markdown(report_data(waived))
     assert "## ✅ Trainer" in text
     assert "spec 0.1 · " not in text
@@ -49,7 +49,7 @@ def test_what_is_waived_or_upcoming_is_told(waived: Report) -> None:
     assert "<summary>🔜 LIFE-12 (MUST)" in text
 
 
-def test_what_is_wrong_with_the_waivers_is_told(troubled: Report) -> None:
+def test_faulty_waivers_are_reported(troubled: Report) -> None:
     text = markdown(report_data(troubled))
     assert text.startswith("## ❌ ")
     assert "**What is wrong with the waivers:**\n\n- waivers.toml&#58; FAIL-01 has expired on 2024-01-01\n" in text
@@ -116,7 +116,7 @@ def test_a_name_is_no_markup(conformant: Report, name: str, written: str) -> Non
     assert markdown(data).startswith(f"## ✅ {written} 3.2.1: ")
 
 
-def test_what_is_broken_is_listed_first(failing: Report) -> None:
+def test_failures_are_listed_first(failing: Report) -> None:
     rows = [line for line in markdown(report_data(failing)).splitlines() if line.startswith("| ") and "MUST" in line]
     assert ["fail" in row for row in rows] == sorted(("fail" in row for row in rows), reverse=True)
 

@@ -33,7 +33,7 @@ def test_a_scope_that_is_never_closed_goes_to_the_end() -> None:
     assert spans_of("before_run before_train on_exception") == [("run", 0, 0, 3), ("train", 1, 1, 3)]
 
 
-def test_what_is_missing_is_drawn_where_it_should_be() -> None:
+def test_missing_event_is_drawn_in_its_place() -> None:
     assert spans_of("before_train_iter after_run") == [
         ("run", 0, 0, 2),
         ("train", 1, 0, 1),

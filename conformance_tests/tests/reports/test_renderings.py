@@ -73,6 +73,6 @@ def test_every_rendering_counts_as_the_data_does(each: Report, rendering: Callab
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS, ids=lambda rendering: rendering.__name__)
-def test_what_does_not_apply_is_counted_in_the_data_alone(each: Report, rendering: Callable[[Report], str]) -> None:
+def test_inapplicable_rules_are_counted_in_the_data_only(each: Report, rendering: Callable[[Report], str]) -> None:
     assert report_data(each)["counts"]["not applicable"]
     assert "not applicable" not in rendering(each)

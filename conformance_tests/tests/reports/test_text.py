@@ -6,11 +6,11 @@ from runtimeinfo_conformance.reports._text import fit, shown, shown_beside
 
 
 @pytest.mark.parametrize("text", ["", "plain", "κ 😀 é", "two\nlines\tand a tab", "x" * 4000])
-def test_what_is_fit_stays(text: str) -> None:
+def test_valid_names_are_unchanged(text: str) -> None:
     assert fit(text) == text
 
 
-def test_what_is_not_fit_is_escaped() -> None:
+def test_invalid_characters_are_escaped() -> None:
     assert fit("\x00\x1b[31m\r\x85\u202e\ud800\uffff") == r"\x00\x1b[31m\r\x85\u202e\ud800\uffff"
 
 

@@ -56,7 +56,7 @@ def test_of_a_long_run_the_part_around_the_event_is_shown(
     assert sum(line.startswith("  -> ") for line in lines) == (at is not None)
 
 
-def test_what_came_out_of_the_run_is_told() -> None:
+def test_outcome_of_the_run_is_reported() -> None:
     tally = Tally()
     judge_plan(subject_of(LeavesScopesOpen), Plan(fault=Fault("before_train_iter")), tally)
     failure = tally.counts["FAIL-06"].failure

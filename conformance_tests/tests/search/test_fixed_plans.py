@@ -32,7 +32,7 @@ def test_nothing_is_used_but_what_is_declared(capability: str | None) -> None:
     assert frozenset().union(*(plan.needs for plan in plans_for(*declared))) <= declared
 
 
-def test_whoever_can_do_everything_is_asked_for_everything() -> None:
+def test_full_capabilities_get_every_kind_of_plan() -> None:
     plans = plans_for(*CAPABILITIES)
     assert frozenset().union(*(plan.needs for plan in plans)) >= CAPABILITIES.keys() - {
         "optimizers",
@@ -128,7 +128,7 @@ def test_a_plan_that_is_cut_short_comes_no_less_often_than_is_said(given: Any) -
 
 
 @pytest.mark.parametrize("place", MOMENTS)
-def test_what_goes_wrong_between_events_comes_out_and_is_not_counted(place: str) -> None:
+def test_error_between_events_propagates_and_is_not_counted(place: str) -> None:
     plan = Plan(max_epochs=2, batches=2, val_batches=2, test_batches=2, outputs=(("loss", "float"),))
     (leg,) = execute(correct(), replace(plan, fault=Fault(place, occurrence=1)))
     assert leg.raised is leg.planned is not None

@@ -106,7 +106,7 @@ def test_it_ends_at_what_breaks(plan: Plan) -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_not_tried(plan: Plan, breaks: Any, smallest: Plan) -> None:
+def test_impossible_combinations_are_not_tried(plan: Plan, breaks: Any, smallest: Plan) -> None:
     assert shrink(plan, lambda each: bool(breaks(each)), 500) == smallest
 
 
