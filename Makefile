@@ -17,7 +17,7 @@ WITHOUT_TORCH := protocol/tests conformance_tests/tests $(addprefix adapters/tes
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
-.PHONY: help check test lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters libraries trackers lowest pythons killers kit-quality nightly clean
+.PHONY: help check test quick lint types mypy pyright unit gpu bench bench-gpu soak schedules docs adapters libraries trackers lowest pythons killers kit-quality nightly clean
 
 help:                                  ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,11 @@ check: $(STAMP)                        ## train on real data under two runners, 
 
 test: lint types unit                  ## everything that has to hold before a commit: lint, types, unit (16 min on 2 cores)
 
+QUICK := protocol/tests adapters/tests/hub adapters/tests/test_adapter.py conformance_tests/tests/judges conformance_tests/tests/test_judges.py
+quick: $(STAMP)                        ## ruff, and the tests of the protocol, the hub and the judges (under a minute)
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal $(QUICK)
+
 lint: $(STAMP)                         ## ruff, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,9 +64,9 @@ pyright: $(STAMP)
 	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo_adapters
 	$(PYRIGHT) --ignoreexternal --verifytypes runtimeinfo_conformance
 
-# Two processes of two threads each would be in each other's way.
+# One thread per process, or they compete for the cores. A third process works while tests in the others wait.
 unit: $(STAMP)                         ## the tests, and the examples in the docstrings
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 	$(BIN)/python -m pytest --doctest-modules protocol/runtimeinfo adapters/runtimeinfo_adapters \
 	    conformance_tests/runtimeinfo_conformance
 
