@@ -49,13 +49,13 @@ ADAPTERS = {
 
 
 class Outcome(NamedTuple):
-    """What one run of a script gave.
+    """Results of one run of a script.
 
     Attributes:
         code: Its exit code.
         printed: Its standard output, each number replaced: durations and losses need not repeat.
         errors: The end of its standard error.
-        result: What `compare.Comparison` wrote; None if the script did not get so far.
+        result: The output of `compare.Comparison`, or None if the script did not get so far.
     """
 
     code: int
