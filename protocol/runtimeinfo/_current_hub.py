@@ -47,7 +47,7 @@ class CurrentHub(StandIn):
         return default if isinstance(resolve_hub(), WorkerRunReader) else popped
 
     def update_scalar(self, key: str, value: Any, count: int = 1, resumed: bool = True) -> None:
-        """Append a value to the history of a scalar of the run; where none is, as `update_info`."""
+        """Append a value to the history of a scalar of the run. Outside of a run, behave as `update_info`."""
         _publish("update_scalar", key, value, count, resumed)
 
     def update_scalars(self, log_dict: dict[str, Any], resumed: bool = True) -> None:

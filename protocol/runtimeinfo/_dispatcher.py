@@ -11,7 +11,7 @@ from runtimeinfo.spec._grammar import HOOK_POINTS
 
 
 class _Registered(NamedTuple):
-    """A hook, when it runs, and what it hears."""
+    """A hook, its priority, and its methods by event."""
 
     rank: int
     hook: object

@@ -146,7 +146,7 @@ class Emitter:
         checkpoint: Any = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Publish an event of the framework, and before it what the framework left out.
+        """Publish an event of the framework, after the events that the framework left out.
 
         Args:
             event: The event.
@@ -254,7 +254,7 @@ class Emitter:
         return ScopeGuard(self, scope)
 
     def guard(self) -> ScopeGuard:
-        """Frame a call of the framework: an exception that leaves it closes what was opened inside.
+        """Frame a call of the framework: an exception that leaves it closes the scopes opened inside.
 
         Source: FAIL-01 to FAIL-03.
         """
@@ -300,7 +300,7 @@ class Emitter:
             publish_totals()
 
     def _make_legal(self, event: str) -> Any:
-        """Publish what the framework left out, and return where the event leads; None if there is nothing to close."""
+        """Publish the events that the framework left out, and return the next position, or None if nothing is open."""
         lifecycle = self.lifecycle
         steps = lifecycle.plan(event)
         for step, origin in steps:
@@ -311,7 +311,7 @@ class Emitter:
         return lifecycle.position.after[event] if steps else None
 
     def _arguments(self, event: str, exception: BaseException) -> dict[str, Any]:
-        """Return the arguments of an event of an abnormal end: those of the open iteration, and no results."""
+        """Return the arguments of an event of an abnormal end: the open iteration's, without results."""
         arguments: dict[str, Any] = dict.fromkeys(HOOK_POINTS[event])
         if event == ABORT:
             arguments["exception"] = exception
@@ -322,7 +322,7 @@ class Emitter:
 
 
 class ScopeGuard:
-    """Frames code of a framework or a user: whatever leaves it closes what was opened inside, in order.
+    """Frame code of a framework or a user: when it is left, however, close in order the scopes that it opened.
 
     Args:
         emitter: Where the events go.

@@ -95,7 +95,7 @@ class LoopError(RuntimeInfoError):
 
 
 class StateError(RuntimeInfoError):
-    """A saved state cannot be loaded; what should have received it is unchanged.
+    """A saved state cannot be loaded; its receiver is unchanged.
 
     Attributes:
         field: Path of the field at fault, as in ``"log_scalars['train/loss'].values"``.
@@ -159,7 +159,7 @@ class KeysDifferError(DistributedError):
 
 
 class BoardError(RuntimeInfoError):
-    """A board cannot be made or read, or lacks what is asked of it.
+    """A board cannot be made or read, or lacks the requested value.
 
     Attributes:
         path: The board, or the folder for boards.

@@ -296,7 +296,7 @@ def _passing_on(event: str, names: tuple[str, ...], by: str, kind: type) -> Call
 
 
 def _parameters_of(point: str, method: object) -> tuple[object, ...] | None:
-    """Return all that decides whether a function can be called at a hook point; None for any other callable."""
+    """Return everything that decides whether a function can be called at a hook point, or None for other callables."""
     function = method.__func__ if isinstance(method, MethodType) else method
     is_bound = function is not method
     for _ in range(_MAX_WRAPPERS):

@@ -70,12 +70,12 @@ def reference(hub: object) -> Callable[[], object]:
 
 
 def run_number(hub: object) -> int:
-    """Return the number of the last run of a hub among those of this process; 0 if it had none."""
+    """Return the number of a hub's last run in this process, or 0 if it had none."""
     return _run_numbers.get(hub) or 0
 
 
 def other_run_number(hub: object) -> int:
-    """Return the number of the last run of any other hub among those of this process; 0 if there was none."""
+    """Return the number of the last run of any other hub in this process, or 0 if there was none."""
     return _run_of_another if _last_run() is hub else _runs
 
 

@@ -23,7 +23,7 @@ class Config(Protocol):
 
 @runtime_checkable
 class RunMetadata(Protocol):
-    """What identifies a run. Published once, at its beginning (META-01 to META-05)."""
+    """The identity of a run. Published once, when it starts (META-01 to META-05)."""
 
     @property
     def cfg(self) -> Config:
@@ -183,7 +183,7 @@ def check_runner(runner: object) -> None:
 
 
 def check_train_runner(runner: object) -> None:
-    """Check a runner against what `TrainRunner` adds to `Runner`.
+    """Check a runner against the members that `TrainRunner` adds to `Runner`.
 
     Raises:
         RunnerError: With everything that is wrong, in one message.

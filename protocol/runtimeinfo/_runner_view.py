@@ -380,7 +380,7 @@ def check_training_state(state_dict: Any, more_counters: tuple[str, ...] = ()) -
 
 
 def _count_entries(hub_state: object) -> int | None:
-    """Return how many entries the mappings in a hub's state have: what loads key by key can lose some.
+    """Return the number of entries in the mappings of a hub's state. Loading key by key can lose some.
 
     None if there is no mapping in it: the hub says what is wrong then.
     """

@@ -67,7 +67,7 @@ class RuntimeInfoHook:
     # -- the run
 
     def before_run(self, runner: Runner) -> None:
-        """Publish what identifies the run (META-01 to META-05), and forget a stage that a crash left behind."""
+        """Publish the identity of the run (META-01 to META-05), and forget a stage that a crash left behind."""
         check_runner(runner)
         # A hub that was copied in mid-run still has the stage. One that is new, or has loaded a state, has none.
         if not self._has_failed or runner.message_hub.get_info("loop_stage") is None:
@@ -301,7 +301,7 @@ def _update_device_scalars(hub: MessageHub, tensors: dict[str, Any]) -> None:
 
 
 def _crossing(hub: MessageHub, scalar: Any) -> Any:
-    """Return what crosses to a hub: a number for an array of JAX, unless the hub takes values that wait on a device.
+    """Return the value to publish: a number for a JAX array, unless the hub takes values that wait on a device.
 
     Any other hub can know PyTorch's tensors, and nothing of JAX.
     """

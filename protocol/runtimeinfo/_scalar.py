@@ -164,7 +164,7 @@ _OUTSIDE_OF_TRACING = (
 
 
 def _reason_without_value(value: Any) -> str | None:
-    """Return why a value of PyTorch or JAX cannot be read, and what to do; None if there is no such reason.
+    """Return the reason why a value of PyTorch or JAX cannot be read, with a remedy, or None if it can.
 
     It is asked after a refusal or an error only, so it can take its time.
     """
@@ -246,7 +246,7 @@ def _check_for(kind: type[Any]) -> _Check:
 
 
 def _is_distributed(kind: type[Any]) -> bool:
-    """Tell whether this is PyTorch's DTensor, told by what it has: to import it takes long."""
+    """Return whether this is PyTorch's DTensor, judged by its members because importing it takes long."""
     return hasattr(kind, "placements") and hasattr(kind, "full_tensor")
 
 
@@ -280,7 +280,7 @@ def _is_fake(kind: type[Any]) -> bool:
 
 
 def _batched_check(kind: type[Any]) -> _Check:
-    """Return what tells whether torch.vmap has batched a tensor of this type.
+    """Return the function that tells whether torch.vmap has batched a tensor of this type.
 
     It is called for each value, so it looks at the last transform only: reading tells of those below. Dynamo knows it.
     """

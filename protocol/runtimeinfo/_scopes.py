@@ -53,7 +53,7 @@ _parent = Parent(NO_RUN)
 
 
 class StandIn:
-    """What stands for the hub of the run in which it is used: see `runtimeinfo.current_hub`."""
+    """A stand-in for the hub of the run in which it is used: see `runtimeinfo.current_hub`."""
 
     __slots__ = ()
 
@@ -219,7 +219,7 @@ def use_hub(hub: InfoReader) -> Generator[None]:
 
 
 def enter_again(hub: InfoReader) -> None:
-    """Make a hub that is open the innermost one of this context again: its run goes on.
+    """Make an open hub the innermost one of this context again, because its run continues.
 
     Trainings that one thread steps in turn, without a generator around each, take turns so.
 
@@ -279,7 +279,7 @@ def own_hub() -> InfoReader | None:
 
 
 def leave_hub(hub: object) -> None:
-    """Let a hub be the current one no longer, wherever it was entered: what publishes to it has given up."""
+    """Stop a hub from being the current one, wherever it was entered, because its publisher has given up."""
     with lock:
         for scope in _open_scopes:
             if scope.hub is hub:
@@ -315,7 +315,7 @@ def _find_hub() -> InfoReader:
 
 
 def _find_own_hub() -> InfoReader | None:
-    """Return the hub of a run of this process; None if this code is in none, and none is open that it can belong to."""
+    """Return the hub of a run of this process, or None if this code is in none and can belong to none."""
     scopes = _in_this_context.get()
     if not _open_scopes and not scopes:
         return None
@@ -385,7 +385,7 @@ def _hub_at_work(scopes: list[_Scope]) -> InfoReader | None:
 
 
 def _hub_inside(scopes: list[_Scope], is_in_task: bool) -> InfoReader | None:
-    """Return the hub of one of the scopes in a generator at work: they can be those of several tasks."""
+    """Return the hub of one of the scopes in a running generator, which may belong to several tasks."""
     if not is_in_task:
         direct = [each for each in scopes if not each.is_in_task]
         return direct[-1].hub if direct else None
@@ -422,7 +422,7 @@ _of_thread = threading.local()
 
 
 def _this_thread() -> object:
-    """Return what identifies this thread: unlike its id, it is not used again for another one."""
+    """Return the identity of this thread. Unlike its id, it is never reused."""
     try:
         return _of_thread.identity
     except AttributeError:
@@ -431,7 +431,7 @@ def _this_thread() -> object:
 
 
 def _this_task() -> object:
-    """Return what identifies the asynchronous task or greenlet that runs, or None."""
+    """Return the identity of the running asynchronous task or greenlet, or None."""
     for name, function in (("asyncio", "current_task"), ("trio.lowlevel", "current_task"), ("greenlet", "getcurrent")):
         module = sys.modules.get(name)
         if module is not None:
@@ -511,7 +511,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Let the child read what its parent publishes from now on, and not the copy of a hub that is no longer updated."""
+    """Let the child read its parent's values from now on, not the copy of a hub that is no longer updated."""
     global _hub_at_fork
     hub, _hub_at_fork = _hub_at_fork, None
     lock.release()

@@ -22,7 +22,7 @@ UNKNOWN_RUNS = -1
 
 
 class WorkerOrigin(NamedTuple):
-    """What a worker knows of where it comes from.
+    """The origin of a worker process.
 
     Attributes:
         pid: The process that started it.

@@ -1,4 +1,4 @@
-"""The tools of an author of adapters, hubs or sinks, beside what every user needs.
+"""Tools for authors of adapters, hubs and sinks, in addition to the names that every user needs.
 
 `Emitter` turns the events of a framework into a legal stream and calls the hooks; the interfaces say what a runner
 and a hub have to be; the functions tell scalars from other values and check what was given.

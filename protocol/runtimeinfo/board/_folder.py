@@ -68,7 +68,7 @@ def board_folder() -> Path:
 
 
 def use_folder(folder: Path) -> None:
-    """Make a folder the one in force in this process, as long as ``RUNTIMEINFO_FOLDER`` says what it says now.
+    """Make a folder the one in force in this process, as long as ``RUNTIMEINFO_FOLDER`` does not change.
 
     Args:
         folder: The folder, which exists.
@@ -149,7 +149,7 @@ def make_board_folder() -> Path:
 
 
 def board_files(folder: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Return the files in a folder that have the name of a board; empty if there is no such folder.
+    """Return the files in a folder with the name of a board, or nothing if the folder does not exist.
 
     Args:
         folder: The folder; that of this user if left out.
@@ -163,7 +163,7 @@ def board_files(folder: str | os.PathLike[str] | None = None) -> list[Path]:
 
 
 def all_board_files() -> list[Path]:
-    """Return the files of boards, and those of boards that are being made, or were when their process died.
+    """Return the files of boards, also of boards that are being made, or were when their process died.
 
     Raises:
         BoardError: As `board_files`.
@@ -281,7 +281,7 @@ _TICK_NS = 100_000_000
 
 
 def stamp_of(folder: os.stat_result) -> int | None:
-    """Return what changes when a board is made in a folder or removed; None if that is not reliable at the moment."""
+    """Return a stamp that changes when a board is made or removed in a folder, or None if it is not reliable now."""
     changed_ns = folder.st_mtime_ns
     return changed_ns if time.time_ns() - changed_ns > _TICK_NS else None
 

@@ -51,7 +51,7 @@ _CUT = "\u2026"
 
 @dataclass(frozen=True, slots=True)
 class BoardIdentity:
-    """The identity of a run: where it trains, as part of what, and by which command.
+    """The identity of a run: its machine, its job, and its command.
 
     Texts come from other programs: characters that are not printable are replaced, and long texts are cut.
 
@@ -123,7 +123,7 @@ class BoardIdentity:
 
 
 def parse_identity(raw: bytes) -> BoardIdentity | None:
-    """Return the identity that a board has; None if it has none, or what it has is not one.
+    """Return the identity on a board, or None if it is missing or invalid.
 
     It raises nothing. A member that is of the wrong type, or out of range, is left out.
 
@@ -216,6 +216,6 @@ def _text(value: object) -> str | None:
 
 
 def _cleaned(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """Return a text without what a terminal would obey or UTF-8 lacks, and cut to a length."""
+    """Return a text without control characters and lone surrogates, cut to a length."""
     cut = text if len(text) <= longest else text[: longest - 1] + _CUT
     return cut if cut.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in cut)

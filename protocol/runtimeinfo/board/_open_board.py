@@ -42,7 +42,7 @@ _INT = Struct("=q")
 
 
 def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
-    """Return what is on a board now, also if its writer is dead.
+    """Return the contents of a board now, also if its writer is dead.
 
     The file is read and not mapped: if it shrinks meanwhile, that is an error here, whereas a mapped file would end
     the process.
@@ -63,7 +63,7 @@ def read_board(path: str | os.PathLike[str]) -> BoardSnapshot:
 
 
 class OpenBoard:
-    """Reads one board again and again: each time only what has changed.
+    """Read one board repeatedly, each time only the parts that have changed.
 
     Where it is kept open, its last content can be read after its run has removed it. It is read and not mapped.
 
@@ -118,7 +118,7 @@ class OpenBoard:
             raise unreadable_error(self._path, error) from error
 
     def _forget(self) -> None:
-        """Forget what was read."""
+        """Forget the parts read so far."""
         self._checked: tuple[int, ...] = ()
         self._head = b""
         self._sequence = self._json_at = self._identity_at = (-1, -1)

@@ -424,7 +424,7 @@ class BoardReader:
         return self._json_infos
 
     def _read_consistent(self, sequence: int, read: Callable[[], _T]) -> tuple[_T, int]:
-        """Return what a function reads, all of one moment, and the sequence number of that moment.
+        """Return the result of a reading function, all of one moment, and the sequence number of that moment.
 
         Raises:
             BoardError: If the writer was stopped amid a write.
@@ -518,7 +518,7 @@ def find_hub_board(origin: WorkerOrigin) -> BoardReader | None:
 
 
 def _only(pid: int, folder: str, choose: Callable[[list[BoardReader]], list[BoardReader]]) -> BoardReader | None:
-    """Return the one reader that is chosen among those of the runs that a process is in; None for several or none.
+    """Return the one reader chosen among the runs that a process is in, or None for several or none.
 
     Raises:
         BoardError: If none is chosen, and a board of the process cannot be read: it must not look like no run.
@@ -541,7 +541,7 @@ def _only(pid: int, folder: str, choose: Callable[[list[BoardReader]], list[Boar
 
 
 def folder_stamp(folder: str = "") -> int | None:
-    """Return what changes when a board is made or removed; None if that is not reliable at the moment.
+    """Return a stamp that changes when a board is made or removed, or None if it is not reliable now.
 
     It is where the clock of the file system has ticked since the last change.
     """

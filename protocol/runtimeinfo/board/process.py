@@ -76,7 +76,7 @@ def is_alive(pid: int, since: int) -> bool:
 
 @cache
 def pid_namespace() -> int:
-    """Return the number that tells process ids of this container from those of another; 0 without namespaces."""
+    """Return a number that tells this container's process ids from another's, or 0 without namespaces."""
     try:
         return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:

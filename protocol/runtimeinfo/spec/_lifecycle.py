@@ -85,7 +85,7 @@ _positions: dict[tuple[tuple[str, ...], bool, bool, bool], Position] = {}
 def _position(
     open_scopes: tuple[str, ...], complete: bool = True, aborting: bool = False, must_close: bool = False
 ) -> Position:
-    """Return the position with these properties; the first time, make it and all that can follow it."""
+    """Return the position with these properties. The first call creates it and everything that can follow it."""
     key = open_scopes, complete, aborting, must_close
     known = _positions.get(key)
     if known is None:
