@@ -25,7 +25,7 @@ _UNKNOWN = BoardIdentity("")
 
 @dataclass(frozen=True)
 class Limits:
-    """What is exported, and how much of it at most.
+    """The selection of exported values, and its limits.
 
     Attributes:
         scalars: Patterns as of a shell; a scalar whose name matches one of them is exported.
@@ -62,7 +62,7 @@ class Limits:
 
 
 class RunSamples:
-    """Read the boards, and return what to export. Threads may share it.
+    """Read the boards, and return the samples to export. Threads may share it.
 
     Args:
         runs: What reads the boards.

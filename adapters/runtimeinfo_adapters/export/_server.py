@@ -56,7 +56,7 @@ class Security:
 
     @property
     def protects(self) -> bool:
-        """Whether a stranger can neither ask nor listen."""
+        """Whether clients must authenticate, over an encrypted connection."""
         return self.certificate is not None and (self.client_ca is not None or self.password_file is not None)
 
 

@@ -150,7 +150,7 @@ _MADE: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Make an inert object in place of each class and function except those of tensors."""
+    """Create an inert object instead of each class and function, except for tensors."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         return _MADE.get((module_name, global_name), _Inert)

@@ -84,7 +84,7 @@ class Watch:
             pass
 
     def curves(self) -> list[RunCurves]:
-        """Return what was recorded of each run."""
+        """Return the recorded curves of each run."""
         recorded = sorted(self._recorded.values(), key=lambda each: (each.experiment, each.rank, each.pid))
         labels = [each.label for each in recorded]
         return [

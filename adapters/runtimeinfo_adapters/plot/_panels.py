@@ -1,4 +1,4 @@
-"""What a picture shows: a panel for each scalar, with a line for each run, whatever it is drawn with."""
+"""The contents of a picture, independent of its renderer: a panel for each scalar, with a line for each run."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def picture_of(
     most_points: int = 4000,
     must_match: bool = True,
 ) -> Picture:
-    """Return what a picture of runs shows.
+    """Return the contents of a picture of runs.
 
     Args:
         runs: The runs.

@@ -117,7 +117,7 @@ def read_json(file: BinaryIO, name: str, source: str, step: str | None = None) -
 
 
 def _curves_of_document(document: Any, name: str, source: str, step: str | None) -> list[RunCurves]:
-    """Return the curves of the states of hubs in a document, otherwise those of its first list of rows, or none."""
+    """Return the curves of the hub states in a document, otherwise of its first list of rows, or none."""
     states = curves_of_states(document, name, source)
     if states:
         return states

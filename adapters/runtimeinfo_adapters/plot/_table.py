@@ -147,7 +147,7 @@ class Table:
         return result
 
     def find(self, names: tuple[str, ...]) -> list[str]:
-        """Return those of some columns that are there and have numbers."""
+        """Return the columns among the given ones that exist and have numbers."""
         by_name = {_normalised(each): each for each in reversed(self._numbers)}
         return [by_name[each] for each in names if each in by_name]
 
@@ -256,7 +256,7 @@ def _if_known(positions: Floats | None) -> Floats | None:
 
 
 def _continued(iters: Floats, epochs: Floats) -> Floats:
-    """Return steps that go on where they begin again in each epoch.
+    """Return steps that continue over epochs where the given ones restart in each.
 
     Where a step goes back while the epoch goes up, no training was resumed: the steps are counted within an epoch.
     """

@@ -186,7 +186,7 @@ class Board:
 
     @_guarded
     def write_infos(self, infos: Mapping[str, Any]) -> None:
-        """Write infos that the hub has just taken; those of `layout.SLOTS` become visible at once."""
+        """Write infos that the hub has just taken. The slots of `layout.SLOTS` become visible at once."""
         slots = {key: _cell_for(layout.SLOTS[key], value) for key, value in infos.items() if key in layout.SLOTS}
         with self._lock:
             with self._write_section(layout.SEQUENCE):
@@ -221,7 +221,7 @@ class Board:
 
     @_guarded
     def write_run(self, hub: int, run: int, other_run: int) -> None:
-        """Write the number of the hub, and those of its last run and of the last one of another hub."""
+        """Write the numbers of the hub, of its last run, and of another hub's last run."""
         cells = self._cells
         with self._lock, self._write_section(layout.SEQUENCE):
             cells[layout.HUB], cells[layout.RUN], cells[layout.OTHER_RUN] = hub, run, other_run

@@ -59,7 +59,7 @@ class Followed:
         return found if latest is None or latest.updates < found.update_count else None
 
     def infos(self) -> dict[str, Any]:
-        """Return all infos: those of the copy, and over them those of the hub."""
+        """Return all infos: the copy's, overridden by the hub's."""
         snapshot = self._ask("snapshot")
         shared: dict[str, Any] = {} if snapshot is _ABSENT else snapshot.infos
         return {**self._infos, **{key: value for key, value in shared.items() if not self._is_own(key)}}

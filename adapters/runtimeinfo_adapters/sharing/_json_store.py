@@ -30,7 +30,7 @@ class JsonStore:
         self._newest = ""
 
     def keys(self) -> set[str]:
-        """Return all keys, including those of the infos that have no place."""
+        """Return all keys, including the infos that have no place."""
         return self._parts.keys() | self._unshared
 
     def put(self, key: str, value: Any) -> None:

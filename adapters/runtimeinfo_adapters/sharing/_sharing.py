@@ -171,7 +171,7 @@ class Sharing:
             attributes["get_scalar"] = partial(_get_followed_scalar, self.followed, weakref.ref(self._hub()))
 
     def origin_for_spawned(self) -> tuple[str, bool] | None:
-        """Return what `follow_as_spawned` takes, where the hub is pickled for a process that is being spawned.
+        """Return the argument of `follow_as_spawned`, if the hub is pickled for a process that is being spawned.
 
         Any other pickle of a hub is a copy that follows none.
         """

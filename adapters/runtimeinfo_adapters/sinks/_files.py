@@ -415,7 +415,7 @@ def _widen(path: Path, columns: dict[str, None]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """Keep other sinks from a file, also those of other processes, where the file system can."""
+    """Keep other sinks, also in other processes, from a file, if the file system supports it."""
     with ExitStack() as stack:
         while fcntl is not None:
             try:

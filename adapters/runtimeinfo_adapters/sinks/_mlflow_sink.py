@@ -147,7 +147,7 @@ class MLflowSink(RowSink):
                 client.set_terminated(run, self._status)
 
     def _begin(self, *, is_new: bool) -> str:
-        """Begin a run in MLflow, or go on in the latest one with this run id, unless it has to be a new one."""
+        """Start a run in MLflow, or continue the latest one with this run id, unless it has to be a new one."""
         hub: Any = self._hub
         experiment = self._experiment(hub.get_info("experiment_name"))
         found = self._client.search_runs(

@@ -185,7 +185,7 @@ class RowSink(ABC):
 
     @property
     def path(self) -> Path:
-        """Where this process writes; if all ranks write, with the rank in its name once the run has begun."""
+        """The path that this process writes to. If all ranks write, it includes the rank once the run has started."""
         return self._path
 
     @property

@@ -111,7 +111,7 @@ class TensorBoardWriter(RowSink):
             pass
 
     def begin_training(self, done: int) -> None:
-        """Have the next event file go on where the checkpoint was saved.
+        """Let the next event file continue where the checkpoint was saved.
 
         Args:
             done: How many iterations are done.

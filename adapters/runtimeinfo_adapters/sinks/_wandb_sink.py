@@ -87,7 +87,7 @@ class WandbSink(RowSink):
             pass
 
     def begin_training(self, done: int) -> None:
-        """Begin the run of this training, or go on in it.
+        """Start or continue the run of this training.
 
         Args:
             done: How many iterations are done.

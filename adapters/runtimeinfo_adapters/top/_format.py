@@ -67,7 +67,7 @@ def status_text(run: Run) -> str:
 
 
 def epoch_text(run: Run) -> str:
-    """Return the number of completed epochs, and that of all.
+    """Return the number of completed epochs, and the total.
 
     It is not the number of the running epoch: a board does not tell whether a validation is in an epoch or after it.
 
@@ -80,7 +80,7 @@ def epoch_text(run: Run) -> str:
 
 
 def iterations_text(run: Run) -> str:
-    """Return the number of completed iterations, and that of all."""
+    """Return the number of completed iterations, and the total."""
     return "" if run.iter is None else _of(run.iter, run.max_iters)
 
 

@@ -93,7 +93,7 @@ class KeyDecoder:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the bytes so far may be the begin of a longer sequence: Escape, or a key that sends one."""
+        """Whether the bytes so far may start a longer sequence: Escape, or a key that sends one."""
         return bool(self._rest)
 
     def feed(self, data: bytes) -> list[Event]:
@@ -108,7 +108,7 @@ class KeyDecoder:
         return found
 
     def flush(self) -> list[Event]:
-        """Return what the bytes so far mean if no more follow in a moment."""
+        """Return the meaning of the bytes so far, if no more follow in a moment."""
         rest, self._rest = self._rest, ""
         return ["escape"] if rest == "\x1b" else []
 

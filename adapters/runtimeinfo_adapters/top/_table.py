@@ -240,7 +240,7 @@ def add_ranks(drawing: Drawing, job: Row, layout: LineLayout, *, selected: str |
 
 
 def _fitting_facts(facts: Sequence[Mapping[str, str]], rows: Sequence[Row], width: int) -> list[str]:
-    """Return the facts that have to be left out for the lines to fit: those of all ranks alike first."""
+    """Return the facts to leave out so that the lines fit, starting with the facts that all ranks share."""
     left_out: list[str] = []
     order = ("stage", "age", "host", "pid", "rate", "iter")
     mark = max((2 + len(_slowest_text(row)) for row in rows if row.slowest is not None), default=0)

@@ -32,7 +32,7 @@ _ENDS = {"home": -_FAR, "g": -_FAR, "end": _FAR, "G": _FAR}
 
 
 class View:
-    """What is shown, and what keys and the mouse do to it.
+    """The state of the view, and its changes by keys and the mouse.
 
     Args:
         folder: The folder of the boards.
@@ -166,7 +166,7 @@ class View:
         return notes
 
     def _nothing(self, layout: LineLayout) -> list[str]:
-        """Return what to say if there are runs, and none of them is shown."""
+        """Return the message for runs that are all hidden."""
         checks = 0 if self._has_checks else sum(run.is_check for run in self._runs)
         if self._filter and len(self._runs) > checks + len(self._dismissed):
             shown = printable(self._filter, is_ascii=layout.is_ascii)

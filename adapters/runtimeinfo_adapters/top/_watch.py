@@ -109,7 +109,7 @@ class Run:
 
     @property
     def is_inferred(self) -> bool:
-        """Whether the script does not publish, and what it does was inferred."""
+        """Whether the run was inferred, because the script does not publish."""
         return self.infos.get("inferred") is True
 
 
@@ -555,7 +555,7 @@ class ScalarCurve:
         return _values_at(self.moment())
 
     def moment(self) -> _Moment:
-        """Return what `values` can be computed from later, when there are more: most curves are never drawn."""
+        """Return the data from which `values` can be computed later, because most curves are never drawn."""
         return self._means, len(self._means), self._sum * (self._step / self._count) if self._count else None
 
     def update(self, value: float, updates: int) -> None:
