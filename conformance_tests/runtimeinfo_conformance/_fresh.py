@@ -389,7 +389,7 @@ def _portable_failure(failure: Failure, known: dict[int, Leg]) -> Failure:
 
 
 def _portable_leg(leg: Leg, known: dict[int, Leg]) -> Leg:
-    """Return what of a leg is reported, or compared with another run."""
+    """Return the part of a leg that is reported, or compared with another run."""
     if id(leg) not in known:
         known[id(leg)] = Leg(
             leg.plan,

@@ -1,4 +1,4 @@
-"""What is put to the test."""
+"""Objects under test: runners, hubs and reducers."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class HubSubject:
 
 @dataclass(frozen=True, init=False)
 class ReduceSubject:
-    """What reduces scalars over the ranks of a run, to be tested. It is run on real ranks, over gloo.
+    """A reducer of scalars over the ranks of a run, to be tested on real ranks, over gloo.
 
     Args:
         name: Its name.

@@ -15,7 +15,7 @@ from runtimeinfo_conformance._subject import AnySubject
 
 
 class TargetError(Exception):
-    """What the command line names is not there, or is no subject."""
+    """The command line names something that does not exist, or is not a subject."""
 
 
 def find_subjects(target: str) -> list[AnySubject]:

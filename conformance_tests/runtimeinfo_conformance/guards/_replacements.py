@@ -93,7 +93,7 @@ class Exits:
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether it was made in this process, not in the one that this one was forked from."""
+        """Whether it was made in this process, not in the process from which this one was forked."""
         return self._process == os.getpid()
 
     def refuse(self, call: str) -> NoReturn:

@@ -212,7 +212,7 @@ def by_cause(report: ReportData) -> list[RequirementData]:
 
 
 def same_mistake(report: ReportData, requirement: str) -> str:
-    """Return what is probably broken by the same mistake as a requirement; nothing if it is alone."""
+    """Return the requirements probably broken by the same mistake, or nothing for a requirement on its own."""
     for group in report["groups"]:
         if requirement == group["first"] and group["others"]:
             return f"broken with it, probably by the same mistake: {', '.join(group['others'])}"
@@ -290,7 +290,7 @@ def _replay(requirement: str, failure: Failure, target: str | None) -> str | Non
 
 
 def _groups(broken: list[Result]) -> list[GroupData]:
-    """Return what is broken by its cause, the smallest plan first.
+    """Return the broken requirements by cause, the smallest plan first.
 
     One mistake often breaks several rules in the same run: those that speak of one event, and those of one kind. The
     one whose matter comes first in the run is the first of its group.
@@ -320,7 +320,7 @@ def _is_related(one: Result, other: Result) -> bool:
 
 
 def _run(result: Result) -> str | None:
-    """Return what names the run in which a requirement is broken: the plan, and which of its runs."""
+    """Return the name of the run in which a requirement is broken: the plan, and the run within it."""
     failure = result.failure
     if failure is None:
         return None

@@ -206,7 +206,7 @@ def _short(value: Counter) -> str:
 
 
 def _note(event: EventData, timeline: TimelineData) -> str:
-    """Return what else is to be said of an event."""
+    """Return further remarks on an event."""
     if event["index"] == timeline["fault"]:
         return (
             "the plan raises here"

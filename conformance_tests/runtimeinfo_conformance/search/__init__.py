@@ -1,4 +1,4 @@
-"""Which plans are tried: some always, others drawn, and smaller ones where something is broken."""
+"""The plans to try: fixed plans, drawn plans, and smaller ones for a broken requirement."""
 
 from runtimeinfo_conformance.search._covering import Coverage, covering_plans, measure_coverage, search_choices
 from runtimeinfo_conformance.search._fixed_plans import fixed_plans, slow_plans

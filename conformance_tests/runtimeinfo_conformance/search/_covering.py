@@ -134,7 +134,7 @@ def measure_coverage(plans: Iterable[Plan], capabilities: frozenset[str]) -> Cov
 
 
 class _Array:
-    """Which pairs and triples of values have met.
+    """The pairs and triples of values that have met.
 
     Args:
         capabilities: What a subject has declared.
@@ -226,7 +226,7 @@ class _Array:
         return choice
 
     def measure(self) -> Coverage:
-        """Return what has met, out of what can."""
+        """Return the number of combinations that have met, and that can meet."""
         unmet_pairs, unmet_triples = int(self._pairs.sum()) // 2, int(self._triples.sum()) // 6
         never_pairs = [seed for seed in _sorted(self._pairs) if self._base_of(seed) is None]
         for seed in never_pairs:
@@ -299,7 +299,7 @@ class _Array:
 
 
 def _sorted(unmet: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """Return what has not met, each once."""
+    """Return the combinations that have not met, each once."""
     found = np.argwhere(unmet)
     increasing = (np.diff(found, axis=1) > 0).all(axis=1)
     return [tuple(map(int, row)) for row in found[increasing]]

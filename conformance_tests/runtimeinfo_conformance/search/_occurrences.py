@@ -1,4 +1,4 @@
-"""Where a training can go wrong, and how often it comes there."""
+"""The places where a training can fail, and how often it reaches each."""
 
 from __future__ import annotations
 

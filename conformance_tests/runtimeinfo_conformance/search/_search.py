@@ -1,4 +1,4 @@
-"""Which plans are run, in which order."""
+"""The order in which plans are run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which plans are drawn."""
+"""Hypothesis strategies that draw plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user writes around an instrumented loop, whatever makes its steps, loaders and checkpoints."""
+"""A user's script around an instrumented loop, independent of its steps, loaders and checkpoints."""
 
 from __future__ import annotations
 

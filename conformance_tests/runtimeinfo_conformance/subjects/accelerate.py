@@ -101,7 +101,7 @@ class _Script(LoopScript):
 
 
 def run(plan: Plan, hooks: Sequence[Any]) -> Iterator[None] | None:
-    """Do what a plan says; a training that is made again has a loop of its own, and the same hooks."""
+    """Run a plan. A repeated training gets a new loop and the same hooks."""
     if plan.company == "in_turn":
         return _Script(plan, hooks).steps()
     for _ in range(1 + plan.again):

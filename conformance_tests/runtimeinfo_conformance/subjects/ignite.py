@@ -20,7 +20,7 @@ _FILE = "checkpoint.pt"
 
 
 class _Stream:
-    """A loader without a length. It can begin in mid-epoch, since Ignite itself goes on with the first batch."""
+    """A loader without a length. It can start in mid-epoch, because Ignite itself continues with the first batch."""
 
     def __init__(self, loader: PlannedLoader, skip: int = 0) -> None:
         self.dataset: PlannedDataset = loader.dataset
@@ -130,7 +130,7 @@ class _Script:
             _evaluate(self.tester, plan.test_dataloader())
 
     def begin_rates_again(self) -> None:
-        """Let the rates be those of the first iteration."""
+        """Reset the rates to the first iteration's."""
         for index, (optimizer, scheduler) in enumerate(zip(self.optimizers.values(), self.schedulers, strict=True)):
             for group, values in enumerate(optimizer.param_groups):
                 values["lr"] = self.plan.lr_of(0, group, index)

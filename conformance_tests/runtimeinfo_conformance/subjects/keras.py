@@ -71,7 +71,7 @@ class _Unsized(IterableDataset[Any]):
 
 
 class _PlannedModel(_Model):
-    """A model whose steps return what the plan says."""
+    """A model whose steps return the plan's outputs."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ def _loader(dataset: PlannedDataset, *, sized: bool = True) -> DataLoader[Any]:
 
 
 def _optimizers(plan: Plan) -> dict[str, Any]:
-    """Return the optimizers by name. Those of Keras have one rate each: a param group is an optimizer of its own."""
+    """Return the optimizers by name. Each has one rate, so each param group is a separate optimizer."""
     steps = plan.accumulation if plan.accumulation > 1 else None
     return {
         f"{name}/{group}": keras.optimizers.SGD(plan.lr_of(0, group, index), gradient_accumulation_steps=steps)

@@ -100,7 +100,7 @@ class _Module(pl.LightningModule):
     # -- training
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Return the batch's outputs, with a loss that Lightning can go on from."""
+        """Return the batch's outputs, with a loss that Lightning can backpropagate."""
         outputs = dict(batch.outputs)
         given = outputs.pop("loss", None)
         nothing = sum((weight.sum() * 0 for weight in self.weights), torch.zeros(()))
@@ -306,7 +306,7 @@ def _trainer(plan: Plan, module: _Module, *callbacks: pl.Callback) -> pl.Trainer
 
 
 def _validates(plan: Plan) -> bool:
-    """Whether a validation comes due: Lightning refuses an interval that is longer than the epoch."""
+    """Whether a validation becomes due: Lightning refuses an interval longer than the epoch."""
     return plan.val_batches is not None and (plan.val_interval is None or plan.val_interval <= plan.batches)
 
 

@@ -41,7 +41,7 @@ def _visualizer() -> Visualizer:
 
 
 class _Model(BaseModel):  # type: ignore[misc]  # mmengine has no types
-    """A model whose steps return what the plan says."""
+    """A model whose steps return the plan's outputs."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def _schedulers(plan: Plan) -> Any:
 
 
 def _checkpoint_of(plan: Plan) -> str | None:
-    """Return the checkpoint to go on from; mmengine saves into a folder named like its working folder."""
+    """Return the checkpoint to resume from. mmengine saves into a folder named like its working folder."""
     if plan.resume_from is None:
         return None
     return str(next(plan.resume_from.glob(f"*/epoch_{plan.start_epoch}.pth")))

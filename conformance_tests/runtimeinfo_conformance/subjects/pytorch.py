@@ -15,7 +15,7 @@ from runtimeinfo_conformance.subjects._loop_script import CAPABILITIES, LoopScri
 
 
 class _Script(LoopScript):
-    """Steps optimizers of its own, and saves with `torch.save`."""
+    """Step its own optimizers, and save with `torch.save`."""
 
     def __init__(self, plan: Plan, hooks: Sequence[Any]) -> None:
         self.optimizers = {name: _optimizer(plan, index) for index, name in enumerate(plan.optimizers or ("",))}
@@ -60,7 +60,7 @@ class _Script(LoopScript):
 
 
 def run(plan: Plan, hooks: Sequence[Any]) -> Iterator[None] | None:
-    """Do what a plan says; a training that is made again has a loop of its own, and the same hooks."""
+    """Run a plan. A repeated training gets a new loop and the same hooks."""
     if plan.company == "in_turn":
         return _Script(plan, hooks).steps()
     for _ in range(1 + plan.again):

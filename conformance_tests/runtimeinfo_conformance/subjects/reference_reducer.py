@@ -1,4 +1,4 @@
-"""What reduces scalars over ranks in the adapters, as a subject."""
+"""The adapters' reduction of scalars over ranks, as a subject."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class _PlannedTrainer(_Trainer):  # type: ignore[misc]
 
 
 class _Flow(_Callback):  # type: ignore[misc]
-    """What the plan wants, and the Trainer's own arguments have no word for."""
+    """The parts of a plan that the Trainer's own arguments cannot express."""
 
     def __init__(self, trainer: Any, plan: Plan) -> None:
         self.trainer = trainer
@@ -219,7 +219,7 @@ def _only_item(items: list[Batch]) -> Batch:
 
 
 def _checkpoint_of(plan: Plan) -> str | None:
-    """Return the checkpoint to go on from, which bears the number of optimizer steps in its name."""
+    """Return the checkpoint to resume from, with the number of optimizer steps in its name."""
     if plan.resume_from is None:
         return None
     batches = plan.batches or 1  # an empty epoch counts as one

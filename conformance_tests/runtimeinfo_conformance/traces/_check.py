@@ -156,7 +156,7 @@ class _Reading:
             self._report.note(line, "damaged as well")
 
     def _end_gap(self, number: int) -> None:
-        """Note the lines that were not judged, now that judging can go on."""
+        """Note the lines that were not judged, now that judging can continue."""
         if self._damaged is not None:
             self._lose(self._damaged)
         if self._lost_from is None:

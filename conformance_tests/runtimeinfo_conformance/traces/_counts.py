@@ -17,7 +17,7 @@ _OPENS = frozenset(OPENS)
 
 
 class Counts:
-    """Compare the counters of a trace with those of the model.
+    """Compare the counters of a trace with the model's.
 
     Its memory does not grow with the trace: it holds the event at which the last scope of each kind opened.
 

@@ -21,7 +21,7 @@ _BUFFERED_LINES = 1000
 
 
 class TraceWarning(UserWarning):
-    """A trace cannot be written any longer; the run goes on without it."""
+    """A trace cannot be written any longer; the run continues without it."""
 
 
 @on_any_event(by="note")
