@@ -40,12 +40,11 @@ def main() -> int:
             profile = Profile("good", plans=options.good, canary_plans=PROFILES["ci"].canary_plans)
             return 0 if all(each.is_green for each in search_good(pool, profile, seed)) else 1
         begin = time.monotonic()
-        # Right subjects first: later, the processes have run hundreds of faults.
-        good = search_good(pool, PROFILES["ci"])
         quality = Quality(
+            # First, because the processes have run hundreds of faults later.
+            good=search_good(pool, PROFILES["ci"]),
             curated=curated(pool, SEEDS),
             automatic=automatic(pool),
-            good=good,
             coverage=coverage(),
             runs=RUNS,
             distinct=len(distinct_reports(RUNS)),

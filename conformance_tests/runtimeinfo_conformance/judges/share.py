@@ -69,7 +69,7 @@ def finds_all_that_is_held(case: Case) -> Iterator[Finding]:
 def is_the_users_own(case: Case) -> Iterator[Finding]:
     """Check that the folder and the board are closed to other users."""
     for at, record, _ in case.each():
-        # At after_run, a board can only be that of an earlier run which was cut off, until its hub is collected.
+        # At after_run the board may be gone, and an earlier run that was cut off may still have one.
         if record.shared is not None and record.event != "after_run":
             if record.shared.modes == _CLOSED_TO_OTHERS:
                 yield ok(at)
