@@ -14,6 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export HYPOTHESIS_NO_PLUGINS := 1
 PYTHONS ?= python3.11 python3.12 python3.13
 WITHOUT_TORCH := protocol/tests conformance_tests/tests $(addprefix adapters/tests/,export hub scopes sharing sinks top)
+QUICK := protocol/tests conformance_tests/tests/test_judges.py $(addprefix adapters/tests/,hub test_adapter.py)
 # pyright takes the packages of whatever `python` comes first.
 PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" pyright
 
@@ -42,10 +43,9 @@ check: $(STAMP)                        ## train on real data under two runners, 
 
 test: lint types unit                  ## everything that has to hold before a commit: lint, types, unit (16 min on 2 cores)
 
-QUICK := protocol/tests adapters/tests/hub adapters/tests/test_adapter.py conformance_tests/tests/judges conformance_tests/tests/test_judges.py
 quick: $(STAMP)                        ## ruff, and the tests of the protocol, the hub and the judges (under a minute)
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal $(QUICK)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal -m 'not slow' $(QUICK)
 
 lint: $(STAMP)                         ## ruff, and which package may import which
 	$(BIN)/ruff check .

@@ -310,6 +310,7 @@ def test_a_compiled_module_is_one_graph_over_a_thousand_steps(hub, dynamo, backe
     assert counter.frame_count == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_compiled_module_is_one_graph_with_inductor(hub, dynamo):
     view = hub.tensor("iter")
